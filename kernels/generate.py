@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Writes what follows from the op list of kernels/meson.build, so that the list is the only one.
+
+usage: generate.py registry|cpu|gpu|header OUTPUT FOLDER...
+  registry  C++ that registers the ops of every folder
+  cpu, gpu  C++ that gathers the kernels of every folder into the plugin's one table
+  header    <twofold/ops.h>, which includes every folder's user functions
+"""
+import sys
+
+kind, output, *folders = sys.argv[1:]
+lines = ["// Generated from kernels/meson.build by kernels/generate.py.", ""]
+if kind == "header":
+    lines[1:] = ["#pragma once", ""] + [f"#include <twofold/kernels/{f}/{f}.h>" for f in folders]
+elif kind == "registry":
+    lines += ["namespace twofold {"] + [f"void register_{f}();" for f in folders]
+    lines += ["void register_all_ops() {"] + [f"  register_{f}();" for f in folders] + ["}", "}  // namespace twofold"]
+else:
+    lines += ["#include <vector>", "", "#include <twofold/lib/op/kernel.h>", "", "namespace twofold {"]
+    lines += [f"std::span<const KernelEntry> {kind}_kernels_{f}();" for f in folders]
+    lines += [f"std::span<const TileEntry> {kind}_tiles();", "const char* plugin_isa();"]
+    lines += ["const GpuRuntime* gpu_runtime();"] if kind == "gpu" else []
+    lines += ["}  // namespace twofold", "",
+              'extern "C" __attribute__((visibility("default"))) const twofold::PluginTable* twofold_plugin() {',
+              "  using namespace twofold;",
+              "  static const std::vector<KernelEntry> kernels = [] {", "    std::vector<KernelEntry> all;"]
+    lines += [f"    for (const auto& k : {kind}_kernels_{f}()) all.push_back(k);" for f in folders]
+    lines += ["    return all;", "  }();",
+              f"  static const PluginTable table{{.isa = plugin_isa(), .kernels = kernels, .tiles = {kind}_tiles()"
+              + (", .gpu = gpu_runtime()" if kind == "gpu" else "") + "};",
+              "  return &table;", "}"]
+with open(output, "w") as f:
+    f.write("\n".join(lines) + "\n")

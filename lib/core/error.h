@@ -1,0 +1,51 @@
+// The one family of errors.
+#pragma once
+
+#include <cstdint>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace twofold {
+
+enum class Code : uint8_t {
+  InvalidArgument,
+  FailedPrecondition,
+  NotFound,
+  OutOfRange,
+  Unimplemented,
+  ResourceExhausted,
+  DataLoss,
+  Cancelled,
+  Internal,
+};
+std::string_view name_of(Code);
+
+/// What a failure was about, as far as it is known. `what()` is made from these.
+struct ErrorFacts {
+  std::string message;            ///< what was expected and what came
+  std::string op;                 ///< op type, "MatMul"
+  std::string node;               ///< node name, "layer/MatMul_1"; empty in eager mode
+  std::source_location where{};   ///< the user's line; line() == 0 if unknown
+  std::string hint;               ///< the next line to type, where one exists
+};
+
+/// Every failure that the library reports. `what()` reads
+/// `InvalidArgument: <message> [op MatMul, node 'MatMul_1', model.cc:12] Try: <hint>`.
+class Error : public std::runtime_error {
+ public:
+  Error(Code code, ErrorFacts facts);
+  Code code() const noexcept { return code_; }
+  const ErrorFacts& facts() const noexcept { return facts_; }
+  const std::string& message() const noexcept { return facts_.message; }
+
+ private:
+  Code code_;
+  ErrorFacts facts_;
+};
+
+/// Throws an Error whose location is that of the innermost op call under way on this thread, if any.
+[[noreturn]] void fail(Code code, std::string message, std::string hint = {});
+
+}  // namespace twofold

@@ -1,0 +1,124 @@
+// Numbers as programs write them.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <ranges>
+#include <type_traits>
+#include <vector>
+
+#include <twofold/lib/core/dtype.h>
+#include <twofold/lib/core/shape.h>
+
+namespace twofold {
+
+class Tensor;
+
+namespace internal {
+template <class T>
+concept Number = std::is_arithmetic_v<T>;
+template <class R>
+concept NumberRange = std::ranges::input_range<R> && Number<std::remove_cvref_t<std::ranges::range_value_t<R>>> &&
+                      !std::is_convertible_v<R, const char*> && !std::is_same_v<std::remove_cvref_t<R>, Shape>;
+template <class R>
+concept NestedRange = std::ranges::input_range<R> && std::ranges::input_range<std::ranges::range_value_t<R>> &&
+                      !std::is_convertible_v<R, const char*>;
+}  // namespace internal
+
+/// A number or nested list of numbers of any rank: `3`, `{1, 2.5}`, `{{1, 2}, {3, 4}}`, a vector, a nested vector, a C
+/// array, a span. As in Python a bare integer is int32 (int64 if it does not fit), a bare floating number float32, a bool
+/// bool; typed containers keep their element type. An argument type: it may refer to the caller's memory, so do not keep
+/// one beyond the expression that makes it.
+class Literal {
+ public:
+  enum class Kind : uint8_t { boolean, integer, floating, typed };
+
+  template <internal::Number T>
+  constexpr Literal(T v) {
+    if constexpr (std::is_same_v<T, bool>) {
+      kind_ = Kind::boolean, integer_ = v;
+    } else if constexpr (std::is_integral_v<T>) {
+      kind_ = Kind::integer, integer_ = checked(v);
+    } else {
+      kind_ = Kind::floating, floating_ = static_cast<double>(v);
+    }
+  }
+  /// Nested lists must be rectangular; throws InvalidArgument otherwise.
+  Literal(std::initializer_list<Literal> elements);
+  template <internal::NumberRange R>
+  Literal(const R& r) {
+    using T = std::remove_cvref_t<std::ranges::range_value_t<R>>;
+    if constexpr (std::ranges::contiguous_range<const R> && is_element<T>) {
+      view(dtype_of<T>, std::ranges::data(r), static_cast<int64_t>(std::ranges::size(r)));
+    } else {
+      std::vector<Literal> elements;
+      for (auto&& e : r) elements.emplace_back(typed_scalar(static_cast<T>(e)));
+      assemble(elements.data(), elements.size());
+    }
+  }
+  template <internal::NestedRange R>
+  Literal(const R& r) {
+    std::vector<Literal> elements;
+    for (auto&& e : r) elements.emplace_back(e);
+    assemble(elements.data(), elements.size());
+  }
+
+  Kind kind() const { return kind_; }
+  bool is_scalar() const { return !array_; }
+  Shape shape() const;
+  /// The dtype it has when nothing beside it decides.
+  DType default_dtype() const;
+  /// True if `t` can take it in place of its default: typed literals only their own dtype; an integer any number; a
+  /// floating number floating dtypes.
+  bool fits(DType t) const;
+
+  /// A concrete tensor of `dtype`. Throws InvalidArgument where a value does not fit (300 as uint8).
+  Tensor to_tensor(DType dtype) const;
+  /// The same with the elements laid out as `shape`, whose number of elements must agree; one element fills any shape.
+  Tensor to_tensor(DType dtype, const Shape& shape) const;
+
+  // A scalar's value.
+  int64_t integer() const { return integer_; }
+  double floating() const { return kind_ == Kind::floating ? floating_ : static_cast<double>(integer_); }
+
+  /// A typed list's elements in the caller's memory, or null: what a feed may alias during the call.
+  const void* viewed() const;
+
+ private:
+  template <class T>
+  static constexpr bool is_element = std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int32_t> ||
+                                     std::is_same_v<T, int64_t> || std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
+  struct Array;
+
+  template <class T>
+  static constexpr int64_t checked(T v) {
+    if constexpr (std::is_unsigned_v<T> && sizeof(T) == 8) {
+      if (v > static_cast<T>(INT64_MAX)) throw_too_large();
+    }
+    return static_cast<int64_t>(v);
+  }
+  template <class T>
+  static Literal typed_scalar(T v) {
+    if constexpr (is_element<T>) {
+      Literal one(v);
+      one.kind_ = Kind::typed, one.dtype_ = dtype_of<T>;
+      return one;
+    } else {
+      return Literal(v);
+    }
+  }
+  [[noreturn]] static void throw_too_large();
+  void view(DType dtype, const void* data, int64_t n);
+  void assemble(const Literal* elements, size_t n);
+
+  Kind kind_ = Kind::integer;
+  DType dtype_ = int32;  ///< of a typed literal
+  union {
+    int64_t integer_ = 0;
+    double floating_;
+  };
+  std::shared_ptr<const Array> array_;  ///< null for a scalar
+};
+
+}  // namespace twofold

@@ -1,0 +1,110 @@
+// What an op is: everything about it that no kernel needs to know.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <source_location>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/core/small_vector.h>
+#include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/kernel.h>
+
+namespace twofold {
+
+class Tensor;
+class Backward;
+struct OpDef;
+
+/// A shape rule's view of one op about to be made. Shapes may be partly known while a graph is built; they are fully known
+/// when a kernel is about to be prepared. A rule calls `output` once per output, visible ones first, then hidden ones.
+class InferContext {
+ public:
+  InferContext(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs, std::span<const Tensor* const> tensors)
+      : op_(op), inputs_(inputs), attrs_(attrs), tensors_(tensors) {}
+
+  const OpDef& op() const { return op_; }
+  int num_inputs() const { return static_cast<int>(inputs_.size()); }
+  DType dtype(int i) const { return inputs_[static_cast<size_t>(i)].dtype; }
+  const Shape& shape(int i) const { return inputs_[static_cast<size_t>(i)].shape; }
+  std::span<const TensorSpec> inputs() const { return inputs_; }
+  template <class A>
+  const A& attrs() const {
+    return attrs_.as<A>();
+  }
+  /// The elements of an integer input, where they are known already (a concrete tensor, a folded constant); how shape
+  /// operands are read.
+  std::optional<std::vector<int64_t>> known_values(int i) const;
+
+  void output(DType dtype, const Shape& shape) { outputs_.push_back({dtype, shape}); }
+  std::span<const TensorSpec> outputs() const { return outputs_; }
+
+  /// Throws InvalidArgument: "<message> for 'MatMul' (op: 'MatMul') with input shapes: [3,2], [3,4]."
+  [[noreturn]] void fail(std::string message, std::string hint = {}) const;
+  /// Axis in 0..rank-1 from one that may count from the end; fails with the op's words otherwise.
+  int axis(int64_t axis, int rank) const;
+
+ private:
+  const OpDef& op_;
+  std::span<const TensorSpec> inputs_;
+  AttrsView attrs_;
+  std::span<const Tensor* const> tensors_;
+  SmallVector<TensorSpec, 2> outputs_;
+};
+
+using InferFn = void (*)(InferContext&);
+/// From dy to dx; see lib/autodiff/backward.h.
+using GradientFn = void (*)(Backward&);
+
+enum class Differentiability : uint8_t {
+  rule,      ///< `gradient` says how
+  none,      ///< declared: the derivative is zero or undefined everywhere (comparisons, argmax, shape)
+  missing,   ///< not written; asking for it is an error. The completeness test refuses it.
+};
+
+struct OpFlags {
+  bool pointwise : 1 = false;      ///< one tile function computes it; broadcasts; may be fused
+  bool alias : 1 = false;          ///< output 0 is input 0's bytes under another shape; no kernel
+  bool effect : 1 = false;         ///< kept for what it does (assign, print): never merged, folded or dropped
+  bool random : 1 = false;         ///< draws numbers: never merged or folded
+  bool can_fail : 1 = false;       ///< its kernel may report an error
+  bool host_only : 1 = false;      ///< runs on the host; the one excuse for having no GPU kernel
+  bool session : 1 = false;        ///< executed by graph/eager machinery itself (placeholder, variables, If, While)
+  bool commutative : 1 = false;
+};
+
+/// Which values a gradient rule reads, by bit; the rest is freed early.
+struct Reads {
+  uint32_t inputs = 0;
+  uint32_t outputs = 0;
+};
+
+struct OpDef {
+  const char* name;              ///< "MatMul": unique; errors and kernels go by it
+  const char* node_name = name;  ///< base of node names: TensorFlow 1's ("add", "MatMul")
+  const char* doc;               ///< formula and source, one line
+  int8_t min_inputs = 1;
+  int8_t max_inputs = 1;         ///< -1: any number
+  int8_t outputs = 1;            ///< visible outputs; -1: the shape rule says
+  int8_t hidden = 0;             ///< outputs for the gradient only
+  InferFn infer = nullptr;
+  Differentiability differentiable = Differentiability::missing;
+  GradientFn gradient = nullptr;
+  Reads reads{};
+  OpFlags flags{};
+  const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;
+  uint32_t host_inputs = 0;      ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
+  uint32_t shape_inputs = 0;     ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null
+  int id = -1;                   ///< place in the registry, given there
+};
+
+/// The registry: every op, by id and by name. It is filled from kernels/meson.build's list before main().
+std::span<OpDef* const> all_ops();
+const OpDef* find_op(std::string_view name);
+/// Called by the generated code, once per folder of kernels/.
+void register_op(OpDef& op);
+
+}  // namespace twofold

@@ -1,0 +1,167 @@
+// Tensor: one handle for a symbol and for a value.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <source_location>
+#include <span>
+#include <string>
+
+#include <twofold/lib/core/dtype.h>
+#include <twofold/lib/core/ref.h>
+#include <twofold/lib/core/shape.h>
+
+namespace twofold {
+
+class Value;
+class Operation;
+class GraphData;
+
+/// A symbol (an output of a graph's node, computed by a Session) or a value (immutable, contiguous, there already).
+/// Copying copies the handle. An undefined Tensor stands for "none" and prints so.
+///
+/// Asking a symbol for elements throws FailedPrecondition and says what to write instead.
+class Tensor {
+ public:
+  Tensor() = default;
+  Tensor(const Tensor& o) noexcept : object_(o.object_), node_(o.node_), output_(o.output_), kind_(o.kind_) {
+    if (object_) object_->retain();
+  }
+  Tensor(Tensor&& o) noexcept : object_(o.object_), node_(o.node_), output_(o.output_), kind_(o.kind_) {
+    o.object_ = nullptr, o.kind_ = Kind::none;
+  }
+  Tensor& operator=(Tensor o) noexcept {
+    std::swap(object_, o.object_), std::swap(node_, o.node_), std::swap(output_, o.output_), std::swap(kind_, o.kind_);
+    return *this;
+  }
+  ~Tensor() {
+    if (object_) object_->release();
+  }
+
+  bool defined() const noexcept { return kind_ != Kind::none; }
+  bool is_symbolic() const noexcept { return kind_ == Kind::symbol; }
+  bool is_concrete() const noexcept { return kind_ == Kind::value; }
+
+  DType dtype() const;
+  /// A symbol's shape may be partly unknown.
+  const Shape& shape() const;
+  /// Extent of axis `i`, which may count from the end; -1 if unknown.
+  int64_t dim(int64_t i) const;
+  int rank() const { return shape().rank(); }
+  /// "add:0" for a symbol, "" for a value.
+  std::string name() const;
+  /// Unique among the tensors of the process while it lives; equal for copies of one handle.
+  uint64_t id() const;
+  /// "/cpu:0", "/gpu:0"; for a symbol the device it is placed on, "" if that is left open.
+  std::string device() const;
+  /// The node that produces a symbol; an undefined Operation for a value.
+  Operation op() const;
+
+  /// The one element, as T. Throws unless there is exactly one and T holds it without loss.
+  template <class T>
+  T item() const;
+  /// The elements in row-major order; T must be the dtype's own type. Valid while this tensor lives.
+  template <class T>
+  std::span<const T> data() const;
+  /// Number of elements of a value.
+  int64_t num_elements() const;
+  /// Slice `i` of the first axis, sharing storage; may count from the end. On a symbol it is an op.
+  Tensor operator[](int64_t i) const;
+  /// A copy on another device ("/cpu:0", "/gpu:0"); the same handle if it is there already.
+  Tensor to(std::string_view device) const;
+
+  /// The truth of a value with one element. A symbol has none yet: throws.
+  explicit operator bool() const;
+  /// True if both are the same symbol or share one value object: identity, not equality of elements.
+  bool same_as(const Tensor& o) const noexcept {
+    return kind_ == o.kind_ && object_ == o.object_ && node_ == o.node_ && output_ == o.output_;
+  }
+
+  /// Iterates over the slices of a value's first axis.
+  class Iterator {
+   public:
+    using value_type = Tensor;
+    using difference_type = std::ptrdiff_t;
+    Iterator() = default;
+    Iterator(const Tensor* t, int64_t i) : tensor_(t), i_(i) {}
+    Tensor operator*() const { return (*tensor_)[i_]; }
+    Iterator& operator++() { return ++i_, *this; }
+    Iterator operator++(int) { return {tensor_, i_++}; }
+    friend bool operator==(const Iterator& a, const Iterator& b) { return a.i_ == b.i_; }
+
+   private:
+    const Tensor* tensor_ = nullptr;
+    int64_t i_ = 0;
+  };
+  Iterator begin() const { return {this, 0}; }
+  Iterator end() const;
+
+  // For the library's own floors.
+  enum class Kind : uint8_t { none, value, symbol };
+  /// Takes over the reference that a new value is born with.
+  static Tensor adopt(Value* v) noexcept;
+  static Tensor symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept;
+  Kind kind() const noexcept { return kind_; }
+  /// Precondition: is_concrete().
+  Value* value() const noexcept { return reinterpret_cast<Value*>(object_); }
+  /// Precondition: is_symbolic().
+  GraphData* graph() const noexcept { return reinterpret_cast<GraphData*>(object_); }
+  uint32_t node() const noexcept { return node_; }
+  uint16_t output() const noexcept { return output_; }
+
+ private:
+  RefCounted* object_ = nullptr;
+  uint32_t node_ = 0;
+  uint16_t output_ = 0;
+  Kind kind_ = Kind::none;
+};
+static_assert(sizeof(Tensor) == 16);
+
+/// A node of a graph seen as something to run: what `group`, `no_op` and optimisers return. In eager mode the work is done
+/// already and the Operation is undefined; running it is then no error.
+class Operation {
+ public:
+  Operation() = default;
+  Operation(Ref<GraphData> graph, uint32_t node);
+  Operation(const Operation&);
+  Operation(Operation&&) noexcept;
+  Operation& operator=(Operation) noexcept;
+  ~Operation();
+
+  bool defined() const noexcept { return graph_ != nullptr; }
+  /// "train/group_deps"
+  std::string name() const;
+  /// The op type, "NoOp"
+  std::string type() const;
+  int num_outputs() const;
+  Tensor output(int i) const;
+  /// The user's line that made it.
+  std::source_location where() const;
+
+  GraphData* graph() const noexcept { return graph_; }
+  uint32_t node() const noexcept { return node_; }
+
+ private:
+  GraphData* graph_ = nullptr;
+  uint32_t node_ = 0;
+};
+
+/// The value as NumPy prints it; a symbol as TensorFlow 1 does; `None` if undefined.
+std::ostream& operator<<(std::ostream&, const Tensor&);
+std::ostream& operator<<(std::ostream&, const Operation&);
+std::string to_string(const Tensor&);
+/// The value with its dtype, shape and device: `Tensor([1. 2.], shape=(2,), dtype=float32, device=/cpu:0)`.
+std::string repr(const Tensor&);
+
+#define TWOFOLD_ITEM(T)                          \
+  extern template T Tensor::item<T>() const;     \
+  extern template std::span<const T> Tensor::data<T>() const;
+TWOFOLD_ITEM(float)
+TWOFOLD_ITEM(double)
+TWOFOLD_ITEM(int32_t)
+TWOFOLD_ITEM(int64_t)
+TWOFOLD_ITEM(uint8_t)
+TWOFOLD_ITEM(bool)
+#undef TWOFOLD_ITEM
+
+}  // namespace twofold
