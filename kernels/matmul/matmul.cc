@@ -1,0 +1,100 @@
+#include <twofold/kernels/matmul/matmul.h>
+
+#include <algorithm>
+
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/apply.h>
+
+namespace twofold {
+namespace {
+
+/// The extent that two extents must share; -1 if neither is known.
+int64_t same_extent(InferContext& c, int64_t a, int64_t b) {
+  if (a >= 0 && b >= 0 && a != b)
+    c.fail("Dimensions must be equal, but are " + std::to_string(a) + " and " + std::to_string(b));
+  return a >= 0 ? a : b;
+}
+
+int64_t broadcast_extent(InferContext& c, int64_t a, int64_t b) {
+  if (a == 1) return b;
+  if (b == 1) return a;
+  return same_extent(c, a, b);
+}
+
+void infer(InferContext& c) {
+  const auto& attrs = c.attrs<MatMulAttrs>();
+  const DType t = c.dtype(0);
+  if (t != c.dtype(1))
+    c.fail("Operands must have one dtype, but are " + std::string(name_of(t)) + " and " +
+           std::string(name_of(c.dtype(1))));
+  if (t == uint8 || t == bool_)
+    c.fail("A product of " + std::string(name_of(t)) + " matrices is not supported",
+           "tf::matmul(tf::cast(a, tf::int32), tf::cast(b, tf::int32))");
+  const Shape &a = c.shape(0), &b = c.shape(1);
+  for (const Shape* s : {&a, &b})
+    if (s->has_rank() && s->rank() < 2)
+      c.fail("Shape must be at least rank 2 but is rank " + std::to_string(s->rank()), "tf::expand_dims(x, 0)");
+  if (!a.has_rank() || !b.has_rank()) return c.output(t, unknown_shape);
+
+  const int ra = a.rank(), rb = b.rank(), rank = std::max(ra, rb);
+  const int64_t m = a[ra - (attrs.transpose_a ? 1 : 2)], n = b[rb - (attrs.transpose_b ? 2 : 1)];
+  same_extent(c, a[ra - (attrs.transpose_a ? 2 : 1)], b[rb - (attrs.transpose_b ? 1 : 2)]);
+  Shape out;
+  for (int i = rank; i > 2; --i) out.push_back(broadcast_extent(c, i <= ra ? a[ra - i] : 1, i <= rb ? b[rb - i] : 1));
+  out.push_back(m);
+  out.push_back(n);
+  c.output(t, out);
+}
+
+/// Where every matrix of a batch met the same b, the batch is one tall matrix: db = a^T dy then needs no sum over
+/// batches.
+bool one_tall_product(const Backward& b) {
+  const auto& attrs = b.attrs<MatMulAttrs>();
+  const Shape &sa = b.input(0).shape(), &sb = b.input(1).shape();
+  return !attrs.transpose_a && sb.rank() == 2 && sa.rank() > 2 && sa[sa.rank() - 1] > 0 &&
+         sb[attrs.transpose_b ? 0 : 1] > 0;
+}
+
+void gradient(Backward& g) {
+  const auto [ta, tb] = g.attrs<MatMulAttrs>().fields();
+  const Tensor& dy = g.dy();
+  if (g.needs(0)) {
+    const Tensor& b = g.input(1);
+    g.dx(0, ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true})
+               : matmul(dy, b, {.transpose_a = false, .transpose_b = !tb}));
+  }
+  if (!g.needs(1)) return;
+  const Tensor& a = g.input(0);
+  if (one_tall_product(g)) {
+    const Shape &sa = a.shape(), &sb = g.input(1).shape();
+    const Tensor rows = reshape(a, Shape{-1, sa[sa.rank() - 1]}), drows = reshape(dy, Shape{-1, sb[tb ? 0 : 1]});
+    g.dx(1, tb ? matmul(drows, rows, {.transpose_a = true}) : matmul(rows, drows, {.transpose_a = true}));
+  } else {
+    g.dx(1, tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta})
+               : matmul(a, dy, {.transpose_a = !ta, .transpose_b = false}));
+  }
+}
+
+OpDef matmul_op{
+    .name = "MatMul",
+    .doc = "C[..., i, j] = sum_k A[..., i, k] B[..., k, j] (TensorFlow MatMul, BatchMatMulV2)",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = infer,
+    .differentiable = Differentiability::rule,
+    .gradient = gradient,
+    .reads = {.inputs = 0b11},
+    .attrs = &internal::kAttrsType<MatMulAttrs>,
+};
+
+}  // namespace
+
+Tensor matmul(Operand a, Operand b, MatMulOptions options) {
+  const OperandPair pair(a, b, "MatMul");
+  return apply(matmul_op, {pair.a, pair.b}, MatMulAttrs{options.transpose_a, options.transpose_b}, a.where());
+}
+
+void register_matmul() { register_op(matmul_op); }
+
+}  // namespace twofold
