@@ -1,0 +1,171 @@
+#include <twofold/kernels/batch_norm/batch_norm.h>
+
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/reduce/reduce.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/autodiff/vjp.h>
+#include <twofold/lib/op/apply.h>
+
+namespace twofold {
+namespace {
+
+/// Number of channels, -1 if unknown. Checks the dtypes of all inputs and the shapes of x and the `vectors`.
+int64_t infer_channels(InferContext& c, std::initializer_list<int> vectors) {
+  const DType t = c.dtype(0);
+  if (!is_floating(t))
+    c.fail("Batch normalisation of " + std::string(name_of(t)) + " is not supported", "tf::cast(x, tf::float32)");
+  for (int i = 1; i < c.num_inputs(); ++i)
+    if (c.dtype(i) != t)
+      c.fail("Operands must have one dtype, but are " + std::string(name_of(t)) + " and " +
+             std::string(name_of(c.dtype(i))));
+
+  int64_t channels = -1;
+  if (const Shape& x = c.shape(0); x.has_rank()) {
+    if (x.rank() < 2)
+      c.fail("Shape must be at least rank 2 but is rank " + std::to_string(x.rank()), "tf::expand_dims(x, 0)");
+    const int axis = c.axis(c.attrs<BatchNormAttrs>().axis, x.rank());
+    channels = x[axis];
+    for (int i = 0; i < x.rank(); ++i)
+      if (i != axis && x[i] == 0) c.fail("Channels without elements have no mean");
+  }
+  for (int i : vectors) {
+    const Shape& v = c.shape(i);
+    if (!v.has_rank()) continue;
+    if (v.rank() != 1) c.fail("Shape must be rank 1 but is rank " + std::to_string(v.rank()));
+    if (channels >= 0 && v[0] >= 0 && v[0] != channels)
+      c.fail("Dimensions must be equal, but are " + std::to_string(channels) + " and " + std::to_string(v[0]));
+    if (channels < 0) channels = v[0];
+  }
+  return channels;
+}
+
+void infer(InferContext& c) {
+  const Shape per_channel{infer_channels(c, {1, 2})};
+  c.output(c.dtype(0), c.shape(0));
+  for (int i = 0; i < 3; ++i) c.output(c.dtype(0), per_channel);
+}
+
+void infer_grad(InferContext& c) {
+  const Shape per_channel{infer_channels(c, {1, 3, 4})};
+  if (!c.shape(2).compatible_with(c.shape(0))) c.fail("x and dy must have one shape");
+  c.output(c.dtype(0), c.shape(0).has_rank() ? c.shape(0) : c.shape(2));
+  for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel);
+}
+
+/// Every axis but the channels', and the shape under which a vector of channels broadcasts to x.
+struct Reduced {
+  Axes axes;
+  Shape broadcast;
+
+  Reduced(const Tensor& x, int64_t axis) {
+    const int rank = x.rank();
+    if (rank < 0)
+      fail(Code::InvalidArgument, "This gradient of batch normalisation needs the rank of x, which is unknown",
+           "tf::placeholder(tf::float32, {-1, 3, 28, 28})");
+    if (axis < 0) axis += rank;
+    for (int i = 0; i < rank; ++i) {
+      if (i != axis) axes.push_back(i);
+      broadcast.push_back(i == axis ? -1 : 1);
+    }
+  }
+};
+
+/// The statistics and the gradient in primitive ops, which are differentiable again.
+struct Composed {
+  const BatchNormAttrs& attrs;
+
+  std::vector<Tensor> statistics(std::span<const Tensor> in) const {
+    const Tensor& x = in[0];
+    const Reduced r(x, attrs.axis);
+    return {mean(x, r.axes), mean(square(x - mean(x, r.axes, {.keepdims = true})), r.axes)};
+  }
+  /// (x, scale, dy) to (dx, dscale, doffset), the saved statistics taken as functions of x:
+  /// dx = scale / std * (dy - mean(dy) - xhat * mean(dy * xhat)).
+  std::vector<Tensor> gradient(std::span<const Tensor> in) const {
+    const Tensor &x = in[0], &scale = in[1], &dy = in[2];
+    const Reduced r(x, attrs.axis);
+    const ReduceOptions keep{.keepdims = true};
+    const Tensor centred = x - mean(x, r.axes, keep);
+    const Tensor deviation = sqrt(mean(square(centred), r.axes, keep) + attrs.epsilon);
+    const Tensor xhat = centred / deviation, weighted = dy * xhat;
+    const Tensor dx =
+        reshape(scale, r.broadcast) / deviation * (dy - mean(dy, r.axes, keep) - xhat * mean(weighted, r.axes, keep));
+    return {dx, sum(weighted, r.axes), sum(dy, r.axes)};
+  }
+};
+
+extern OpDef batch_norm_grad_op;
+
+void gradient(Backward& b) {
+  const auto& attrs = b.attrs<BatchNormAttrs>();
+  const Tensor &x = b.input(0), &dy = b.dy(0);
+  Tensor dx;
+  if (dy.defined()) {
+    const Tensor* inputs[] = {&x, &b.input(1), &dy, &b.output(1), &b.output(3)};
+    Outputs grads = apply_all(batch_norm_grad_op, inputs, attrs, std::source_location::current());
+    dx = grads[0];
+    if (b.needs(1)) b.dx(1, grads[1]);
+    if (b.needs(2)) b.dx(2, grads[2]);
+  }
+  if (b.needs(0) && (b.dy(1).defined() || b.dy(2).defined())) {
+    const Composed composed{attrs};
+    const Tensor inputs[] = {x}, dys[] = {b.dy(1), b.dy(2)};
+    const Tensor from_statistics = vjp([&](auto in) { return composed.statistics(in); }, inputs, dys)[0];
+    dx = dx.defined() ? dx + from_statistics : from_statistics;
+  }
+  if (b.needs(0) && dx.defined()) b.dx(0, dx);
+}
+
+void grad_gradient(Backward& b) {
+  const Composed composed{b.attrs<BatchNormAttrs>()};
+  const Tensor inputs[] = {b.input(0), b.input(1), b.input(2)}, dys[] = {b.dy(0), b.dy(1), b.dy(2)};
+  const std::vector<Tensor> dxs = vjp([&](auto in) { return composed.gradient(in); }, inputs, dys);
+  for (int i = 0; i < 3; ++i)
+    if (b.needs(i) && dxs[static_cast<size_t>(i)].defined()) b.dx(i, dxs[static_cast<size_t>(i)]);
+}
+
+OpDef batch_norm_op{
+    .name = "BatchNorm",
+    .node_name = "batch_norm",
+    .doc = "y = (x - mean) / sqrt(variance + epsilon) * scale + offset over the batch (PyTorch batch_norm in training)",
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .outputs = 3,
+    .hidden = 1,  // 1 / sqrt(variance + epsilon)
+    .infer = infer,
+    .differentiable = Differentiability::rule,
+    .gradient = gradient,
+    .reads = {.inputs = 0b011, .outputs = 0b1010},
+    .attrs = &internal::kAttrsType<BatchNormAttrs>,
+};
+
+OpDef batch_norm_grad_op{
+    .name = "BatchNormGrad",
+    .node_name = "batch_norm_grad",
+    .doc = "(x, scale, dy, mean, inv_std) to (dx, dscale, doffset) of BatchNorm",
+    .min_inputs = 5,
+    .max_inputs = 5,
+    .outputs = 3,
+    .infer = infer_grad,
+    .differentiable = Differentiability::rule,
+    .gradient = grad_gradient,
+    .reads = {.inputs = 0b111},
+    .attrs = &internal::kAttrsType<BatchNormAttrs>,
+};
+
+}  // namespace
+
+BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOptions options) {
+  const Tensor& input = x.resolve();
+  const Tensor* inputs[] = {&input, &scale.resolve(input.dtype()), &offset.resolve(input.dtype())};
+  Outputs out = apply_all(batch_norm_op, inputs, BatchNormAttrs{options.epsilon, options.axis}, x.where());
+  return {out[0], out[1], out[2]};
+}
+
+void register_batch_norm() {
+  register_op(batch_norm_op);
+  register_op(batch_norm_grad_op);
+}
+
+}  // namespace twofold

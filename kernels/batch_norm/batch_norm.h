@@ -1,0 +1,48 @@
+// Batch normalisation by the statistics of the batch itself: training mode.
+#pragma once
+
+#include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/operand.h>
+
+namespace twofold {
+
+struct BatchNormOptions {
+  double epsilon = 1e-5;
+  int64_t axis = 1;  ///< of the channels: 1 for NCHW and NC, -1 for NHWC
+};
+
+struct BatchNormResult {
+  Tensor y;
+  Tensor mean;      ///< of each channel
+  Tensor variance;  ///< of each channel, biased: divided by the number of elements
+};
+
+/// y = (x - mean) / sqrt(variance + epsilon) * scale + offset, with mean and variance taken over every axis but `axis`.
+///
+/// Shapes: x of rank 2 and above with C channels along `axis`; scale and offset (C,); y as x; mean and variance (C,),
+/// both differentiable too. float32 and float64; sums are taken in float64. A channel of one element has variance 0.
+/// Throws InvalidArgument on other shapes and dtypes, and where channels have no elements: there is no mean of nothing.
+/// Source: PyTorch's batch_norm(training=True), ONNX BatchNormalization(training_mode=1).
+BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOptions options = {});
+
+struct BatchNormAttrs {
+  double epsilon = 1e-5;
+  int64_t axis = 1;
+  TWOFOLD_FIELDS(epsilon, axis)
+};
+
+/// How a kernel sees x: `outer` x `channels` x `inner` elements in row-major order.
+struct BatchNormLayout {
+  int64_t outer = 1, channels = 1, inner = 1;
+
+  BatchNormLayout(const Shape& x, int64_t axis) {
+    if (axis < 0) axis += x.rank();
+    for (int i = 0; i < x.rank(); ++i) (i < axis ? outer : i == axis ? channels : inner) *= x[i];
+  }
+  /// Elements of one channel.
+  int64_t count() const { return outer * inner; }
+};
+
+void register_batch_norm();
+
+}  // namespace twofold

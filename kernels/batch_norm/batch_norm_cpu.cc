@@ -1,0 +1,274 @@
+#include <twofold/kernels/batch_norm/batch_norm.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <twofold/lib/op/kernel.h>
+
+// Forward and backward are two sweeps of one form. With d = x - centre of each channel:
+//
+//              centre          w     first sweep: sum w and sum w d   second sweep
+//   forward    first element   d     mean and variance                y  = d a + b
+//   backward   mean            dy    doffset and dscale               dx = (dy - b - d k) a
+//
+// Everything is computed in float64 and rounded once. The first element is a sample of its channel, so that centring by
+// it costs the variance at most a factor of the number of elements in float64's relative error, whatever the mean.
+// Plain loops over fixed numbers of lanes: compilers turn them into packets, and the order of adding stays as written.
+
+namespace twofold {
+namespace {
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+struct Sums {
+  double w = 0, wd = 0;
+};
+
+struct Coefficients {
+  double centre, a, b, k;
+};
+
+template <class T>
+struct Operands {
+  const T* x;
+  const T* dy;  ///< null in forward
+  T* out;
+};
+
+template <bool kBackward, class T>
+void add_terms(const Operands<T>& p, int64_t i, double centre, double& w_sum, double& wd_sum) {
+  const double d = static_cast<double>(p.x[i]) - centre;
+  const double w = kBackward ? static_cast<double>(p.dy[i]) : d;
+  w_sum += w;
+  wd_sum += w * d;
+}
+
+template <bool kBackward, class T>
+void write_result(const Operands<T>& p, int64_t i, double centre, double a, double b, double k) {
+  const double d = static_cast<double>(p.x[i]) - centre;
+  p.out[i] = static_cast<T>(kBackward ? (static_cast<double>(p.dy[i]) - b - d * k) * a : d * a + b);
+}
+
+/// Runs: `inner` is long, and each (outer, channel) has it contiguous. A run is summed by segments.
+struct Runs {
+  static constexpr int64_t kSegment = 8192;    ///< elements
+  static constexpr int64_t kTask = 32 * 1024;  ///< elements, about
+  static constexpr int64_t kLanes = 16;
+  int64_t outer, channels, inner;
+
+  int64_t segments() const { return ceil_div(inner, kSegment); }
+  int64_t num_partials() const { return outer * channels * segments(); }
+
+  template <class F>
+  void for_segments(const KernelContext& ctx, F&& f) const {
+    const int64_t per_run = segments(), total = num_partials();
+    const int64_t per_task = std::max<int64_t>(1, kTask / std::min(inner, kSegment));
+    ctx.parallel_for(ceil_div(total, per_task), [&](int64_t task) {
+      for (int64_t i = task * per_task; i < std::min(total, (task + 1) * per_task); ++i) {
+        const int64_t run = i / per_run, begin = i % per_run * kSegment;
+        f(i, run % channels, run * inner + begin, std::min(kSegment, inner - begin));
+      }
+    });
+  }
+
+  template <bool kBackward, class T, class Centre>
+  void sums(const KernelContext& ctx, const Operands<T>& p, const Centre& centre, Sums* partials) const {
+    for_segments(ctx, [&](int64_t index, int64_t channel, int64_t offset, int64_t n) {
+      const Operands<T> run{p.x + offset, kBackward ? p.dy + offset : nullptr, nullptr};
+      const double c = centre(channel);
+      double w[kLanes] = {}, wd[kLanes] = {};
+      int64_t i = 0;
+      for (; i + kLanes <= n; i += kLanes)
+        for (int64_t lane = 0; lane < kLanes; ++lane) add_terms<kBackward>(run, i + lane, c, w[lane], wd[lane]);
+      for (int64_t lane = 0; i + lane < n; ++lane) add_terms<kBackward>(run, i + lane, c, w[lane], wd[lane]);
+      for (int64_t half = kLanes / 2; half > 0; half /= 2)
+        for (int64_t lane = 0; lane < half; ++lane) w[lane] += w[lane + half], wd[lane] += wd[lane + half];
+      partials[index] = {w[0], wd[0]};
+    });
+  }
+
+  Sums total(const Sums* partials, int64_t channel) const {
+    Sums s;
+    for (int64_t o = 0; o < outer; ++o) {
+      const Sums* run = partials + (o * channels + channel) * segments();
+      for (int64_t i = 0; i < segments(); ++i) s.w += run[i].w, s.wd += run[i].wd;
+    }
+    return s;
+  }
+
+  template <bool kBackward, class T>
+  void apply(const KernelContext& ctx, const Operands<T>& p, const Coefficients* coefficients) const {
+    for_segments(ctx, [&](int64_t, int64_t channel, int64_t offset, int64_t n) {
+      const Operands<T> run{p.x + offset, kBackward ? p.dy + offset : nullptr, p.out + offset};
+      const Coefficients c = coefficients[channel];
+      for (int64_t i = 0; i < n; ++i) write_result<kBackward>(run, i, c.centre, c.a, c.b, c.k);
+    });
+  }
+};
+
+/// Columns: `inner` is short, often 1. x is a matrix with channels * inner columns, and channels are summed side by
+/// side. Where rows are short, several are taken as one wide row.
+struct Columns {
+  static constexpr int64_t kStrip = 512;       ///< columns of one task
+  static constexpr int64_t kTask = 32 * 1024;  ///< elements, about
+  static constexpr int64_t kMinRows = 32;      ///< of a block, so that partial sums are few beside the elements
+  int64_t outer, channels, inner;
+
+  int64_t width() const { return channels * inner; }
+  int64_t wide() const { return width() * std::max<int64_t>(1, 256 / width()); }
+  int64_t wide_rows() const { return ceil_div(outer * width(), wide()); }
+  int64_t block_rows() const { return std::max(kMinRows, kTask / std::min(wide(), kStrip)); }
+  int64_t blocks() const { return ceil_div(wide_rows(), block_rows()); }
+  int64_t num_partials() const { return blocks() * wide(); }
+
+  /// f(block, first column, columns) for every strip of every block.
+  template <class F>
+  void for_strips(const KernelContext& ctx, F&& f) const {
+    const int64_t strips = ceil_div(wide(), kStrip);
+    ctx.parallel_for(blocks() * strips, [&](int64_t task) {
+      const int64_t begin = task % strips * kStrip;
+      f(task / strips, begin, std::min(kStrip, wide() - begin));
+    });
+  }
+  /// f(offset, n) for the strip's part of each of the block's rows; the last row may be short.
+  template <class F>
+  void for_rows(int64_t block, int64_t begin, int64_t columns, F&& f) const {
+    const int64_t end_row = std::min(wide_rows(), (block + 1) * block_rows()), size = outer * width();
+    for (int64_t row = block * block_rows(); row < end_row; ++row) {
+      const int64_t offset = row * wide() + begin;
+      f(offset, std::clamp<int64_t>(size - offset, 0, columns));
+    }
+  }
+  int64_t channel_of(int64_t column) const { return column % width() / inner; }
+
+  template <bool kBackward, class T, class Centre>
+  void sums(const KernelContext& ctx, const Operands<T>& p, const Centre& centre, Sums* partials) const {
+    for_strips(ctx, [&](int64_t block, int64_t begin, int64_t columns) {
+      double c[kStrip], w[kStrip] = {}, wd[kStrip] = {};
+      for (int64_t j = 0; j < columns; ++j) c[j] = centre(channel_of(begin + j));
+      for_rows(block, begin, columns, [&](int64_t offset, int64_t n) {
+        const Operands<T> row{p.x + offset, kBackward ? p.dy + offset : nullptr, nullptr};
+        for (int64_t j = 0; j < n; ++j) add_terms<kBackward>(row, j, c[j], w[j], wd[j]);
+      });
+      for (int64_t j = 0; j < columns; ++j) partials[block * wide() + begin + j] = {w[j], wd[j]};
+    });
+  }
+
+  Sums total(const Sums* partials, int64_t channel) const {
+    Sums s;
+    for (int64_t row = 0; row < num_partials(); row += width())
+      for (int64_t i = 0; i < inner; ++i) {
+        const Sums& part = partials[row + channel * inner + i];
+        s.w += part.w, s.wd += part.wd;
+      }
+    return s;
+  }
+
+  template <bool kBackward, class T>
+  void apply(const KernelContext& ctx, const Operands<T>& p, const Coefficients* coefficients) const {
+    for_strips(ctx, [&](int64_t block, int64_t begin, int64_t columns) {
+      double centre[kStrip], a[kStrip], b[kStrip], k[kStrip];
+      for (int64_t j = 0; j < columns; ++j) {
+        const Coefficients& c = coefficients[channel_of(begin + j)];
+        centre[j] = c.centre, a[j] = c.a, b[j] = c.b, k[j] = c.k;
+      }
+      for_rows(block, begin, columns, [&](int64_t offset, int64_t n) {
+        const Operands<T> row{p.x + offset, kBackward ? p.dy + offset : nullptr, p.out + offset};
+        for (int64_t j = 0; j < n; ++j) write_result<kBackward>(row, j, centre[j], a[j], b[j], k[j]);
+      });
+    });
+  }
+};
+
+template <class Sweep>
+struct Params {
+  Sweep sweep;
+  double epsilon;
+
+  double count() const { return static_cast<double>(sweep.outer * sweep.inner); }
+  size_t workspace() const {
+    return static_cast<size_t>(sweep.num_partials()) * sizeof(Sums) +
+           static_cast<size_t>(sweep.channels) * sizeof(Coefficients);
+  }
+};
+
+/// `finish(channel, sums)` writes what belongs to one channel and gives the coefficients of its second sweep.
+template <bool kBackward, class T, class Sweep, class Centre, class Finish>
+void two_sweeps(const Sweep& sweep, KernelContext& ctx, const Operands<T>& operands, const Centre& centre,
+                const Finish& finish) {
+  constexpr int64_t kChannelsPerTask = 8;
+  Sums* partials = static_cast<Sums*>(ctx.workspace);
+  Coefficients* coefficients = reinterpret_cast<Coefficients*>(partials + sweep.num_partials());
+  sweep.template sums<kBackward>(ctx, operands, centre, partials);
+  ctx.parallel_for(ceil_div(sweep.channels, kChannelsPerTask), [&](int64_t task) {
+    for (int64_t c = task * kChannelsPerTask; c < std::min(sweep.channels, (task + 1) * kChannelsPerTask); ++c)
+      coefficients[c] = finish(c, sweep.total(partials, c));
+  });
+  sweep.template apply<kBackward>(ctx, operands, coefficients);
+}
+
+template <class T, class Sweep>
+void forward(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const Params<Sweep>*>(params);
+  const auto *x = static_cast<const T*>(args[0]), *scale = static_cast<const T*>(args[1]),
+             *offset = static_cast<const T*>(args[2]);
+  auto *mean = static_cast<T*>(args[4]), *variance = static_cast<T*>(args[5]), *inv_std = static_cast<T*>(args[6]);
+  const auto centre = [&](int64_t c) {
+    const double first = static_cast<double>(x[c * p.sweep.inner]);
+    return std::isfinite(first) ? first : 0.0;
+  };
+  two_sweeps<false, T>(p.sweep, ctx, {x, nullptr, static_cast<T*>(args[3])}, centre, [&](int64_t c, const Sums& s) {
+    const double shift = s.w / p.count(), centred = s.wd / p.count() - shift * shift;
+    const double m = centre(c) + shift, v = centred < 0 ? 0 : centred, r = 1 / std::sqrt(v + p.epsilon);
+    mean[c] = static_cast<T>(m);
+    variance[c] = static_cast<T>(v);
+    inv_std[c] = static_cast<T>(r);
+    return Coefficients{m, r * static_cast<double>(scale[c]), static_cast<double>(offset[c]), 0};
+  });
+}
+
+template <class T, class Sweep>
+void backward(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const Params<Sweep>*>(params);
+  const auto *x = static_cast<const T*>(args[0]), *scale = static_cast<const T*>(args[1]),
+             *dy = static_cast<const T*>(args[2]), *mean = static_cast<const T*>(args[3]),
+             *inv_std = static_cast<const T*>(args[4]);
+  auto *dscale = static_cast<T*>(args[6]), *doffset = static_cast<T*>(args[7]);
+  const auto centre = [&](int64_t c) { return static_cast<double>(mean[c]); };
+  two_sweeps<true, T>(p.sweep, ctx, {x, dy, static_cast<T*>(args[5])}, centre, [&](int64_t c, const Sums& s) {
+    const double r = static_cast<double>(inv_std[c]);
+    dscale[c] = static_cast<T>(r * s.wd);
+    doffset[c] = static_cast<T>(s.w);
+    return Coefficients{centre(c), r * static_cast<double>(scale[c]), s.w / p.count(), r * r * s.wd / p.count()};
+  });
+}
+
+template <class T, bool kBackward>
+Prepared choose(const Signature& s) {
+  constexpr int64_t kShortRun = 16;
+  const auto& attrs = s.attrs_as<BatchNormAttrs>();
+  const BatchNormLayout l(s.inputs[0].shape, attrs.axis);
+  if (l.channels == 0) return {[](const void*, void* const*, KernelContext&) noexcept {}, l};
+  if (l.inner < kShortRun) {
+    const Params<Columns> p{{l.outer, l.channels, l.inner}, attrs.epsilon};
+    return {kBackward ? backward<T, Columns> : forward<T, Columns>, p, p.workspace()};
+  }
+  const Params<Runs> p{{l.outer, l.channels, l.inner}, attrs.epsilon};
+  return {kBackward ? backward<T, Runs> : forward<T, Runs>, p, p.workspace()};
+}
+
+template <bool kBackward>
+Prepared prepare(const Signature& s) {
+  if (s.inputs[0].dtype == float32) return choose<float, kBackward>(s);
+  if (s.inputs[0].dtype == float64) return choose<double, kBackward>(s);
+  return {};
+}
+
+constexpr KernelEntry kKernels[] = {{"BatchNorm", prepare<false>}, {"BatchNormGrad", prepare<true>}};
+
+}  // namespace
+
+std::span<const KernelEntry> cpu_kernels_batch_norm();
+std::span<const KernelEntry> cpu_kernels_batch_norm() { return kKernels; }
+
+}  // namespace twofold
