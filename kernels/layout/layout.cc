@@ -1,0 +1,347 @@
+#include <twofold/kernels/layout/layout.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <twofold/kernels/layout/shapes.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/reduce/reduce.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/opdef.h>
+
+namespace twofold {
+namespace {
+
+using std::source_location;
+
+extern OpDef transpose_op, slice_op, concat_part_op;
+
+// Gradients. Where a shape is known the rules use it, elsewhere the *_like ops do, so that gradients exist beside
+// unknown extents; the user functions make that choice.
+
+void reshape_gradient(Backward& b) {
+  if (b.needs(0)) b.dx(0, reshape_like(b.dy(), b.input(0)));
+}
+
+void identity_gradient(Backward& b) {
+  if (b.needs(0)) b.dx(0, b.dy());
+}
+
+void transpose_gradient(Backward& b) {
+  if (!b.needs(0)) return;
+  const Axes& permutation = b.attrs<AxesAttrs>().axes;
+  const int rank = permutation.size();
+  std::vector<int64_t> inverse(static_cast<size_t>(rank));
+  for (int i = 0; i < rank; ++i)
+    inverse[static_cast<size_t>(permutation[i] < 0 ? permutation[i] + rank : permutation[i])] = i;
+  b.dx(0, transpose(b.dy(), Axes(inverse)));
+}
+
+void broadcast_gradient(Backward& b) {
+  if (b.needs(0)) b.dx(0, sum_to_like(b.dy(), b.input(0)));
+}
+
+void slice_gradient(Backward& b) {
+  if (b.needs(0)) b.dx(0, pad_like(b.dy(), b.input(0), b.attrs<SliceAttrs>().begin));
+}
+
+/// As many elements from `begin` on as `like` has.
+Tensor slice_like(const Tensor& x, const Tensor& like, const Axes& begin) {
+  const auto here = source_location::current();
+  if (!like.shape().is_known()) return apply(slice_op, {&x, &like}, SliceAttrs{begin, {}}, here);
+  Axes from = begin, size;
+  for (int i = 0; i < like.rank(); ++i) {
+    size.push_back(like.shape()[i]);
+    if (i >= begin.size()) from.push_back(0);
+  }
+  return slice(x, from, size);
+}
+
+void pad_gradient(Backward& b) {
+  if (b.needs(0)) b.dx(0, slice_like(b.dy(), b.input(0), b.attrs<PadAttrs>().begin));
+}
+
+/// The part of `t` that came from inputs[part] when `inputs` were concatenated.
+Tensor concat_part(const Tensor& t, std::span<const Tensor> inputs, int64_t axis, int part) {
+  const int rank = inputs[static_cast<size_t>(part)].rank();
+  const auto extent = [&](int i) {
+    const Shape& s = inputs[static_cast<size_t>(i)].shape();
+    return s.has_rank() ? s[static_cast<int>(axis < 0 ? axis + rank : axis)] : -1;
+  };
+  bool known = rank >= 0;
+  int64_t offset = 0;
+  for (int i = 0; known && i < part; ++i) {
+    known = extent(i) >= 0;
+    offset += extent(i);
+  }
+  if (known && extent(part) >= 0) {
+    Axes begin, size;
+    for (int i = 0; i < rank; ++i) {
+      const bool along = i == (axis < 0 ? axis + rank : axis);
+      begin.push_back(along ? offset : 0);
+      size.push_back(along ? extent(part) : -1);
+    }
+    return slice(t, begin, size);
+  }
+  std::vector<const Tensor*> all{&t};
+  for (const Tensor& x : inputs) all.push_back(&x);
+  return apply(concat_part_op, all, ConcatPartAttrs{axis, part}, source_location::current());
+}
+
+std::vector<Tensor> inputs_of(const Backward& b, int first) {
+  std::vector<Tensor> inputs;
+  for (int i = first; i < b.num_inputs(); ++i) inputs.push_back(b.input(i));
+  return inputs;
+}
+
+void concat_gradient(Backward& b) {
+  const std::vector<Tensor> inputs = inputs_of(b, 0);
+  for (int i = 0; i < b.num_inputs(); ++i)
+    if (b.needs(i)) b.dx(i, concat_part(b.dy(), inputs, b.attrs<ConcatAttrs>().axis, i));
+}
+
+void concat_part_gradient(Backward& b) {
+  if (!b.needs(0)) return;
+  const auto& attrs = b.attrs<ConcatPartAttrs>();
+  std::vector<Tensor> parts = inputs_of(b, 1);
+  for (size_t i = 0; i < parts.size(); ++i)
+    parts[i] = static_cast<int64_t>(i) == attrs.part ? b.dy() : zeros_like(parts[i]);
+  b.dx(0, concat(std::span<const Tensor>(parts), attrs.axis));
+}
+
+// Ops.
+
+constexpr auto kRule = Differentiability::rule;
+constexpr auto kNone = Differentiability::none;
+constexpr const AttrsType* kShapeAttrs = &internal::kAttrsType<ShapeAttrs>;
+constexpr const AttrsType* kAxesAttrs = &internal::kAttrsType<AxesAttrs>;
+
+OpDef reshape_op{.name = "Reshape",
+                 .doc = "y = x's elements in row-major order under another shape; TensorFlow and ONNX Reshape",
+                 .max_inputs = 2,
+                 .infer = layout::infer_reshape,
+                 .differentiable = kRule,
+                 .gradient = reshape_gradient,
+                 .flags = {.alias = true},
+                 .attrs = kShapeAttrs,
+                 .host_inputs = 2};
+OpDef reshape_like_op{.name = "ReshapeLike",
+                      .doc = "y = x's elements in row-major order under like's shape",
+                      .min_inputs = 2,
+                      .max_inputs = 2,
+                      .infer = layout::infer_reshape_like,
+                      .differentiable = kRule,
+                      .gradient = reshape_gradient,
+                      .flags = {.alias = true},
+                      .shape_inputs = 2};
+OpDef expand_dims_op{.name = "ExpandDims",
+                     .doc = "y = x with axes of extent 1 inserted; TensorFlow ExpandDims, ONNX Unsqueeze",
+                     .infer = layout::infer_expand_dims,
+                     .differentiable = kRule,
+                     .gradient = reshape_gradient,
+                     .flags = {.alias = true},
+                     .attrs = kAxesAttrs};
+OpDef squeeze_op{.name = "Squeeze",
+                 .doc = "y = x without axes of extent 1; TensorFlow and ONNX Squeeze",
+                 .infer = layout::infer_squeeze,
+                 .differentiable = kRule,
+                 .gradient = reshape_gradient,
+                 .flags = {.alias = true},
+                 .attrs = kAxesAttrs};
+OpDef identity_op{.name = "Identity",
+                  .doc = "y = x; TensorFlow and ONNX Identity",
+                  .infer = layout::infer_same,
+                  .differentiable = kRule,
+                  .gradient = identity_gradient,
+                  .flags = {.alias = true}};
+OpDef stop_gradient_op{.name = "StopGradient",
+                       .doc = "y = x, through which no gradient flows; TensorFlow StopGradient",
+                       .infer = layout::infer_same,
+                       .differentiable = kNone,
+                       .flags = {.alias = true}};
+OpDef transpose_op{.name = "Transpose",
+                   .node_name = "transpose",
+                   .doc = "axis i of y is axis permutation[i] of x; TensorFlow and ONNX Transpose",
+                   .infer = layout::infer_transpose,
+                   .differentiable = kRule,
+                   .gradient = transpose_gradient,
+                   .attrs = kAxesAttrs};
+OpDef broadcast_to_op{.name = "BroadcastTo",
+                      .doc = "y = x repeated along axes of extent 1 up to shape; TensorFlow BroadcastTo, ONNX Expand",
+                      .max_inputs = 2,
+                      .infer = layout::infer_broadcast_to,
+                      .differentiable = kRule,
+                      .gradient = broadcast_gradient,
+                      .attrs = kShapeAttrs,
+                      .host_inputs = 2};
+OpDef broadcast_like_op{.name = "BroadcastLike",
+                        .doc = "y = x repeated along axes of extent 1 up to like's shape",
+                        .min_inputs = 2,
+                        .max_inputs = 2,
+                        .infer = layout::infer_broadcast_like,
+                        .differentiable = kRule,
+                        .gradient = broadcast_gradient,
+                        .shape_inputs = 2};
+OpDef concat_op{.name = "ConcatV2",
+                .node_name = "concat",
+                .doc = "y = the inputs one after another along axis; TensorFlow ConcatV2, ONNX Concat",
+                .max_inputs = -1,
+                .infer = layout::infer_concat,
+                .differentiable = kRule,
+                .gradient = concat_gradient,
+                .attrs = &internal::kAttrsType<ConcatAttrs>};
+OpDef concat_part_op{.name = "ConcatPart",
+                     .doc = "y = the part of input 0 that input 1 + part made when inputs 1... were concatenated",
+                     .min_inputs = 2,
+                     .max_inputs = -1,
+                     .infer = layout::infer_concat_part,
+                     .differentiable = kRule,
+                     .gradient = concat_part_gradient,
+                     .attrs = &internal::kAttrsType<ConcatPartAttrs>,
+                     .shape_inputs = ~1u};
+OpDef slice_op{.name = "Slice",
+               .doc = "y = x[begin : begin + size] on every axis; TensorFlow and ONNX Slice",
+               .max_inputs = 2,
+               .infer = layout::infer_slice,
+               .differentiable = kRule,
+               .gradient = slice_gradient,
+               .attrs = &internal::kAttrsType<SliceAttrs>,
+               .shape_inputs = 2};
+OpDef pad_like_op{.name = "PadLike",
+                  .doc = "y = zeros with x from begin on; adjoint of Slice",
+                  .max_inputs = 2,
+                  .infer = layout::infer_pad,
+                  .differentiable = kRule,
+                  .gradient = pad_gradient,
+                  .attrs = &internal::kAttrsType<PadAttrs>,
+                  .shape_inputs = 2};
+OpDef shape_op{.name = "Shape",
+               .doc = "y = x's extents, int32; TensorFlow and ONNX Shape",
+               .infer = layout::infer_shape,
+               .differentiable = kNone,
+               .flags = {.host_only = true},
+               .shape_inputs = 1};
+OpDef zeros_like_op{.name = "ZerosLike",
+                    .node_name = "zeros_like",
+                    .doc = "y = zeros of x's shape and dtype; TensorFlow ZerosLike",
+                    .infer = layout::infer_same,
+                    .differentiable = kNone,
+                    .shape_inputs = 1};
+OpDef ones_like_op{.name = "OnesLike",
+                   .node_name = "ones_like",
+                   .doc = "y = ones of x's shape and dtype; TensorFlow OnesLike",
+                   .infer = layout::infer_same,
+                   .differentiable = kNone,
+                   .shape_inputs = 1};
+
+/// The most inputs of one concat whose extents are not all known: its gradient marks each as a shape in `shape_inputs`.
+constexpr size_t kMaxUnknownParts = 31;
+
+Tensor concat_all(std::span<const Tensor> tensors, int64_t axis, source_location where) {
+  bool known = true;
+  for (const Tensor& t : tensors) known = known && t.shape().is_known();
+  std::vector<Tensor> groups;
+  if (!known && tensors.size() > kMaxUnknownParts) {
+    for (size_t i = 0; i < tensors.size(); i += kMaxUnknownParts)
+      groups.push_back(concat_all(tensors.subspan(i, std::min(kMaxUnknownParts, tensors.size() - i)), axis, where));
+    return concat_all(groups, axis, where);
+  }
+  std::vector<const Tensor*> inputs;
+  for (const Tensor& t : tensors) inputs.push_back(&t);
+  return apply(concat_op, inputs, ConcatAttrs{axis}, where);
+}
+
+[[noreturn]] void fail_empty_concat() { fail(Code::InvalidArgument, "concat needs at least one tensor"); }
+
+}  // namespace
+
+Tensor reshape(Operand x, Shape shape) { return apply(reshape_op, {&x.resolve()}, ShapeAttrs{shape}, x.where()); }
+Tensor internal::reshape_to(const Operand& x, const Tensor& shape) {
+  return apply(reshape_op, {&x.resolve(), &shape}, ShapeAttrs{}, x.where());
+}
+Tensor reshape_like(Operand x, Operand like) {
+  const Tensor &from = x.resolve(), &to = like.resolve();
+  if (!to.shape().is_known()) return apply(reshape_like_op, {&from, &to}, x.where());
+  return from.shape() == to.shape() ? from : apply(reshape_op, {&from}, ShapeAttrs{to.shape()}, x.where());
+}
+Tensor expand_dims(Operand x, Axes axes) { return apply(expand_dims_op, {&x.resolve()}, AxesAttrs{axes}, x.where()); }
+Tensor squeeze(Operand x, Axes axes) { return apply(squeeze_op, {&x.resolve()}, AxesAttrs{axes}, x.where()); }
+Tensor identity(Operand x) { return apply(identity_op, {&x.resolve()}, x.where()); }
+Tensor stop_gradient(Operand x) { return apply(stop_gradient_op, {&x.resolve()}, x.where()); }
+Tensor transpose(Operand x, Axes permutation) {
+  return apply(transpose_op, {&x.resolve()}, AxesAttrs{permutation}, x.where());
+}
+
+Tensor broadcast_to(Operand x, Shape shape) {
+  return apply(broadcast_to_op, {&x.resolve()}, ShapeAttrs{shape}, x.where());
+}
+Tensor internal::broadcast_to(const Operand& x, const Tensor& shape) {
+  return apply(broadcast_to_op, {&x.resolve(), &shape}, ShapeAttrs{}, x.where());
+}
+Tensor broadcast_like(Operand x, Operand like) {
+  const Tensor &from = x.resolve(), &to = like.resolve();
+  if (!to.shape().is_known()) return apply(broadcast_like_op, {&from, &to}, x.where());
+  return from.shape() == to.shape() ? from : apply(broadcast_to_op, {&from}, ShapeAttrs{to.shape()}, x.where());
+}
+
+Tensor concat(std::span<const Tensor> tensors, int64_t axis, source_location where) {
+  if (tensors.empty()) fail_empty_concat();
+  DType dtype = tensors[0].dtype();
+  bool same = true;
+  for (const Tensor& t : tensors) {
+    same = same && t.dtype() == dtype;
+    dtype = promote(dtype, t.dtype());
+  }
+  if (same) return concat_all(tensors, axis, where);
+  std::vector<Tensor> promoted;
+  for (const Tensor& t : tensors) promoted.push_back(t.dtype() == dtype ? t : cast(Operand(t, where), dtype));
+  return concat_all(promoted, axis, where);
+}
+
+Tensor concat(std::initializer_list<Operand> tensors, int64_t axis, source_location where) {
+  if (tensors.size() == 0) fail_empty_concat();
+  // Tensors decide the dtype; literals take it where they fit.
+  const Operand* decider = nullptr;
+  DType dtype = tensors.begin()->dtype();
+  for (const Operand& t : tensors) {
+    if (t.is_literal()) continue;
+    dtype = decider ? promote(dtype, t.dtype()) : t.dtype();
+    decider = &t;
+  }
+  std::vector<Tensor> resolved;
+  for (const Operand& t : tensors) resolved.push_back(decider && t.is_literal() ? t.resolve(dtype) : t.resolve());
+  return concat(std::span<const Tensor>(resolved), axis, where);
+}
+
+Tensor slice(Operand x, Axes begin, Axes size) {
+  return apply(slice_op, {&x.resolve()}, SliceAttrs{begin, size}, x.where());
+}
+Tensor index(Operand x, int64_t i) {
+  const Shape& s = x.resolve().shape();
+  if (s.rank() == 0) fail(Code::InvalidArgument, "A scalar cannot be indexed");
+  if (s.has_rank() && s[0] >= 0 && (i < -s[0] || i >= s[0]))
+    fail(Code::InvalidArgument, "Index " + std::to_string(i) + " is out of range for shape " + s.str());
+  return squeeze(Operand(slice(x, i, 1), x.where()), 0);
+}
+Tensor pad_like(Operand x, Operand like, Axes begin) {
+  const Tensor &from = x.resolve(), &to = like.resolve();
+  const Shape& shape = to.shape();
+  if (!shape.is_known()) return apply(pad_like_op, {&from, &to}, PadAttrs{begin, {}}, x.where());
+  return apply(pad_like_op, {&from}, PadAttrs{begin, shape}, x.where());
+}
+
+Tensor shape(Operand x) { return apply(shape_op, {&x.resolve()}, x.where()); }
+Tensor zeros_like(Operand x) { return apply(zeros_like_op, {&x.resolve()}, x.where()); }
+Tensor ones_like(Operand x) { return apply(ones_like_op, {&x.resolve()}, x.where()); }
+
+void register_layout();
+void register_layout() {
+  for (OpDef* op : {&reshape_op, &reshape_like_op, &expand_dims_op, &squeeze_op, &identity_op, &stop_gradient_op,
+                    &transpose_op, &broadcast_to_op, &broadcast_like_op, &concat_op, &concat_part_op, &slice_op,
+                    &pad_like_op, &shape_op, &zeros_like_op, &ones_like_op})
+    register_op(*op);
+}
+
+}  // namespace twofold

@@ -1,0 +1,110 @@
+// Ops that move or reshape elements and compute none.
+#pragma once
+
+#include <concepts>
+#include <initializer_list>
+#include <source_location>
+#include <span>
+
+#include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/operand.h>
+
+namespace twofold {
+
+// Any dtype; where a shape is an operand it is an int32 or int64 vector, read on the host. All but stop_gradient,
+// shape, zeros_like and ones_like are differentiable.
+
+/// x's elements in row-major order under another shape. One extent may be -1 and follows from the rest.
+/// InvalidArgument: "Cannot reshape a tensor with 6 elements to shape [4,2] (8 elements)". TensorFlow's reshape.
+Tensor reshape(Operand x, Shape shape);
+namespace internal {
+Tensor reshape_to(const Operand& x, const Tensor& shape);
+Tensor broadcast_to(const Operand& x, const Tensor& shape);
+}  // namespace internal
+/// The same with the shape computed by ops. (A template, so that `reshape(x, {})` means the scalar shape.)
+template <std::same_as<Tensor> T>
+Tensor reshape(Operand x, const T& shape) {
+  return internal::reshape_to(x, shape);
+}
+/// x under the shape of `like`, of which nothing else is used.
+Tensor reshape_like(Operand x, Operand like);
+
+/// x with axes of extent 1 inserted, so that they are `axes` of the result; negative ones count from its end.
+/// InvalidArgument: an axis out of range or given twice. TensorFlow's expand_dims, with NumPy's several axes.
+Tensor expand_dims(Operand x, Axes axes);
+
+/// x without `axes`, or without any axis of extent 1 if the list is empty. InvalidArgument: "Can not squeeze dim[0],
+/// expected a dimension of 1, got 3". TensorFlow's squeeze.
+Tensor squeeze(Operand x, Axes axes = {});
+
+/// y = x. TensorFlow's identity.
+Tensor identity(Operand x);
+/// y = x, through which no gradient flows. TensorFlow's stop_gradient.
+Tensor stop_gradient(Operand x);
+
+/// Axis i of the result is axis permutation[i] of x; an empty permutation reverses the axes. InvalidArgument: not a
+/// permutation of x's axes. TensorFlow's transpose.
+Tensor transpose(Operand x, Axes permutation = {});
+
+/// x repeated along axes of extent 1 and along new leading axes until it has `shape`; -1 keeps x's extent.
+/// InvalidArgument: "Cannot broadcast a tensor of shape [3] to shape [2,4]". TensorFlow's broadcast_to.
+Tensor broadcast_to(Operand x, Shape shape);
+template <std::same_as<Tensor> T>
+Tensor broadcast_to(Operand x, const T& shape) {
+  return internal::broadcast_to(x, shape);
+}
+/// x broadcast to the shape of `like`, of which nothing else is used; x itself where both are known and equal.
+Tensor broadcast_like(Operand x, Operand like);
+
+/// The tensors one after another along `axis`. They promote to one dtype. InvalidArgument: other extents differ, no
+/// tensor at all, an axis out of range. TensorFlow's concat.
+Tensor concat(std::span<const Tensor> tensors, int64_t axis,
+              std::source_location where = std::source_location::current());
+Tensor concat(std::initializer_list<Operand> tensors, int64_t axis,
+              std::source_location where = std::source_location::current());
+
+/// The elements begin[i] <= index < begin[i] + size[i] of each axis i; size -1 reaches to the end. A negative begin
+/// counts from the end; axes beyond the lists are taken whole. InvalidArgument: "Expected size[0] in [0, 3], but got
+/// 5". TensorFlow's slice.
+Tensor slice(Operand x, Axes begin, Axes size);
+/// Slice `i` of the first axis, which may count from the end: `x[i]`.
+Tensor index(Operand x, int64_t i);
+/// The adjoint of slice: zeros of the shape of `like` with x in it from `begin` on.
+Tensor pad_like(Operand x, Operand like, Axes begin);
+
+/// x's extents as an int32 vector in host memory. TensorFlow's shape.
+Tensor shape(Operand x);
+
+/// Zeros or ones of x's shape and dtype; x's elements are not used. TensorFlow's zeros_like and ones_like.
+Tensor zeros_like(Operand x);
+Tensor ones_like(Operand x);
+
+struct ShapeAttrs {
+  Shape shape;  ///< unused where the shape is an operand
+  TWOFOLD_FIELDS(shape)
+};
+struct AxesAttrs {
+  Axes axes;
+  TWOFOLD_FIELDS(axes)
+};
+struct ConcatAttrs {
+  int64_t axis = 0;
+  TWOFOLD_FIELDS(axis)
+};
+struct ConcatPartAttrs {
+  int64_t axis = 0;
+  int64_t part = 0;
+  TWOFOLD_FIELDS(axis, part)
+};
+struct SliceAttrs {
+  Axes begin;
+  Axes size;  ///< unused where the size is that of a second operand
+  TWOFOLD_FIELDS(begin, size)
+};
+struct PadAttrs {
+  Axes begin;
+  Shape shape;  ///< unused where the shape is that of a second operand
+  TWOFOLD_FIELDS(begin, shape)
+};
+
+}  // namespace twofold

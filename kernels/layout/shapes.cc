@@ -1,0 +1,273 @@
+// Shape rules of the layout ops.
+#include <twofold/kernels/layout/shapes.h>
+
+#include <string>
+
+#include <twofold/kernels/layout/layout.h>
+
+namespace twofold::layout {
+namespace {
+
+std::string in_place(const char* what, int axis) { return std::string(what) + "[" + std::to_string(axis) + "]"; }
+
+/// A shape operand's value, in which -1 stands for what is not known or left open. `open` tells the second from the
+/// first: it says that every element was known.
+Shape shape_operand(const InferContext& c, int i, bool& known) {
+  if (c.dtype(i) != int32 && c.dtype(i) != int64)
+    c.fail("A shape must be int32 or int64, got " + std::string(name_of(c.dtype(i))), "tf::cast(shape, tf::int32)");
+  const Shape& s = c.shape(i);
+  if (s.has_rank() && s.rank() != 1) c.fail("A shape must be a vector, got a tensor of shape " + s.brackets());
+  const auto values = c.known_values(i);
+  known = values.has_value();
+  const int64_t rank = known ? static_cast<int64_t>(values->size()) : s.has_rank() ? s[0] : -1;
+  if (rank > kMaxRank)
+    c.fail("A tensor has at most " + std::to_string(kMaxRank) + " axes, got " + std::to_string(rank));
+  if (!known) return rank < 0 ? unknown_shape : Shape::of_rank(static_cast<int>(rank));
+  Shape y;
+  for (int64_t extent : *values) {
+    if (extent < -1) c.fail("Extents must be -1 or more, got " + std::to_string(extent));
+    y.push_back(extent);
+  }
+  return y;
+}
+
+/// The shape asked for by operand 1 if there is one, else by the attribute.
+Shape wanted_shape(const InferContext& c, bool& known) {
+  if (c.num_inputs() == 2) return shape_operand(c, 1, known);
+  known = true;
+  const Shape& wanted = c.attrs<ShapeAttrs>().shape;
+  if (!wanted.has_rank()) c.fail("A shape of unknown rank cannot be asked for");
+  return wanted;
+}
+
+Shape broadcast_shape(const InferContext& c, const Shape& x, const Shape& to, bool known) {
+  if (!to.has_rank()) return to;
+  if (!x.has_rank()) return to;
+  const auto refuse = [&] {
+    c.fail("Cannot broadcast a tensor of shape " + x.brackets() + " to shape " + to.brackets());
+  };
+  const int lead = to.rank() - x.rank();
+  if (lead < 0) refuse();
+  Shape y;
+  for (int i = 0; i < to.rank(); ++i) {
+    const int64_t from = i < lead ? 1 : x[i - lead];
+    if (to[i] >= 0) {
+      if (from > 1 || from == 0 ? from != to[i] : false) refuse();
+      y.push_back(to[i]);
+    } else if (known) {
+      if (i < lead) refuse();  // there is no extent to keep
+      y.push_back(from);
+    } else {
+      y.push_back(from == 1 ? -1 : from);
+    }
+  }
+  return y;
+}
+
+}  // namespace
+
+void infer_reshape(InferContext& c) {
+  bool known = false;
+  Shape y = wanted_shape(c, known);
+  const Shape& x = c.shape(0);
+  if (!known) return c.output(c.dtype(0), y);
+  int open = -1;
+  int64_t given = 1;
+  for (int i = 0; i < y.rank(); ++i) {
+    if (y[i] >= 0) {
+      if (__builtin_mul_overflow(given, y[i], &given)) c.fail("Shape " + y.brackets() + " has too many elements");
+    } else if (open < 0) {
+      open = i;
+    } else {
+      c.fail("Only one extent may be -1, got shape " + y.brackets());
+    }
+  }
+  const int64_t elements = x.num_elements();
+  if (elements < 0) return c.output(c.dtype(0), y);
+  if (open >= 0 && given == 0)
+    c.fail(
+        "reshape cannot infer the missing input size for an empty tensor unless all specified input sizes are "
+        "non-zero");
+  if (open >= 0 && elements % given != 0)
+    c.fail("Dimension size must be evenly divisible by " + std::to_string(given) + " but is " +
+           std::to_string(elements));
+  if (open >= 0) y.set(open, elements / given);
+  if (open < 0 && given != elements)
+    c.fail("Cannot reshape a tensor with " + std::to_string(elements) + " elements to shape " + y.brackets() + " (" +
+           std::to_string(given) + " elements)");
+  c.output(c.dtype(0), y);
+}
+
+void infer_reshape_like(InferContext& c) {
+  const int64_t have = c.shape(0).num_elements(), want = c.shape(1).num_elements();
+  if (have >= 0 && want >= 0 && have != want)
+    c.fail("Cannot reshape a tensor with " + std::to_string(have) + " elements to shape " + c.shape(1).brackets() +
+           " (" + std::to_string(want) + " elements)");
+  c.output(c.dtype(0), c.shape(1));
+}
+
+void infer_expand_dims(InferContext& c) {
+  const Axes& axes = c.attrs<AxesAttrs>().axes;
+  const Shape& x = c.shape(0);
+  if (!x.has_rank()) return c.output(c.dtype(0), unknown_shape);
+  const int rank = x.rank() + axes.size();
+  if (rank > kMaxRank)
+    c.fail("A tensor has at most " + std::to_string(kMaxRank) + " axes, got " + std::to_string(rank));
+  uint32_t inserted = 0;
+  for (int64_t given : axes) {
+    if (given < -rank || given >= rank)
+      c.fail("Tried to expand dim index " + std::to_string(given) + " for tensor with " + std::to_string(x.rank()) +
+             " dimensions");
+    const uint32_t bit = 1u << (given < 0 ? given + rank : given);
+    if (inserted & bit) c.fail("Axis " + std::to_string(given) + " is given twice");
+    inserted |= bit;
+  }
+  Shape y;
+  for (int i = 0, from = 0; i < rank; ++i) y.push_back(inserted >> i & 1 ? 1 : x[from++]);
+  c.output(c.dtype(0), y);
+}
+
+void infer_squeeze(InferContext& c) {
+  const Axes& axes = c.attrs<AxesAttrs>().axes;
+  const Shape& x = c.shape(0);
+  if (!x.has_rank() || (axes.empty() && !x.is_known())) return c.output(c.dtype(0), unknown_shape);
+  uint32_t dropped = 0;
+  for (int64_t given : axes) {
+    const int i = c.axis(given, x.rank());
+    if (x[i] >= 0 && x[i] != 1)
+      c.fail("Can not squeeze dim[" + std::to_string(i) + "], expected a dimension of 1, got " + std::to_string(x[i]));
+    dropped |= 1u << i;
+  }
+  Shape y;
+  for (int i = 0; i < x.rank(); ++i)
+    if (axes.empty() ? x[i] != 1 : !(dropped >> i & 1)) y.push_back(x[i]);
+  c.output(c.dtype(0), y);
+}
+
+void infer_same(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
+
+void infer_transpose(InferContext& c) {
+  const Axes& permutation = c.attrs<AxesAttrs>().axes;
+  const Shape& x = c.shape(0);
+  const int rank = permutation.empty() ? x.rank() : permutation.size();
+  if (rank < 0) return c.output(c.dtype(0), unknown_shape);
+  if (x.has_rank() && rank != x.rank())
+    c.fail("Dimension must be " + std::to_string(rank) + " but is " + std::to_string(x.rank()));
+  Shape y;
+  uint32_t seen = 0;
+  for (int i = 0; i < rank; ++i) {
+    const int from = permutation.empty() ? rank - 1 - i : c.axis(permutation[i], rank);
+    if (seen >> from & 1) c.fail(std::to_string(from) + " is duplicated in the permutation");
+    seen |= 1u << from;
+    y.push_back(x.has_rank() ? x[from] : -1);
+  }
+  c.output(c.dtype(0), y);
+}
+
+void infer_broadcast_to(InferContext& c) {
+  bool known = false;
+  const Shape to = wanted_shape(c, known);
+  c.output(c.dtype(0), broadcast_shape(c, c.shape(0), to, known));
+}
+void infer_broadcast_like(InferContext& c) { c.output(c.dtype(0), broadcast_shape(c, c.shape(0), c.shape(1), false)); }
+
+void infer_concat(InferContext& c) {
+  Shape y = unknown_shape;
+  int axis = 0;
+  for (int i = 0; i < c.num_inputs(); ++i) {
+    if (c.dtype(i) != c.dtype(0))
+      c.fail("Tensors to concatenate must have one dtype, got " + std::string(name_of(c.dtype(0))) + " and " +
+             std::string(name_of(c.dtype(i))));
+    const Shape& x = c.shape(i);
+    if (!x.has_rank()) continue;
+    if (!y.has_rank()) {
+      axis = c.axis(c.attrs<ConcatAttrs>().axis, x.rank());
+      y = x;
+      // Tensors of unknown rank before this one.
+      if (i > 0) y.set(axis, -1);
+      continue;
+    }
+    if (x.rank() != y.rank())
+      c.fail("Ranks of all input tensors should match: shape[0] = " + y.brackets() + " vs. shape[" + std::to_string(i) +
+             "] = " + x.brackets());
+    for (int d = 0; d < y.rank(); ++d) {
+      if (d == axis)
+        y.set(d, y[d] < 0 || x[d] < 0 ? -1 : y[d] + x[d]);
+      else if (y[d] < 0)
+        y.set(d, x[d]);
+      else if (x[d] >= 0 && x[d] != y[d])
+        c.fail("Dimension " + std::to_string(d) + " in both shapes must be equal, but are " + std::to_string(y[d]) +
+               " and " + std::to_string(x[d]) + ". Shapes are " + c.shape(0).brackets() + " and " + x.brackets() + ".");
+    }
+  }
+  if (y.has_rank())
+    for (const TensorSpec& x : c.inputs())
+      if (!x.shape.has_rank()) y.set(axis, -1);
+  c.output(c.dtype(0), y);
+}
+
+void infer_concat_part(InferContext& c) {
+  c.output(c.dtype(0), c.shape(static_cast<int>(c.attrs<ConcatPartAttrs>().part) + 1));
+}
+
+int64_t begin_of(const Axes& begin, int axis, int64_t extent) {
+  const int64_t b = axis < begin.size() ? begin[axis] : 0;
+  return b < 0 ? b + extent : b;
+}
+
+void infer_slice(InferContext& c) {
+  const auto& attrs = c.attrs<SliceAttrs>();
+  const bool like = c.num_inputs() == 2;
+  const Shape& x = c.shape(0);
+  if (!like && attrs.begin.size() != attrs.size.size())
+    c.fail("begin and size must have one length, got " + std::to_string(attrs.begin.size()) + " and " +
+           std::to_string(attrs.size.size()));
+  if (!x.has_rank()) return c.output(c.dtype(0), like ? c.shape(1) : unknown_shape);
+  if (attrs.begin.size() > x.rank() || (like && c.shape(1).has_rank() && c.shape(1).rank() != x.rank()))
+    c.fail("Expected begin and size of length " + std::to_string(x.rank()) + ", but got " +
+           std::to_string(like ? c.shape(1).rank() : attrs.begin.size()));
+  Shape y;
+  for (int i = 0; i < x.rank(); ++i) {
+    const int64_t given = i < attrs.begin.size() ? attrs.begin[i] : 0;
+    int64_t size = like ? (c.shape(1).has_rank() ? c.shape(1)[i] : -1) : i < attrs.size.size() ? attrs.size[i] : -1;
+    if (size < -1) c.fail("Expected " + in_place("size", i) + " of -1 or more, but got " + std::to_string(size));
+    if (x[i] < 0) {
+      y.push_back(size);
+      continue;
+    }
+    const int64_t begin = begin_of(attrs.begin, i, x[i]);
+    if (begin < 0 || begin > x[i])
+      c.fail("Expected " + in_place("begin", i) + " in [" + std::to_string(-x[i]) + ", " + std::to_string(x[i]) +
+             "], but got " + std::to_string(given));
+    if (size < 0 && !like) size = x[i] - begin;
+    if (size > x[i] - begin)
+      c.fail("Expected " + in_place("size", i) + " in [0, " + std::to_string(x[i] - begin) + "], but got " +
+             std::to_string(size));
+    y.push_back(size);
+  }
+  c.output(c.dtype(0), y);
+}
+
+void infer_pad(InferContext& c) {
+  const auto& attrs = c.attrs<PadAttrs>();
+  const Shape& x = c.shape(0);
+  const Shape& y = c.num_inputs() == 2 ? c.shape(1) : attrs.shape;
+  if (x.has_rank() && y.has_rank()) {
+    bool fits = x.rank() == y.rank() && attrs.begin.size() <= y.rank();
+    for (int i = 0; fits && i < y.rank(); ++i) {
+      if (x[i] < 0 || y[i] < 0) continue;
+      const int64_t begin = begin_of(attrs.begin, i, y[i]);
+      fits = begin >= 0 && begin <= y[i] - x[i];
+    }
+    if (!fits) c.fail("A tensor of shape " + x.brackets() + " does not fit there into shape " + y.brackets());
+  }
+  c.output(c.dtype(0), y);
+}
+
+void infer_shape(InferContext& c) {
+  for (int64_t extent : c.shape(0))
+    if (extent > INT32_MAX) c.fail("Extent " + std::to_string(extent) + " does not fit into int32");
+  c.output(int32, c.shape(0).has_rank() ? Shape{c.shape(0).rank()} : Shape{-1});
+}
+
+}  // namespace twofold::layout

@@ -1,0 +1,22 @@
+// Shape rules of the layout ops.
+#pragma once
+
+#include <twofold/lib/op/opdef.h>
+
+namespace twofold::layout {
+
+void infer_reshape(InferContext&);
+void infer_reshape_like(InferContext&);
+void infer_expand_dims(InferContext&);
+void infer_squeeze(InferContext&);
+void infer_same(InferContext&);  ///< output 0 is like input 0
+void infer_transpose(InferContext&);
+void infer_broadcast_to(InferContext&);
+void infer_broadcast_like(InferContext&);
+void infer_concat(InferContext&);
+void infer_concat_part(InferContext&);
+void infer_slice(InferContext&);
+void infer_pad(InferContext&);
+void infer_shape(InferContext&);
+
+}  // namespace twofold::layout

@@ -1,0 +1,227 @@
+#include <twofold/kernels/reduce/reduce.h>
+
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/opdef.h>
+
+namespace twofold {
+namespace {
+
+// Shape rules.
+
+/// Bit i: axis i is reduced.
+uint32_t reduced_axes(const InferContext& c, const Axes& axes, int rank) {
+  if (axes.empty()) return (1u << rank) - 1;
+  uint32_t mask = 0;
+  for (int64_t given : axes) {
+    const uint32_t bit = 1u << c.axis(given, rank);
+    if (mask & bit) c.fail("Invalid reduction arguments: Axes contains duplicate dimension: " + std::to_string(given));
+    mask |= bit;
+  }
+  return mask;
+}
+
+Shape without_axes(const Shape& shape, uint32_t reduced, bool keepdims) {
+  Shape y;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (!(reduced >> i & 1))
+      y.push_back(shape[i]);
+    else if (keepdims)
+      y.push_back(1);
+  }
+  return y;
+}
+
+Shape reduced_shape(const InferContext& c) {
+  const auto& attrs = c.attrs<ReduceAttrs>();
+  const Shape& x = c.shape(0);
+  if (!x.has_rank()) return attrs.axes.empty() && !attrs.keepdims ? Shape{} : unknown_shape;
+  return without_axes(x, reduced_axes(c, attrs.axes, x.rank()), attrs.keepdims);
+}
+
+void refuse_bool(const InferContext& c, const char* call) {
+  if (c.dtype(0) == bool_)
+    c.fail("Expected a tensor of numbers, got bool", std::string("tf::") + call + "(tf::cast(x, tf::int32))");
+}
+
+void infer_sum(InferContext& c) {
+  refuse_bool(c, "sum");
+  c.output(c.dtype(0), reduced_shape(c));
+}
+void infer_max(InferContext& c) {
+  refuse_bool(c, "max");
+  c.output(c.dtype(0), reduced_shape(c));
+}
+void infer_mean(InferContext& c) {
+  if (!is_floating(c.dtype(0)))
+    c.fail("Expected a floating-point tensor, got " + std::string(name_of(c.dtype(0))),
+           "tf::mean(tf::cast(x, tf::float32))");
+  c.output(c.dtype(0), reduced_shape(c));
+}
+void infer_count(InferContext& c) {
+  const Shape& x = c.shape(0);
+  if (x.has_rank()) reduced_axes(c, c.attrs<ReduceAttrs>().axes, x.rank());
+  c.output(c.dtype(0), Shape{});
+}
+
+void infer_argmax(InferContext& c) {
+  refuse_bool(c, "argmax");
+  const auto& attrs = c.attrs<ArgMaxAttrs>();
+  const Shape& x = c.shape(0);
+  if (!x.has_rank()) return c.output(int64, unknown_shape);
+  const int axis = c.axis(attrs.axis, x.rank());
+  if (x[axis] == 0) c.fail("Reduction axis " + std::to_string(attrs.axis) + " is empty in shape " + x.brackets());
+  c.output(int64, without_axes(x, 1u << axis, attrs.keepdims));
+}
+
+void infer_sum_to(InferContext& c, const Shape& to) {
+  refuse_bool(c, "sum_to_shape");
+  const Shape& x = c.shape(0);
+  bool fits = true;
+  if (x.has_rank() && to.has_rank()) {
+    const int lead = x.rank() - to.rank();
+    fits = lead >= 0;
+    for (int i = 0; fits && i < to.rank(); ++i)
+      fits = to[i] == 1 || to[i] < 0 || x[i + lead] < 0 || to[i] == x[i + lead];
+  }
+  if (!fits) c.fail("A tensor of shape " + to.brackets() + " does not broadcast to shape " + x.brackets());
+  c.output(c.dtype(0), to);
+}
+void infer_sum_to_shape(InferContext& c) {
+  const Shape& to = c.attrs<SumToAttrs>().shape;
+  if (!to.is_known()) c.fail("The shape to sum to must be known, got " + to.brackets());
+  infer_sum_to(c, to);
+}
+void infer_sum_to_like(InferContext& c) { infer_sum_to(c, c.shape(1)); }
+
+// Gradients.
+
+/// `t`, shaped like a reduction's result, with the reduced axes in place again so that it broadcasts beside the input.
+Tensor with_axes(const Tensor& t, const ReduceAttrs& attrs, const Tensor& x) {
+  if (attrs.keepdims) return t;
+  if (!attrs.axes.empty()) return expand_dims(t, attrs.axes);
+  const int rank = x.rank();
+  if (rank <= 0) return t;  // a scalar broadcasts to any rank
+  Axes all;
+  for (int i = 0; i < rank; ++i) all.push_back(i);
+  return expand_dims(t, all);
+}
+
+extern OpDef count_op;
+
+/// `t` divided by the number of elements that make one of the reduction's: a number where it is known, else an op.
+Tensor divided_by_count(const Tensor& t, const Tensor& x, const ReduceAttrs& attrs) {
+  const int rank = x.rank();
+  int64_t count = rank < 0 ? -1 : 1;
+  const auto take = [&](int64_t extent) { count = count < 0 || extent < 0 ? -1 : count * extent; };
+  for (int i = 0; attrs.axes.empty() && i < rank; ++i) take(x.shape()[i]);
+  for (int i = 0; rank >= 0 && i < attrs.axes.size(); ++i) take(x.dim(attrs.axes[i]));
+  if (count >= 0) return t / static_cast<double>(count);
+  return t / apply(count_op, {&x}, attrs, std::source_location::current());
+}
+
+void sum_gradient(Backward& b) {
+  if (b.needs(0)) b.dx(0, broadcast_like(with_axes(b.dy(), b.attrs<ReduceAttrs>(), b.input(0)), b.input(0)));
+}
+
+void mean_gradient(Backward& b) {
+  if (!b.needs(0)) return;
+  const auto& attrs = b.attrs<ReduceAttrs>();
+  const Tensor& x = b.input(0);
+  b.dx(0, broadcast_like(with_axes(divided_by_count(b.dy(), x, attrs), attrs, x), x));
+}
+
+void max_gradient(Backward& b) {
+  if (!b.needs(0)) return;
+  const auto& attrs = b.attrs<ReduceAttrs>();
+  const Tensor& x = b.input(0);
+  const Tensor is_max = cast(equal(x, with_axes(b.output(), attrs, x)), x.dtype());
+  const Tensor ties = sum(is_max, attrs.axes, {.keepdims = true});
+  b.dx(0, is_max / ties * with_axes(b.dy(), attrs, x));
+}
+
+void sum_to_gradient(Backward& b) {
+  if (b.needs(0)) b.dx(0, broadcast_like(b.dy(), b.input(0)));
+}
+
+// Ops.
+
+OpDef sum_op{.name = "Sum",
+             .doc = "y = sum of x over axes; TensorFlow Sum, ONNX ReduceSum",
+             .infer = infer_sum,
+             .differentiable = Differentiability::rule,
+             .gradient = sum_gradient,
+             .attrs = &internal::kAttrsType<ReduceAttrs>};
+OpDef mean_op{.name = "Mean",
+              .doc = "y = mean of x over axes; TensorFlow Mean, ONNX ReduceMean",
+              .infer = infer_mean,
+              .differentiable = Differentiability::rule,
+              .gradient = mean_gradient,
+              .attrs = &internal::kAttrsType<ReduceAttrs>};
+OpDef max_op{.name = "Max",
+             .doc = "y = largest element of x over axes; TensorFlow Max, ONNX ReduceMax",
+             .infer = infer_max,
+             .differentiable = Differentiability::rule,
+             .gradient = max_gradient,
+             .reads = {.inputs = 1, .outputs = 1},
+             .attrs = &internal::kAttrsType<ReduceAttrs>};
+OpDef argmax_op{.name = "ArgMax",
+                .doc = "y = lowest index of the largest element of x along axis; TensorFlow ArgMax",
+                .infer = infer_argmax,
+                .differentiable = Differentiability::none,
+                .attrs = &internal::kAttrsType<ArgMaxAttrs>};
+OpDef count_op{.name = "ReducedCount",
+               .doc = "y = number of elements of x that a reduction over axes makes into one",
+               .infer = infer_count,
+               .differentiable = Differentiability::none,
+               .attrs = &internal::kAttrsType<ReduceAttrs>,
+               .shape_inputs = 1};
+OpDef sum_to_op{.name = "SumTo",
+                .doc = "y = x summed over the axes along which shape was broadcast; adjoint of BroadcastTo",
+                .infer = infer_sum_to_shape,
+                .differentiable = Differentiability::rule,
+                .gradient = sum_to_gradient,
+                .attrs = &internal::kAttrsType<SumToAttrs>};
+OpDef sum_to_like_op{.name = "SumToLike",
+                     .doc = "y = x summed over the axes along which like's shape was broadcast",
+                     .min_inputs = 2,
+                     .max_inputs = 2,
+                     .infer = infer_sum_to_like,
+                     .differentiable = Differentiability::rule,
+                     .gradient = sum_to_gradient,
+                     .shape_inputs = 2};
+
+Tensor reduce(const OpDef& op, const Operand& x, const Axes& axes, ReduceOptions options) {
+  return apply(op, {&x.resolve()}, ReduceAttrs{axes, options.keepdims}, x.where());
+}
+
+}  // namespace
+
+Tensor sum(Operand x, Axes axes, ReduceOptions options) { return reduce(sum_op, x, axes, options); }
+Tensor mean(Operand x, Axes axes, ReduceOptions options) { return reduce(mean_op, x, axes, options); }
+Tensor max(Operand x, Axes axes, ReduceOptions options) { return reduce(max_op, x, axes, options); }
+
+Tensor argmax(Operand x, int64_t axis, ReduceOptions options) {
+  return apply(argmax_op, {&x.resolve()}, ArgMaxAttrs{axis, options.keepdims}, x.where());
+}
+
+Tensor sum_to_like(Operand x, Operand like) {
+  const Tensor &from = x.resolve(), &to = like.resolve();
+  const Shape& shape = to.shape();
+  if (!shape.is_known()) return apply(sum_to_like_op, {&from, &to}, x.where());
+  return from.shape() == shape ? from : apply(sum_to_op, {&from}, SumToAttrs{shape}, x.where());
+}
+
+Tensor sum_to_shape(Operand x, Shape shape) {
+  const Tensor& from = x.resolve();
+  return from.shape() == shape ? from : apply(sum_to_op, {&from}, SumToAttrs{shape}, x.where());
+}
+
+void register_reduce();
+void register_reduce() {
+  for (OpDef* op : {&sum_op, &mean_op, &max_op, &argmax_op, &count_op, &sum_to_op, &sum_to_like_op}) register_op(*op);
+}
+
+}  // namespace twofold

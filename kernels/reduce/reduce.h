@@ -1,0 +1,56 @@
+// Reductions: sum, mean, max, argmax.
+#pragma once
+
+#include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/operand.h>
+
+namespace twofold {
+
+struct ReduceOptions {
+  bool keepdims = false;  ///< reduced axes stay, with extent 1
+};
+
+/// y = the sum of x over `axes`; an empty list means all axes, negative ones count from the end. Integers keep their
+/// dtype and wrap. The sum of no elements is 0. float32 is summed in short runs whose sums are added in float64.
+/// InvalidArgument: an axis out of range or given twice, a bool tensor. TensorFlow's reduce_sum.
+Tensor sum(Operand x, Axes axes = {}, ReduceOptions options = {});
+
+/// y = sum(x, axes) / the number of elements summed. Floating dtypes only: an integer mean would round, so cast first.
+/// The mean of no elements is NaN. Otherwise as `sum`. TensorFlow's reduce_mean.
+Tensor mean(Operand x, Axes axes = {}, ReduceOptions options = {});
+
+/// y = the largest element of x over `axes`, NaN counting as the largest (NumPy, PyTorch). The maximum of no elements
+/// is -inf, for integers the lowest value. The gradient is shared evenly among equal maxima. Axes and errors as `sum`.
+/// TensorFlow's reduce_max.
+Tensor max(Operand x, Axes axes = {}, ReduceOptions options = {});
+
+/// y = the int64 index along `axis` of the largest element, the lowest such index; NaN counts as the largest. Not
+/// differentiable. InvalidArgument: an axis out of range or without elements, a bool tensor. TensorFlow's argmax.
+Tensor argmax(Operand x, int64_t axis = 0, ReduceOptions options = {});
+
+inline Tensor reduce_sum(Operand x, Axes axes = {}, ReduceOptions options = {}) { return sum(x, axes, options); }
+inline Tensor reduce_mean(Operand x, Axes axes = {}, ReduceOptions options = {}) { return mean(x, axes, options); }
+inline Tensor reduce_max(Operand x, Axes axes = {}, ReduceOptions options = {}) { return max(x, axes, options); }
+
+/// The adjoint of broadcasting: x summed over the axes along which a tensor of `like`'s shape was broadcast to x's
+/// shape. x itself where both shapes are known and equal. Only the shape of `like` is used.
+Tensor sum_to_like(Operand x, Operand like);
+/// The same with the shape given in full.
+Tensor sum_to_shape(Operand x, Shape shape);
+
+struct ReduceAttrs {
+  Axes axes;  ///< as given; empty means all
+  bool keepdims = false;
+  TWOFOLD_FIELDS(axes, keepdims)
+};
+struct ArgMaxAttrs {
+  int64_t axis = 0;
+  bool keepdims = false;
+  TWOFOLD_FIELDS(axis, keepdims)
+};
+struct SumToAttrs {
+  Shape shape;
+  TWOFOLD_FIELDS(shape)
+};
+
+}  // namespace twofold

@@ -1,0 +1,412 @@
+// CPU reductions. Axes merge into alternating kept and reduced groups, of which the innermost decides the kernel: rows
+// (contiguous elements become one) or columns (elements a stride apart do). Either way blocks of a fixed size are
+// reduced in the element type, and their results are joined in index order in a wider one (float64 for floating
+// dtypes); which blocks belong to one task follows from the shape alone.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include <Eigen/Core>
+
+#include <twofold/kernels/layout/walk.h>
+#include <twofold/kernels/reduce/reduce.h>
+#include <twofold/lib/op/kernel.h>
+
+namespace twofold {
+namespace {
+
+constexpr int64_t kBlock = 1024;          ///< elements of a row reduced in the element type
+constexpr int64_t kShortRow = 16;         ///< below this a loop beats packets
+constexpr int64_t kRowsAtOnce = 8;        ///< rows whose columns are reduced in the element type
+constexpr int64_t kColumns = 512;         ///< columns of one task
+constexpr int64_t kTaskElements = 32768;  ///< about how much one task reads
+constexpr int64_t kMaxSplits = 256;       ///< of one output's elements among tasks
+
+// Packets.
+
+template <class T>
+using Packet = typename Eigen::internal::packet_traits<T>::type;
+template <class T>
+inline constexpr int64_t kLanes = Eigen::internal::packet_traits<T>::size;
+
+template <class T>
+Packet<T> load(const T* x) {
+  return Eigen::internal::ploadu<Packet<T>>(x);
+}
+template <class T>
+Packet<T> load_padded(const T* x, int64_t n, T padding) {
+  alignas(64) T lanes[kLanes<T>];
+  std::fill_n(lanes, kLanes<T>, padding);
+  std::copy_n(x, n, lanes);
+  return Eigen::internal::pload<Packet<T>>(lanes);
+}
+
+/// Joins n > 0 elements through four packets: x[i] meets x[i + 4 * lanes], then the four packets and their lanes meet.
+template <class T, class Join, class Last>
+T join_block(const T* x, int64_t n, T nothing, Join join, Last last) {
+  constexpr int64_t w = kLanes<T>;
+  Packet<T> a[4];
+  std::fill_n(a, 4, Eigen::internal::pset1<Packet<T>>(nothing));
+  int64_t i = 0;
+  for (; i + 4 * w <= n; i += 4 * w) {
+    a[0] = join(a[0], load(x + i));
+    a[1] = join(a[1], load(x + i + w));
+    a[2] = join(a[2], load(x + i + 2 * w));
+    a[3] = join(a[3], load(x + i + 3 * w));
+  }
+  for (; i + w <= n; i += w) a[0] = join(a[0], load(x + i));
+  if (i < n) a[1] = join(a[1], load_padded(x + i, n - i, nothing));
+  return last(join(join(a[0], a[1]), join(a[2], a[3])));
+}
+
+// Reducers: `Total` is what blocks are joined in; `block` reduces a row's block; `pair` joins two elements of a column.
+
+template <class T>
+struct SumOf {
+  using Element = T;
+  using Total = double;
+  using Partial = T;
+  static constexpr Total kNothing = 0;
+  static Total join(Total a, Total b) { return a + b; }
+  static Partial pair(Partial a, Partial b) { return a + b; }
+  static Total block(const T* x, int64_t n) {
+    if (n >= kShortRow)
+      return join_block(
+          x, n, T(0), [](auto a, auto b) { return Eigen::internal::padd(a, b); },
+          [](auto a) { return Eigen::internal::predux(a); });
+    Total total = 0;
+    for (int64_t i = 0; i < n; ++i) total += x[i];
+    return total;
+  }
+  static T result(Total total, int64_t) { return static_cast<T>(total); }
+};
+
+template <class T>
+struct MeanOf : SumOf<T> {
+  static T result(double total, int64_t count) { return static_cast<T>(total / static_cast<double>(count)); }
+};
+
+/// Integers wrap, so they are summed unsigned.
+template <class T>
+  requires std::is_integral_v<T>
+struct SumOf<T> {
+  using Element = T;
+  using Total = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+  using Partial = Total;
+  static constexpr Total kNothing = 0;
+  static Total join(Total a, Total b) { return a + b; }
+  static Partial pair(Partial a, Partial b) { return a + b; }
+  static Total block(const T* x, int64_t n) {
+    Total total = 0;
+    for (int64_t i = 0; i < n; ++i) total += static_cast<Total>(x[i]);
+    return total;
+  }
+  static T result(Total total, int64_t) { return static_cast<T>(total); }
+};
+
+template <class T>
+bool is_nan(T x) {
+  return x != x;
+}
+
+template <class T>
+struct MaxOf {
+  using Element = T;
+  using Total = T;
+  using Partial = T;
+  static constexpr T kNothing =
+      std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+  static T join(T a, T b) { return b > a || is_nan(b) ? b : a; }
+  static T pair(T a, T b) { return join(a, b); }
+  static T block(const T* x, int64_t n) {
+    if constexpr (std::is_floating_point_v<T>) {
+      if (n >= kShortRow)
+        return join_block(
+            x, n, kNothing, [](auto a, auto b) { return Eigen::internal::pmax<Eigen::PropagateNaN>(a, b); },
+            [](auto a) { return Eigen::internal::predux_max<Eigen::PropagateNaN>(a); });
+    }
+    T total = kNothing;
+    for (int64_t i = 0; i < n; ++i) total = join(total, x[i]);
+    return total;
+  }
+  static T result(T total, int64_t) { return total; }
+};
+
+struct ReduceParams {
+  Walk kept, reduced;  ///< groups outside the innermost one
+  int64_t run = 1;     ///< extent of the innermost group
+  int64_t count = 1;   ///< elements that make one output
+  int64_t units = 0;   ///< rows: outputs; columns: tiles of outputs
+  int64_t steps = 0;   ///< per unit. rows: blocks; columns: rows
+  int64_t splits = 1;  ///< of a unit's steps among tasks
+  int64_t group = 1;   ///< units per task where splits == 1
+  int output = 1;      ///< place of the output among the arguments
+};
+
+/// The tasks of `p`: all splits of a unit, or groups of units.
+template <class F>
+void for_each_share(const ReduceParams& p, KernelContext& ctx, F&& share) {
+  const int64_t steps = ceil_div(p.steps, p.splits);
+  if (p.splits > 1) {
+    ctx.parallel_for(p.units * p.splits, [&](int64_t task) {
+      const int64_t first = std::min(p.steps, task % p.splits * steps);
+      share(task / p.splits, task % p.splits, first, std::min(p.steps, first + steps));
+    });
+  } else {
+    ctx.parallel_for(ceil_div(p.units, p.group), [&](int64_t task) {
+      for (int64_t u = task * p.group; u < std::min(p.units, (task + 1) * p.group); ++u) share(u, 0, 0, p.steps);
+    });
+  }
+}
+
+template <class R>
+void reduce_rows(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  using Total = typename R::Total;
+  const auto& p = *static_cast<const ReduceParams*>(params);
+  const auto* x = static_cast<const typename R::Element*>(args[0]);
+  auto* y = static_cast<typename R::Element*>(args[p.output]);
+  auto* partial = static_cast<Total*>(ctx.workspace);
+  const int64_t blocks = ceil_div(p.run, kBlock);
+  for_each_share(p, ctx, [&](int64_t output, int64_t split, int64_t first, int64_t last) {
+    Total total = R::kNothing;
+    if (first < last) {
+      const auto* base = x + Cursor(p.kept, output).offset();
+      Cursor row(p.reduced, first / blocks);
+      int64_t block = first % blocks;
+      for (int64_t step = first; step < last; ++step) {
+        const int64_t begin = block * kBlock;
+        total = R::join(total, R::block(base + row.offset() + begin, std::min(kBlock, p.run - begin)));
+        if (++block == blocks) {
+          block = 0;
+          row.next();
+        }
+      }
+    }
+    if (p.splits > 1)
+      partial[output * p.splits + split] = total;
+    else
+      y[output] = R::result(total, p.count);
+  });
+  if (p.splits == 1) return;
+  for (int64_t output = 0; output < p.units; ++output) {
+    Total total = R::kNothing;
+    for (int64_t split = 0; split < p.splits; ++split) total = R::join(total, partial[output * p.splits + split]);
+    y[output] = R::result(total, p.count);
+  }
+}
+
+/// Joins `width` columns of up to kRowsAtOnce rows to `totals`. Column by column: no element meets its neighbour.
+template <class R>
+void add_rows(const typename R::Element* const* rows, int64_t n, int64_t width, typename R::Total* totals) {
+  using Partial = typename R::Partial;
+  using Total = typename R::Total;
+  if (n == kRowsAtOnce) {
+    Partial partial[kColumns];
+    const auto *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3], *r4 = rows[4], *r5 = rows[5], *r6 = rows[6],
+               *r7 = rows[7];
+    const auto pair = [](auto a, auto b) { return R::pair(static_cast<Partial>(a), static_cast<Partial>(b)); };
+    for (int64_t j = 0; j < width; ++j)
+      partial[j] = pair(pair(pair(r0[j], r1[j]), pair(r2[j], r3[j])), pair(pair(r4[j], r5[j]), pair(r6[j], r7[j])));
+    for (int64_t j = 0; j < width; ++j) totals[j] = R::join(totals[j], static_cast<Total>(partial[j]));
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < width; ++j) totals[j] = R::join(totals[j], static_cast<Total>(rows[i][j]));
+}
+
+/// The rows first..last of a unit into `totals`, one per column.
+template <class R>
+void add_range(const ReduceParams& p, const typename R::Element* base, int64_t first, int64_t last, int64_t width,
+               typename R::Total* totals) {
+  const typename R::Element* rows[kRowsAtOnce];
+  std::fill_n(totals, width, R::kNothing);
+  if (first >= last) return;
+  // Where narrow rows lie one behind another, several make one wide row, whose columns are folded at the end.
+  const int64_t wide = kColumns / width;
+  if (wide > 1 && p.reduced.rank == 1 && p.reduced.stride[0] == width) {
+    std::fill_n(totals, width * wide, R::kNothing);
+    int n = 0;
+    for (; first + wide <= last; first += wide) {
+      rows[n++] = base + first * width;
+      if (n == kRowsAtOnce) add_rows<R>(rows, n, width * wide, totals), n = 0;
+    }
+    add_rows<R>(rows, n, width * wide, totals);
+    rows[0] = base + first * width;
+    if (first < last) add_rows<R>(rows, 1, (last - first) * width, totals);
+    for (int64_t i = 1; i < wide; ++i)
+      for (int64_t j = 0; j < width; ++j) totals[j] = R::join(totals[j], totals[i * width + j]);
+    return;
+  }
+  Cursor row(p.reduced, first);
+  for (int n = 0; first < last; ++first, row.next()) {
+    rows[n++] = base + row.offset();
+    if (n == kRowsAtOnce || first + 1 == last) add_rows<R>(rows, n, width, totals), n = 0;
+  }
+}
+
+template <class R>
+void reduce_columns(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  using Total = typename R::Total;
+  const auto& p = *static_cast<const ReduceParams*>(params);
+  const auto* x = static_cast<const typename R::Element*>(args[0]);
+  auto* y = static_cast<typename R::Element*>(args[p.output]);
+  auto* partial = static_cast<Total*>(ctx.workspace);
+  const int64_t tiles = ceil_div(p.run, kColumns);
+  const auto width_of = [&](int64_t tile) { return std::min(kColumns, p.run - tile * kColumns); };
+  const auto finish = [&](int64_t unit, const Total* totals) {
+    const int64_t tile = unit % tiles;
+    auto* out = y + unit / tiles * p.run + tile * kColumns;
+    for (int64_t j = 0; j < width_of(tile); ++j) out[j] = R::result(totals[j], p.count);
+  };
+  for_each_share(p, ctx, [&](int64_t unit, int64_t split, int64_t first, int64_t last) {
+    const int64_t tile = unit % tiles, width = width_of(tile);
+    Total totals[kColumns];
+    const auto* base = first < last ? x + Cursor(p.kept, unit / tiles).offset() + tile * kColumns : nullptr;
+    add_range<R>(p, base, first, last, width, totals);
+    if (p.splits > 1)
+      std::copy_n(totals, width, partial + (unit * p.splits + split) * kColumns);
+    else
+      finish(unit, totals);
+  });
+  if (p.splits == 1) return;
+  ctx.parallel_for(p.units, [&](int64_t unit) {
+    const int64_t width = width_of(unit % tiles);
+    Total totals[kColumns];
+    std::fill_n(totals, width, R::kNothing);
+    for (int64_t split = 0; split < p.splits; ++split)
+      for (int64_t j = 0; j < width; ++j)
+        totals[j] = R::join(totals[j], partial[(unit * p.splits + split) * kColumns + j]);
+    finish(unit, totals);
+  });
+}
+
+struct CopyParams {
+  int64_t bytes;
+  int output;
+};
+
+void copy_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const CopyParams*>(params);
+  constexpr int64_t kPiece = kTaskElements * 4;
+  ctx.parallel_for(ceil_div(p.bytes, kPiece), [&](int64_t i) {
+    std::memcpy(static_cast<char*>(args[p.output]) + i * kPiece, static_cast<const char*>(args[0]) + i * kPiece,
+                static_cast<size_t>(std::min(kPiece, p.bytes - i * kPiece)));
+  });
+}
+
+/// `reduced`: bit i says that axis i of x is reduced.
+template <class R>
+Prepared prepare_with(const Signature& s, uint32_t reduced) {
+  const Shape& x = s.inputs[0].shape;
+  const int output = static_cast<int>(s.inputs.size());
+  struct {
+    bool reduced;
+    int64_t extent, stride;
+  } groups[kMaxRank];
+  int n = 0;
+  int64_t stride = 1;
+  for (int i = x.rank(); i-- > 0;) {  // groups from the innermost out
+    if (x[i] != 1) {
+      const bool r = reduced >> i & 1;
+      if (n > 0 && groups[n - 1].reduced == r)
+        groups[n - 1].extent *= x[i];
+      else
+        groups[n++] = {r, x[i], stride};
+    }
+    stride *= x[i];
+  }
+  bool any = false;
+  for (int i = 0; i < n; ++i) any = any || groups[i].reduced;
+  if (!any)
+    return {copy_kernel, CopyParams{x.num_elements() * static_cast<int64_t>(sizeof(typename R::Element)), output}};
+
+  ReduceParams p;
+  p.output = output;
+  for (int i = n; i-- > 1;) (groups[i].reduced ? p.reduced : p.kept).push(groups[i].extent, groups[i].stride);
+  p.run = groups[0].extent;
+  const bool rows = groups[0].reduced;
+  p.count = p.reduced.size() * (rows ? p.run : 1);
+  p.units = p.kept.size() * (rows ? 1 : ceil_div(p.run, kColumns));
+  p.steps = p.reduced.size() * (rows ? ceil_div(p.run, kBlock) : 1);
+  const int64_t elements = p.count * (rows ? 1 : std::min(p.run, kColumns));  // of one unit
+  if (elements >= 2 * kTaskElements) {
+    const int64_t wanted = std::min(kMaxSplits, elements / kTaskElements);
+    p.splits = ceil_div(p.steps, ceil_div(p.steps, wanted));
+  } else {
+    p.group = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, elements));
+  }
+  const int64_t partials = p.splits > 1 ? p.units * p.splits * (rows ? 1 : kColumns) : 0;
+  return {rows ? reduce_rows<R> : reduce_columns<R>, p, static_cast<size_t>(partials) * sizeof(typename R::Total)};
+}
+
+template <template <class> class R>
+Prepared prepare_numbers(const Signature& s, uint32_t reduced) {
+  return dispatch(s.inputs[0].dtype, [&]<class T>(T) {
+    if constexpr (std::is_same_v<T, bool>)
+      return Prepared{};
+    else
+      return prepare_with<R<T>>(s, reduced);
+  });
+}
+
+uint32_t reduced_axes(const Signature& s) {
+  const Axes& axes = s.attrs_as<ReduceAttrs>().axes;
+  const int rank = s.inputs[0].shape.rank();
+  if (axes.empty()) return (1u << rank) - 1;
+  uint32_t mask = 0;
+  for (int64_t axis : axes) mask |= 1u << (axis < 0 ? axis + rank : axis);
+  return mask;
+}
+
+Prepared prepare_sum(const Signature& s) { return prepare_numbers<SumOf>(s, reduced_axes(s)); }
+Prepared prepare_max(const Signature& s) { return prepare_numbers<MaxOf>(s, reduced_axes(s)); }
+Prepared prepare_mean(const Signature& s) {
+  if (s.inputs[0].dtype == float32) return prepare_with<MeanOf<float>>(s, reduced_axes(s));
+  if (s.inputs[0].dtype == float64) return prepare_with<MeanOf<double>>(s, reduced_axes(s));
+  return {};
+}
+
+Prepared prepare_sum_to(const Signature& s) {
+  const Shape &x = s.inputs[0].shape, &y = s.outputs[0].shape;
+  const int lead = x.rank() - y.rank();
+  uint32_t reduced = 0;
+  for (int i = 0; i < x.rank(); ++i)
+    if (i < lead || (y[i - lead] == 1 && x[i] != 1)) reduced |= 1u << i;
+  return prepare_numbers<SumOf>(s, reduced);
+}
+struct CountParams {
+  double count;
+};
+template <class T>
+void count_kernel(const void* params, void* const* args, KernelContext&) noexcept {
+  *static_cast<T*>(args[1]) = static_cast<T>(static_cast<const CountParams*>(params)->count);
+}
+Prepared prepare_count(const Signature& s) {
+  const Shape& x = s.inputs[0].shape;
+  const uint32_t reduced = reduced_axes(s);
+  CountParams p{1};
+  for (int i = 0; i < x.rank(); ++i)
+    if (reduced >> i & 1) p.count *= static_cast<double>(x[i]);
+  return dispatch(s.inputs[0].dtype, [&]<class T>(T) { return Prepared(count_kernel<T>, p); });
+}
+
+}  // namespace
+
+Prepared prepare_argmax(const Signature& s);
+
+std::span<const KernelEntry> cpu_kernels_reduce();
+std::span<const KernelEntry> cpu_kernels_reduce() {
+  static constexpr KernelEntry kTable[] = {
+      {"Sum", prepare_sum},
+      {"Mean", prepare_mean},
+      {"Max", prepare_max},
+      {"ArgMax", prepare_argmax},
+      {"SumTo", prepare_sum_to},
+      {"SumToLike", prepare_sum_to},
+      {"ReducedCount", prepare_count},
+  };
+  return kTable;
+}
+
+}  // namespace twofold
