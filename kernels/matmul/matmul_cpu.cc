@@ -1,28 +1,19 @@
 #include <twofold/kernels/matmul/gemm_cpu.h>
-#include <twofold/kernels/matmul/matmul.h>
+#include <twofold/kernels/matmul/problem.h>
 
 namespace twofold {
 namespace {
 
 struct Params {
-  static constexpr int kMaxBatchRank = kMaxRank - 2;
+  MatMulProblem problem;
   GemmPlan plan;
-  int32_t batch_rank;
-  int64_t extents[kMaxBatchRank];
-  int64_t a_steps[kMaxBatchRank];  ///< elements from one matrix of a to the next along a batch axis; 0: broadcast
-  int64_t b_steps[kMaxBatchRank];
 
   template <class T>
   GemmOperands<T> operands(void* const* args, int64_t i) const {
-    GemmOperands<T> o{static_cast<const T*>(args[0]), static_cast<const T*>(args[1]), static_cast<T*>(args[2])};
-    o.c += i * plan.m * plan.n;
-    for (int axis = batch_rank - 1; axis >= 0; --axis) {
-      const int64_t at = i % extents[axis];
-      i /= extents[axis];
-      o.a += at * a_steps[axis];
-      o.b += at * b_steps[axis];
-    }
-    return o;
+    int64_t a, b;
+    problem.offsets(i, a, b);
+    return {static_cast<const T*>(args[0]) + a, static_cast<const T*>(args[1]) + b,
+            static_cast<T*>(args[2]) + i * plan.m * plan.n};
   }
 };
 
@@ -168,7 +159,7 @@ void integer(const void* params, void* const* args, KernelContext& ctx) noexcept
 template <class T>
 Prepared choose(const Params& p) {
   const GemmPlan& g = p.plan;
-  if (g.k == 0 || g.batch * g.m * g.n == 0) return {zero<T>, p};
+  if (g.k == 0 || p.problem.is_empty()) return {zero<T>, p};
   if constexpr (std::is_integral_v<T>) {
     return {integer<T>, p};
   } else {
@@ -182,36 +173,14 @@ Prepared choose(const Params& p) {
 }
 
 Prepared prepare(const Signature& s) {
-  const auto& attrs = s.attrs_as<MatMulAttrs>();
-  const Shape &a = s.inputs[0].shape, &b = s.inputs[1].shape, &c = s.outputs[0].shape;
-  const int ra = a.rank(), rb = b.rank(), rc = c.rank();
-  int64_t m = c[rc - 2];
-  const int64_t n = c[rc - 1], k = a[ra - (attrs.transpose_a ? 2 : 1)];
-
-  Params p{};
-  int64_t a_step = m * k, b_step = k * n, batch = 1, b_batch = 1;
-  p.batch_rank = rc - 2;
-  for (int i = 3; i <= rc; ++i) {
-    const int axis = rc - i;
-    const int64_t ea = i <= ra ? a[ra - i] : 1, eb = i <= rb ? b[rb - i] : 1;
-    p.extents[axis] = c[axis];
-    p.a_steps[axis] = ea == 1 ? 0 : a_step;
-    p.b_steps[axis] = eb == 1 ? 0 : b_step;
-    a_step *= ea, b_step *= eb, b_batch *= eb, batch *= c[axis];
-  }
-  // Every matrix of a meets the same b: one tall product.
-  if (b_batch == 1 && !attrs.transpose_a) {
-    m *= batch;
-    batch = 1;
-    p.batch_rank = 0;
-  }
   const DType t = s.inputs[0].dtype;
-  p.plan = GemmPlan::make(batch, m, n, k, attrs.transpose_a, attrs.transpose_b, size_of(t));
+  const MatMulProblem p(s);
+  const Params params{p, GemmPlan::make(p.batch, p.m, p.n, p.k, p.transpose_a, p.transpose_b, size_of(t))};
   switch (t) {
-    case DType::float32: return choose<float>(p);
-    case DType::float64: return choose<double>(p);
-    case DType::int32: return choose<int32_t>(p);
-    case DType::int64: return choose<int64_t>(p);
+    case DType::float32: return choose<float>(params);
+    case DType::float64: return choose<double>(params);
+    case DType::int32: return choose<int32_t>(params);
+    case DType::int64: return choose<int64_t>(params);
     default: return {};
   }
 }

@@ -1,7 +1,6 @@
 #include <twofold/kernels/random/random.h>
 
 #include <algorithm>
-#include <limits>
 
 #include <twofold/kernels/random/transform.h>
 #include <twofold/lib/op/kernel.h>
@@ -46,13 +45,6 @@ void uniform(const void* params, void* const* args, KernelContext& ctx) noexcept
   const Params& p = *static_cast<const Params*>(params);
   fill(p, static_cast<T*>(args[0]), ctx,
        [&](const PhiloxBlock& bits, T* out) { uniform_block(bits, p.a, p.b, static_cast<T>(p.last), out); });
-}
-
-template <class T>
-double last_below(double low, double high) {
-  T last = static_cast<T>(high);
-  if (static_cast<double>(last) >= high) last = std::nextafter(last, -std::numeric_limits<T>::infinity());
-  return std::max(static_cast<double>(last), static_cast<double>(static_cast<T>(low)));
 }
 
 template <bool kNormal>

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include <twofold/kernels/random/philox.h>
 
@@ -108,6 +109,14 @@ TWOFOLD_DEVICE inline void normal_block(const PhiloxBlock& block, double mean, d
     internal::normal_pair(internal::join(w[0], w[1]) >> 11, internal::join(w[2], w[3]) >> 11, z[0], z[1]);
   }
   for (int i = 0; i < kPerBlock<T>; ++i) out[i] = static_cast<T>(mean + stddev * z[i]);
+}
+
+/// The largest T that may be drawn from [low, high): below high, or low where that is all.
+template <class T>
+T last_below(double low, double high) {
+  T last = static_cast<T>(high);
+  if (static_cast<double>(last) >= high) last = std::nextafter(last, -std::numeric_limits<T>::infinity());
+  return last < static_cast<T>(low) ? static_cast<T>(low) : last;
 }
 
 /// The block's kPerBlock<T> numbers uniform in [low, high), from the upper 24 or 53 bits; `last` is the largest T below
