@@ -63,6 +63,8 @@ struct PacketSquare {
   }
 };
 template <>
+struct Square<uint8_t> : PacketSquare<uint8_t, bool> {};
+template <>
 struct Square<uint32_t> : PacketSquare<uint32_t, float> {};
 template <>
 struct Square<uint64_t> : PacketSquare<uint64_t, double> {};

@@ -4,6 +4,7 @@
 
 #include <twofold/kernels/layout/walk.h>
 #include <twofold/kernels/reduce/reduce.h>
+#include <twofold/kernels/reduce/reducers_cpu.h>
 #include <twofold/lib/op/kernel.h>
 
 namespace twofold {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int64_t kTaskElements = 32768;
 constexpr int64_t kColumns = 256;
+constexpr int64_t kBlock = 512;  ///< elements of a row that are searched only if their maximum is a new one
 
 struct ArgMaxParams {
   int64_t outer, extent, inner;
@@ -24,8 +26,14 @@ bool displaces(T b, T a) {
 
 template <class T>
 int64_t argmax_of_row(const T* x, int64_t n) {
-  int64_t best = 0;
-  for (int64_t i = 1; i < n; ++i)
+  int64_t best = 0, i = 1;
+  for (; i + kBlock <= n; i += kBlock) {
+    const T most = reducers::MaxOf<T>::block(x + i, kBlock);
+    if (!displaces(most, x[best])) continue;
+    best = i;
+    while (displaces(most, x[best])) ++best;
+  }
+  for (; i < n; ++i)
     if (displaces(x[i], x[best])) best = i;
   return best;
 }

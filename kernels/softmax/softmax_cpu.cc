@@ -15,6 +15,7 @@ namespace {
 namespace packets = Eigen::internal;
 
 constexpr int64_t kTaskElements = 8192;  ///< about how much one task does: an exp is worth several loads
+constexpr int64_t kShortRow = 32;        ///< up to this many elements rows go side by side, one in each lane
 constexpr int64_t kBlock = 64;           ///< packets summed in the element type; their sums are added in float64
 
 template <class T>
@@ -92,7 +93,7 @@ void softmax_row(const T* x, T* y, int64_t n) {
   }
 }
 
-/// One packet of columns, `width` of them in use.
+/// One packet of columns, `width` of them in use. y may be x.
 template <class T, bool kLog>
 void softmax_columns(const T* x, T* y, int64_t n, int64_t stride, int64_t width) {
   constexpr int64_t w = kLanes<T>;
@@ -121,12 +122,33 @@ void softmax_columns(const T* x, T* y, int64_t n, int64_t stride, int64_t width)
   }
 }
 
+/// `rows` <= lanes short rows at once, each in a lane of its own.
+template <class T, bool kLog>
+void softmax_short_rows(const T* x, T* y, int64_t n, int64_t rows) {
+  constexpr int64_t w = kLanes<T>;
+  alignas(64) T turned[kShortRow * w];
+  for (int64_t r = 0; r < w; ++r)
+    for (int64_t i = 0; i < n; ++i) turned[i * w + r] = r < rows ? x[r * n + i] : T(0);
+  softmax_columns<T, kLog>(turned, turned, n, w, w);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < n; ++i) y[r * n + i] = turned[i * w + r];
+}
+
 template <class T, bool kLog>
 void softmax_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const SoftmaxParams*>(params);
   const auto* x = static_cast<const T*>(args[0]);
   auto* y = static_cast<T*>(args[1]);
   constexpr int64_t w = kLanes<T>;
+  if (p.inner == 1 && p.extent <= kShortRow) {
+    constexpr int64_t kRows = kTaskElements / kShortRow / w * w;
+    ctx.parallel_for(ceil_div(p.outer, kRows), [&](int64_t task) {
+      const int64_t end = std::min(p.outer, (task + 1) * kRows);
+      for (int64_t r = task * kRows; r < end; r += w)
+        softmax_short_rows<T, kLog>(x + r * p.extent, y + r * p.extent, p.extent, std::min(w, end - r));
+    });
+    return;
+  }
   const int64_t tiles = ceil_div(p.inner, w), units = p.outer * tiles;
   const int64_t per_unit = std::max<int64_t>(1, p.extent * std::min(p.inner, w));
   const int64_t group = std::max<int64_t>(1, kTaskElements / per_unit);

@@ -1,0 +1,133 @@
+// What a reduction does with its elements: for kernels/reduce/*_cpu.cc only.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include <Eigen/Core>
+
+namespace twofold::reducers {
+
+/// Rows below this are looped over, which beats packets; no less than a packet has lanes.
+constexpr int64_t kShortRow = 16;
+
+// Packets.
+
+template <class T>
+using Packet = typename Eigen::internal::packet_traits<T>::type;
+template <class T>
+inline constexpr int64_t kLanes = Eigen::internal::packet_traits<T>::size;
+
+template <class T>
+Packet<T> load(const T* x) {
+  return Eigen::internal::ploadu<Packet<T>>(x);
+}
+/// The last n < lanes of the elements before `end`, zero in the other lanes.
+template <class T>
+Packet<T> load_last(const T* end, int64_t n) {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  static constexpr auto kMasks = [] {
+    std::array<Bits, 2 * kLanes<T>> bits{};
+    for (size_t i = kLanes<T>; i < bits.size(); ++i) bits[i] = ~Bits{0};
+    return bits;
+  }();
+  return Eigen::internal::pand(load(reinterpret_cast<const T*>(kMasks.data() + n)), load(end - kLanes<T>));
+}
+
+/// Joins n >= lanes elements through four packets: x[i] meets x[i + 4 * lanes], then the four packets and their lanes
+/// meet. `tail` loads the elements that fill no packet, given their end and number.
+template <class T, class Join, class Tail, class Last>
+T join_block(const T* x, int64_t n, T nothing, Join join, Tail tail, Last last) {
+  constexpr int64_t w = kLanes<T>;
+  Packet<T> a[4];
+  std::fill_n(a, 4, Eigen::internal::pset1<Packet<T>>(nothing));
+  int64_t i = 0;
+  for (; i + 4 * w <= n; i += 4 * w) {
+    a[0] = join(a[0], load(x + i));
+    a[1] = join(a[1], load(x + i + w));
+    a[2] = join(a[2], load(x + i + 2 * w));
+    a[3] = join(a[3], load(x + i + 3 * w));
+  }
+  for (; i + w <= n; i += w) a[0] = join(a[0], load(x + i));
+  if (i < n) a[1] = join(a[1], tail(x + n, n - i));
+  return last(join(join(a[0], a[1]), join(a[2], a[3])));
+}
+
+// Reducers: `Total` is what blocks are joined in; `block` reduces a row's block; `pair` joins two elements of a column.
+
+template <class T>
+struct SumOf {
+  using Element = T;
+  using Total = double;
+  using Partial = T;
+  static constexpr Total kNothing = 0;
+  static Total join(Total a, Total b) { return a + b; }
+  static Partial pair(Partial a, Partial b) { return a + b; }
+  static Total block(const T* x, int64_t n) {
+    if (n >= kShortRow)
+      return join_block(
+          x, n, T(0), [](auto a, auto b) { return Eigen::internal::padd(a, b); }, load_last<T>,
+          [](auto a) { return Eigen::internal::predux(a); });
+    Total total = 0;
+    for (int64_t i = 0; i < n; ++i) total += x[i];
+    return total;
+  }
+  static T result(Total total, int64_t) { return static_cast<T>(total); }
+};
+
+template <class T>
+struct MeanOf : SumOf<T> {
+  static T result(double total, int64_t count) { return static_cast<T>(total / static_cast<double>(count)); }
+};
+
+/// Integers wrap, so they are summed unsigned.
+template <class T>
+  requires std::is_integral_v<T>
+struct SumOf<T> {
+  using Element = T;
+  using Total = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+  using Partial = Total;
+  static constexpr Total kNothing = 0;
+  static Total join(Total a, Total b) { return a + b; }
+  static Partial pair(Partial a, Partial b) { return a + b; }
+  static Total block(const T* x, int64_t n) {
+    Total total = 0;
+    for (int64_t i = 0; i < n; ++i) total += static_cast<Total>(x[i]);
+    return total;
+  }
+  static T result(Total total, int64_t) { return static_cast<T>(total); }
+};
+
+template <class T>
+bool is_nan(T x) {
+  return x != x;
+}
+
+template <class T>
+struct MaxOf {
+  using Element = T;
+  using Total = T;
+  using Partial = T;
+  static constexpr T kNothing =
+      std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+  static T join(T a, T b) { return b > a || is_nan(b) ? b : a; }
+  static T pair(T a, T b) { return join(a, b); }
+  static T block(const T* x, int64_t n) {
+    if constexpr (std::is_floating_point_v<T>) {
+      if (n >= kShortRow)
+        return join_block(
+            x, n, kNothing, [](auto a, auto b) { return Eigen::internal::pmax<Eigen::PropagateNaN>(a, b); },
+            [](const T* end, int64_t) { return load(end - kLanes<T>); },  // an element met twice is no matter
+            [](auto a) { return Eigen::internal::predux_max<Eigen::PropagateNaN>(a); });
+    }
+    T total = kNothing;
+    for (int64_t i = 0; i < n; ++i) total = join(total, x[i]);
+    return total;
+  }
+  static T result(T total, int64_t) { return total; }
+};
+
+}  // namespace twofold::reducers
