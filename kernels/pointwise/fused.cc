@@ -1,0 +1,55 @@
+#include <twofold/kernels/pointwise/fused.h>
+
+#include <twofold/kernels/pointwise/broadcast.h>
+#include <twofold/lib/op/opdef.h>
+
+namespace twofold {
+
+void register_fused();
+
+uint64_t hash_field(const FusedStep& step) {
+  uint64_t h = mix(hash_field(step.op), hash_field(step.dtype));
+  h = mix(h, hash_field(step.to));
+  for (int16_t in : step.in) h = mix(h, hash_field(in));
+  return h;
+}
+
+std::string print_field(const FusedStep& step) {
+  std::string s = step.op;
+  s += ':';
+  s += name_of(step.dtype);
+  if (step.to != step.dtype) s += '>', s += name_of(step.to);
+  for (size_t i = 0; i < step.in.size() && step.in[i] >= 0; ++i) s += i ? ',' : '(', s += std::to_string(step.in[i]);
+  s += ')';
+  return s;
+}
+
+namespace {
+
+void infer_fused(InferContext& c) {
+  const FusedAttrs& attrs = c.attrs<FusedAttrs>();
+  Shape shape = c.shape(0);
+  for (int i = 1; i < c.num_inputs(); ++i)
+    if (Shape before = shape; !broadcast_shapes(before, c.shape(i), &shape))
+      c.fail("Incompatible shapes: " + before.brackets() + " vs. " + c.shape(i).brackets());
+  for (int32_t result : attrs.results) {
+    if (result < 0 || static_cast<size_t>(result) >= attrs.steps.size())
+      c.fail("Result " + std::to_string(result) + " is not a step of the group");
+    c.output(attrs.steps[static_cast<size_t>(result)].to, shape);
+  }
+}
+
+OpDef op_fused{.name = "Fused",
+               .doc = "A group of pointwise ops run tile by tile. Made by the optimiser, after gradients.",
+               .min_inputs = 1,
+               .max_inputs = -1,
+               .outputs = -1,
+               .infer = infer_fused,
+               .differentiable = Differentiability::none,
+               .attrs = &internal::kAttrsType<FusedAttrs>};
+
+}  // namespace
+
+void register_fused() { register_op(op_fused); }
+
+}  // namespace twofold

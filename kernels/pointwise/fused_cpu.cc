@@ -1,0 +1,164 @@
+// The fused group's kernel: an interpreter of tile functions over tiles that fit the first-level cache.
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include <twofold/kernels/pointwise/fused.h>
+#include <twofold/kernels/pointwise/tile_cpu.h>
+#include <twofold/kernels/pointwise/view_cpu.h>
+
+namespace twofold {
+
+Prepared prepare_fused(const Signature& s);
+
+namespace {
+
+/// Room for the values of one tile that are neither inputs in place nor outputs. Half of it is what a tile may fill if
+/// it is to stay in the cache; groups that need much room get the other half.
+constexpr int64_t kRoom = 64 * 1024;
+constexpr int64_t kLargestTile = 2048, kSmallestTile = 64;
+
+struct Input {
+  View view;
+  size_t item;
+  int64_t place;  ///< where in the room it is gathered, in elements' widths of tiles; -1 if it never is
+};
+
+struct Step {
+  TileFn tile;
+  int16_t in[3];   ///< operands among the values: inputs, then steps
+  int16_t inputs;  ///< how many
+  int16_t output;  ///< the group's output that it is, or -1
+  size_t item;
+  int64_t place;  ///< where in the room its result goes, unless it is an output; in bytes an element of the tile
+};
+
+struct Plan {
+  int64_t n = 0, tile = 0;
+  std::vector<Input> inputs;
+  std::vector<Step> steps;
+};
+
+// Values per tile kept on the stack: more are not fused.
+constexpr size_t kMaxValues = 256;
+
+void run_fused(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const Plan& p = **static_cast<const Plan* const*>(params);
+  const size_t num_inputs = p.inputs.size();
+  const int64_t chunk_size = kPointwiseChunk / p.tile * p.tile;
+  ctx.parallel_for((p.n + chunk_size - 1) / chunk_size, [&](int64_t chunk) {
+    alignas(64) char room[kRoom];
+    void* values[kMaxValues];
+    bool one[kMaxValues];
+    for (size_t i = 0; i < p.steps.size(); ++i) one[num_inputs + i] = false;
+    const int64_t end = std::min((chunk + 1) * chunk_size, p.n);
+    for (int64_t start = chunk * chunk_size; start < end; start += p.tile) {
+      const int64_t n = std::min(p.tile, end - start);
+      for (size_t i = 0; i < num_inputs; ++i) {
+        const Input& in = p.inputs[i];
+        values[i] = const_cast<void*>(
+            in.view.read(args[i], in.item, start, n, room + std::max<int64_t>(in.place, 0) * p.tile, &one[i]));
+      }
+      for (size_t i = 0; i < p.steps.size(); ++i) {
+        const Step& step = p.steps[i];
+        void* inputs[3];
+        uint32_t scalar_mask = 0;
+        for (int k = 0; k < step.inputs; ++k) {
+          const size_t value = static_cast<size_t>(step.in[k]);
+          inputs[k] = values[value];
+          scalar_mask |= uint32_t{one[value]} << k;
+        }
+        void* result = step.output < 0 ? room + step.place * p.tile
+                                       : static_cast<char*>(args[num_inputs + static_cast<size_t>(step.output)]) +
+                                             start * static_cast<int64_t>(step.item);
+        step.tile(inputs, result, n, scalar_mask);
+        values[num_inputs + i] = result;
+      }
+    }
+  });
+}
+
+/// Hands out places in the room, 8 bytes an element wide, and takes them back.
+class Places {
+ public:
+  int64_t take() {
+    if (free_.empty()) return width_ += 8, width_ - 8;
+    const int64_t place = free_.back();
+    free_.pop_back();
+    return place;
+  }
+  void give_back(int64_t place) { free_.push_back(place); }
+  int64_t width() const { return width_; }
+
+ private:
+  std::vector<int64_t> free_;
+  int64_t width_ = 0;
+};
+
+}  // namespace
+
+Prepared prepare_fused(const Signature& s) {
+  const FusedAttrs& attrs = s.attrs_as<FusedAttrs>();
+  const size_t num_inputs = s.inputs.size(), num_values = num_inputs + attrs.steps.size();
+  if (s.outputs.empty() || s.outputs.size() != attrs.results.size() || num_values > kMaxValues) return {};
+  auto plan = std::make_shared<Plan>();
+  const Shape& shape = s.outputs[0].shape;
+  plan->n = shape.num_elements();
+
+  Places places;
+  for (const TensorSpec& in : s.inputs) {
+    const View view(in.shape, shape);
+    plan->inputs.push_back({view, size_of(in.dtype), view.flat() || view.scalar() ? -1 : places.take()});
+  }
+  std::vector<size_t> last_use(num_values, 0);
+  for (size_t i = 0; i < attrs.steps.size(); ++i) {
+    const FusedStep& from = attrs.steps[i];
+    Step step{.tile = find_cpu_tile(from.op.c_str(), from.dtype, from.to),
+              .in = {},
+              .inputs = 0,
+              .output = -1,
+              .item = size_of(from.to),
+              .place = -1};
+    if (!step.tile) return {};
+    for (int16_t in : from.in) {
+      if (in < 0) break;
+      if (static_cast<size_t>(in) >= num_inputs + i) return {};
+      step.in[step.inputs++] = in;
+      last_use[static_cast<size_t>(in)] = i;
+    }
+    plan->steps.push_back(step);
+  }
+  for (size_t i = 0; i < attrs.results.size(); ++i) {
+    const size_t result = static_cast<size_t>(attrs.results[i]);
+    if (result >= plan->steps.size() || plan->steps[result].output >= 0) return {};
+    plan->steps[result].output = static_cast<int16_t>(i);
+  }
+  for (size_t i = 0; i < plan->steps.size(); ++i) {
+    Step& step = plan->steps[i];
+    // A result may take the place of an operand of its own width that nothing reads later; wider ones wait a step.
+    const auto end_operands = [&](bool same_width) {
+      for (int k = 0; k < step.inputs; ++k) {
+        const size_t value = static_cast<size_t>(step.in[k]);
+        const bool again = std::find(step.in, step.in + k, step.in[k]) != step.in + k;
+        if (value < num_inputs || last_use[value] != i || again) continue;
+        const Step& operand = plan->steps[value - num_inputs];
+        if (operand.output < 0 && (operand.item == step.item) == same_width) places.give_back(operand.place);
+      }
+    };
+    end_operands(true);
+    if (step.output < 0) step.place = places.take();
+    end_operands(false);
+    if (step.output < 0 && last_use[num_inputs + i] == 0) places.give_back(step.place);  // nobody reads it
+  }
+
+  // As large as leaves half of the room's bytes in use, the smallest one if that asks for more.
+  const int64_t width = std::max<int64_t>(places.width(), 8);
+  plan->tile = std::clamp(kRoom / 2 / width / kSmallestTile * kSmallestTile, kSmallestTile, kLargestTile);
+  if (width * plan->tile > kRoom) return {};
+  const Plan* p = plan.get();
+  Prepared prepared(run_fused, p);
+  prepared.resource = std::move(plan);
+  return prepared;
+}
+
+}  // namespace twofold

@@ -1,0 +1,313 @@
+#include <twofold/kernels/pointwise/pointwise.h>
+
+#include <math.h>
+
+#include <string>
+#include <type_traits>
+
+#include <twofold/kernels/pointwise/broadcast.h>
+#include <twofold/kernels/pointwise/scalar.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/apply.h>
+
+namespace twofold {
+
+void register_pointwise();
+void register_fused();
+
+namespace {
+
+// ---- Shape rules ----
+
+std::string dtypes_text(DTypeClass c) {
+  switch (c) {
+    case DTypeClass::numeric: return "numbers";
+    case DTypeClass::floating:
+    case DTypeClass::quotient: return "float32 or float64";
+    case DTypeClass::any: return "any dtype";
+    case DTypeClass::boolean: break;
+  }
+  return "bool";
+}
+
+Shape broadcast_inputs(const InferContext& c, int first = 0) {
+  Shape shape = c.shape(first);
+  for (int i = first + 1; i < c.num_inputs(); ++i)
+    if (Shape before = shape; !broadcast_shapes(before, c.shape(i), &shape))
+      c.fail("Incompatible shapes: " + before.brackets() + " vs. " + c.shape(i).brackets());
+  return shape;
+}
+
+void check_same_dtype(const InferContext& c, int i, int j) {
+  if (c.dtype(i) != c.dtype(j))
+    c.fail("Operands must have one dtype, not " + std::string(name_of(c.dtype(i))) + " and " +
+               std::string(name_of(c.dtype(j))),
+           "tf::cast(x, tf::" + std::string(name_of(promote(c.dtype(i), c.dtype(j)))) + ")");
+}
+
+template <class F, DTypeClass kClass, int kArity>
+constexpr bool makes_bool() {
+  using V = Scalar<std::conditional_t<kClass == DTypeClass::boolean, bool, double>>;
+  if constexpr (kArity == 1)
+    return !std::is_same_v<decltype(F()(V(0))), V>;
+  else
+    return !std::is_same_v<decltype(F()(V(0), V(0))), V>;
+}
+
+template <class F, DTypeClass kClass, int kArity>
+void infer(InferContext& c) {
+  const DType dtype = c.dtype(0);
+  if (!supports(kClass, dtype))
+    c.fail("Needs " + dtypes_text(kClass) + ", not " + std::string(name_of(dtype)),
+           kClass == DTypeClass::boolean ? "tf::cast(x, tf::bool_)" : "tf::cast(x, tf::float32)");
+  if constexpr (kArity == 2) check_same_dtype(c, 0, 1);
+  c.output(makes_bool<F, kClass, kArity>() ? bool_ : dtype, broadcast_inputs(c));
+}
+
+void infer_select(InferContext& c) {
+  if (c.dtype(0) != bool_)
+    c.fail("The condition must be bool, not " + std::string(name_of(c.dtype(0))), "tf::cast(condition, tf::bool_)");
+  check_same_dtype(c, 1, 2);
+  c.output(c.dtype(1), broadcast_inputs(c));
+}
+
+// ---- Gradient rules ----
+
+/// The gradient of an op whose derivative is zero or undefined everywhere.
+struct None {};
+[[maybe_unused]] constexpr None none;
+
+enum : uint32_t { X = 1, A = 1, B = 2, Y = 4 };
+constexpr Reads reads_of(uint32_t bits) { return {.inputs = bits & (A | B), .outputs = bits / Y}; }
+
+inline void set_dx(Backward& b, int i, Tensor t) { b.dx(i, std::move(t)); }
+inline void set_dx(Backward&, int, None) {}
+
+/// The formulas of one op's record, as functions of Tensors.
+template <class F>
+struct Rule;
+
+#define TWOFOLD_UNARY(function, Op, dtypes, gradient, ...)                               \
+  template <>                                                                            \
+  struct Rule<functor::Op> {                                                             \
+    static auto of_x([[maybe_unused]] const Tensor& x, [[maybe_unused]] const Tensor& y, \
+                     [[maybe_unused]] const Tensor& dy) {                                \
+      return gradient;                                                                   \
+    }                                                                                    \
+  };
+#define TWOFOLD_BINARY(function, Op, node, dtypes, gradient_a, gradient_b, ...)             \
+  template <>                                                                               \
+  struct Rule<functor::Op> {                                                                \
+    static auto of_a([[maybe_unused]] const Tensor& a, [[maybe_unused]] const Tensor& b,    \
+                     [[maybe_unused]] const Tensor& y, [[maybe_unused]] const Tensor& dy) { \
+      return gradient_a;                                                                    \
+    }                                                                                       \
+    static auto of_b([[maybe_unused]] const Tensor& a, [[maybe_unused]] const Tensor& b,    \
+                     [[maybe_unused]] const Tensor& y, [[maybe_unused]] const Tensor& dy) { \
+      return gradient_b;                                                                    \
+    }                                                                                       \
+  };
+#include <twofold/kernels/pointwise/ops.def>
+
+template <class F, int kArity>
+void gradient(Backward& b) {
+  if constexpr (kArity == 1) {
+    set_dx(b, 0, Rule<F>::of_x(b.input(0), b.output(), b.dy()));
+  } else {
+    if (b.needs(0)) set_dx(b, 0, Rule<F>::of_a(b.input(0), b.input(1), b.output(), b.dy()));
+    if (b.needs(1)) set_dx(b, 1, Rule<F>::of_b(b.input(0), b.input(1), b.output(), b.dy()));
+  }
+}
+template <class F, int kArity>
+constexpr bool differentiable() {
+  const Tensor* t = nullptr;
+  if constexpr (kArity == 1)
+    return !std::is_same_v<decltype(Rule<F>::of_x(*t, *t, *t)), None>;
+  else
+    return !std::is_same_v<decltype(Rule<F>::of_a(*t, *t, *t, *t)), None>;
+}
+
+void select_gradient(Backward& b) {
+  const Tensor& condition = b.input(0);
+  if (b.needs(1)) b.dx(1, where(condition, b.dy(), 0));
+  if (b.needs(2)) b.dx(2, where(condition, 0, b.dy()));
+}
+
+void cast_gradient(Backward& b) {
+  if (is_floating(b.input(0).dtype()) && is_floating(b.attrs<CastAttrs>().to))
+    b.dx(0, cast(b.dy(), b.input(0).dtype()));
+}
+
+// ---- Ops ----
+
+template <class F, DTypeClass kClass, int kArity>
+constexpr OpDef define(const char* name, const char* node_name, uint32_t reads, const char* doc) {
+  constexpr bool kDifferentiable = differentiable<F, kArity>();
+  return {.name = name,
+          .node_name = node_name,
+          .doc = doc,
+          .min_inputs = kArity,
+          .max_inputs = kArity,
+          .infer = infer<F, kClass, kArity>,
+          .differentiable = kDifferentiable ? Differentiability::rule : Differentiability::none,
+          .gradient = kDifferentiable ? gradient<F, kArity> : nullptr,
+          .reads = reads_of(reads),
+          .flags = {.pointwise = true}};
+}
+
+#define TWOFOLD_UNARY(function, Op, dtypes, gradient, reads, samples, example, doc) \
+  constinit OpDef op_##Op = define<functor::Op, DTypeClass::dtypes, 1>(#Op, #Op, reads, doc);
+#define TWOFOLD_BINARY(function, Op, node, dtypes, gradient_a, gradient_b, reads, samples_a, samples_b, example, doc) \
+  constinit OpDef op_##Op = define<functor::Op, DTypeClass::dtypes, 2>(#Op, node, reads, doc);
+#include <twofold/kernels/pointwise/ops.def>
+
+OpDef op_select{.name = "Select",
+                .doc = "a where the condition is true, else b. TensorFlow SelectV2, PyTorch where.",
+                .min_inputs = 3,
+                .max_inputs = 3,
+                .infer = infer_select,
+                .differentiable = Differentiability::rule,
+                .gradient = select_gradient,
+                .reads = {.inputs = 1},
+                .flags = {.pointwise = true}};
+
+OpDef op_cast{.name = "Cast",
+              .doc = "x in another dtype; to integers truncates and saturates. TensorFlow Cast.",
+              .infer = [](InferContext& c) { c.output(c.attrs<CastAttrs>().to, c.shape(0)); },
+              .differentiable = Differentiability::rule,
+              .gradient = cast_gradient,
+              .flags = {.pointwise = true},
+              .attrs = &internal::kAttrsType<CastAttrs>};
+
+// ---- Functions ----
+
+Tensor unary(const OpDef& op, const Operand& x) { return apply(op, {&x.resolve()}, x.where()); }
+
+template <DTypeClass kClass>
+Tensor binary(const OpDef& op, const Operand& a, const Operand& b) {
+  const OperandPair pair(a, b, op.name);
+  if constexpr (kClass == DTypeClass::quotient) {
+    if (is_integer(pair.a->dtype())) {
+      const Tensor fa = cast(Operand(*pair.a, a.where()), float32), fb = cast(Operand(*pair.b, a.where()), float32);
+      return apply(op, {&fa, &fb}, a.where());
+    }
+  }
+  return apply(op, {pair.a, pair.b}, a.where());
+}
+
+}  // namespace
+
+#define TWOFOLD_UNARY(function, Op, ...) \
+  Tensor function(Operand x) { return unary(op_##Op, x); }
+#define TWOFOLD_BINARY(function, Op, node, dtypes, ...) \
+  Tensor function(Operand a, Operand b) { return binary<DTypeClass::dtypes>(op_##Op, a, b); }
+#include <twofold/kernels/pointwise/ops.def>
+
+Tensor where(Operand condition, Operand a, Operand b) {
+  const OperandPair pair(a, b, op_select.name);
+  return apply(op_select, {&condition.resolve(), pair.a, pair.b}, condition.where());
+}
+
+Tensor cast(Operand x, DType to) {
+  const Tensor& t = x.resolve();
+  if (t.dtype() == to) return t;
+  return apply(op_cast, {&t}, CastAttrs{.to = to}, x.where());
+}
+
+Tensor operator+(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_Add, a, b); }
+Tensor operator-(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_Sub, a, b); }
+Tensor operator*(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_Mul, a, b); }
+Tensor operator/(Operand a, Operand b) { return binary<DTypeClass::quotient>(op_Div, a, b); }
+Tensor operator-(Operand x) { return unary(op_Neg, x); }
+Tensor operator<(Operand a, Operand b) { return binary<DTypeClass::any>(op_Less, a, b); }
+Tensor operator<=(Operand a, Operand b) { return binary<DTypeClass::any>(op_LessEqual, a, b); }
+Tensor operator>(Operand a, Operand b) { return binary<DTypeClass::any>(op_Greater, a, b); }
+Tensor operator>=(Operand a, Operand b) { return binary<DTypeClass::any>(op_GreaterEqual, a, b); }
+
+void register_pointwise() {
+  for (OpDef* op : {&op_Add, &op_Mul, &op_Minimum, &op_Maximum, &op_Equal, &op_NotEqual, &op_LogicalAnd, &op_LogicalOr})
+    op->flags.commutative = true;
+#define TWOFOLD_UNARY(function, Op, ...) register_op(op_##Op);
+#define TWOFOLD_BINARY(function, Op, ...) register_op(op_##Op);
+#include <twofold/kernels/pointwise/ops.def>
+  register_op(op_select);
+  register_op(op_cast);
+  register_fused();
+}
+
+// ---- Records ----
+
+namespace {
+
+template <class F, DTypeClass kClass, int kArity>
+double reference(double a, [[maybe_unused]] double b) {
+  using T = std::conditional_t<kClass == DTypeClass::boolean, bool, double>;
+  using V = Scalar<T>;
+  const auto number = [](auto r) {
+    if constexpr (std::is_same_v<decltype(r), V>)
+      return static_cast<double>(r.v);
+    else
+      return static_cast<double>(r);
+  };
+  if constexpr (kArity == 1)
+    return number(F()(V(a)));
+  else
+    return number(F()(V(a), V(b)));
+}
+
+struct UnaryExample {
+  double x, y;
+};
+struct BinaryExample {
+  double a, b, y;
+};
+
+template <class F, DTypeClass kClass>
+PointwiseRecord record(const char* op, const char* function, PointwiseRecord::Range samples, UnaryExample e,
+                       const char* doc, Tensor (*call)(Operand)) {
+  return {op,
+          function,
+          1,
+          kClass,
+          makes_bool<F, kClass, 1>(),
+          differentiable<F, 1>(),
+          {samples, samples},
+          {e.x, 0, e.y},
+          doc,
+          call,
+          nullptr,
+          reference<F, kClass, 1>};
+}
+template <class F, DTypeClass kClass>
+PointwiseRecord record(const char* op, const char* function, PointwiseRecord::Range a, PointwiseRecord::Range b,
+                       BinaryExample e, const char* doc, Tensor (*call)(Operand, Operand)) {
+  return {op,
+          function,
+          2,
+          kClass,
+          makes_bool<F, kClass, 2>(),
+          differentiable<F, 2>(),
+          {a, b},
+          {e.a, e.b, e.y},
+          doc,
+          nullptr,
+          call,
+          reference<F, kClass, 2>};
+}
+
+}  // namespace
+
+std::span<const PointwiseRecord> pointwise_records() {
+  using Range = PointwiseRecord::Range;
+  static const PointwiseRecord records[] = {
+#define TWOFOLD_UNARY(function, Op, dtypes, gradient, reads, samples, example, doc) \
+  record<functor::Op, DTypeClass::dtypes>(#Op, #function, Range samples, UnaryExample example, doc, function),
+#define TWOFOLD_BINARY(function, Op, node, dtypes, gradient_a, gradient_b, reads, samples_a, samples_b, example, doc) \
+  record<functor::Op, DTypeClass::dtypes>(#Op, #function, Range samples_a, Range samples_b, BinaryExample example,    \
+                                          doc, function),
+#include <twofold/kernels/pointwise/ops.def>
+  };
+  return records;
+}
+
+}  // namespace twofold

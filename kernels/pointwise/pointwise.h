@@ -1,0 +1,60 @@
+// Elementwise arithmetic, comparisons, `where` and `cast`. What each function computes, for which dtypes and with which
+// gradient stands in its record in ops.def.
+//
+// Operands broadcast as NumPy's do: shapes are aligned at their last axes, and an extent of 1 is repeated. Two tensors
+// are brought to one dtype by `promote`; a literal takes the tensor's. Errors: InvalidArgument "Incompatible shapes:
+// [2,3] vs. [4,3]", found at construction where the shapes are known, and for a dtype that the op does not take.
+#pragma once
+
+#include <span>
+
+#include <twofold/kernels/pointwise/dtype_class.h>
+#include <twofold/kernels/pointwise/pointwise_attrs.h>
+#include <twofold/lib/op/operand.h>
+
+namespace twofold {
+
+#define TWOFOLD_UNARY(function, ...) Tensor function(Operand x);
+#define TWOFOLD_BINARY(function, ...) Tensor function(Operand a, Operand b);
+#include <twofold/kernels/pointwise/ops.def>
+
+/// a where `condition` (bool) is true, else b; all three broadcast. The gradient of each of a and b is dy where it was
+/// taken and 0 elsewhere. TensorFlow SelectV2, PyTorch where.
+Tensor where(Operand condition, Operand a, Operand b);
+
+/// x in another dtype; x itself if it has that already. Floating to integer truncates toward zero and saturates, NaN
+/// gives 0; integer to integer wraps; to bool is x != 0. The gradient is cast back between floating dtypes, otherwise
+/// unconnected. TensorFlow Cast.
+Tensor cast(Operand x, DType to);
+
+Tensor operator+(Operand a, Operand b);
+Tensor operator-(Operand a, Operand b);
+Tensor operator*(Operand a, Operand b);
+Tensor operator/(Operand a, Operand b);
+Tensor operator-(Operand x);
+Tensor operator<(Operand a, Operand b);
+Tensor operator<=(Operand a, Operand b);
+Tensor operator>(Operand a, Operand b);
+Tensor operator>=(Operand a, Operand b);
+
+/// An op's record in ops.def, for tests and documentation.
+struct PointwiseRecord {
+  struct Range {
+    double low, high;
+  };
+  const char* op;        ///< "Sigmoid"
+  const char* function;  ///< "sigmoid"
+  int arity;             ///< 1 or 2
+  DTypeClass dtypes;
+  bool makes_bool;  ///< the result is bool, whatever the operands are
+  bool differentiable;
+  Range samples[2];   ///< where tests draw each operand
+  double example[3];  ///< operands, padded with 0, then the exact result
+  const char* doc;
+  Tensor (*unary)(Operand x);               ///< null unless arity is 1
+  Tensor (*binary)(Operand a, Operand b);   ///< null unless arity is 2
+  double (*reference)(double a, double b);  ///< the functor over C's double functions; b is ignored if arity is 1
+};
+std::span<const PointwiseRecord> pointwise_records();
+
+}  // namespace twofold

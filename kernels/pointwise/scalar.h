@@ -1,0 +1,115 @@
+// The vocabulary of functors.h for one number. Freestanding; host code includes <math.h> before it.
+#pragma once
+
+#include <twofold/kernels/pointwise/functors.h>
+
+namespace twofold {
+
+namespace internal {
+// Arithmetic on signed integers is done in unsigned ones, where it wraps.
+template <class T>
+struct Arithmetic {
+  using type = T;
+};
+template <>
+struct Arithmetic<int> {
+  using type = unsigned;
+};
+template <>
+struct Arithmetic<long> {
+  using type = unsigned long;
+};
+template <>
+struct Arithmetic<long long> {
+  using type = unsigned long long;
+};
+template <>
+struct Arithmetic<unsigned char> {
+  using type = unsigned;
+};
+template <>
+struct Arithmetic<bool> {
+  using type = unsigned;
+};
+
+template <class T>
+inline constexpr bool kFloating = false;
+template <>
+inline constexpr bool kFloating<float> = true;
+template <>
+inline constexpr bool kFloating<double> = true;
+}  // namespace internal
+
+/// A number of type T with the vocabulary's operations. Its masks are bools.
+template <class T>
+struct Scalar {
+  using U = typename internal::Arithmetic<T>::type;
+  T v;
+
+  Scalar() = default;
+  template <class C>
+  TWOFOLD_INLINE explicit Scalar(C c) : v(static_cast<T>(c)) {}
+
+  friend TWOFOLD_INLINE Scalar operator+(Scalar a, Scalar b) { return Scalar(U(a.v) + U(b.v)); }
+  friend TWOFOLD_INLINE Scalar operator-(Scalar a, Scalar b) { return Scalar(U(a.v) - U(b.v)); }
+  friend TWOFOLD_INLINE Scalar operator*(Scalar a, Scalar b) { return Scalar(U(a.v) * U(b.v)); }
+  friend TWOFOLD_INLINE Scalar operator/(Scalar a, Scalar b) { return Scalar(a.v / b.v); }
+  friend TWOFOLD_INLINE Scalar operator-(Scalar a) {
+    if constexpr (internal::kFloating<T>)
+      return Scalar(-a.v);
+    else
+      return Scalar(U(0) - U(a.v));
+  }
+  friend TWOFOLD_INLINE bool operator<(Scalar a, Scalar b) { return a.v < b.v; }
+  friend TWOFOLD_INLINE bool operator<=(Scalar a, Scalar b) { return a.v <= b.v; }
+  friend TWOFOLD_INLINE bool operator>(Scalar a, Scalar b) { return a.v > b.v; }
+  friend TWOFOLD_INLINE bool operator>=(Scalar a, Scalar b) { return a.v >= b.v; }
+  friend TWOFOLD_INLINE bool operator==(Scalar a, Scalar b) { return a.v == b.v; }
+  friend TWOFOLD_INLINE bool operator!=(Scalar a, Scalar b) { return a.v != b.v; }
+
+  friend TWOFOLD_INLINE Scalar select_(bool mask, Scalar a, Scalar b) { return mask ? a : b; }
+  friend TWOFOLD_INLINE Scalar min_(Scalar a, Scalar b) { return a.v < b.v || a.v != a.v ? a : b; }
+  friend TWOFOLD_INLINE Scalar max_(Scalar a, Scalar b) { return a.v > b.v || a.v != a.v ? a : b; }
+  friend TWOFOLD_INLINE Scalar abs_(Scalar a) {
+    if constexpr (internal::kFloating<T>)
+      return Scalar(::fabs(a.v));
+    else
+      return a.v < T(0) ? -a : a;
+  }
+};
+
+// clang-format off
+TWOFOLD_INLINE Scalar<float> sqrt_(Scalar<float> x) { return Scalar<float>(::sqrtf(x.v)); }
+TWOFOLD_INLINE Scalar<float> exp_(Scalar<float> x) { return Scalar<float>(::expf(x.v)); }
+TWOFOLD_INLINE Scalar<float> log_(Scalar<float> x) { return Scalar<float>(::logf(x.v)); }
+TWOFOLD_INLINE Scalar<float> tanh_(Scalar<float> x) { return Scalar<float>(::tanhf(x.v)); }
+TWOFOLD_INLINE Scalar<float> pow_(Scalar<float> a, Scalar<float> b) { return Scalar<float>(::powf(a.v, b.v)); }
+TWOFOLD_INLINE Scalar<double> sqrt_(Scalar<double> x) { return Scalar<double>(::sqrt(x.v)); }
+TWOFOLD_INLINE Scalar<double> exp_(Scalar<double> x) { return Scalar<double>(::exp(x.v)); }
+TWOFOLD_INLINE Scalar<double> log_(Scalar<double> x) { return Scalar<double>(::log(x.v)); }
+TWOFOLD_INLINE Scalar<double> tanh_(Scalar<double> x) { return Scalar<double>(::tanh(x.v)); }
+TWOFOLD_INLINE Scalar<double> pow_(Scalar<double> a, Scalar<double> b) { return Scalar<double>(::pow(a.v, b.v)); }
+// clang-format on
+
+/// Conversion between element types, every case defined: floating to integer truncates toward zero, saturates, and
+/// gives 0 for NaN; integer to integer wraps; to bool is `!= 0`.
+template <class To, class From>
+TWOFOLD_INLINE To convert(From x) {
+  if constexpr (!internal::kFloating<From> || internal::kFloating<To>) {
+    return static_cast<To>(x);
+  } else if constexpr (static_cast<To>(2) == static_cast<To>(1)) {  // bool
+    return x != From(0);
+  } else {
+    constexpr int kBits = sizeof(To) * 8;
+    constexpr bool kSigned = static_cast<To>(-1) < To(0);
+    constexpr From kPast = From(2) * From(1ull << (kBits - 2)) * From(kSigned ? 1 : 2);  // the least value too large
+    constexpr To kMost = kSigned ? static_cast<To>((1ull << (kBits - 1)) - 1) : static_cast<To>(-1);
+    constexpr From kLeast = kSigned ? -kPast : From(0);
+    // In range before it is converted, so that the conversion may be vectorised.
+    const From inside = x > kLeast ? (x < kPast ? x : From(0)) : (x <= kLeast ? kLeast : From(0));
+    const To converted = static_cast<To>(inside);
+    return x >= kPast ? kMost : converted;
+  }
+}
+
+}  // namespace twofold
