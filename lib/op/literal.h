@@ -80,7 +80,8 @@ class Literal {
 
   // A scalar's value.
   int64_t integer() const { return integer_; }
-  double floating() const { return kind_ == Kind::floating ? floating_ : static_cast<double>(integer_); }
+  double floating() const { return holds_floating() ? floating_ : static_cast<double>(integer_); }
+  bool holds_floating() const { return kind_ == Kind::floating || (kind_ == Kind::typed && is_floating(dtype_)); }
 
   /// A typed list's elements in the caller's memory, or null: what a feed may alias during the call.
   const void* viewed() const;

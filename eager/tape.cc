@@ -1,0 +1,172 @@
+#include <twofold/eager/tape.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/value.h>
+
+namespace twofold {
+
+Tape::Tape(bool watch_variables) : watch_variables_(watch_variables), outer_(t_state.tape) { t_state.tape = this; }
+Tape::~Tape() { stop(); }
+
+void Tape::stop() {
+  if (!recording_) return;
+  recording_ = false;
+  // Usually the innermost; a tape may also be stopped from within a nested one.
+  for (Tape** p = &t_state.tape; *p; p = &(*p)->outer_) {
+    if (*p == this) {
+      *p = outer_;
+      return;
+    }
+  }
+}
+
+void Tape::variable_read(const VariableState& v, const Tensor& value) {
+  if (!(watch_variables_ && v.trainable) && !watched_variables_.contains(v.id)) return;
+  auto& ids = variables_[v.id];
+  const uint64_t id = value.id();
+  if (ids.empty() || ids.back() != id) ids.push_back(id);
+  active_.insert(id);
+}
+
+void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs) {
+  if (op.differentiable == Differentiability::none) return;
+  if (std::ranges::none_of(inputs, [&](const Tensor* t) { return active_.contains(t->id()); })) return;
+  Record& r = records_.emplace_back();
+  r.op = &op;
+  if (attrs) r.attrs = make_ref<AttrsBox>(attrs);
+  r.where = where;
+  const auto kept = [](const Tensor& t, uint32_t reads, size_t i) {
+    if (i < 32 && (reads >> i & 1)) return retained(t);
+    return Tensor::adopt(Value::shell(t.dtype(), t.shape(), t.id()).detach());
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) r.inputs.push_back(kept(*inputs[i], op.reads.inputs, i));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    r.outputs.push_back(kept(outputs[i], op.reads.outputs, i));
+    active_.insert(outputs[i].id());
+  }
+}
+
+std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) const {
+  std::vector<Seed> seeds;
+  for (size_t i = 0; i < ys.size(); ++i) {
+    if (!dys.empty() && !dys[i].defined()) continue;
+    seeds.push_back({ys[i].id(), dys.empty() ? ones_like(ys[i]) : dys[i]});
+  }
+  // A variable read before and after an assignment is several tensors.
+  std::vector<TensorKey> keys;
+  std::vector<size_t> counts;
+  for (const Differentiable& x : xs) {
+    const size_t before = keys.size();
+    if (!x.variable()) {
+      if (active_.contains(x.tensor().id())) keys.push_back(x.tensor().id());
+    } else if (const auto it = variables_.find(x.variable()->id); it != variables_.end()) {
+      keys.insert(keys.end(), it->second.begin(), it->second.end());
+    }
+    counts.push_back(keys.size() - before);
+  }
+  const std::vector<Tensor> parts = differentiate(*this, seeds, keys);
+  std::vector<Tensor> result;
+  size_t next = 0;
+  for (size_t count : counts) {
+    Tensor sum;
+    for (size_t i = 0; i < count; ++i) {
+      const Tensor& part = parts[next++];
+      if (part.defined()) sum = sum.defined() ? add(sum, part) : part;
+    }
+    result.push_back(std::move(sum));
+  }
+  return result;
+}
+
+std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) {
+  if (!t_state.tape)
+    fail(Code::FailedPrecondition, "tf.gradients is not supported when eager execution is enabled and no GradientTape is live.",
+         "tf::GradientTape tape; ... tape.gradient(y, x)");
+  return t_state.tape->gradients(ys, xs, dys);
+}
+
+std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
+  Tape tape(false);
+  // Fresh handles, so that one tensor given twice is two inputs.
+  std::vector<Tensor> fresh;
+  std::vector<Differentiable> xs;
+  for (const Tensor& t : inputs) {
+    fresh.push_back(identity(t));
+    tape.watch(fresh.back());
+    xs.emplace_back(fresh.back());
+  }
+  const std::vector<Tensor> ys = f(fresh);
+  tape.stop();
+  return tape.gradients(ys, xs, dys);
+}
+
+void eager_variable_read(const VariableState& v, const Tensor& value) {
+  for (Tape* t = t_state.tape; t; t = t->outer()) t->variable_read(v, value);
+}
+
+GradientTape::GradientTape(GradientTapeOptions options) : options_(options) {
+  if (executing_eagerly()) tape_ = std::make_unique<Tape>(options.watch_accessed_variables);
+}
+GradientTape::~GradientTape() = default;
+
+void GradientTape::watch(const Tensor& x) {
+  if (!x.defined() || !is_floating(x.dtype()))
+    fail(Code::InvalidArgument, fmt::format("Only floating tensors can be watched, not {}", x.defined() ? name_of(x.dtype()) : "None"),
+         "tf::cast(x, tf::float32)");
+  if (tape_) {
+    tape_->watch(x);
+  } else {
+    watched_.push_back(x);
+  }
+}
+
+void GradientTape::watch(const Variable& x) {
+  if (tape_) {
+    tape_->watch(*x.state());
+  } else {
+    watched_variables_.insert(x.state()->id);
+  }
+}
+
+std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Differentiable>& xs, std::source_location where) {
+  SourceFrame frame(where);
+  if (used_ && !options_.persistent)
+    fail(Code::FailedPrecondition, "GradientTape.gradient can only be called once on non-persistent tapes.",
+         "tf::GradientTape tape({.persistent = true})");
+  used_ = true;
+  if (!y.defined() || !is_floating(y.dtype()))
+    fail(Code::InvalidArgument, "Only floating tensors have gradients", "tf::cast(y, tf::float32)");
+  if (tape_) {
+    if (!options_.persistent) tape_->stop();
+    return tape_->gradients({&y, 1}, xs, {});
+  }
+  // Deferred: the same things are watched as an eager tape would.
+  std::vector<Differentiable> watched;
+  std::vector<bool> is_watched;
+  for (const Differentiable& x : xs) {
+    const bool known = x.variable() ? (x.variable()->trainable && options_.watch_accessed_variables) || watched_variables_.contains(x.variable()->id)
+                                    : std::ranges::any_of(watched_, [&](const Tensor& t) { return t.same_as(x.tensor()); }) ||
+                                          graph_depends(x.tensor(), watched_);
+    is_watched.push_back(known);
+    if (known) watched.push_back(x);
+  }
+  std::vector<Tensor> found = graph_gradients({&y, 1}, watched, {});
+  std::vector<Tensor> result;
+  size_t next = 0;
+  for (bool known : is_watched) result.push_back(known ? found[next++] : Tensor());
+  return result;
+}
+
+Tensor GradientTape::gradient(const Tensor& y, const Differentiable& x, std::source_location where) {
+  return gradient(y, std::vector<Differentiable>{x}, where)[0];
+}
+
+}  // namespace twofold

@@ -1,0 +1,95 @@
+// Recording eager ops, to differentiate them.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include <twofold/lib/autodiff/engine.h>
+#include <twofold/lib/autodiff/gradients.h>
+
+namespace twofold {
+
+/// What was done on this thread since the tape began, as far as it depends on what the tape watches. Of tensors that no gradient
+/// rule reads it keeps shells.
+class Tape final : public RecordList {
+ public:
+  /// Becomes the innermost tape of this thread until stopped.
+  explicit Tape(bool watch_variables);
+  ~Tape() override;
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  void watch(const Tensor& t) { active_.insert(t.id()); }
+  void watch(const VariableState& v) { watched_variables_.insert(v.id); }
+  /// A variable was read: trainable ones are watched by themselves.
+  void variable_read(const VariableState& v, const Tensor& value);
+  void record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs);
+  void stop();
+  bool recording() const { return recording_; }
+  Tape* outer() const { return outer_; }
+
+  std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) const;
+
+  size_t size() const override { return records_.size(); }
+  const OpDef& op(size_t r) const override { return *records_[r].op; }
+  AttrsView attrs(size_t r) const override { return records_[r].attrs ? records_[r].attrs->view() : AttrsView(); }
+  std::source_location where(size_t r) const override { return records_[r].where; }
+  size_t num_inputs(size_t r) const override { return records_[r].inputs.size(); }
+  size_t num_outputs(size_t r) const override { return records_[r].outputs.size(); }
+  TensorKey input_key(size_t r, size_t i) const override { return records_[r].inputs[i].id(); }
+  TensorKey output_key(size_t r, size_t i) const override { return records_[r].outputs[i].id(); }
+  Tensor input(size_t r, size_t i) const override { return records_[r].inputs[i]; }
+  Tensor output(size_t r, size_t i) const override { return records_[r].outputs[i]; }
+
+ private:
+  struct Record {
+    const OpDef* op;
+    Ref<AttrsBox> attrs;
+    std::source_location where;
+    SmallVector<Tensor, 2> inputs, outputs;
+  };
+
+  bool watch_variables_;
+  std::unordered_set<uint64_t> watched_variables_;
+  bool recording_ = true;
+  Tape* outer_;
+  std::vector<Record> records_;
+  std::unordered_set<uint64_t> active_;                             // ids that depend on what is watched
+  std::unordered_map<uint64_t, std::vector<uint64_t>> variables_;  // by VariableState::id: ids of the values read, in order
+};
+
+struct GradientTapeOptions {
+  bool persistent = false;              ///< gradient() may be called more than once, and is recorded itself
+  bool watch_accessed_variables = true; ///< trainable variables need no watch()
+};
+
+/// Records what is done during its lifetime so that it can be differentiated; nested tapes give higher derivatives. In deferred
+/// mode the graph is the record and `gradient` adds nodes to it; what may be differentiated by is the same in both modes.
+/// (TensorFlow: GradientTape)
+class [[nodiscard]] GradientTape {
+ public:
+  explicit GradientTape(GradientTapeOptions options = {});
+  ~GradientTape();
+  GradientTape(const GradientTape&) = delete;
+  GradientTape& operator=(const GradientTape&) = delete;
+
+  /// Throws InvalidArgument unless `x` is floating.
+  void watch(const Tensor& x);
+  void watch(const Variable& x);
+  /// Gradients of y by xs, undefined where unconnected or not watched. Without `persistent` this may be called once
+  /// (FailedPrecondition afterwards) and ends the recording.
+  std::vector<Tensor> gradient(const Tensor& y, const std::vector<Differentiable>& xs,
+                               std::source_location where = std::source_location::current());
+  Tensor gradient(const Tensor& y, const Differentiable& x, std::source_location where = std::source_location::current());
+
+ private:
+  GradientTapeOptions options_;
+  std::unique_ptr<Tape> tape_;                       // eager
+  std::vector<Tensor> watched_;                      // deferred: symbols
+  std::unordered_set<uint64_t> watched_variables_;   // deferred
+  bool used_ = false;
+};
+
+}  // namespace twofold

@@ -1,0 +1,23 @@
+// Control dependencies in force on this thread.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <twofold/graph/graph_data.h>
+
+namespace twofold {
+
+/// Nodes of `g` that a node added now must follow.
+std::span<const uint32_t> current_controls(const GraphData& g);
+
+/// Binds what is made during its lifetime to run after `nodes` of `g`; with `clear`, to nothing.
+class [[nodiscard]] ControlScope {
+ public:
+  ControlScope(GraphData& g, std::vector<uint32_t> nodes, bool clear);
+  ~ControlScope();
+  ControlScope(const ControlScope&) = delete;
+  ControlScope& operator=(const ControlScope&) = delete;
+};
+
+}  // namespace twofold

@@ -1,0 +1,425 @@
+#include <twofold/graph/graph.h>
+
+#include <fmt/format.h>
+
+#include <ostream>
+
+#include <twofold/graph/control.h>
+#include <twofold/graph/graph_data.h>
+#include <twofold/graph/graph_ops.h>
+#include <twofold/lib/core/device.h>
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/mode.h>
+
+namespace twofold {
+namespace {
+
+std::mutex g_default_mutex;
+Ref<GraphData> g_default;  // guarded by g_default_mutex
+
+GraphData& process_graph() {
+  std::lock_guard lock(g_default_mutex);
+  if (!g_default) g_default = make_ref<GraphData>();
+  return *g_default;
+}
+
+thread_local std::string_view t_next_name;
+
+struct ControlFrame {
+  GraphData* graph;
+  std::vector<uint32_t> nodes;  // the union in force
+};
+thread_local std::vector<ControlFrame> t_controls;
+
+}  // namespace
+
+GraphData& current_graph() { return t_state.graph ? *t_state.graph : process_graph(); }
+
+CurrentGraph::CurrentGraph(GraphData& g) : outer_graph_(t_state.graph), outer_scope_(t_state.scope) {
+  t_state.graph = &g;
+  t_state.scope = 0;
+}
+CurrentGraph::~CurrentGraph() {
+  t_state.graph = outer_graph_;
+  t_state.scope = outer_scope_;
+}
+
+NextName::NextName(std::string_view name) { t_next_name = name; }
+NextName::~NextName() { t_next_name = {}; }
+
+std::span<const uint32_t> current_controls(const GraphData& g) {
+  for (auto it = t_controls.rbegin(); it != t_controls.rend(); ++it)
+    if (it->graph == &g) return it->nodes;
+  return {};
+}
+
+ControlScope::ControlScope(GraphData& g, std::vector<uint32_t> nodes, bool clear) {
+  if (!clear) {
+    for (uint32_t n : current_controls(g))
+      if (std::ranges::find(nodes, n) == nodes.end()) nodes.push_back(n);
+  }
+  t_controls.push_back({&g, std::move(nodes)});
+}
+ControlScope::~ControlScope() { t_controls.pop_back(); }
+
+// ---------------------------------------------------------------------------------------------- what lib/ asks of graphs
+
+namespace {
+
+Tensor symbol(GraphData& g, uint32_t node, int output = 0) {
+  return Tensor::symbol(&g, node, static_cast<uint16_t>(output));
+}
+
+[[noreturn]] void throw_escaped(const Tensor& t, const GraphData& g) {
+  const auto made = g.node(t.node()).where;
+  fail(Code::InvalidArgument,
+       fmt::format("{} belongs to the body of a {} (made at {}:{}) and is used outside of it", to_string(t), g.label(),
+                   made.file_name(), made.line()),
+       "return it from the body");
+}
+
+// The graph that an op with these inputs belongs to.
+GraphData& target_graph(Inputs inputs) {
+  GraphData& current = current_graph();
+  GraphData* foreign = nullptr;
+  for (const Tensor* t : inputs) {
+    if (!t->is_symbolic()) continue;
+    GraphData* g = t->graph();
+    if (current.within(g)) continue;
+    if (g->closed()) throw_escaped(*t, *g);
+    if (foreign && foreign != g && !foreign->within(g) && !g->within(foreign))
+      fail(Code::InvalidArgument, fmt::format("Tensor {} is of another graph than the op's other inputs (graph {} and graph {})",
+                                              to_string(*t), g->id(), foreign->id()),
+           "build both in one graph");
+    if (!foreign || g->within(foreign)) foreign = g;
+  }
+  if (!foreign) return current;
+  for (const Tensor* t : inputs) {
+    if (t->is_symbolic() && !foreign->within(t->graph()))
+      fail(Code::InvalidArgument, fmt::format("Tensor {} must be from the same graph as Tensor {}: graph {} and graph {}",
+                                              to_string(*t), to_string(*inputs[0]), t->graph()->id(), foreign->id()),
+           "build both in one graph");
+  }
+  return *foreign;
+}
+
+}  // namespace
+
+void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs) {
+  GraphData& g = target_graph(inputs);
+  SmallVector<Edge, 4> edges;
+  SmallVector<TensorSpec, 4> specs;
+  SmallVector<Tensor, 4> inside;
+  for (const Tensor* t : inputs) {
+    Edge e{t->node(), t->output()};
+    if (t->is_concrete()) {
+      e = {add_constant(g, *t, "", where), 0};
+    } else if (t->graph() != &g) {
+      e = g.capture(*t);
+    }
+    edges.push_back(e);
+    specs.push_back(g.spec(e));
+    inside.push_back(symbol(g, e.node, e.output));
+  }
+  SmallVector<const Tensor*, 4> pointers;
+  for (const Tensor& t : inside) pointers.push_back(&t);
+  const auto n = static_cast<int>(inputs.size());
+  if (n < op.min_inputs || (op.max_inputs >= 0 && n > op.max_inputs))
+    fail(Code::Internal, fmt::format("'{}' was given {} inputs", op.name, n));
+  InferContext context(op, specs, attrs, pointers);
+  op.infer(context);
+  const auto out = context.outputs();
+  const uint32_t node = g.add(op, edges, attrs, out, t_next_name, where);
+  if (op.flags.effect && op.flags.session && attrs.type() == &internal::kAttrsType<VariableAttrs>)
+    g.wrote(*attrs.as<VariableAttrs>().variable);
+  for (size_t i = 0; i < out.size(); ++i) outputs.push_back(symbol(g, node, static_cast<int>(i)));
+}
+
+uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, std::source_location where) {
+  const TensorSpec spec{value.dtype(), value.shape()};
+  return g.add(constant_op, {}, ConstantAttrs{{retained(value)}}, {&spec, 1}, name, where);
+}
+
+const TensorSpec& symbol_spec(const Tensor& t) { return t.graph()->spec({t.node(), t.output()}); }
+std::string symbol_name(const Tensor& t) { return t.graph()->edge_name({t.node(), t.output()}); }
+std::string symbol_device(const Tensor& t) {
+  const int8_t device = t.graph()->node(t.node()).device;
+  return device < 0 ? "" : Device{device}.name();
+}
+uint64_t symbol_id(const Tensor& t) {
+  // Values count up from 1; symbols have the top bit.
+  return uint64_t{1} << 63 | mix(t.graph()->id(), Edge{t.node(), t.output()}.key()) >> 1;
+}
+std::source_location symbol_where(const Tensor& t) { return t.graph()->node(t.node()).where; }
+
+std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& t) {
+  const Node& n = t.graph()->node(t.node());
+  if (n.op == &constant_op) {
+    const Tensor& value = n.attrs_view().as<ConstantAttrs>().value.tensor;
+    const Tensor* in[] = {&value};
+    return InferContext(*n.op, {}, {}, in).known_values(0);
+  }
+  if (std::string_view(n.op->name) == "Shape") {
+    const Shape& s = t.graph()->spec(n.inputs[0]).shape;
+    if (s.is_known()) return std::vector<int64_t>(s.begin(), s.end());
+  }
+  return std::nullopt;
+}
+
+Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where) {
+  GraphData& g = current_graph();
+  return symbol(g, add_constant(g, value, name, t_state.frame_guards ? t_state.frame : where));
+}
+
+RandomOrdinals& graph_random_ordinals() { return current_graph().random; }
+
+bool graph_has_nodes() {
+  std::lock_guard lock(g_default_mutex);
+  return g_default && g_default->size() != 0;
+}
+
+Variable graph_variable(const Tensor& initial, const VariableOptions& options, std::source_location where) {
+  GraphData& g = current_graph();
+  if (g.outer())
+    fail(Code::FailedPrecondition, fmt::format("A Variable was made in the body of a {}, where it would be made at every pass", g.label()),
+         "make it before the body");
+  Tensor value = initial;
+  if (!value.is_symbolic()) value = symbol(g, add_constant(g, initial, "initial_value", where));
+  if (value.graph() != &g)
+    fail(Code::InvalidArgument, fmt::format("The initial value {} is of another graph", to_string(value)));
+  const ControlScope free(g, {}, true);
+  const TensorSpec spec{value.dtype(), value.shape()};
+  auto state = make_ref<VariableState>("", spec.dtype, spec.shape, options.trainable, where);
+  const uint32_t node = g.add(variable_op, {}, VariableAttrs{state}, {&spec, 1}, options.name, where);
+  state->name = g.node_name(node);
+  const Edge from{value.node(), value.output()};
+  const uint32_t initializer =
+      g.add(assign_op, {&from, 1}, VariableAttrs{state}, {&spec, 1}, state->name + "/Assign/", where);
+  g.add_variable({state, from, initializer, 0});
+  return Variable(state, Ref<RefCounted>(&g));
+}
+
+Tensor graph_read(const Variable& v, std::source_location where) {
+  GraphData& g = current_graph();
+  const Edge e = g.read(v.state(), t_state.frame_guards ? t_state.frame : where);
+  return symbol(g, e.node, e.output);
+}
+
+Operation graph_initializer(const VariableState& v) {
+  GraphData& g = current_graph();
+  return Operation(Ref<GraphData>(&g), g.variable(v).initializer);
+}
+Tensor graph_initial_value(const VariableState& v) {
+  GraphData& g = current_graph();
+  const Edge e = g.variable(v).initial;
+  return symbol(g, e.node, e.output);
+}
+
+// ------------------------------------------------------------------------------------------------------ handles
+
+Tensor Tensor::symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept {
+  Tensor t;
+  graph->retain();
+  t.object_ = graph;
+  t.node_ = node;
+  t.output_ = output;
+  t.kind_ = Kind::symbol;
+  return t;
+}
+Operation Tensor::op() const { return is_symbolic() ? Operation(Ref<GraphData>(graph()), node_) : Operation(); }
+
+Operation::Operation(Ref<GraphData> graph, uint32_t node) : graph_(graph.detach()), node_(node) {}
+Operation::Operation(const Operation& o) : graph_(o.graph_), node_(o.node_) {
+  if (graph_) graph_->retain();
+}
+Operation::Operation(Operation&& o) noexcept : graph_(std::exchange(o.graph_, nullptr)), node_(o.node_) {}
+Operation& Operation::operator=(Operation o) noexcept {
+  std::swap(graph_, o.graph_);
+  std::swap(node_, o.node_);
+  return *this;
+}
+Operation::~Operation() {
+  if (graph_) graph_->release();
+}
+namespace {
+const Node& node_of(const Operation& o) {
+  if (!o.defined()) fail(Code::FailedPrecondition, "An undefined Operation: eager work is done already and has no node");
+  return o.graph()->node(o.node());
+}
+}  // namespace
+std::string Operation::name() const { return node_of(*this), graph_->node_name(node_); }
+std::string Operation::type() const { return node_of(*this).op->name; }
+int Operation::num_outputs() const {
+  const Node& n = node_of(*this);
+  return static_cast<int>(n.outputs.size()) - n.op->hidden;
+}
+Tensor Operation::output(int i) const {
+  if (i < 0 || i >= num_outputs())
+    fail(Code::OutOfRange, fmt::format("Operation '{}' has {} outputs, not {}", name(), num_outputs(), i + 1));
+  return Tensor::symbol(graph_, node_, static_cast<uint16_t>(i));
+}
+std::source_location Operation::where() const { return node_of(*this).where; }
+std::ostream& operator<<(std::ostream& out, const Operation& o) {
+  if (!o.defined()) return out << "<tf.Operation (done)>";
+  return out << "<tf.Operation '" << o.name() << "' type=" << o.type() << ">";
+}
+
+Graph::Graph() : data_(make_ref<GraphData>()) {}
+Graph::Graph(const Ref<GraphData>& data) : data_(data) {}
+GraphData* Graph::data() const { return static_cast<GraphData*>(data_.get()); }
+Graph::Scope::Scope(const Graph& g) : graph_(g.data_), current_(std::make_unique<CurrentGraph>(*g.data())) {}
+Graph::Scope::~Scope() = default;
+void Graph::finalize() { data()->finalize(); }
+bool Graph::finalized() const { return data()->finalized(); }
+int64_t Graph::num_operations() const { return data()->size(); }
+std::vector<Operation> Graph::operations() const {
+  std::vector<Operation> all;
+  for (uint32_t i = 0; i < data()->size(); ++i) all.emplace_back(Ref<GraphData>(data()), i);
+  return all;
+}
+Operation Graph::operation(std::string_view name) const {
+  const int64_t id = data()->find(name);
+  if (id < 0) fail(Code::NotFound, fmt::format("The name '{}' refers to an Operation not in the graph.", name));
+  return Operation(Ref<GraphData>(data()), static_cast<uint32_t>(id));
+}
+Tensor Graph::tensor(std::string_view name) const {
+  const auto colon = name.rfind(':');
+  int output = 0;
+  if (colon == name.npos || colon + 1 == name.size() || name.size() - colon > 5 ||
+      name.find_first_not_of("0123456789", colon + 1) != name.npos)
+    fail(Code::InvalidArgument, fmt::format("'{}' is no tensor name: it must be \"<operation>:<output>\"", name),
+         fmt::format("\"{}:0\"", name));
+  output = std::stoi(std::string(name.substr(colon + 1)));
+  const int64_t id = data()->find(name.substr(0, colon));
+  if (id < 0)
+    fail(Code::NotFound, fmt::format("The name '{}' refers to a Tensor which does not exist. The operation, '{}', does not exist in "
+                                     "the graph.", name, name.substr(0, colon)));
+  return Operation(Ref<GraphData>(data()), static_cast<uint32_t>(id)).output(output);
+}
+std::vector<Variable> Graph::variables() const {
+  std::vector<Variable> all;
+  for (const auto& v : data()->variables()) all.emplace_back(v.state, data_);
+  return all;
+}
+
+Graph get_default_graph() { return Graph(Ref<GraphData>(&current_graph())); }
+
+void reset_default_graph() {
+  if (t_state.graph) fail(Code::FailedPrecondition, "Do not use reset_default_graph() while a graph is as_default()");
+  std::lock_guard lock(g_default_mutex);
+  g_default = make_ref<GraphData>();
+}
+
+NameScope::NameScope(std::string_view name) : outer_(t_state.scope), outer_path_(t_state.scope_path) {
+  if (!executing_eagerly()) t_state.scope = current_graph().open_scope(t_state.scope, name);
+  t_state.scope_path = name.empty() ? 0 : mix(t_state.scope_path, std::hash<std::string_view>()(name));
+}
+NameScope::~NameScope() {
+  t_state.scope = outer_;
+  t_state.scope_path = outer_path_;
+}
+
+DeviceScope::DeviceScope(std::string_view name) : outer_(t_state.device) { t_state.device = parse_device(name).index; }
+DeviceScope::~DeviceScope() { t_state.device = outer_; }
+
+namespace {
+
+// The node behind something to run, in `g`; the concrete and the undefined have nothing left to run.
+void add_node(std::vector<uint32_t>& nodes, const GraphData& g, const Fetch& f) {
+  const GraphData* from = nullptr;
+  uint32_t node = 0;
+  std::string text;
+  switch (f.kind()) {
+    case Fetch::Kind::tensor:
+      if (!f.tensor().is_symbolic()) return;
+      from = f.tensor().graph(), node = f.tensor().node(), text = to_string(f.tensor());
+      break;
+    case Fetch::Kind::operation:
+      if (!f.operation().defined()) return;
+      from = f.operation().graph(), node = f.operation().node(), text = f.operation().name();
+      break;
+    case Fetch::Kind::variable: return;
+    case Fetch::Kind::name: {
+      const int64_t id = g.find(f.name().substr(0, f.name().find(':')));
+      if (id < 0) fail(Code::NotFound, fmt::format("The name '{}' refers to an Operation not in the graph.", f.name()));
+      from = &g, node = static_cast<uint32_t>(id);
+      break;
+    }
+  }
+  if (from != &g) {
+    if (g.within(from)) return;  // of an enclosing graph: done before this one starts
+    fail(Code::InvalidArgument, fmt::format("{} is not an element of this graph", text));
+  }
+  nodes.push_back(node);
+}
+
+}  // namespace
+
+ControlDependencies::ControlDependencies(const std::vector<Fetch>& before) {
+  if (executing_eagerly()) return;
+  GraphData& g = current_graph();
+  std::vector<uint32_t> nodes;
+  for (const Fetch& f : before) add_node(nodes, g, f);
+  scope_ = std::make_unique<ControlScope>(g, std::move(nodes), before.empty());
+}
+ControlDependencies::~ControlDependencies() = default;
+
+Tensor placeholder(DType dtype, const Shape& shape, PlaceholderOptions options, std::source_location where) {
+  SourceFrame frame(where);
+  if (executing_eagerly())
+    fail(Code::FailedPrecondition, "tf.placeholder() is not compatible with eager execution.",
+         "pass the value itself: tf::tensor(v)");
+  const NextName name(options.name);
+  return apply(placeholder_op, {}, PlaceholderAttrs{dtype, shape}, where);
+}
+
+Operation group(const std::vector<Fetch>& all, std::source_location where) {
+  if (executing_eagerly()) return {};
+  GraphData& g = current_graph();
+  std::vector<uint32_t> nodes;
+  for (const Fetch& f : all) add_node(nodes, g, f);
+  const ControlScope after(g, std::move(nodes), false);
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "group_deps", t_state.frame_guards ? t_state.frame : where));
+}
+
+Operation no_op(std::source_location where) {
+  if (executing_eagerly()) return {};
+  GraphData& g = current_graph();
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "", t_state.frame_guards ? t_state.frame : where));
+}
+
+Tensor with_effects(Operand y, const std::vector<Fetch>& effects) {
+  const Tensor& value = y.resolve();
+  if (executing_eagerly()) return value;
+  GraphData& g = current_graph();
+  std::vector<uint32_t> nodes;
+  for (const Fetch& f : effects) add_node(nodes, g, f);
+  const ControlScope after(g, std::move(nodes), false);
+  const Tensor symbolic = value.is_symbolic() ? value : graph_constant(value, "", y.where());
+  return apply(with_effects_op, {&symbolic}, y.where());
+}
+
+Tensor print(Operand x, std::string message) {
+  const Tensor& value = x.resolve();
+  if (value.is_concrete() && executing_eagerly()) write_print(message, value);
+  if (value.is_concrete()) return value;
+  return apply(print_op, {&value}, PrintAttrs{std::move(message)}, x.where());
+}
+
+Operation global_variables_initializer(std::source_location where) {
+  if (executing_eagerly()) return {};
+  GraphData& g = current_graph();
+  std::vector<uint32_t> nodes;
+  for (const auto& v : g.variables()) nodes.push_back(v.initializer);
+  const ControlScope after(g, std::move(nodes), true);
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", where));
+}
+
+std::vector<Variable> global_variables() { return get_default_graph().variables(); }
+std::vector<Variable> trainable_variables() {
+  std::vector<Variable> all = global_variables();
+  std::erase_if(all, [](const Variable& v) { return !v.trainable(); });
+  return all;
+}
+
+}  // namespace twofold

@@ -1,0 +1,125 @@
+// Building graphs.
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <twofold/graph/fetch.h>
+#include <twofold/lib/op/operand.h>
+#include <twofold/lib/op/variable.h>
+
+namespace twofold {
+
+class CurrentGraph;
+class ControlScope;
+
+/// A graph of ops to be run by Sessions. Copies are handles to the same graph; its tensors and sessions keep it alive.
+class Graph {
+ public:
+  Graph();
+  explicit Graph(const Ref<GraphData>& data);
+
+  /// Makes it the graph that sources on this thread add to, for the guard's lifetime.
+  class [[nodiscard]] Scope {
+   public:
+    explicit Scope(const Graph& g);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Ref<RefCounted> graph_;
+    std::unique_ptr<CurrentGraph> current_;
+  };
+  Scope as_default() const { return Scope(*this); }
+
+  /// From now on adding a node throws FailedPrecondition: "Graph is finalized and cannot be modified."
+  void finalize();
+  bool finalized() const;
+  /// All operations, in order of creation.
+  std::vector<Operation> operations() const;
+  int64_t num_operations() const;
+  /// By name: "MatMul", "MatMul:0". Throws NotFound.
+  Operation operation(std::string_view name) const;
+  Tensor tensor(std::string_view name) const;
+  std::vector<Variable> variables() const;
+
+  GraphData* data() const;
+  friend bool operator==(const Graph& a, const Graph& b) { return a.data_ == b.data_; }
+
+ private:
+  Ref<RefCounted> data_;  // the GraphData, whose type programs need not see
+};
+
+/// The graph that sources on this thread add to: the innermost as_default's, else the process's.
+Graph get_default_graph();
+/// Replaces the process's default graph by an empty one. Tensors and sessions of the old one stay good.
+void reset_default_graph();
+
+/// Names begin with "name/" for the guard's lifetime. Opened again, the scope is "name_1"; a name that ends in '/' re-enters.
+class [[nodiscard]] NameScope {
+ public:
+  explicit NameScope(std::string_view name);
+  ~NameScope();
+  NameScope(const NameScope&) = delete;
+  NameScope& operator=(const NameScope&) = delete;
+
+ private:
+  uint32_t outer_;
+  uint64_t outer_path_;
+};
+[[nodiscard]] inline NameScope name_scope(std::string_view name) { return NameScope(name); }
+
+/// Ops made during the guard's lifetime run after `before`, in each run that needs them. Guards nest as a union; an empty
+/// list clears. In eager mode order is the program's, and the guard does nothing.
+class [[nodiscard]] ControlDependencies {
+ public:
+  explicit ControlDependencies(const std::vector<Fetch>& before);
+  ~ControlDependencies();
+  ControlDependencies(const ControlDependencies&) = delete;
+  ControlDependencies& operator=(const ControlDependencies&) = delete;
+
+ private:
+  std::unique_ptr<ControlScope> scope_;
+};
+[[nodiscard]] inline ControlDependencies control_dependencies(const std::vector<Fetch>& before) {
+  return ControlDependencies(before);
+}
+
+/// Ops made during the guard's lifetime run on this device, "/cpu:0" or "/gpu:0".
+class [[nodiscard]] DeviceScope {
+ public:
+  explicit DeviceScope(std::string_view name);
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  int8_t outer_;
+};
+[[nodiscard]] inline DeviceScope device(std::string_view name) { return DeviceScope(name); }
+
+struct PlaceholderOptions {
+  std::string name;  ///< "Placeholder" if empty
+};
+/// An input that each run must feed. In eager mode throws TensorFlow 1's error. (TensorFlow: Placeholder)
+Tensor placeholder(DType dtype, const Shape& shape = unknown_shape, PlaceholderOptions options = {},
+                   std::source_location where = std::source_location::current());
+
+/// Runs everything given when run. Eager, it is all done already: undefined.
+Operation group(const std::vector<Fetch>& all, std::source_location where = std::source_location::current());
+Operation no_op(std::source_location where = std::source_location::current());
+/// `y`, once `effects` are done: fetching the result runs them.
+Tensor with_effects(Operand y, const std::vector<Fetch>& effects);
+/// `x`, written to standard output with `message` before it whenever it is computed. (TensorFlow: Print)
+Tensor print(Operand x, std::string message = "");
+
+/// Sets every variable of the current graph to its initial value. Eager variables have theirs from the start: undefined.
+Operation global_variables_initializer(std::source_location where = std::source_location::current());
+std::vector<Variable> global_variables();
+std::vector<Variable> trainable_variables();
+
+}  // namespace twofold

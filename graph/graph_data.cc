@@ -1,0 +1,222 @@
+#include <twofold/graph/graph_data.h>
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include <twofold/graph/control.h>
+#include <twofold/graph/graph_ops.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/thread_state.h>
+
+namespace twofold {
+
+namespace {
+std::atomic<uint64_t> g_next_graph_id{1};
+bool ends_in_number(std::string_view name) {
+  const auto underscore = name.rfind('_');
+  return underscore != name.npos && underscore + 1 < name.size() && underscore > 0 &&
+         name.find_first_not_of("0123456789", underscore + 1) == name.npos;
+}
+bool valid_name(std::string_view name) {
+  return !name.empty() && name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/\\>") == name.npos &&
+         name[0] != '/' && name[0] != '_' && name[0] != '-';
+}
+}  // namespace
+
+GraphData::GraphData(GraphData* outer, std::string label) : outer_(outer), label_(std::move(label)), id_(g_next_graph_id++) {
+  scope_of(0, "");
+  if (outer) random.seed = outer->random.seed;
+}
+
+GraphData::~GraphData() {
+  for (uint32_t i = 0; i < size(); ++i) const_cast<Node&>(node(i)).attrs = {};
+  for (auto& chunk : chunks_) ::operator delete(chunk.load());
+}
+
+template <class T>
+std::span<const T> GraphData::keep(std::span<const T> items) {
+  static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= 8);
+  if (items.empty()) return {};
+  const size_t bytes = (items.size_bytes() + 7) / 8 * 8;
+  if (bytes > arena_left_) {
+    arena_left_ = std::max<size_t>(bytes, arena_.empty() ? 4096 : size_t{1} << 18);
+    arena_next_ = arena_.emplace_back(new std::byte[arena_left_]).get();
+  }
+  auto* kept = reinterpret_cast<T*>(arena_next_);
+  std::memcpy(static_cast<void*>(kept), items.data(), items.size_bytes());
+  arena_next_ += bytes;
+  arena_left_ -= bytes;
+  return {kept, items.size()};
+}
+
+uint32_t GraphData::intern(std::string_view name) {
+  if (const auto it = base_ids_.find(name); it != base_ids_.end()) return it->second;
+  const auto id = static_cast<uint32_t>(bases_.size());
+  any_suffixed_ |= ends_in_number(name);
+  base_ids_.emplace(bases_.emplace_back(name), id);
+  return id;
+}
+
+uint32_t GraphData::unique(uint32_t scope, uint32_t base) {
+  uint32_t& made = ordinals_[uint64_t{scope} << 32 | base];
+  if (made == 0 || !any_suffixed_) return made++;
+  // Somebody may have called a node "add_1" outright.
+  for (;; ++made) {
+    const auto it = base_ids_.find(fmt::format("{}_{}", bases_[base], made));
+    if (it == base_ids_.end() || !ordinals_.contains(uint64_t{scope} << 32 | it->second)) return made++;
+  }
+}
+
+uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs, std::span<const TensorSpec> outputs,
+                        std::string_view name, std::source_location where) {
+  if (!name.empty() && !valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid node name", name));
+  std::lock_guard lock(mutex_);
+  if (finalized_) fail(Code::FailedPrecondition, "Graph is finalized and cannot be modified.", "build everything before finalize()");
+  const uint32_t id = size();
+  const Place place = chunk_of(id);
+  Node* chunk = chunks_[place.index].load(std::memory_order_relaxed);
+  if (!chunk) {
+    chunk = static_cast<Node*>(::operator new(sizeof(Node) * (size_t{kFirst} << place.index)));
+    chunks_[place.index].store(chunk, std::memory_order_release);
+  }
+  uint32_t scope = t_state.scope;
+  uint32_t base;
+  if (name.empty()) {
+    if (static_cast<size_t>(op.id) >= op_bases_.size()) op_bases_.resize(static_cast<size_t>(op.id) + 1);
+    uint32_t& known = op_bases_[static_cast<size_t>(op.id)];
+    if (!known) known = intern(op.node_name) + 1;
+    base = known - 1;
+  } else if (const auto slash = name.rfind('/'); slash != name.npos) {
+    // A scope given with the name, as variables give theirs to what belongs to them; absolute if it ends in '/'.
+    const bool absolute = name.back() == '/';
+    if (absolute) name.remove_suffix(1);
+    const auto cut = name.rfind('/');
+    const std::string prefix = (absolute ? "" : scopes_[scope].prefix) + std::string(cut == name.npos ? "" : name.substr(0, cut + 1));
+    scope = scope_of(0, prefix);
+    base = intern(cut == name.npos ? name : name.substr(cut + 1));
+  } else {
+    base = intern(name);
+  }
+  Node* node = std::construct_at(chunk + place.offset);
+  node->op = &op;
+  if (attrs) node->attrs = make_ref<AttrsBox>(attrs);
+  node->inputs = keep(inputs);
+  node->outputs = keep(outputs);
+  node->controls = keep(std::span<const uint32_t>(current_controls(*this)));
+  node->scope = scope;
+  node->base = base;
+  node->ordinal = unique(scope, base);
+  node->device = t_state.device;
+  node->where = where;
+  size_.store(id + 1, std::memory_order_release);
+  return id;
+}
+
+uint32_t GraphData::scope_of(uint32_t parent, std::string prefix) {
+  const auto [it, made] = scope_ids_.emplace(prefix, static_cast<uint32_t>(scopes_.size()));
+  if (made) scopes_.push_back({parent, std::move(prefix)});
+  return it->second;
+}
+
+std::string GraphData::node_name(uint32_t id) const {
+  std::lock_guard lock(mutex_);
+  return name_locked(id);
+}
+
+std::string GraphData::name_locked(uint32_t id) const {
+  const Node& n = node(id);
+  std::string name = scopes_[n.scope].prefix + bases_[n.base];
+  if (n.ordinal) name += fmt::format("_{}", n.ordinal);
+  return name;
+}
+
+int64_t GraphData::find(std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  for (const uint32_t n = size(); indexed_ < n; ++indexed_) index_.emplace(name_locked(indexed_), indexed_);
+  const auto it = index_.find(std::string(name));
+  return it == index_.end() ? -1 : it->second;
+}
+
+uint32_t GraphData::open_scope(uint32_t parent, std::string_view name) {
+  if (name.empty()) return 0;
+  const bool again = name.back() == '/';
+  if (again) name.remove_suffix(1);
+  if (!valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid scope name", name));
+  std::lock_guard lock(mutex_);
+  std::string prefix;
+  if (again) {
+    prefix = std::string(name) + "/";  // absolute, as TensorFlow's
+  } else {
+    const uint32_t base = intern(name);
+    const uint32_t ordinal = unique(parent, base);
+    prefix = scopes_[parent].prefix + std::string(name) + (ordinal ? fmt::format("_{}", ordinal) : "") + "/";
+  }
+  return scope_of(parent, std::move(prefix));
+}
+
+void GraphData::add_variable(GraphVariable v) {
+  std::lock_guard lock(mutex_);
+  variable_index_.emplace(v.state->id, variables_.size());
+  variables_.push_back(std::move(v));
+}
+
+std::vector<GraphVariable> GraphData::variables() const {
+  std::lock_guard lock(mutex_);
+  return variables_;
+}
+
+GraphVariable GraphData::variable(const VariableState& v) const {
+  {
+    std::lock_guard lock(mutex_);
+    if (const auto it = variable_index_.find(v.id); it != variable_index_.end()) return variables_[it->second];
+  }
+  if (outer_) return outer_->variable(v);
+  fail(Code::InvalidArgument, fmt::format("Variable '{}:0', made at {}:{}, is not an element of this graph ({})", v.name,
+                                          v.where.file_name(), v.where.line(), label_));
+}
+
+Edge GraphData::read(const Ref<VariableState>& v, std::source_location where) {
+  const bool bound = !current_controls(*this).empty();
+  if (!bound) {
+    std::lock_guard lock(mutex_);
+    const auto it = variable_index_.find(v->id);
+    if (it != variable_index_.end() && variables_[it->second].last_read) return {variables_[it->second].last_read, 0};
+  }
+  variable(*v);  // throws if it is foreign
+  const TensorSpec spec{v->dtype, v->shape};
+  const uint32_t id = add(read_variable_op, {}, VariableAttrs{v}, {&spec, 1}, v->name + "/read/", where);
+  std::lock_guard lock(mutex_);
+  const auto it = variable_index_.find(v->id);
+  if (!bound && it != variable_index_.end()) variables_[it->second].last_read = id;
+  return {id, 0};
+}
+
+void GraphData::wrote(const VariableState& v) {
+  std::lock_guard lock(mutex_);
+  if (const auto it = variable_index_.find(v.id); it != variable_index_.end()) variables_[it->second].last_read = 0;
+}
+
+bool GraphData::within(const GraphData* g) const {
+  for (const GraphData* each = this; each; each = each->outer())
+    if (each == g) return true;
+  return false;
+}
+
+Edge GraphData::capture(const Tensor& outer_tensor) {
+  // From the graph just around this one; what lies further out is captured there first.
+  const Tensor from = outer_tensor.graph() == outer()
+                          ? outer_tensor
+                          : Tensor::symbol(outer(), outer()->capture(outer_tensor).node, 0);
+  const uint64_t key = Edge{from.node(), from.output()}.key();
+  if (const auto it = capture_index_.find(key); it != capture_index_.end()) return captures_[it->second].inner;
+  const TensorSpec spec{from.dtype(), from.shape()};
+  const Edge inner{add(capture_op, {}, CaptureAttrs{static_cast<int64_t>(captures_.size())}, {&spec, 1}, "capture",
+                       outer()->node(from.node()).where),
+                   0};
+  capture_index_.emplace(key, captures_.size());
+  captures_.push_back({from, inner});
+  return inner;
+}
+
+}  // namespace twofold

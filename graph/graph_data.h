@@ -1,0 +1,188 @@
+// The graph itself: nodes, names, scopes, variables. Programs see it through Graph.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/variable.h>
+
+namespace twofold {
+
+/// An output of a node of the same graph.
+struct Edge {
+  uint32_t node = 0;
+  uint16_t output = 0;
+  friend bool operator==(Edge, Edge) = default;
+  uint64_t key() const { return uint64_t{node} << 16 | output; }
+};
+
+/// One op of a graph. Immutable once added; ids are topological and are the order of execution with optimisation off.
+struct Node {
+  const OpDef* op = nullptr;
+  Ref<AttrsBox> attrs;                    ///< null if the op has none
+  std::span<const Edge> inputs;           ///< in the graph's arena, as are all spans here
+  std::span<const TensorSpec> outputs;    ///< visible, then hidden
+  std::span<const uint32_t> controls;     ///< nodes that run whenever this one does, before it
+  uint32_t scope = 0;
+  uint32_t base = 0;                      ///< interned last part of the name
+  uint32_t ordinal = 0;                   ///< "_2" behind it; 0: none
+  int8_t device = -1;                     ///< -1: left open
+  std::source_location where{};
+
+  AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
+};
+
+/// What a graph knows of one of its variables.
+struct GraphVariable {
+  Ref<VariableState> state;
+  Edge initial;
+  uint32_t initializer = 0;
+  uint32_t last_read = 0;        ///< a read with no write since; 0: none (node 0 is never a read)
+};
+
+/// A value of an enclosing graph that a subgraph uses, and the node that stands for it inside.
+struct Capture {
+  Tensor outer;
+  Edge inner;
+};
+
+/// Nodes in order of creation. Adding takes the mutex; a node once added is read without it, so that runs and building
+/// go on side by side.
+class GraphData final : public RefCounted {
+ public:
+  explicit GraphData(GraphData* outer = nullptr, std::string label = "graph");
+
+  /// Adds a node. `name` is the wanted last part ("" for the op's own); made unique within the current scope. A name ending
+  /// in '/' names the node exactly so. Throws FailedPrecondition if finalized.
+  uint32_t add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs, std::span<const TensorSpec> outputs,
+               std::string_view name, std::source_location where);
+  uint32_t size() const { return size_.load(std::memory_order_acquire); }
+  const Node& node(uint32_t id) const {
+    const auto chunk = chunk_of(id);
+    return chunks_[chunk.index].load(std::memory_order_acquire)[chunk.offset];
+  }
+  const TensorSpec& spec(Edge e) const { return node(e.node).outputs[e.output]; }
+  std::string node_name(uint32_t id) const;
+  std::string edge_name(Edge e) const { return node_name(e.node) + ":" + std::to_string(e.output); }
+  /// The node of that full name; -1 if there is none.
+  int64_t find(std::string_view name) const;
+
+  /// A scope inside `parent`, unique ("s_1"); "s/" re-enters, "" is the root.
+  uint32_t open_scope(uint32_t parent, std::string_view name);
+
+  void finalize() { finalized_ = true; }
+  bool finalized() const { return finalized_; }
+
+  // Variables, in order of creation.
+  void add_variable(GraphVariable v);
+  std::vector<GraphVariable> variables() const;
+  /// The record of a variable of this graph or of one around it; throws InvalidArgument naming the variable if it is foreign.
+  GraphVariable variable(const VariableState& v) const;
+  /// A node that reads the variable now: the last one, if nothing has been written since.
+  Edge read(const Ref<VariableState>& v, std::source_location where);
+  void wrote(const VariableState& v);
+
+  // A subgraph: a branch, a loop's body.
+  GraphData* outer() const { return outer_.get(); }
+  /// True if `g` is this graph or encloses it.
+  bool within(const GraphData* g) const;
+  /// The node inside that stands for `outer_tensor`, of an enclosing graph.
+  Edge capture(const Tensor& outer_tensor);
+  const std::vector<Capture>& captures() const { return captures_; }
+  /// No longer being built: its tensors must not be used outside.
+  void close() { closed_ = true; }
+  bool closed() const { return closed_; }
+
+  const std::string& label() const { return label_; }
+  uint64_t id() const { return id_; }
+  RandomOrdinals random;  ///< guarded by next_random_key's lock
+
+  std::mutex& building() const { return mutex_; }
+
+ private:
+  ~GraphData() override;
+
+  // Chunk k holds kFirst << k nodes, so that a node's place never moves and the directory is small.
+  static constexpr uint32_t kFirst = 64;
+  struct Place {
+    uint32_t index, offset;
+  };
+  static Place chunk_of(uint32_t id) {
+    const uint32_t k = static_cast<uint32_t>(std::bit_width(id / kFirst + 1)) - 1;
+    return {k, id - kFirst * ((1u << k) - 1)};
+  }
+
+  struct Scope {
+    uint32_t parent;
+    std::string prefix;  // "a/b/", "" for the root
+  };
+
+  template <class T>
+  std::span<const T> keep(std::span<const T> items);
+  uint32_t intern(std::string_view name);
+  uint32_t unique(uint32_t scope, uint32_t base);
+  uint32_t scope_of(uint32_t parent, std::string prefix);  // found or made
+  std::string name_locked(uint32_t id) const;
+
+  mutable std::mutex mutex_;  // guards all below that is not atomic or fixed at construction
+  std::atomic<Node*> chunks_[27] = {};
+  std::atomic<uint32_t> size_{0};
+  std::atomic<bool> finalized_{false}, closed_{false};
+
+  std::vector<std::unique_ptr<std::byte[]>> arena_;
+  size_t arena_left_ = 0;
+  std::byte* arena_next_ = nullptr;
+
+  std::deque<Scope> scopes_;
+  std::unordered_map<std::string, uint32_t> scope_ids_;      // by prefix
+  std::deque<std::string> bases_;
+  std::unordered_map<std::string_view, uint32_t> base_ids_;  // views into bases_
+  std::vector<uint32_t> op_bases_;                           // by op id; intern(op.node_name) + 1
+  std::unordered_map<uint64_t, uint32_t> ordinals_;          // by scope and base: how many were made
+  bool any_suffixed_ = false;                                // a base itself ends in _<number>
+  mutable std::unordered_map<std::string, uint32_t> index_;  // names of the first indexed_ nodes
+  mutable uint32_t indexed_ = 0;
+
+  std::vector<GraphVariable> variables_;
+  std::unordered_map<uint64_t, size_t> variable_index_;      // by VariableState::id
+
+  Ref<GraphData> outer_;
+  std::vector<Capture> captures_;
+  std::unordered_map<uint64_t, size_t> capture_index_;       // by Tensor::id of the outer tensor
+  std::string label_;
+  uint64_t id_;
+};
+
+/// The graph that sources add to on this thread.
+GraphData& current_graph();
+
+/// Makes `g` the current graph of this thread, at its root scope and without control dependencies.
+class [[nodiscard]] CurrentGraph {
+ public:
+  explicit CurrentGraph(GraphData& g);
+  ~CurrentGraph();
+  CurrentGraph(const CurrentGraph&) = delete;
+  CurrentGraph& operator=(const CurrentGraph&) = delete;
+
+ private:
+  GraphData* outer_graph_;
+  uint32_t outer_scope_;
+};
+
+/// Name given to the next node that is added on this thread.
+class [[nodiscard]] NextName {
+ public:
+  explicit NextName(std::string_view name);
+  ~NextName();
+  NextName(const NextName&) = delete;
+  NextName& operator=(const NextName&) = delete;
+};
+
+}  // namespace twofold

@@ -1,0 +1,52 @@
+// Ops that only a graph has, and the attributes they carry.
+#pragma once
+
+#include <string>
+
+#include <twofold/graph/graph_data.h>
+#include <twofold/lib/op/value.h>
+#include <twofold/lib/op/variable_ops.h>
+
+namespace twofold {
+
+/// A constant's value; equal values (to the bit) are equal attributes.
+struct ConstantValue {
+  Tensor tensor;
+  friend bool operator==(const ConstantValue& a, const ConstantValue& b);
+};
+uint64_t hash_field(const ConstantValue& v);
+std::string print_field(const ConstantValue& v);
+void perturb_field(ConstantValue& v);
+
+struct ConstantAttrs {
+  ConstantValue value;
+  TWOFOLD_FIELDS(value)
+};
+struct PlaceholderAttrs {
+  DType dtype = float32;
+  Shape shape;
+  TWOFOLD_FIELDS(dtype, shape)
+};
+struct CaptureAttrs {
+  int64_t index = 0;  ///< among the subgraph's captures
+  TWOFOLD_FIELDS(index)
+};
+struct ParameterAttrs {
+  int64_t index = 0;  ///< among the subgraph's parameters
+  TWOFOLD_FIELDS(index)
+};
+struct PrintAttrs {
+  std::string message;
+  TWOFOLD_FIELDS(message)
+};
+
+extern OpDef constant_op, placeholder_op, variable_op, read_variable_op, no_op_op, capture_op, parameter_op, print_op,
+    with_effects_op;
+
+/// Adds a constant node to `g`; returns its id.
+uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, std::source_location where);
+
+/// Writes one line to standard output.
+void write_print(const std::string& message, const Tensor& value);
+
+}  // namespace twofold

@@ -1,0 +1,145 @@
+#include <twofold/lib/autodiff/engine.h>
+
+#include <fmt/format.h>
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/reduce/reduce.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/mode.h>
+
+namespace twofold {
+namespace {
+
+// Gradient nodes inherit the line of the op they belong to.
+class InheritLine {
+ public:
+  explicit InheritLine(std::source_location where) : outer_(t_state.frame) {
+    ++t_state.frame_guards;
+    t_state.frame = where;
+  }
+  ~InheritLine() {
+    --t_state.frame_guards;
+    t_state.frame = outer_;
+  }
+
+ private:
+  std::source_location outer_;
+};
+
+// Whether `x` may have been broadcast to the shape of its op's output.
+bool may_be_broadcast(const Tensor& x, const Tensor& dx) {
+  return !(x.shape().is_known() && dx.shape().is_known()) || x.shape() != dx.shape();
+}
+
+class Engine {
+ public:
+  Engine(const RecordList& records, std::span<const TensorKey> xs) : records_(records), wanted_(xs.begin(), xs.end()) {}
+
+  std::vector<Tensor> run(std::span<const Seed> seeds, std::span<const TensorKey> xs) {
+    mark();
+    for (const Seed& s : seeds)
+      if (reached_.contains(s.y)) accumulate(s.y, s.dy);
+    for (size_t r = marked_.size(); r-- > 0;)
+      if (marked_[r]) step(r);
+    std::vector<Tensor> result;
+    for (TensorKey x : xs) {
+      const auto it = gradients_.find(x);
+      result.push_back(it == gradients_.end() ? Tensor() : it->second);
+    }
+    return result;
+  }
+
+ private:
+  // Forward: which tensors depend on an x.
+  void mark() {
+    reached_ = wanted_;
+    const size_t n = records_.size();
+    marked_.assign(n, false);
+    for (size_t r = 0; r < n; ++r) {
+      if (records_.op(r).differentiable == Differentiability::none) continue;
+      for (size_t i = 0; i < records_.num_inputs(r) && !marked_[r]; ++i) marked_[r] = reached_.contains(records_.input_key(r, i));
+      if (marked_[r])
+        for (size_t i = 0; i < records_.num_outputs(r); ++i) reached_.insert(records_.output_key(r, i));
+    }
+  }
+
+  void accumulate(TensorKey key, Tensor dx) {
+    Tensor& sum = gradients_[key];
+    sum = sum.defined() ? add(sum, dx) : std::move(dx);
+  }
+
+  // Backward through one record.
+  void step(size_t r) {
+    const OpDef& op = records_.op(r);
+    const size_t visible = records_.num_outputs(r) - static_cast<size_t>(op.hidden);
+    SmallVector<Tensor, 2> dys(visible);
+    bool any = false;
+    for (size_t i = 0; i < visible; ++i) {
+      const auto it = gradients_.find(records_.output_key(r, i));
+      if (it == gradients_.end()) continue;
+      any = true;
+      dys[i] = it->second;
+      if (!wanted_.contains(it->first)) gradients_.erase(it);
+    }
+    if (!any) return;
+    const InheritLine line(records_.where(r));
+    if (op.differentiable == Differentiability::missing || !op.gradient)
+      fail(Code::Unimplemented, fmt::format("No gradient defined for operation (op type: {})", op.name), "tf::stop_gradient(x)");
+    SmallVector<Tensor, 4> inputs, dxs(records_.num_inputs(r));
+    SmallVector<Tensor, 2> outputs;
+    SmallVector<bool, 8> needs;
+    for (size_t i = 0; i < records_.num_inputs(r); ++i) {
+      inputs.push_back(records_.input(r, i));
+      needs.push_back(reached_.contains(records_.input_key(r, i)) && is_floating(inputs[i].dtype()));
+    }
+    for (size_t i = 0; i < records_.num_outputs(r); ++i) outputs.push_back(records_.output(r, i));
+    Backward backward(op, records_.attrs(r), inputs, outputs, dys, needs, dxs);
+    op.gradient(backward);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!dxs[i].defined() || !needs[i]) continue;
+      if (inputs.size() > 1 && may_be_broadcast(inputs[i], dxs[i])) dxs[i] = sum_to_like(dxs[i], inputs[i]);
+      accumulate(records_.input_key(r, i), std::move(dxs[i]));
+    }
+  }
+
+  const RecordList& records_;
+  std::unordered_set<TensorKey> wanted_, reached_;
+  std::vector<bool> marked_;
+  std::unordered_map<TensorKey, Tensor> gradients_;
+};
+
+}  // namespace
+
+std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs) {
+  return Engine(records, xs).run(seeds, xs);
+}
+
+std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<Differentiable>& xs, const std::vector<Tensor>& dys,
+                              std::source_location where) {
+  SourceFrame frame(where);
+  if (!dys.empty() && dys.size() != ys.size())
+    fail(Code::InvalidArgument, fmt::format("gradients() was given {} ys and {} dys", ys.size(), dys.size()));
+  for (size_t i = 0; i < ys.size(); ++i) {
+    if (!ys[i].defined()) fail(Code::InvalidArgument, fmt::format("y number {} of gradients() is None", i));
+    if (!is_floating(ys[i].dtype()))
+      fail(Code::InvalidArgument, fmt::format("Only floating tensors have gradients; y number {} has dtype {}", i, name_of(ys[i].dtype())),
+           "tf::cast(y, tf::float32)");
+  }
+  return executing_eagerly() ? eager_gradients(ys, xs, dys) : graph_gradients(ys, xs, dys);
+}
+
+std::vector<Tensor> gradients(const Tensor& y, const std::vector<Differentiable>& xs, std::source_location where) {
+  return gradients(std::vector<Tensor>{y}, xs, {}, where);
+}
+
+std::vector<Tensor> vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
+  return executing_eagerly() ? eager_vjp(f, inputs, dys) : graph_vjp(f, inputs, dys);
+}
+
+}  // namespace twofold

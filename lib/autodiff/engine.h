@@ -1,0 +1,40 @@
+// The one gradient engine, over records that a graph or a tape supplies.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <twofold/lib/op/apply.h>
+
+namespace twofold {
+
+/// Names a tensor among the records: equal keys are the same tensor.
+using TensorKey = uint64_t;
+
+/// Ops in the order in which they were done. Records added while the engine runs are not seen by it.
+class RecordList {
+ public:
+  virtual ~RecordList() = default;
+  virtual size_t size() const = 0;
+  virtual const OpDef& op(size_t record) const = 0;
+  virtual AttrsView attrs(size_t record) const = 0;
+  virtual std::source_location where(size_t record) const = 0;
+  virtual size_t num_inputs(size_t record) const = 0;
+  virtual size_t num_outputs(size_t record) const = 0;  ///< hidden ones too
+  virtual TensorKey input_key(size_t record, size_t i) const = 0;
+  virtual TensorKey output_key(size_t record, size_t i) const = 0;
+  virtual Tensor input(size_t record, size_t i) const = 0;
+  virtual Tensor output(size_t record, size_t i) const = 0;
+};
+
+struct Seed {
+  TensorKey y;
+  Tensor dy;
+};
+
+/// For each key of xs, the sum over seeds of <dy, dy/dx>; undefined if unconnected. Records are walked backwards and
+/// contributions added in that order, so that equal record lists give equal bits.
+std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs);
+
+}  // namespace twofold

@@ -1,0 +1,41 @@
+// Gradients, in both modes.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include <twofold/lib/op/tensor.h>
+#include <twofold/lib/op/variable.h>
+
+namespace twofold {
+
+/// What one can differentiate by.
+class Differentiable {
+ public:
+  Differentiable(Tensor t) : tensor_(std::move(t)) {}
+  Differentiable(const Variable& v) : variable_(v.state()) {}
+  const Tensor& tensor() const { return tensor_; }
+  /// Null for a tensor.
+  const Ref<VariableState>& variable() const { return variable_; }
+
+ private:
+  Tensor tensor_;
+  Ref<VariableState> variable_;
+};
+
+/// d(sum of all elements of all ys)/dx for each x, or, with dys, sum over ys of <dy, dy/dx>. Deferred, it adds nodes; eager, it
+/// goes over the innermost live GradientTape and throws FailedPrecondition if there is none. An x that no y depends on has an
+/// undefined gradient, which prints `None`. Throws InvalidArgument for an op that has no gradient rule. (TensorFlow: gradients)
+std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<Differentiable>& xs,
+                              const std::vector<Tensor>& dys = {}, std::source_location where = std::source_location::current());
+std::vector<Tensor> gradients(const Tensor& y, const std::vector<Differentiable>& xs,
+                              std::source_location where = std::source_location::current());
+
+using VjpFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
+
+/// For rules of fused ops: the vector-Jacobian product of the composition `f` at `inputs`, i.e. the gradients of
+/// sum_i <dys[i], f(inputs)[i]> by each input. Undefined dys are left out; undefined results are unconnected.
+std::vector<Tensor> vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
+
+}  // namespace twofold

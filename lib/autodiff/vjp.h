@@ -1,0 +1,2 @@
+#pragma once
+#include <twofold/lib/autodiff/gradients.h>

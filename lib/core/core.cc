@@ -1,0 +1,70 @@
+#include <fmt/format.h>
+
+#include <ostream>
+
+#include <twofold/lib/core/dtype.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/core/shape.h>
+
+namespace twofold {
+
+std::ostream& operator<<(std::ostream& out, DType t) { return out << name_of(t); }
+std::ostream& operator<<(std::ostream& out, const Shape& s) { return out << s.str(); }
+
+namespace {
+std::string extents(const Shape& s, std::string_view separator) {
+  std::string text;
+  for (int i = 0; i < s.rank(); ++i) {
+    if (i) text += separator;
+    text += s[i] < 0 ? std::string("?") : std::to_string(s[i]);
+  }
+  return text;
+}
+}  // namespace
+
+std::string Shape::str() const {
+  if (!has_rank()) return "<unknown>";
+  return "(" + extents(*this, ", ") + (rank() == 1 ? ",)" : ")");
+}
+
+std::string Shape::brackets() const { return has_rank() ? "[" + extents(*this, ",") + "]" : "<unknown>"; }
+
+void internal::throw_bad_shape(int64_t rank, int64_t extent) {
+  if (extent < -1)
+    fail(Code::InvalidArgument, fmt::format("A shape has the extent {}; extents are >= 0, or -1 for unknown", extent));
+  if (rank <= 0) fail(Code::InvalidArgument, "An axis cannot be added to a shape of unknown rank");
+  fail(Code::InvalidArgument, fmt::format("A tensor of rank {} was asked for; at most {} axes are supported", rank, kMaxRank));
+}
+
+std::string_view name_of(Code code) {
+  switch (code) {
+    case Code::InvalidArgument: return "InvalidArgument";
+    case Code::FailedPrecondition: return "FailedPrecondition";
+    case Code::NotFound: return "NotFound";
+    case Code::OutOfRange: return "OutOfRange";
+    case Code::Unimplemented: return "Unimplemented";
+    case Code::ResourceExhausted: return "ResourceExhausted";
+    case Code::DataLoss: return "DataLoss";
+    case Code::Cancelled: return "Cancelled";
+    case Code::Internal: break;
+  }
+  return "Internal";
+}
+
+namespace {
+std::string describe(Code code, const ErrorFacts& facts) {
+  std::string text = fmt::format("{}: {}", name_of(code), facts.message);
+  std::string about;
+  const auto add = [&](const std::string& part) { about += (about.empty() ? "" : ", ") + part; };
+  if (!facts.op.empty()) add("op " + facts.op);
+  if (!facts.node.empty()) add("node '" + facts.node + "'");
+  if (facts.where.line() != 0) add(fmt::format("{}:{}", facts.where.file_name(), facts.where.line()));
+  if (!about.empty()) text += " [" + about + "]";
+  if (!facts.hint.empty()) text += " Try: " + facts.hint;
+  return text;
+}
+}  // namespace
+
+Error::Error(Code code, ErrorFacts facts) : std::runtime_error(describe(code, facts)), code_(code), facts_(std::move(facts)) {}
+
+}  // namespace twofold

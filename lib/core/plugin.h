@@ -1,0 +1,21 @@
+// Kernel plugins: found, loaded and asked.
+#pragma once
+
+#include <string>
+
+#include <twofold/lib/core/device.h>
+#include <twofold/lib/op/kernel.h>
+
+namespace twofold {
+
+/// The kernel of op `id` on `device`; null if that device has none for it.
+PrepareFn find_kernel(int op_id, Device device);
+/// The CPU tile function of op `id` for operands of `dtype` and, where it is a cast, results of `to`; null if none.
+TileFn find_tile(int op_id, DType dtype, DType to);
+
+/// The instruction set of the loaded CPU kernels, "x86-64-v4". TWOFOLD_ISA=v2|v3|v4 in the environment overrides the choice.
+const std::string& cpu_isa();
+/// Null, and `why` says why, if no GPU can be used.
+const GpuRuntime* gpu_runtime(std::string* why = nullptr);
+
+}  // namespace twofold

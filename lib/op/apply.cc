@@ -1,0 +1,94 @@
+#include <twofold/lib/op/apply.h>
+
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/mode.h>
+
+#include <atomic>
+
+#include <fmt/format.h>
+
+namespace twofold {
+
+thread_local constinit ThreadState t_state;
+
+namespace {
+std::atomic<Mode> g_base_mode{Mode::deferred};
+
+// Names the op under way, for errors thrown below.
+class CurrentOp {
+ public:
+  CurrentOp(const OpDef& op, std::source_location where) : outer_op_(t_state.current_op), outer_(t_state.current) {
+    t_state.current_op = op.name;
+    t_state.current = where;
+  }
+  ~CurrentOp() {
+    t_state.current_op = outer_op_;
+    t_state.current = outer_;
+  }
+
+ private:
+  const char* outer_op_;
+  std::source_location outer_;
+};
+}  // namespace
+
+void fail(Code code, std::string message, std::string hint) {
+  throw Error(code, {.message = std::move(message), .op = t_state.current_op, .where = t_state.current, .hint = std::move(hint)});
+}
+
+bool executing_eagerly() {
+  return (t_state.mode_guards ? t_state.mode : g_base_mode.load(std::memory_order_relaxed)) == Mode::eager;
+}
+
+EagerMode::EagerMode(Mode mode) : outer_(t_state.mode) {
+  t_state.mode = mode;
+  ++t_state.mode_guards;
+}
+EagerMode::~EagerMode() {
+  t_state.mode = outer_;
+  --t_state.mode_guards;
+}
+
+void enable_eager_execution() {
+  if (g_base_mode.load() == Mode::eager) return;
+  if (graph_has_nodes())
+    fail(Code::FailedPrecondition, "tf.enable_eager_execution must be called at program startup.",
+         "call tf::enable_eager_execution() before the first op, or use tf::EagerMode for a scope");
+  g_base_mode = Mode::eager;
+}
+
+SourceFrame::SourceFrame(std::source_location where) : outermost_(t_state.frame_guards++ == 0) {
+  if (outermost_) t_state.frame = where;
+}
+SourceFrame::~SourceFrame() { --t_state.frame_guards; }
+
+Outputs apply_all(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where) {
+  if (t_state.frame_guards) where = t_state.frame;
+  const CurrentOp current(op, where);
+  const bool eager = executing_eagerly();
+  bool symbolic = inputs.empty() && !eager;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Tensor& t = *inputs[i];
+    if (!t.defined())
+      fail(Code::InvalidArgument, fmt::format("Input {} of '{}' is None: an undefined Tensor, such as an unconnected gradient", i, op.name),
+           "if (t.defined()) ...");
+    symbolic |= t.is_symbolic();
+    if (t.is_symbolic() && eager) {
+      const auto made = symbol_where(t);
+      fail(Code::FailedPrecondition,
+           fmt::format("{} is a symbol of a graph, made at {}:{}; eager code computes with values", to_string(t),
+                       made.file_name(), made.line()),
+           "session.run(t) for its value, or leave eager mode");
+    }
+  }
+  Outputs outputs;
+  symbolic ? graph_apply(op, inputs, attrs, where, outputs) : eager_apply(op, inputs, attrs, where, outputs);
+  return outputs;
+}
+
+Tensor apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where) {
+  Outputs outputs = apply_all(op, inputs, attrs, where);
+  return std::move(outputs[0]);
+}
+
+}  // namespace twofold

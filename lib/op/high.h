@@ -1,0 +1,48 @@
+// What is declared low and defined high: the whole list of calls from lib/ up into graph/ and eager/. Whatever is not here
+// does not call upwards.
+#pragma once
+
+#include <string>
+
+#include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/variable.h>
+
+namespace twofold {
+
+// graph/: a node for `op`, in the graph its symbols belong to or else in the current one.
+void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs);
+// eager/: the op done now.
+void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs);
+
+// graph/: what a symbol knows of itself.
+const TensorSpec& symbol_spec(const Tensor& symbol);
+std::string symbol_name(const Tensor& symbol);
+std::string symbol_device(const Tensor& symbol);
+uint64_t symbol_id(const Tensor& symbol);
+std::source_location symbol_where(const Tensor& symbol);
+/// The elements of an integer symbol if they follow from the graph alone (a constant, the shape of a known shape).
+std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& symbol);
+// graph/: a concrete value as a constant node of the current graph.
+Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where);
+// graph/: of the current graph.
+RandomOrdinals& graph_random_ordinals();
+bool graph_has_nodes();
+Variable graph_variable(const Tensor& initial, const VariableOptions& options, std::source_location where);
+Tensor graph_read(const Variable& v, std::source_location where);
+Operation graph_initializer(const VariableState& v);
+Tensor graph_initial_value(const VariableState& v);
+
+// eager/: a tape is told of variables it may have to watch.
+void eager_variable_read(const VariableState& v, const Tensor& value);
+
+// Gradients, over the current graph's nodes or the innermost tape's records.
+std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
+/// Whether the symbol `t` is one of `sources`, depends on one, or on a trainable variable.
+bool graph_depends(const Tensor& t, std::span<const Tensor> sources);
+std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
+std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
+std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
+
+}  // namespace twofold

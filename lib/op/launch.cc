@@ -1,0 +1,196 @@
+#include <twofold/lib/op/launch.h>
+
+#include <fmt/format.h>
+
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_map>
+
+#include <twofold/lib/core/allocator.h>
+#include <twofold/lib/core/plugin.h>
+#include <twofold/lib/core/thread_pool.h>
+#include <twofold/lib/op/thread_state.h>
+
+namespace twofold {
+namespace {
+
+// One signature, owned by the cache or borrowed for a look-up.
+struct Key {
+  const OpDef* op;
+  Device device;
+  AttrsView attrs;
+  std::span<const TensorSpec> inputs;
+  std::span<const TensorSpec> outputs;
+  uint64_t hash;
+
+  Key(const OpDef& o, Device d, AttrsView a, std::span<const TensorSpec> in, std::span<const TensorSpec> out)
+      : op(&o), device(d), attrs(a), inputs(in), outputs(out) {
+    hash = mix(mix(static_cast<uint64_t>(o.id), static_cast<uint64_t>(d.index)), a.hash());
+    for (const auto& s : in) hash = mix(mix(hash, static_cast<uint64_t>(s.dtype)), hash_field(s.shape));
+    for (const auto& s : out) hash = mix(mix(hash, static_cast<uint64_t>(s.dtype)), hash_field(s.shape));
+  }
+  friend bool operator==(const Key& a, const Key& b) {
+    return a.hash == b.hash && a.op == b.op && a.device == b.device && a.attrs == b.attrs &&
+           std::ranges::equal(a.inputs, b.inputs) && std::ranges::equal(a.outputs, b.outputs);
+  }
+};
+struct KeyHash {
+  size_t operator()(const Key& k) const { return k.hash; }
+};
+
+struct Entry {
+  Ref<AttrsBox> attrs;
+  std::vector<TensorSpec> inputs, outputs;
+  std::shared_ptr<const Prepared> prepared;
+};
+
+class PreparedCache {
+ public:
+  std::shared_ptr<const Prepared> find(const Key& key) {
+    std::shared_lock lock(mutex_);
+    const auto it = entries_.find(key);
+    return it == entries_.end() ? nullptr : it->second->prepared;
+  }
+  std::shared_ptr<const Prepared> insert(const Key& key, Prepared prepared) {
+    auto entry = std::make_unique<Entry>();
+    if (key.attrs) entry->attrs = make_ref<AttrsBox>(key.attrs);
+    entry->inputs.assign(key.inputs.begin(), key.inputs.end());
+    entry->outputs.assign(key.outputs.begin(), key.outputs.end());
+    entry->prepared = std::make_shared<const Prepared>(std::move(prepared));
+    Key owned(*key.op, key.device, entry->attrs ? entry->attrs->view() : AttrsView(), entry->inputs, entry->outputs);
+    std::unique_lock lock(mutex_);
+    if (entries_.size() >= kMost) entries_.clear();  // programs with ever new shapes; what runs keeps its Prepared
+    return entries_.emplace(owned, std::move(entry)).first->second->prepared;
+  }
+
+ private:
+  static constexpr size_t kMost = 4096;
+  std::shared_mutex mutex_;
+  std::unordered_map<Key, std::unique_ptr<Entry>, KeyHash> entries_;  // guarded by mutex_
+};
+PreparedCache& prepared_cache() {
+  static auto* cache = new PreparedCache;
+  return *cache;
+}
+
+[[noreturn]] void no_kernel(const OpDef& op, std::span<const TensorSpec> inputs, Device device) {
+  std::string dtypes;
+  for (const auto& s : inputs) dtypes += (dtypes.empty() ? "" : ", ") + std::string(name_of(s.dtype));
+  fail(Code::Unimplemented, fmt::format("'{}' has no kernel for ({}) on {}", op.name, dtypes, device.name()),
+       device.is_cpu() ? "tf::cast(x, tf::float32)" : "tf::device(\"/cpu:0\")");
+}
+
+// Scratch memory for one call.
+class Workspace {
+ public:
+  Workspace(size_t bytes, Device device) : bytes_(bytes), device_(device) {
+    if (!bytes_) return;
+    if (device_.is_cpu()) {
+      data_ = allocate(bytes_);
+    } else if (const int e = gpu_runtime()->allocate(device_.index - 1, bytes_, &data_)) {
+      fail(Code::ResourceExhausted, fmt::format("{} bytes of workspace: {}", bytes_, gpu_runtime()->error_text(e)));
+    }
+  }
+  ~Workspace() {
+    if (!data_) return;
+    device_.is_cpu() ? deallocate(data_, bytes_) : void(gpu_runtime()->release(device_.index - 1, data_));
+  }
+  Workspace(const Workspace&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  size_t bytes_;
+  Device device_;
+  void* data_ = nullptr;
+};
+
+Device device_of(const OpDef& op, Inputs inputs) {
+  if (op.flags.host_only) return {};
+  Device device;
+  bool any = false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (((op.host_inputs | op.shape_inputs) >> i & 1) && i < 32) continue;
+    const Device d = inputs[i]->value()->device();
+    if (any && d != device)
+      fail(Code::InvalidArgument,
+           fmt::format("'{}' has inputs on {} and on {}", op.name, device.name(), d.name()), "x.to(\"" + device.name() + "\")");
+    device = d, any = true;
+  }
+  if (!any && t_state.device >= 0) device = {t_state.device};
+  return device;
+}
+
+}  // namespace
+
+void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs, std::span<const Tensor* const> tensors,
+           SmallVector<TensorSpec, 2>& outputs) {
+  const auto n = static_cast<int>(inputs.size());
+  if (n < op.min_inputs || (op.max_inputs >= 0 && n > op.max_inputs))
+    fail(Code::Internal, fmt::format("'{}' was given {} inputs", op.name, n));
+  InferContext context(op, inputs, attrs, tensors);
+  op.infer(context);
+  for (const auto& s : context.outputs()) outputs.push_back(s);
+}
+
+std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::span<const TensorSpec> inputs,
+                                        std::span<const TensorSpec> outputs, Device device) {
+  const Key key(op, device, attrs, inputs, outputs);
+  if (auto found = prepared_cache().find(key)) return found;
+  const PrepareFn fn = find_kernel(op.id, device);
+  if (!fn) no_kernel(op, inputs, device);
+  Prepared prepared = fn({.inputs = inputs, .outputs = outputs, .attrs = attrs.data()});
+  if (!prepared.fn) no_kernel(op, inputs, device);
+  return prepared_cache().insert(key, std::move(prepared));
+}
+
+void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs) {
+  SmallVector<TensorSpec, 4> in;
+  for (const Tensor* t : inputs) in.push_back(t->value()->spec());
+  SmallVector<TensorSpec, 2> out;
+  infer(op, in, attrs, inputs, out);
+  for (const TensorSpec& s : out) {
+    if (!s.shape.is_known())
+      fail(Code::InvalidArgument, fmt::format("'{}' cannot be computed: its result's shape {} is not known", op.name, s.shape.str()));
+  }
+  if (op.flags.alias) {
+    outputs.push_back(Tensor::adopt(Value::view(Ref<Value>(inputs[0]->value()), out[0].shape, 0).detach()));
+    return;
+  }
+  const Device device = device_of(op, inputs);
+  SmallVector<void*, 8> args;
+  for (const Tensor* t : inputs) args.push_back(t->value()->data());
+  for (const TensorSpec& s : out) {
+    auto v = Value::make(s.dtype, s.shape, device);
+    args.push_back(v->data());
+    outputs.push_back(Tensor::adopt(v.detach()));
+  }
+  KernelContext context{.parallel = parallel_for(), .random_counter = random_counter};
+  if (!device.is_cpu()) context.stream = gpu_runtime()->stream(device.index - 1);
+  const auto run = [&](const Prepared& prepared) {
+    const Workspace workspace(prepared.workspace, device);
+    context.workspace = workspace.data();
+    prepared.fn(prepared.params, args.data(), context);
+  };
+  if (op.flags.pointwise && device.is_cpu()) {  // preparing one costs less than looking it up
+    const PrepareFn fn = find_kernel(op.id, device);
+    const Prepared prepared = fn ? fn({.inputs = in, .outputs = out, .attrs = attrs.data()}) : Prepared();
+    if (!prepared.fn) no_kernel(op, in, device);
+    run(prepared);
+  } else {
+    run(*prepare(op, attrs, in, out, device));
+  }
+  check_kernel(op, context);
+}
+
+void check_kernel(const OpDef& op, const KernelContext& context) {
+  switch (context.error) {
+    case KernelError::none: return;
+    case KernelError::index_out_of_range:
+      fail(Code::OutOfRange, fmt::format("'{}' was given the index {}, which is out of range", op.name, context.error_index));
+    case KernelError::out_of_memory: fail(Code::ResourceExhausted, fmt::format("'{}' ran out of memory", op.name));
+    case KernelError::device_failure: break;
+  }
+  fail(Code::Internal, fmt::format("'{}' failed on its device (error {})", op.name, context.error_index));
+}
+
+}  // namespace twofold

@@ -1,0 +1,171 @@
+#include <twofold/lib/op/literal.h>
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <limits>
+
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/value.h>
+
+namespace twofold {
+
+/// A list's elements: typed ones as they lie in the caller's memory or in `bytes`, others as written.
+struct Literal::Array {
+  Shape shape;
+  const void* view = nullptr;   ///< typed: the caller's memory, or bytes.data()
+  std::vector<std::byte> bytes; ///< typed, gathered from nested lists
+  std::vector<Literal> scalars; ///< as written
+};
+
+void Literal::throw_too_large() { fail(Code::InvalidArgument, "An unsigned number beyond int64 has no dtype"); }
+
+Literal::Literal(std::initializer_list<Literal> elements) { assemble(elements.begin(), elements.size()); }
+
+void Literal::view(DType dtype, const void* data, int64_t n) {
+  auto array = std::make_shared<Array>();
+  array->shape = {n};
+  array->view = data;
+  kind_ = Kind::typed, dtype_ = dtype;
+  array_ = std::move(array);
+}
+
+void Literal::assemble(const Literal* elements, size_t n) {
+  auto array = std::make_shared<Array>();
+  array->shape = {n};
+  kind_ = n ? Kind::boolean : Kind::floating;  // an empty list is float32, as in NumPy a floating array
+  bool typed = false, mixed = false;
+  for (size_t i = 0; i < n; ++i) {
+    const Literal& e = elements[i];
+    if (e.shape() != elements[0].shape())
+      fail(Code::InvalidArgument, fmt::format("A nested list must be rectangular: element 0 has shape {}, element {} has {}",
+                                              elements[0].shape().str(), i, e.shape().str()));
+    if (e.kind_ == Kind::typed) {
+      dtype_ = typed ? promote(dtype_, e.dtype_) : e.dtype_;
+      typed = true;
+    } else {
+      mixed = true;
+      kind_ = std::max(kind_, e.kind_);
+    }
+  }
+  if (n)
+    for (int64_t d : elements[0].shape()) array->shape.push_back(d);
+  if (typed) {
+    // Numbers as written beside typed ones take the typed ones' dtype.
+    const DType dtype = mixed && kind_ == Kind::floating && !is_floating(dtype_) ? float32 : dtype_;
+    dtype_ = dtype;
+    for (size_t i = 0; i < n; ++i) {
+      const Literal& e = elements[i];
+      const Tensor t = e.kind_ == Kind::typed && e.dtype_ != dtype ? Tensor() : e.to_tensor(dtype);
+      if (!t.defined())
+        fail(Code::InvalidArgument, fmt::format("A list mixes elements of dtype {} and {}", name_of(e.dtype_), name_of(dtype)));
+      const auto* p = static_cast<const std::byte*>(t.value()->data());
+      array->bytes.insert(array->bytes.end(), p, p + t.value()->bytes());
+    }
+    kind_ = Kind::typed;
+    array->view = array->bytes.data();
+  } else {
+    for (size_t i = 0; i < n; ++i) {
+      if (elements[i].array_) {
+        const auto& inner = elements[i].array_->scalars;
+        array->scalars.insert(array->scalars.end(), inner.begin(), inner.end());
+      } else {
+        array->scalars.push_back(elements[i]);
+      }
+    }
+  }
+  array_ = std::move(array);
+}
+
+Shape Literal::shape() const { return array_ ? array_->shape : Shape{}; }
+
+const void* Literal::viewed() const { return kind_ == Kind::typed && array_ ? array_->view : nullptr; }
+
+DType Literal::default_dtype() const {
+  switch (kind_) {
+    case Kind::typed: return dtype_;
+    case Kind::boolean: return bool_;
+    case Kind::floating: return float32;
+    case Kind::integer: break;
+  }
+  const auto wide = [](const Literal& e) { return !std::in_range<int32_t>(e.integer_); };
+  if (!array_) return wide(*this) ? int64 : int32;
+  for (const Literal& e : array_->scalars)
+    if (wide(e)) return int64;
+  return int32;
+}
+
+bool Literal::fits(DType t) const {
+  switch (kind_) {
+    case Kind::typed: return t == dtype_;
+    case Kind::boolean: return t == bool_;
+    case Kind::integer: return t != bool_;
+    case Kind::floating: break;
+  }
+  return is_floating(t);
+}
+
+namespace {
+template <class T>
+T converted(const Literal& e, DType dtype) {
+  const auto refuse = [&](const std::string& value) {
+    fail(Code::InvalidArgument, fmt::format("The literal {} does not fit dtype {}", value, name_of(dtype)),
+         fmt::format("tf::cast(..., tf::{})", name_of(dtype)));
+  };
+  if (e.holds_floating()) {
+    if constexpr (!std::is_floating_point_v<T>) refuse(fmt::format("{}", e.floating()));
+    return static_cast<T>(e.floating());
+  }
+  if constexpr (std::is_floating_point_v<T>) return static_cast<T>(e.integer());
+  if constexpr (std::is_same_v<T, bool>) {
+    if (e.integer() != 0 && e.integer() != 1) refuse(fmt::format("{}", e.integer()));
+    return e.integer() != 0;
+  } else if constexpr (std::is_integral_v<T>) {
+    if (!std::in_range<T>(e.integer())) refuse(fmt::format("{}", e.integer()));
+    return static_cast<T>(e.integer());
+  }
+}
+}  // namespace
+
+Tensor Literal::to_tensor(DType dtype) const { return to_tensor(dtype, shape()); }
+
+Tensor Literal::to_tensor(DType dtype, const Shape& asked) const {
+  const int64_t given = shape().num_elements();
+  Shape full = asked;
+  for (int i = 0, gaps = 0; i < full.rank(); ++i) {
+    if (full[i] >= 0) continue;
+    Shape rest = full;
+    rest.set(i, 1);
+    if (gaps++ || rest.num_elements() <= 0 || given % rest.num_elements())
+      fail(Code::InvalidArgument, fmt::format("{} elements cannot take the shape {}", given, asked.str()));
+    full.set(i, given / rest.num_elements());
+  }
+  const int64_t n = full.num_elements();
+  if (n < 0 || (n != given && given != 1))
+    fail(Code::InvalidArgument, fmt::format("{} elements cannot take the shape {}", given, asked.str()));
+  if (kind_ == Kind::typed && dtype != dtype_)
+    fail(Code::InvalidArgument, fmt::format("Elements of dtype {} were given where {} is wanted", name_of(dtype_), name_of(dtype)),
+         fmt::format("tf::cast(..., tf::{})", name_of(dtype)));
+  auto v = Value::make(dtype, full);
+  dispatch(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    auto* to = static_cast<T*>(v->data());
+    if (!array_) {
+      std::fill_n(to, n, converted<T>(*this, dtype));
+    } else if (array_->view || given == 0) {
+      const auto* from = static_cast<const T*>(array_->view);
+      if (n != given) {
+        std::fill_n(to, n, *from);
+      } else if (n) {
+        std::memcpy(to, from, v->bytes());
+      }
+    } else if (n != given) {
+      std::fill_n(to, n, converted<T>(array_->scalars[0], dtype));
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i] = converted<T>(array_->scalars[static_cast<size_t>(i)], dtype);
+    }
+  });
+  return Tensor::adopt(v.detach());
+}
+
+}  // namespace twofold

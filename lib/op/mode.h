@@ -1,0 +1,47 @@
+// Choosing a mode.
+#pragma once
+
+#include <utility>
+
+#include <twofold/lib/op/thread_state.h>
+
+namespace twofold {
+
+/// Eager execution on this thread for the guard's lifetime: sources make values.
+class [[nodiscard]] EagerMode {
+ public:
+  EagerMode() : EagerMode(Mode::eager) {}
+  ~EagerMode();
+  EagerMode(const EagerMode&) = delete;
+  EagerMode& operator=(const EagerMode&) = delete;
+
+ protected:
+  explicit EagerMode(Mode mode);
+
+ private:
+  Mode outer_;
+};
+
+/// Deferred execution on this thread for the guard's lifetime: sources make symbols of the default graph.
+class [[nodiscard]] DeferredMode : private EagerMode {
+ public:
+  DeferredMode() : EagerMode(Mode::deferred) {}
+};
+
+/// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition once
+/// the default graph has nodes: "tf.enable_eager_execution must be called at program startup."
+void enable_eager_execution();
+
+/// Runs `f` in a mode and returns its result: `tf::eagerly([&] { return loss(x); })`.
+template <class F>
+decltype(auto) eagerly(F&& f) {
+  EagerMode guard;
+  return std::forward<F>(f)();
+}
+template <class F>
+decltype(auto) deferred(F&& f) {
+  DeferredMode guard;
+  return std::forward<F>(f)();
+}
+
+}  // namespace twofold

@@ -1,0 +1,71 @@
+#include <fmt/format.h>
+
+#include <unordered_map>
+
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/opdef.h>
+#include <twofold/lib/op/value.h>
+
+namespace twofold {
+
+void register_all_ops();      // generated from kernels/meson.build
+void register_graph_ops();    // graph/: placeholder, constant, variables, control flow
+
+namespace {
+struct Registry {
+  std::vector<OpDef*> ops;
+  std::unordered_map<std::string_view, OpDef*> by_name;
+};
+Registry& registry() {
+  static Registry r;
+  return r;
+}
+// Filled when the library is loaded, before any code that includes its headers can run.
+__attribute__((constructor(101))) void fill() {
+  register_graph_ops();
+  register_all_ops();
+}
+}  // namespace
+
+std::span<OpDef* const> all_ops() { return registry().ops; }
+
+const OpDef* find_op(std::string_view name) {
+  const auto it = registry().by_name.find(name);
+  return it == registry().by_name.end() ? nullptr : it->second;
+}
+
+void register_op(OpDef& op) {
+  op.id = static_cast<int>(registry().ops.size());
+  registry().ops.push_back(&op);
+  if (!registry().by_name.emplace(op.name, &op).second) {
+    fmt::print(stderr, "twofold: two ops are called {}\n", op.name);  // a build's mistake, never a user's
+    std::abort();
+  }
+}
+
+std::optional<std::vector<int64_t>> InferContext::known_values(int i) const {
+  const Tensor* t = static_cast<size_t>(i) < tensors_.size() ? tensors_[static_cast<size_t>(i)] : nullptr;
+  if (!t || !t->defined()) return std::nullopt;
+  if (t->is_symbolic()) return symbol_known_values(*t);
+  if (!is_integer(t->dtype())) return std::nullopt;
+  return dispatch(t->dtype(), [&](auto zero) {
+    const auto* p = static_cast<const decltype(zero)*>(t->value()->data());
+    return std::vector<int64_t>(p, p + t->value()->num_elements());
+  });
+}
+
+void InferContext::fail(std::string message, std::string hint) const {
+  std::string shapes;
+  for (const auto& s : inputs_) shapes += (shapes.empty() ? "" : ", ") + s.shape.brackets();
+  twofold::fail(Code::InvalidArgument,
+                fmt::format("{} for '{}' (op: '{}') with input shapes: {}.", message, op_.node_name, op_.name, shapes),
+                std::move(hint));
+}
+
+int InferContext::axis(int64_t axis, int rank) const {
+  if (axis < -rank || axis >= rank)
+    fail(fmt::format("Axis {} is out of range for rank {}, which has axes {}..{}", axis, rank, -rank, rank - 1));
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
+
+}  // namespace twofold

@@ -1,0 +1,173 @@
+#include <twofold/lib/op/tensor.h>
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/op/value.h>
+
+namespace twofold {
+
+Tensor Tensor::adopt(Value* v) noexcept {
+  Tensor t;
+  t.object_ = v;
+  t.kind_ = Kind::value;
+  return t;
+}
+
+namespace {
+
+[[noreturn]] void throw_none(const char* what) {
+  fail(Code::InvalidArgument, fmt::format("An undefined Tensor (None) has no {}", what), "if (t.defined()) ...");
+}
+
+const Value& value_of(const Tensor& t, const char* what) {
+  if (!t.defined()) throw_none(what);
+  if (t.is_symbolic()) {
+    fail(Code::FailedPrecondition, fmt::format("{} is a symbol: it has no {} until a Session has run it", to_string(t), what),
+         "session.run(t), or compute in tf::EagerMode");
+  }
+  const Value& v = *t.value();
+  if (v.is_shell())
+    fail(Code::Internal, fmt::format("the {} of a tensor was asked for that a tape was told nobody reads", what));
+  return v;
+}
+
+// The tensor on the host: itself, or a copy from its device.
+Tensor on_host(const Tensor& t) { return t.value()->device().is_cpu() ? t : copy_to(t, {}); }
+
+// Whether `v` survives the conversion to T and back.
+template <class T, class S>
+bool lossless(S v) {
+  if constexpr (std::is_same_v<T, S>) {
+    return true;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return v == S(0) || v == S(1);
+  } else if constexpr (std::is_floating_point_v<S> && std::is_floating_point_v<T>) {
+    return std::isnan(v) || static_cast<S>(static_cast<T>(v)) == v;
+  } else if constexpr (std::is_floating_point_v<S>) {
+    // 2^digits is exact in every floating type, unlike the largest T.
+    const S above = std::ldexp(S(1), std::numeric_limits<T>::digits);
+    return v >= (std::is_signed_v<T> ? -above : S(0)) && v < above && std::trunc(v) == v;
+  } else if constexpr (std::is_floating_point_v<T>) {
+    const T converted = static_cast<T>(v);
+    return converted < std::ldexp(T(1), 63) && static_cast<S>(converted) == v;
+  } else if constexpr (std::is_same_v<S, bool>) {
+    return true;
+  } else {
+    return std::in_range<T>(v);
+  }
+}
+
+}  // namespace
+
+DType Tensor::dtype() const {
+  if (!defined()) throw_none("dtype");
+  return is_concrete() ? value()->dtype() : symbol_spec(*this).dtype;
+}
+
+const Shape& Tensor::shape() const {
+  if (!defined()) throw_none("shape");
+  return is_concrete() ? value()->shape() : symbol_spec(*this).shape;
+}
+
+int64_t Tensor::dim(int64_t i) const {
+  const Shape& s = shape();
+  if (!s.has_rank()) return -1;
+  if (i < -s.rank() || i >= s.rank())
+    fail(Code::OutOfRange, fmt::format("dim({}) of a tensor of shape {}", i, s.str()));
+  return s[static_cast<int>(i < 0 ? i + s.rank() : i)];
+}
+
+std::string Tensor::name() const { return is_symbolic() ? symbol_name(*this) : ""; }
+
+uint64_t Tensor::id() const {
+  if (!defined()) throw_none("id");
+  return is_concrete() ? value()->id() : symbol_id(*this);
+}
+
+std::string Tensor::device() const {
+  if (!defined()) throw_none("device");
+  return is_concrete() ? value()->device().name() : symbol_device(*this);
+}
+
+template <class T>
+T Tensor::item() const {
+  const Value& v = value_of(*this, "value");
+  if (v.num_elements() != 1)
+    fail(Code::InvalidArgument, fmt::format("item() needs exactly one element; the shape is {}", v.shape().str()),
+         "t.data<T>() for all of them");
+  const Tensor host = on_host(*this);
+  return dispatch(v.dtype(), [&](auto zero) -> T {
+    const auto element = *static_cast<const decltype(zero)*>(host.value()->data());
+    if (!lossless<T>(element)) {
+      fail(Code::InvalidArgument, fmt::format("item<{}>() would lose: the value is {} of dtype {}", name_of(dtype_of<T>), element,
+                                              name_of(v.dtype())),
+           fmt::format("tf::cast(t, tf::{})", name_of(dtype_of<T>)));
+    }
+    return static_cast<T>(element);
+  });
+}
+
+template <class T>
+std::span<const T> Tensor::data() const {
+  const Value& v = value_of(*this, "data");
+  if (v.dtype() != dtype_of<T>)
+    fail(Code::InvalidArgument, fmt::format("data<{}>() of a tensor of dtype {}", name_of(dtype_of<T>), name_of(v.dtype())),
+         fmt::format("tf::cast(t, tf::{})", name_of(dtype_of<T>)));
+  if (!v.device().is_cpu())
+    fail(Code::FailedPrecondition, fmt::format("data() of a tensor on {}", v.device().name()), "t.to(\"/cpu:0\").data<T>()");
+  return {static_cast<const T*>(v.data()), static_cast<size_t>(v.num_elements())};
+}
+
+#define TWOFOLD_ITEM(T)                   \
+  template T Tensor::item<T>() const;     \
+  template std::span<const T> Tensor::data<T>() const;
+TWOFOLD_ITEM(float)
+TWOFOLD_ITEM(double)
+TWOFOLD_ITEM(int32_t)
+TWOFOLD_ITEM(int64_t)
+TWOFOLD_ITEM(uint8_t)
+TWOFOLD_ITEM(bool)
+#undef TWOFOLD_ITEM
+
+int64_t Tensor::num_elements() const {
+  return value_of(*this, "elements").num_elements();
+}
+
+Tensor Tensor::operator[](int64_t i) const { return index(*this, i); }
+
+Tensor Tensor::to(std::string_view device) const {
+  value_of(*this, "device");
+  const Device wanted = parse_device(device);
+  return wanted == value()->device() ? *this : copy_to(*this, wanted);
+}
+
+Tensor::operator bool() const {
+  if (is_symbolic()) {
+    fail(Code::FailedPrecondition,
+         "Using a `tf.Tensor` as a Python `bool` is not allowed. Use `if t is not None:` instead of `if t:` to test if a tensor "
+         "is defined, and use TensorFlow ops such as tf.cond to execute subgraphs conditioned on the value of a tensor. (" +
+             to_string(*this) + ")",
+         "tf::cond(t, [&] { ... }, [&] { ... }), or t.defined()");
+  }
+  const Value& v = value_of(*this, "truth");
+  if (v.num_elements() != 1)
+    fail(Code::InvalidArgument, fmt::format("The truth of a tensor of shape {} is ambiguous: it must have one element", v.shape().str()),
+         "reduce it first");
+  const Tensor host = on_host(*this);
+  return dispatch(v.dtype(), [&](auto zero) { return *static_cast<const decltype(zero)*>(host.value()->data()) != zero; });
+}
+
+Tensor::Iterator Tensor::end() const {
+  value_of(*this, "slices");
+  if (rank() == 0) fail(Code::InvalidArgument, "A scalar has no axis to iterate over");
+  return {this, dim(0)};
+}
+
+}  // namespace twofold

@@ -1,0 +1,66 @@
+// The object behind a concrete Tensor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <twofold/lib/core/device.h>
+#include <twofold/lib/core/ref.h>
+#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/op/tensor.h>
+
+namespace twofold {
+
+/// Contiguous elements with dtype and shape. Small ones lie inside the object; larger ones in memory of the device, which
+/// several values may share (reshape, outer slices). Immutable once a second owner can see it.
+class Value final : public RefCounted {
+ public:
+  /// Elements not set. The shape must be fully known. Throws ResourceExhausted.
+  static Ref<Value> make(DType dtype, const Shape& shape, Device device = {});
+  /// A view of `base`'s elements from `offset` bytes on, sharing storage.
+  static Ref<Value> view(Ref<Value> base, const Shape& shape, int64_t offset);
+  /// A view of memory that somebody else keeps alive while the value is in use; `retained` copies before it is kept.
+  static Ref<Value> borrow(DType dtype, const Shape& shape, void* data);
+  /// Dtype and shape without elements, which a tape keeps of what no gradient rule reads.
+  static Ref<Value> shell(DType dtype, const Shape& shape, uint64_t id);
+
+  DType dtype() const { return spec_.dtype; }
+  const Shape& shape() const { return spec_.shape; }
+  const TensorSpec& spec() const { return spec_; }
+  Device device() const { return device_; }
+  int64_t num_elements() const { return num_elements_; }
+  size_t bytes() const { return static_cast<size_t>(num_elements_) * size_of(spec_.dtype); }
+  void* data() const { return data_; }
+  bool is_shell() const { return kind_ == Kind::shell; }
+  /// True if the memory is a caller's, good for the duration of its call only.
+  bool is_borrowed() const { return kind_ == Kind::borrowed || (base_ && base_->is_borrowed()); }
+  /// True if nobody else can see the elements, so that a new value may be written over them.
+  bool is_writable() const { return unique() && (kind_ == Kind::owner || kind_ == Kind::small); }
+  /// Unique in the process; given on first use.
+  uint64_t id() const;
+
+  static void* operator new(size_t bytes);
+  static void operator delete(void* p) noexcept;
+
+ private:
+  enum class Kind : uint8_t { small, owner, view, borrowed, shell };
+  Value(Kind kind, DType dtype, const Shape& shape, Device device);
+  ~Value() override;
+
+  static constexpr size_t kSmallBytes = 64;
+  TensorSpec spec_;
+  Kind kind_;
+  Device device_;
+  int64_t num_elements_;
+  void* data_ = nullptr;
+  Ref<Value> base_;
+  mutable std::atomic<uint64_t> id_{0};
+  alignas(16) std::byte small_[kSmallBytes];
+};
+
+/// `t` itself, or a copy of its elements if they are borrowed.
+Tensor retained(const Tensor& t);
+/// A copy of a concrete tensor's elements on `device`.
+Tensor copy_to(const Tensor& t, Device device);
+
+}  // namespace twofold

@@ -1,0 +1,126 @@
+#include <twofold/lib/op/variable.h>
+
+#include <fmt/format.h>
+
+#include <ostream>
+
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/value.h>
+#include <twofold/lib/op/variable_ops.h>
+
+namespace twofold {
+
+uint64_t VariableState::next_id() {
+  static std::atomic<uint64_t> g_next{1};
+  return g_next.fetch_add(1, std::memory_order_relaxed);
+}
+Tensor VariableState::eager_value() const {
+  std::lock_guard lock(mutex_);
+  return slot_;
+}
+void VariableState::set_eager_value(Tensor v) {
+  std::lock_guard lock(mutex_);
+  std::swap(slot_, v);
+}
+
+namespace {
+
+Tensor initial_tensor(const Operand& initial, const VariableOptions& options) {
+  if (!options.dtype) return initial.resolve();
+  if (initial.is_literal()) return initial.resolve(*options.dtype);
+  const Tensor& t = initial.resolve();
+  return t.dtype() == *options.dtype ? t : cast(t, *options.dtype);
+}
+
+// The new value an assignment stores, checked against what the variable holds.
+const Tensor& checked(const Variable& v, const Operand& value, const char* op) {
+  const Tensor& t = value.resolve(v.dtype());
+  if (t.dtype() != v.dtype())
+    fail(Code::InvalidArgument, fmt::format("{} of a {} value to the variable '{}' of dtype {}", op, name_of(t.dtype()), v.name(),
+                                            name_of(v.dtype())),
+         fmt::format("tf::cast(value, tf::{})", name_of(v.dtype())));
+  return t;
+}
+
+Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
+  SourceFrame frame(value.where());
+  const bool eager_variable = v.state()->eager_value().defined();
+  if (eager_variable && !executing_eagerly() && (value.tensor() && value.tensor()->is_symbolic()))
+    fail(Code::FailedPrecondition, fmt::format("The eager variable '{}', made at {}:{}, is assigned a symbol", v.name(),
+                                               v.state()->where.file_name(), v.state()->where.line()),
+         "session.run the value first");
+  if (!eager_variable) {
+    // A concrete value assigned to a graph's variable becomes a constant of the graph.
+    const Tensor& given = checked(v, value, op.name);
+    const Tensor symbol = given.is_symbolic() ? given : graph_constant(given, "", value.where());
+    return apply(op, {&symbol}, VariableAttrs{v.state()}, value.where());
+  }
+  const Tensor& given = checked(v, value, op.name);
+  const Tensor current = v.state()->eager_value();
+  const Tensor next = &op == &assign_op        ? retained(given)
+                      : &op == &assign_add_op ? add(current, given)
+                                              : subtract(current, given);
+  if (!next.shape().compatible_with(v.shape()))
+    fail(Code::InvalidArgument, fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
+                                            v.name(), v.shape().str()));
+  v.state()->set_eager_value(next);
+  return next;
+}
+
+}  // namespace
+
+Variable::Variable(Operand initial, VariableOptions options) {
+  SourceFrame frame(initial.where());
+  const Tensor value = initial_tensor(initial, options);
+  if (executing_eagerly()) {
+    state_ = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, value.dtype(), value.shape(),
+                                     options.trainable, initial.where());
+    state_->set_eager_value(retained(value));
+  } else {
+    *this = graph_variable(value, options, initial.where());
+  }
+}
+
+Variable::Variable(Ref<VariableState> state, Ref<RefCounted> keeps_alive)
+    : state_(std::move(state)), graph_(std::move(keeps_alive)) {}
+
+Tensor Variable::read(std::source_location where) const {
+  Tensor value = state_->eager_value();
+  if (!value.defined()) {
+    if (executing_eagerly())
+      fail(Code::FailedPrecondition, fmt::format("The variable '{}', made at {}:{}, belongs to a graph; eager code cannot read it",
+                                                 name(), state_->where.file_name(), state_->where.line()),
+           "session.run(v) for its value");
+    return graph_read(*this, where);
+  }
+  if (!executing_eagerly())
+    fail(Code::FailedPrecondition, fmt::format("The eager variable '{}', made at {}:{}, cannot be used in a graph", name(),
+                                               state_->where.file_name(), state_->where.line()),
+         "make the variable in deferred mode, or feed its value");
+  if (t_state.tape) eager_variable_read(*state_, value);
+  return value;
+}
+
+Tensor Variable::assign(Operand value) const { return assignment(*this, value, assign_op); }
+Tensor Variable::assign_add(Operand value) const { return assignment(*this, value, assign_add_op); }
+Tensor Variable::assign_sub(Operand value) const { return assignment(*this, value, assign_sub_op); }
+
+Operation Variable::initializer() const {
+  return state_->eager_value().defined() ? Operation() : graph_initializer(*state_);
+}
+Tensor Variable::initial_value() const {
+  if (state_->eager_value().defined())
+    fail(Code::FailedPrecondition, fmt::format("The eager variable '{}' does not keep its initial value", name()));
+  return graph_initial_value(*state_);
+}
+
+std::ostream& operator<<(std::ostream& out, const Variable& v) {
+  const Tensor value = v.state()->eager_value();
+  out << "<tf.Variable '" << v.name() << "' shape=" << v.shape() << " dtype=" << v.dtype();
+  if (value.defined()) out << " numpy=" << (v.shape().rank() ? "\n" : "") << value;
+  return out << ">";
+}
+
+}  // namespace twofold

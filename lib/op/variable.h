@@ -1,0 +1,127 @@
+// Variables: state that programs read and assign.
+#pragma once
+
+#include <atomic>
+#include <iosfwd>
+#include <mutex>
+#include <string>
+
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/operand.h>
+
+namespace twofold {
+
+struct VariableOptions {
+  std::string name;                ///< "Variable" if empty; made unique within its scope
+  bool trainable = true;           ///< optimisers and tapes find it by themselves
+  std::optional<DType> dtype = {}; ///< the initial value is cast or, if a literal, made so
+};
+
+/// The variable itself, which handles, graph nodes and sessions refer to. Deferred, each Session holds a value of its own
+/// for it; eager, `slot` does.
+class VariableState final : public RefCounted {
+ public:
+  VariableState(std::string full_name, DType type, const Shape& extents, bool is_trainable, std::source_location line)
+      : name(std::move(full_name)), dtype(type), shape(extents), trainable(is_trainable), where(line), id(next_id()) {}
+  std::string name;        ///< "layer/w", without ":0"; fixed once the variable is made
+  const DType dtype;
+  const Shape shape;       ///< may be partly unknown; assigned values must agree
+  const bool trainable;
+  const std::source_location where;
+  const uint64_t id;       ///< order of creation
+
+  /// The eager value, by which a variable is also known to be eager.
+  Tensor eager_value() const;
+  void set_eager_value(Tensor v);
+
+ private:
+  static uint64_t next_id();
+  mutable std::mutex mutex_;
+  Tensor slot_;  // guarded by mutex_
+};
+
+/// State that outlives runs. `Variable v(1.f)`, `Variable w(tf::random_normal({3, 2}), {.name = "w"})`. Copies are aliases
+/// of one variable. Reads as a Tensor wherever one is wanted; is changed by `assign`, never by `=`.
+class Variable {
+ public:
+  /// Throws InvalidArgument if the initial value's dtype is not `options.dtype` and cannot be made so without loss.
+  explicit Variable(Operand initial, VariableOptions options = {});
+  Variable(const Variable&) = default;
+  Variable(Variable&&) noexcept = default;
+  Variable& operator=(const Variable&) = default;
+  Variable& operator=(Variable&&) noexcept = default;
+
+  template <class T>
+    requires(!std::is_base_of_v<Variable, std::remove_cvref_t<T>>)
+  Variable& operator=(T&&) {
+    static_assert(!sizeof(T), "a Variable is state: write v.assign(value), which returns the new value");
+    return *this;
+  }
+  template <class T>
+  Variable& operator+=(T&&) {
+    static_assert(!sizeof(T), "a Variable is state: write v.assign_add(value), which returns the new value");
+    return *this;
+  }
+  template <class T>
+  Variable& operator-=(T&&) {
+    static_assert(!sizeof(T), "a Variable is state: write v.assign_sub(value), which returns the new value");
+    return *this;
+  }
+
+  /// The value at this point of the program.
+  Tensor read(std::source_location where = std::source_location::current()) const;
+  operator Tensor() const { return read(); }
+
+  /// v = value, v = v + value, v = v - value; each returns the new value. The value is taken to the variable's dtype if it is
+  /// a literal, and must have it otherwise. Deferred, it happens when the returned tensor (or what depends on it) is run.
+  Tensor assign(Operand value) const;
+  Tensor assign_add(Operand value) const;
+  Tensor assign_sub(Operand value) const;
+
+  DType dtype() const { return state_->dtype; }
+  const Shape& shape() const { return state_->shape; }
+  bool trainable() const { return state_->trainable; }
+  /// "w:0"
+  std::string name() const { return state_->name + ":0"; }
+  /// Sets the variable to its initial value when run; done already, hence undefined, in eager mode.
+  Operation initializer() const;
+  /// What the initial value was made from.
+  Tensor initial_value() const;
+
+  // Conveniences a Tensor has, so that a Variable can stand where one stands.
+  template <class T>
+  T item() const {
+    return read().template item<T>();
+  }
+  Tensor operator[](int64_t i) const { return read()[i]; }
+
+  // For the library's own floors.
+  explicit Variable(Ref<VariableState> state, Ref<RefCounted> keeps_alive = {});
+  const Ref<VariableState>& state() const { return state_; }
+
+ private:
+  Ref<VariableState> state_;
+  Ref<RefCounted> graph_;  // the graph that made it, for its initializer; null in eager mode
+};
+
+/// `<tf.Variable 'w:0' shape=(2,) dtype=float32>`; in eager mode with `numpy=` and the value at the end.
+std::ostream& operator<<(std::ostream&, const Variable&);
+
+inline Tensor assign(const Variable& v, Operand value) { return v.assign(value); }
+inline Tensor assign_add(const Variable& v, Operand value) { return v.assign_add(value); }
+inline Tensor assign_sub(const Variable& v, Operand value) { return v.assign_sub(value); }
+
+// A variable as an attribute: identity is what counts.
+inline uint64_t hash_field(const Ref<VariableState>& v) { return v ? v->id : 0; }
+inline std::string print_field(const Ref<VariableState>& v) { return v ? v->name : "none"; }
+inline void perturb_field(Ref<VariableState>& v) {
+  v = v ? Ref<VariableState>() : make_ref<VariableState>("", float32, Shape{}, false, std::source_location());
+}
+
+struct VariableAttrs {
+  Ref<VariableState> variable;
+  TWOFOLD_FIELDS(variable)
+};
+
+}  // namespace twofold

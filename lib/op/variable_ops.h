@@ -1,0 +1,12 @@
+// The ops that a graph's own machinery executes: no kernel does what they do.
+#pragma once
+
+#include <twofold/lib/op/opdef.h>
+
+namespace twofold {
+
+extern OpDef assign_op;      ///< variable := input 0; output: the new value
+extern OpDef assign_add_op;  ///< variable := variable + input 0
+extern OpDef assign_sub_op;  ///< variable := variable - input 0
+
+}  // namespace twofold

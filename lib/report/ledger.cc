@@ -1,0 +1,154 @@
+#include <twofold/lib/report/ledger.h>
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <nlohmann/json.hpp>
+
+#include <twofold/lib/op/thread_state.h>
+
+namespace twofold {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+constexpr std::string_view kPhaseNames[kPhaseCount] = {"build", "prune", "optimize", "plan", "feed",
+                                                       "dispatch", "kernel", "fetch", "sync"};
+
+std::pair<double, double> cpu_seconds() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  return {seconds(use.ru_utime), seconds(use.ru_stime)};
+}
+
+}  // namespace
+
+std::string_view name_of(Phase p) { return kPhaseNames[static_cast<size_t>(p)]; }
+
+Ledger::Recording::Recording(Ledger& ledger)
+    : outer_(t_state.ledger), ledger_(ledger), start_(std::chrono::steady_clock::now()) {
+  std::tie(user_, system_) = cpu_seconds();
+  t_state.ledger = &ledger;
+}
+Ledger::Recording::~Recording() {
+  t_state.ledger = outer_;
+  const auto [user, system] = cpu_seconds();
+  std::lock_guard lock(ledger_.mutex_);
+  ledger_.wall_ += std::chrono::steady_clock::now() - start_;
+  ledger_.user_ += user - user_;
+  ledger_.system_ += system - system_;
+}
+
+double Ledger::seconds(Phase p) const {
+  std::lock_guard lock(mutex_);
+  return Seconds(phases_[static_cast<size_t>(p)]).count();
+}
+double Ledger::wall_seconds() const {
+  std::lock_guard lock(mutex_);
+  return Seconds(wall_).count();
+}
+double Ledger::user_seconds() const {
+  std::lock_guard lock(mutex_);
+  return user_;
+}
+double Ledger::system_seconds() const {
+  std::lock_guard lock(mutex_);
+  return system_;
+}
+int64_t Ledger::plan_hits() const {
+  std::lock_guard lock(mutex_);
+  return hits_;
+}
+int64_t Ledger::plan_misses() const {
+  std::lock_guard lock(mutex_);
+  return misses_;
+}
+int64_t Ledger::runs() const {
+  std::lock_guard lock(mutex_);
+  return runs_;
+}
+std::map<std::string, Ledger::OpTime> Ledger::ops() const {
+  std::lock_guard lock(mutex_);
+  std::map<std::string, OpTime> result;
+  for (const auto& [name, t] : ops_) {
+    OpTime& sum = result[name];
+    sum.calls += t.first;
+    sum.seconds += Seconds(t.second).count();
+  }
+  return result;
+}
+std::map<std::string, int64_t> Ledger::passes() const {
+  std::lock_guard lock(mutex_);
+  return {passes_.begin(), passes_.end()};
+}
+void Ledger::reset() {
+  std::lock_guard lock(mutex_);
+  phases_ = {};
+  ops_.clear();
+  passes_.clear();
+  wall_ = {};
+  user_ = system_ = 0;
+  hits_ = misses_ = runs_ = 0;
+}
+
+void Ledger::add(Phase p, std::chrono::nanoseconds t) {
+  std::lock_guard lock(mutex_);
+  phases_[static_cast<size_t>(p)] += t;
+}
+void Ledger::add_op(const char* op, std::chrono::nanoseconds t) {
+  std::lock_guard lock(mutex_);
+  auto& sum = ops_[op];
+  ++sum.first;
+  sum.second += t;
+  phases_[static_cast<size_t>(Phase::kernel)] += t;
+}
+void Ledger::add_plan(bool hit) {
+  std::lock_guard lock(mutex_);
+  ++(hit ? hits_ : misses_);
+}
+void Ledger::add_run() {
+  std::lock_guard lock(mutex_);
+  ++runs_;
+}
+void Ledger::add_pass(std::string_view name, int64_t changes) {
+  std::lock_guard lock(mutex_);
+  passes_[std::string(name)] += changes;
+}
+
+std::string Ledger::table() const {
+  std::string text = fmt::format("{:<14}{:>12}{:>9}\n", "phase", "ms", "share");
+  const double wall = wall_seconds();
+  double known = 0;
+  const auto row = [&](std::string_view name, double s) {
+    text += fmt::format("{:<14}{:>12.3f}{:>8.1f}%\n", name, 1e3 * s, wall > 0 ? 100 * s / wall : 0.0);
+  };
+  for (int i = 0; i < kPhaseCount; ++i) {
+    const double s = seconds(static_cast<Phase>(i));
+    known += s;
+    row(kPhaseNames[i], s);
+  }
+  row("program", std::max(0.0, wall - known));
+  text += fmt::format("{:<14}{:>12.3f}\n{:<14}{:>12.3f}\n{:<14}{:>12.3f}\n", "wall", 1e3 * wall, "user", 1e3 * user_seconds(), "system",
+                      1e3 * system_seconds());
+  text += fmt::format("runs {}, plans {} hit, {} missed\n", runs(), plan_hits(), plan_misses());
+  for (const auto& [name, changes] : passes()) text += fmt::format("pass {:<20}{:>8} changes\n", name, changes);
+  for (const auto& [name, t] : ops())
+    text += fmt::format("op {:<22}{:>8} calls{:>12.3f} ms\n", name, t.calls, 1e3 * t.seconds);
+  return text;
+}
+
+std::string Ledger::json() const {
+  nlohmann::ordered_json j;
+  for (int i = 0; i < kPhaseCount; ++i) j["phases"][std::string(kPhaseNames[i])] = seconds(static_cast<Phase>(i));
+  j["wall"] = wall_seconds();
+  j["user"] = user_seconds();
+  j["system"] = system_seconds();
+  j["runs"] = runs();
+  j["plan_hits"] = plan_hits();
+  j["plan_misses"] = plan_misses();
+  j["passes"] = passes();
+  for (const auto& [name, t] : ops()) j["ops"][name] = {{"calls", t.calls}, {"seconds", t.seconds}};
+  return j.dump(1);
+}
+
+}  // namespace twofold

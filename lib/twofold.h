@@ -1,0 +1,19 @@
+// twofold: one program, two executions. The one header that programs include.
+#pragma once
+
+#include <ostream>
+
+#include <twofold/eager/tape.h>
+#include <twofold/graph/graph.h>
+#include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/core/allocator.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/core/thread_pool.h>
+#include <twofold/lib/op/constant.h>
+#include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/operand.h>
+#include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/variable.h>
+#include <twofold/lib/report/ledger.h>
+#include <twofold/ops.h>
+#include <twofold/session/session.h>

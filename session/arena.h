@@ -1,0 +1,38 @@
+// Laying values out in one block of memory, so that those that live at different times share.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <vector>
+
+namespace twofold {
+
+/// Offsets are multiples of 64. Sizes are rounded up likewise; 0 takes 64.
+class Arena {
+ public:
+  /// The smallest free piece that is large enough, else new room at the end.
+  size_t take(size_t bytes) {
+    const size_t size = rounded(bytes);
+    const auto it = free_.lower_bound(size);
+    if (it == free_.end()) {
+      const size_t offset = top_;
+      top_ += size;
+      return offset;
+    }
+    const size_t offset = it->second.back();
+    const size_t rest = it->first - size;
+    it->second.pop_back();
+    if (it->second.empty()) free_.erase(it);
+    if (rest) free_[rest].push_back(offset + size);
+    return offset;
+  }
+  void release(size_t offset, size_t bytes) { free_[rounded(bytes)].push_back(offset); }
+  size_t top() const { return top_; }
+
+ private:
+  static size_t rounded(size_t bytes) { return bytes == 0 ? 64 : (bytes + 63) / 64 * 64; }
+  std::map<size_t, std::vector<size_t>> free_;  // by size
+  size_t top_ = 0;
+};
+
+}  // namespace twofold

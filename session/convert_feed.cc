@@ -1,0 +1,73 @@
+#include <twofold/session/convert_feed.h>
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/value.h>
+
+namespace twofold {
+namespace {
+
+template <class To, class From>
+bool exact(From v) {
+  if constexpr (std::is_same_v<From, bool> || std::is_same_v<To, bool>) {
+    return false;
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    const From above = std::ldexp(From(1), std::numeric_limits<To>::digits);
+    return v >= (std::is_signed_v<To> ? -above : From(0)) && v < above && std::trunc(v) == v;
+  } else if constexpr (std::is_integral_v<From> && std::is_floating_point_v<To>) {
+    const To converted = static_cast<To>(v);
+    return converted < std::ldexp(To(1), 63) && static_cast<From>(converted) == v;
+  } else {
+    return std::in_range<To>(v);
+  }
+}
+
+Tensor converted(const Tensor& t, DType dtype, const std::function<std::string()>& name) {
+  const Value& from = *t.value();
+  auto to = Value::make(dtype, from.shape());
+  dispatch(from.dtype(), [&](auto source_zero) {
+    dispatch(dtype, [&](auto target_zero) {
+      using From = decltype(source_zero);
+      using To = decltype(target_zero);
+      const auto* in = static_cast<const From*>(from.data());
+      auto* out = static_cast<To*>(to->data());
+      for (int64_t i = 0; i < from.num_elements(); ++i) {
+        if constexpr (!(std::is_floating_point_v<From> && std::is_floating_point_v<To>)) {
+          if (!exact<To>(in[i]))
+            fail(Code::InvalidArgument, fmt::format("Cannot feed the {} value {} for Tensor '{}', which has dtype {}", name_of(from.dtype()),
+                                                    in[i], name(), name_of(dtype)),
+                 fmt::format("tf::cast(value, tf::{})", name_of(dtype)));
+        }
+        out[i] = static_cast<To>(in[i]);
+      }
+    });
+  });
+  return Tensor::adopt(to.detach());
+}
+
+}  // namespace
+
+Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const std::function<std::string()>& name) {
+  Tensor t = value.tensor();
+  if (!t.defined()) {
+    const Literal& v = value.literal();
+    if (const void* memory = v.viewed(); memory && v.default_dtype() == spec.dtype) {
+      t = Tensor::adopt(Value::borrow(spec.dtype, v.shape(), const_cast<void*>(memory)).detach());
+    } else if (v.fits(spec.dtype)) {
+      t = v.to_tensor(spec.dtype);
+    } else {
+      t = v.to_tensor(v.default_dtype());
+    }
+  }
+  if (!t.shape().compatible_with(spec.shape))
+    fail(Code::InvalidArgument, fmt::format("Cannot feed value of shape {} for Tensor '{}', which has shape '{}'", t.shape().str(), name(),
+                                            spec.shape.str()));
+  if (!t.value()->device().is_cpu()) t = copy_to(t, {});
+  return t.dtype() == spec.dtype ? t : converted(t, spec.dtype, name);
+}
+
+}  // namespace twofold

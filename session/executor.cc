@@ -1,0 +1,172 @@
+// Executing a plan.
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include <twofold/lib/core/allocator.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/core/thread_pool.h>
+#include <twofold/lib/op/launch.h>
+#include <twofold/lib/op/value.h>
+#include <twofold/lib/report/ledger.h>
+#include <twofold/session/node_error.h>
+#include <twofold/session/plan.h>
+
+namespace twofold {
+
+void rethrow_for_node(const Error& e, const GraphData& g, uint32_t node) {
+  const Node& n = g.node(node);
+  ErrorFacts facts = e.facts();
+  if (!facts.node.empty()) throw e;
+  facts.node = g.node_name(node);
+  if (facts.op.empty()) facts.op = n.op->name;
+  if (n.where.line() != 0) facts.where = n.where;
+  throw Error(e.code(), std::move(facts));
+}
+
+Frame::Frame(const Plan& plan) : arena_bytes(plan.arena_bytes_), args(plan.args_.size()), externals(plan.externals_.size()) {
+  if (arena_bytes) arena = static_cast<std::byte*>(allocate(arena_bytes));
+  for (size_t i = 0; i < args.size(); ++i) {
+    const Plan::Arg& a = plan.args_[i];
+    args[i] = a.from == Plan::Arg::From::arena      ? arena + a.offset
+              : a.from == Plan::Arg::From::constant ? a.constant
+                                                    : nullptr;
+  }
+}
+Frame::~Frame() {
+  if (arena) deallocate(arena, arena_bytes);
+}
+
+std::unique_ptr<Frame> Plan::take_frame() const {
+  {
+    std::lock_guard lock(frames_mutex_);
+    if (!frames_.empty()) {
+      auto frame = std::move(frames_.back());
+      frames_.pop_back();
+      return frame;
+    }
+  }
+  return std::make_unique<Frame>(*this);
+}
+
+void Plan::give_frame(std::unique_ptr<Frame> frame) const {
+  for (Tensor& t : frame->externals) t = Tensor();
+  std::lock_guard lock(frames_mutex_);
+  frames_.push_back(std::move(frame));
+}
+
+void Plan::set_external(Frame& frame, uint32_t external, Tensor t) const {
+  auto* data = static_cast<std::byte*>(t.value()->data());
+  for (uint32_t a : externals_[external].args) frame.args[a] = data + args_[a].offset;
+  frame.externals[external] = std::move(t);
+}
+
+Tensor Plan::tensor_of(const Frame& frame, const Source& s) const {
+  if (s.from == Source::From::constant) return s.constant;
+  if (s.from == Source::From::arena) {
+    return Tensor::adopt(Value::borrow(s.spec.dtype, s.spec.shape, frame.arena + s.offset).detach());
+  }
+  const Tensor& t = frame.externals[s.external];
+  if (!s.spec.shape.is_known() || t.shape() == s.spec.shape) return t;
+  return Tensor::adopt(Value::view(Ref<Value>(t.value()), s.spec.shape, 0).detach());
+}
+
+namespace {
+[[noreturn]] void throw_uninitialized(const Slot& slot) {
+  fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", slot.variable->name),
+       "session.run(tf::global_variables_initializer())");
+}
+}  // namespace
+
+template <bool kTimed>
+void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
+  KernelContext context{.parallel = parallel_for(), .workspace = frame.arena + workspace_offset_};
+  void* const* args = frame.args.data();
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start;
+  for (const Instruction& i : code_) {
+    switch (i.what) {
+      case Do::random: context.random_counter = counters_[i.aux]->fetch_add(1, std::memory_order_relaxed); [[fallthrough]];
+      case Do::kernel:
+      case Do::kernel_that_may_fail:
+        if constexpr (kTimed) start = Clock::now();
+        i.fn(i.params, args + i.args, context);
+        if constexpr (kTimed) ledger->add_op(graph_->node(i.node).op->name, Clock::now() - start);
+        if (i.what == Do::kernel_that_may_fail && context.error != KernelError::none) {
+          with_node(*graph_, i.node, [&] { check_kernel(*graph_->node(i.node).op, context); });
+        }
+        break;
+      case Do::make: {
+        const TensorSpec& s = externals_[i.aux].spec;
+        set_external(frame, i.aux, Tensor::adopt(Value::make(s.dtype, s.shape).detach()));
+        break;
+      }
+      case Do::read: {
+        const auto& slot = *static_cast<const Slot*>(i.params);
+        const Tensor& t = slot.current();
+        if (!t.defined()) with_node(*graph_, i.node, [&] { throw_uninitialized(slot); });
+        set_external(frame, i.args, t);
+        break;
+      }
+      case Do::assign: {
+        auto& slot = *static_cast<Slot*>(const_cast<void*>(i.params));
+        slot.pending = retained(tensor_of(frame, assigned_[i.aux]));
+        break;
+      }
+      case Do::host: {
+        const Host& host = hosts_[i.aux];
+        SmallVector<Tensor, 4> inputs, outputs(host.outputs.size());
+        for (const Source& s : host.inputs) inputs.push_back(tensor_of(frame, s));
+        with_node(*graph_, i.node, [&] { host.step->run(inputs, outputs, ledger); });
+        for (size_t k = 0; k < outputs.size(); ++k) set_external(frame, host.outputs[k], retained(outputs[k]));
+        break;
+      }
+    }
+  }
+}
+
+void Plan::run_code(Frame& frame, Ledger* ledger) const {
+  ledger ? run_code_as<true>(frame, ledger) : run_code_as<false>(frame, nullptr);
+}
+
+void Plan::lock_slots() const {
+  for (const auto& [slot, write] : slots_) write ? slot->lock.lock() : slot->lock.lock_shared();
+}
+void Plan::unlock_slots() const noexcept {
+  for (const auto& [slot, write] : slots_) write ? slot->lock.unlock() : slot->lock.unlock_shared();
+}
+
+void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const {
+  auto frame = take_frame();
+  struct Locks {
+    const Plan* plan;
+    explicit Locks(const Plan* p) : plan(p) {
+      if (plan) plan->lock_slots();
+    }
+    ~Locks() {
+      if (!plan) return;
+      for (const auto& [slot, write] : plan->slots_)
+        if (write) slot->pending = Tensor();  // of a failed run; a successful one has moved it on
+      plan->unlock_slots();
+    }
+  };
+  for (const auto& [feed, external] : feeds_) set_external(*frame, external, feeds[feed]);
+  {
+    const Locks locks(locked || slots_.empty() ? nullptr : this);
+    run_code(*frame, ledger);
+    PhaseTimer timer(ledger, Phase::fetch);
+    for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = retained(tensor_of(*frame, fetches_[i]));
+    for (size_t i = 0; i < fetched_slots_.size(); ++i) {
+      const Tensor& t = fetched_slots_[i]->current();
+      if (!t.defined()) throw_uninitialized(*fetched_slots_[i]);
+      fetched[fetches_.size() + i] = t;
+    }
+    if (!locked && writes_) {
+      for (const auto& [slot, write] : slots_)
+        if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
+    }
+  }
+  give_frame(std::move(frame));
+}
+
+}  // namespace twofold

@@ -1,0 +1,47 @@
+#include <unordered_map>
+
+#include <twofold/lib/op/value.h>
+#include <twofold/session/passes/passes.h>
+
+namespace twofold {
+namespace {
+
+struct Expression {
+  const Program* program;
+  const ProgramNode* node;
+  friend bool operator==(const Expression& a, const Expression& b) {
+    return a.node->op == b.node->op && std::ranges::equal(a.node->inputs, b.node->inputs) &&
+           a.node->attrs_view() == b.node->attrs_view();
+  }
+};
+struct ExpressionHash {
+  size_t operator()(const Expression& e) const {
+    uint64_t h = mix(static_cast<uint64_t>(e.node->op->id), e.node->attrs_view().hash());
+    for (ValueId v : e.node->inputs) h = mix(h, v);
+    return h;
+  }
+};
+
+}  // namespace
+
+int64_t eliminate_common_subexpressions(Program& p) {
+  int64_t changes = 0;
+  std::vector<ValueId> same_as(p.values.size());
+  for (ValueId v = 0; v < p.values.size(); ++v) same_as[v] = v;
+  std::unordered_map<Expression, const ProgramNode*, ExpressionHash> seen;
+  seen.reserve(p.nodes.size());
+  for (ProgramNode& n : p.nodes) {
+    if (n.dead) continue;
+    for (ValueId& v : n.inputs) v = same_as[v];
+    if (n.op->flags.effect || n.op->flags.random || n.op->flags.session || n.root || n.num_outputs == 0) continue;
+    const auto [it, fresh] = seen.emplace(Expression{&p, &n}, &n);
+    if (fresh) continue;
+    for (uint32_t i = 0; i < n.num_outputs; ++i) same_as[n.first_output + i] = it->second->first_output + i;
+    n.dead = true;
+    ++changes;
+  }
+  for (ValueId& v : p.fetches) v = same_as[v];
+  return changes;
+}
+
+}  // namespace twofold

@@ -1,0 +1,26 @@
+#include <twofold/session/passes/passes.h>
+
+#include <algorithm>
+
+#include <twofold/lib/report/ledger.h>
+
+namespace twofold {
+
+std::span<const Pass> all_passes() {
+  static constexpr Pass kPasses[] = {
+      {"fold", "computes what depends on constants alone, once", fold_constants},
+      {"cse", "computes equal subexpressions once", eliminate_common_subexpressions},
+      {"dce", "drops what nobody reads", eliminate_dead_code},
+  };
+  return kPasses;
+}
+
+void run_passes(Program& p, const SessionOptions& options, Ledger* ledger) {
+  for (const Pass& pass : all_passes()) {
+    if (std::ranges::find(options.disabled_passes, pass.name) != options.disabled_passes.end()) continue;
+    const int64_t changes = pass.run(p);
+    if (ledger) ledger->add_pass(pass.name, changes);
+  }
+}
+
+}  // namespace twofold

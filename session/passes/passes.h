@@ -1,0 +1,34 @@
+// The optimiser: passes over a program, each with a name, a switch and a count.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <twofold/session/options.h>
+#include <twofold/session/program.h>
+
+namespace twofold {
+
+class Ledger;
+
+/// Changes `p` into a program with the same results to the bit, and returns how many changes it made.
+using PassFn = int64_t (*)(Program& p);
+
+struct Pass {
+  std::string_view name;
+  std::string_view doc;
+  PassFn run;
+  bool inexact = false;  ///< may change last bits; none does yet
+};
+
+/// In the order in which they run.
+std::span<const Pass> all_passes();
+void run_passes(Program& p, const SessionOptions& options, Ledger* ledger);
+
+int64_t fold_constants(Program& p);
+int64_t eliminate_common_subexpressions(Program& p);
+int64_t eliminate_dead_code(Program& p);
+int64_t fuse_pointwise(Program& p);
+
+}  // namespace twofold

@@ -1,0 +1,371 @@
+#include <twofold/session/session.h>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+#include <limits>
+#include <list>
+#include <mutex>
+#include <unordered_map>
+
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/op/value.h>
+#include <twofold/lib/report/ledger.h>
+#include <twofold/session/convert_feed.h>
+#include <twofold/session/plan.h>
+
+namespace twofold {
+namespace {
+
+// What makes two runs share a plan, as words: fetches, feed keys, feed dtypes and shapes.
+using Signature64 = SmallVector<uint64_t, 24>;
+
+struct PlanKey {
+  std::vector<uint64_t> words;
+  uint64_t hash;
+  friend bool operator==(const PlanKey& a, const PlanKey& b) { return a.hash == b.hash && a.words == b.words; }
+};
+struct PlanKeyHash {
+  size_t operator()(const PlanKey& k) const { return k.hash; }
+};
+uint64_t hash_of(std::span<const uint64_t> words) {
+  uint64_t h = words.size();
+  for (uint64_t w : words) h = mix(h, w);
+  return h;
+}
+
+// A fetch or a feed key, resolved in the session's graph.
+struct Target {
+  enum class Kind : uint8_t { edge, operation, variable, nothing } kind = Kind::nothing;
+  Edge edge;
+  Ref<VariableState> variable;
+  TensorSpec spec;
+  uint64_t word() const {
+    return uint64_t(static_cast<uint8_t>(kind)) << 62 | (kind == Kind::variable ? variable->id : edge.key());
+  }
+};
+
+}  // namespace
+
+class SessionData : public std::enable_shared_from_this<SessionData> {
+ public:
+  SessionData(Ref<GraphData> graph, SessionOptions options) : graph_(std::move(graph)), options_(std::move(options)) {}
+
+  const Ref<GraphData>& graph() const { return graph_; }
+
+  void check_open() const {
+    if (closed_.load(std::memory_order_acquire)) fail(Code::FailedPrecondition, "Attempted to use a closed Session.", "tf::Session session;");
+    if (graph_->size() == 0)
+      fail(Code::FailedPrecondition, "The Session graph is empty. Add operations to the graph before calling run().");
+  }
+
+  Target resolve(const Fetch& f, const char* role) const {
+    Target t;
+    switch (f.kind()) {
+      case Fetch::Kind::tensor: {
+        const Tensor& tensor = f.tensor();
+        if (!tensor.defined()) fail(Code::InvalidArgument, fmt::format("{} is None: an undefined Tensor cannot be run", role));
+        if (tensor.is_concrete())
+          fail(Code::InvalidArgument, fmt::format("{} {} is a value already, not a symbol of this graph", role, to_string(tensor)),
+               "use it as it is");
+        if (tensor.graph() != graph_.get())
+          fail(Code::InvalidArgument, fmt::format("{} {} is not an element of this graph.", role, to_string(tensor)),
+               "tf::Session session(graph) on the tensor's own graph");
+        t.edge = {tensor.node(), tensor.output()};
+        break;
+      }
+      case Fetch::Kind::operation:
+        if (!f.operation().defined()) return t;
+        if (f.operation().graph() != graph_.get())
+          fail(Code::InvalidArgument, fmt::format("{} '{}' is not an element of this graph.", role, f.operation().name()));
+        t.kind = Target::Kind::operation;
+        t.edge = {f.operation().node(), 0};
+        return t;
+      case Fetch::Kind::variable:
+        if (f.variable()->eager_value().defined())
+          fail(Code::InvalidArgument, fmt::format("{} is the eager variable '{}:0', made at {}:{}, not an element of this graph.", role,
+                                                  f.variable()->name, f.variable()->where.file_name(), f.variable()->where.line()));
+        graph_->variable(*f.variable());  // throws if it is foreign
+        t.kind = Target::Kind::variable;
+        t.variable = f.variable();
+        t.spec = {t.variable->dtype, t.variable->shape};
+        return t;
+      case Fetch::Kind::name:
+        if (f.name().find(':') == std::string::npos) {
+          t.kind = Target::Kind::operation;
+          t.edge = {Graph(graph_).operation(f.name()).node(), 0};
+          return t;
+        }
+        const Tensor tensor = Graph(graph_).tensor(f.name());
+        t.edge = {tensor.node(), tensor.output()};
+        break;
+    }
+    const Node& node = graph_->node(t.edge.node);
+    t.kind = Target::Kind::edge;
+    t.spec = node.outputs[t.edge.output];
+    if (std::string_view(node.op->name) == "Variable") {  // "w:0" by name is the variable
+      t.kind = Target::Kind::variable;
+      t.variable = node.attrs_view().as<VariableAttrs>().variable;
+    }
+    return t;
+  }
+
+  // The plan for these targets and fed values, made if need be.
+  std::shared_ptr<const Plan> plan(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values,
+                                   Ledger* ledger) {
+    Signature64 words;
+    words.push_back(fetches.size());
+    for (const Target& t : fetches) words.push_back(t.word());
+    for (size_t i = 0; i < feeds.size(); ++i) {
+      const Shape& s = values[i].shape();
+      words.push_back(feeds[i].word());
+      words.push_back(static_cast<uint64_t>(values[i].dtype()) << 8 | static_cast<uint64_t>(s.rank()));
+      for (int64_t d : s) words.push_back(static_cast<uint64_t>(d));
+    }
+    {
+      std::lock_guard lock(mutex_);
+      if (last_ && std::ranges::equal(last_->first.words, words)) {
+        if (ledger) ledger->add_plan(true);
+        return last_->second;
+      }
+      const PlanKey key{{words.begin(), words.end()}, hash_of(words)};
+      if (const auto it = plans_.find(key); it != plans_.end()) {
+        order_.splice(order_.begin(), order_, it->second);
+        last_ = &order_.front();
+        if (ledger) ledger->add_plan(true);
+        return last_->second;
+      }
+    }
+    if (ledger) ledger->add_plan(false);
+    report_growth();
+    std::shared_ptr<const Plan> made = make_plan(*graph_, request(fetches, feeds, values), options_, slots_, ledger);
+    std::lock_guard lock(mutex_);
+    PlanKey key{{words.begin(), words.end()}, hash_of(words)};
+    const auto found = plans_.find(key);
+    if (found != plans_.end()) return found->second->second;  // another thread was first
+    order_.emplace_front(key, made);
+    plans_.emplace(std::move(key), order_.begin());
+    last_ = &order_.front();
+    while (plans_.size() > static_cast<size_t>(std::max(1, options_.max_plans))) {
+      plans_.erase(order_.back().first);
+      order_.pop_back();
+    }
+    return made;
+  }
+
+  // A value for feed key `t`, checked.
+  Tensor fed(const Target& t, const Fetch& key, const Feed::Value& value) const {
+    if (t.kind == Target::Kind::operation || t.kind == Target::Kind::nothing)
+      fail(Code::InvalidArgument, "An Operation cannot be fed; feed one of its output tensors", "\"name:0\"");
+    if (value.tensor().is_symbolic())
+      fail(Code::InvalidArgument, fmt::format("The value of a feed cannot be a symbolic Tensor: {} was given for '{}'",
+                                              to_string(value.tensor()), key_name(key)),
+           "session.run it first, and feed the value");
+    return convert_feed(value, t.spec, [&] { return key_name(key); });
+  }
+
+  static std::string key_name(const Fetch& key) {
+    return key.kind() == Fetch::Kind::name       ? key.name()
+           : key.kind() == Fetch::Kind::variable ? key.variable()->name + ":0"
+                                                 : key.tensor().name();
+  }
+
+  void close() {
+    closed_ = true;
+    std::lock_guard lock(mutex_);
+    last_ = nullptr;
+    plans_.clear();
+    order_.clear();
+  }
+  int64_t num_plans() const {
+    std::lock_guard lock(mutex_);
+    return static_cast<int64_t>(plans_.size());
+  }
+
+ private:
+  Request request(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values) const {
+    Request r;
+    for (const Target& t : fetches) {
+      if (t.kind == Target::Kind::edge) r.fetches.push_back(t.edge);
+      if (t.kind == Target::Kind::operation) r.operations.push_back(t.edge.node);
+      if (t.kind == Target::Kind::variable) r.fetched_variables.push_back(t.variable);
+    }
+    std::vector<TensorSpec> variable_specs;
+    for (size_t i = 0; i < feeds.size(); ++i) {
+      const TensorSpec spec = values[i].value()->spec();
+      if (feeds[i].kind == Target::Kind::variable) {
+        r.fed_variables.push_back(feeds[i].variable);
+        variable_specs.push_back(spec);
+      } else {
+        r.feeds.push_back(feeds[i].edge);
+        r.feed_specs.push_back(spec);
+      }
+    }
+    r.feed_specs.insert(r.feed_specs.end(), variable_specs.begin(), variable_specs.end());
+    return r;
+  }
+
+  // A graph that grows between runs is the classic leak: ops made inside the training loop.
+  void report_growth() {
+    std::lock_guard lock(mutex_);
+    const uint32_t size = graph_->size();
+    if (planned_size_ && size > planned_size_ && ++growths_ == kGrowthsReported) {
+      const auto where = graph_->node(planned_size_).where;
+      spdlog::warn("The graph has grown before each of {} runs (now {} nodes; latest at {}:{}): ops made inside a loop pile up, and "
+                   "each run is planned anew. Build once and feed, or call Graph::finalize() to find the line.",
+                   growths_, size, where.file_name(), where.line());
+    }
+    planned_size_ = size;
+  }
+
+  static constexpr int kGrowthsReported = 16;
+
+  const Ref<GraphData> graph_;
+  const SessionOptions options_;
+  SessionSlots slots_;
+  std::atomic<bool> closed_{false};
+
+  mutable std::mutex mutex_;  // guards all below
+  std::list<std::pair<PlanKey, std::shared_ptr<const Plan>>> order_;  // most recent first
+  std::unordered_map<PlanKey, decltype(order_)::iterator, PlanKeyHash> plans_;
+  const std::pair<PlanKey, std::shared_ptr<const Plan>>* last_ = nullptr;
+  uint32_t planned_size_ = 0;
+  int growths_ = 0;
+};
+
+namespace {
+
+// Orders feeds as Request does: edges, then variables.
+void order_feeds(SmallVector<Target, 4>& targets, SmallVector<Tensor, 4>& values) {
+  for (size_t i = 1; i < targets.size(); ++i)
+    for (size_t j = i; j > 0 && targets[j].kind == Target::Kind::edge && targets[j - 1].kind == Target::Kind::variable; --j) {
+      std::swap(targets[j], targets[j - 1]);
+      std::swap(values[j], values[j - 1]);
+    }
+}
+
+// Puts a plan's results in the places of its fetches: operations have none.
+void scatter(std::span<const Target> fetches, std::span<Tensor> fetched, std::span<Tensor> results) {
+  size_t edge = 0, variable = 0;
+  for (const Target& t : fetches) variable += t.kind == Target::Kind::edge;
+  for (size_t i = 0; i < fetches.size(); ++i) {
+    if (fetches[i].kind == Target::Kind::edge) results[i] = std::move(fetched[edge++]);
+    if (fetches[i].kind == Target::Kind::variable) results[i] = std::move(fetched[variable++]);
+  }
+}
+
+void check_distinct(std::span<const Target> feeds, std::span<const Fetch> keys) {
+  for (size_t i = 0; i < feeds.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      if (feeds[i].word() == feeds[j].word())
+        fail(Code::InvalidArgument, fmt::format("'{}' is fed twice in one run", SessionData::key_name(keys[i])));
+}
+
+}  // namespace
+
+Session::Session(SessionOptions options) : Session(get_default_graph(), std::move(options)) {}
+Session::Session(const Graph& graph, SessionOptions options)
+    : data_(std::make_shared<SessionData>(Ref<GraphData>(graph.data()), std::move(options))) {}
+Session::~Session() = default;
+
+void Session::close() { data_->close(); }
+Graph Session::graph() const { return Graph(data_->graph()); }
+int64_t Session::num_plans() const { return data_->num_plans(); }
+
+void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results) const {
+  Ledger* ledger = t_state.ledger;
+  PhaseTimer feeding(ledger, Phase::feed);
+  data_->check_open();
+  SmallVector<Target, 4> fetch_targets, feed_targets;
+  SmallVector<Tensor, 4> values;
+  for (const Fetch& f : fetches) fetch_targets.push_back(data_->resolve(f, "Fetch"));
+  for (const Feed& f : feeds) {
+    feed_targets.push_back(data_->resolve(f.key(), "Feed key"));
+    values.push_back(data_->fed(feed_targets.back(), f.key(), f.value()));
+  }
+  if (feeds.size() > 1) {
+    std::vector<Fetch> keys;
+    for (const Feed& f : feeds) keys.push_back(f.key());
+    check_distinct(feed_targets, keys);
+    order_feeds(feed_targets, values);
+  }
+  feeding.stop();
+  const auto plan = data_->plan(fetch_targets, feed_targets, values, ledger);
+  if (ledger) ledger->add_run();
+  SmallVector<Tensor, 4> fetched(plan->num_fetches());
+  plan->execute(values, fetched, ledger, false);
+  scatter(fetch_targets, fetched, results);
+}
+
+struct Callable::State {
+  std::shared_ptr<SessionData> session;
+  SmallVector<Target, 4> fetches, feeds;
+  std::vector<Fetch> keys;
+  std::vector<size_t> order;  ///< value i of a call is feed order[i] of the plan
+  std::mutex mutex;
+  std::shared_ptr<const Plan> plan;  // of the last call, guarded by mutex
+  std::vector<TensorSpec> specs;     // what it was planned for, guarded by mutex
+};
+
+Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys) const {
+  data_->check_open();
+  auto state = std::make_shared<Callable::State>();
+  state->session = data_;
+  state->keys = feed_keys;
+  for (const Fetch& f : fetches) state->fetches.push_back(data_->resolve(f, "Fetch"));
+  for (const Fetch& f : feed_keys) state->feeds.push_back(data_->resolve(f, "Feed key"));
+  check_distinct(state->feeds, feed_keys);
+  size_t edges = 0, next_edge = 0;
+  for (const Target& t : state->feeds) edges += t.kind == Target::Kind::edge;
+  size_t next_variable = edges;
+  for (const Target& t : state->feeds) state->order.push_back(t.kind == Target::Kind::edge ? next_edge++ : next_variable++);
+  return Callable(std::move(state));
+}
+
+std::vector<Tensor> Callable::call_all(std::initializer_list<Feed::Value> given) const {
+  State& s = *state_;
+  s.session->check_open();
+  if (given.size() != s.feeds.size())
+    fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", s.feeds.size(), given.size()));
+  Ledger* ledger = t_state.ledger;
+  PhaseTimer feeding(ledger, Phase::feed);
+  SmallVector<Tensor, 4> values(given.size());
+  for (size_t i = 0; i < given.size(); ++i) values[s.order[i]] = s.session->fed(s.feeds[i], s.keys[i], given.begin()[i]);
+  feeding.stop();
+  std::shared_ptr<const Plan> plan;
+  {
+    std::lock_guard lock(s.mutex);
+    const auto fits = [&] {
+      if (!s.plan) return false;
+      for (size_t i = 0; i < values.size(); ++i)
+        if (!(s.specs[i] == values[i].value()->spec())) return false;
+      return true;
+    };
+    if (fits()) {
+      if (ledger) ledger->add_plan(true);
+    } else {
+      SmallVector<Target, 4> ordered(s.feeds.size());
+      for (size_t i = 0; i < s.feeds.size(); ++i) ordered[s.order[i]] = s.feeds[i];
+      s.plan = s.session->plan(s.fetches, ordered, values, ledger);
+      s.specs.clear();
+      for (const Tensor& t : values) s.specs.push_back(t.value()->spec());
+    }
+    plan = s.plan;
+  }
+  if (ledger) ledger->add_run();
+  SmallVector<Tensor, 4> fetched(plan->num_fetches());
+  plan->execute(values, fetched, ledger, false);
+  std::vector<Tensor> results(s.fetches.size());
+  scatter(s.fetches, fetched, results);
+  return results;
+}
+
+Tensor Callable::call(std::initializer_list<Feed::Value> values) const {
+  auto all = call_all(values);
+  return all.empty() ? Tensor() : std::move(all[0]);
+}
+
+}  // namespace twofold

@@ -1,0 +1,49 @@
+// What a session keeps between runs: values of variables, counters of random ops.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_map>
+
+#include <twofold/lib/op/tensor.h>
+#include <twofold/lib/op/variable.h>
+
+namespace twofold {
+
+/// A variable's value in one session. A run that writes it holds `lock` exclusively, one that reads it shared; `pending` is the
+/// writing run's new value, which becomes `value` when the run has succeeded.
+struct Slot {
+  explicit Slot(Ref<VariableState> v) : variable(std::move(v)) {}
+  const Ref<VariableState> variable;
+  std::shared_mutex lock;
+  Tensor value;    // guarded by lock; undefined: uninitialised
+  Tensor pending;  // of the run that holds lock exclusively
+
+  const Tensor& current() const { return pending.defined() ? pending : value; }
+};
+
+class SessionSlots {
+ public:
+  /// Good as long as the session lives.
+  Slot& slot(const Ref<VariableState>& v) {
+    std::lock_guard lock(mutex_);
+    auto& slot = slots_[v->id];
+    if (!slot) slot = std::make_unique<Slot>(v);
+    return *slot;
+  }
+  std::atomic<uint64_t>& counter(uint64_t random_key) {
+    std::lock_guard lock(mutex_);
+    auto& counter = counters_[random_key];
+    if (!counter) counter = std::make_unique<std::atomic<uint64_t>>(0);
+    return *counter;
+  }
+
+ private:
+  std::mutex mutex_;  // guards the maps, not what they hold
+  std::unordered_map<uint64_t, std::unique_ptr<Slot>> slots_;
+  std::unordered_map<uint64_t, std::unique_ptr<std::atomic<uint64_t>>> counters_;
+};
+
+}  // namespace twofold
