@@ -197,7 +197,7 @@ void infer_concat(InferContext& c) {
         y.set(d, x[d]);
       else if (x[d] >= 0 && x[d] != y[d])
         c.fail("Dimension " + std::to_string(d) + " in both shapes must be equal, but are " + std::to_string(y[d]) +
-               " and " + std::to_string(x[d]) + ". Shapes are " + c.shape(0).brackets() + " and " + x.brackets() + ".");
+               " and " + std::to_string(x[d]) + ". Shapes are " + c.shape(0).brackets() + " and " + x.brackets());
     }
   }
   if (y.has_rank())
