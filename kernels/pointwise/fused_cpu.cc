@@ -16,7 +16,9 @@ namespace {
 /// Room for the values of one tile that are neither inputs in place nor outputs. Half of it is what a tile may fill if
 /// it is to stay in the cache; groups that need much room get the other half.
 constexpr int64_t kRoom = 64 * 1024;
-constexpr int64_t kLargestTile = 2048, kSmallestTile = 64;
+constexpr int64_t kLargestTile = 512, kSmallestTile = 64;
+/// Groups that touch more bytes than this come from memory: while one tile is worked on, the next one is fetched.
+constexpr int64_t kFetchAhead = 4 << 20;
 
 struct Input {
   View view;
@@ -33,14 +35,39 @@ struct Step {
   int64_t place;  ///< where in the room its result goes, unless it is an output; in bytes an element of the tile
 };
 
+/// An argument that is walked through in order.
+struct Stream {
+  size_t arg;
+  int64_t item;
+  bool written;
+};
+
 struct Plan {
   int64_t n = 0, tile = 0;
+  std::vector<Stream> streams;  ///< to fetch ahead of use; empty for small groups
   std::vector<Input> inputs;
   std::vector<Step> steps;
 };
 
 // Values per tile kept on the stack: more are not fused.
 constexpr size_t kMaxValues = 256;
+
+/// Asks for part `i` of as many parts as there are steps of the tile that begins at `start`.
+TWOFOLD_INLINE void fetch_ahead(const Plan& p, void* const* args, int64_t start, size_t i) {
+  constexpr int64_t kLine = 64;
+  const int64_t parts = static_cast<int64_t>(p.steps.size()), part = static_cast<int64_t>(i);
+  const int64_t n = std::min(p.tile, p.n - start);
+  for (const Stream& s : p.streams) {
+    const char* next = static_cast<const char*>(args[s.arg]) + start * s.item;
+    const int64_t bytes = n * s.item, end = bytes * (part + 1) / parts;
+    int64_t at = bytes * part / parts / kLine * kLine;
+    if (s.written) {
+      for (; at < end; at += kLine) __builtin_prefetch(next + at, 1);
+    } else {
+      for (; at < end; at += kLine) __builtin_prefetch(next + at, 0);
+    }
+  }
+}
 
 void run_fused(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const Plan& p = **static_cast<const Plan* const*>(params);
@@ -71,6 +98,7 @@ void run_fused(const void* params, void* const* args, KernelContext& ctx) noexce
         void* result = step.output < 0 ? room + step.place * p.tile
                                        : static_cast<char*>(args[num_inputs + static_cast<size_t>(step.output)]) +
                                              start * static_cast<int64_t>(step.item);
+        if (!p.streams.empty() && start + n < p.n) fetch_ahead(p, args, start + n, i);
         step.tile(inputs, result, n, scalar_mask);
         values[num_inputs + i] = result;
       }
@@ -155,6 +183,14 @@ Prepared prepare_fused(const Signature& s) {
   const int64_t width = std::max<int64_t>(places.width(), 8);
   plan->tile = std::clamp(kRoom / 2 / width / kSmallestTile * kSmallestTile, kSmallestTile, kLargestTile);
   if (width * plan->tile > kRoom) return {};
+  for (size_t i = 0; i < num_inputs; ++i)
+    if (plan->inputs[i].view.flat()) plan->streams.push_back({i, static_cast<int64_t>(plan->inputs[i].item), false});
+  for (size_t i = 0; i < s.outputs.size(); ++i)
+    plan->streams.push_back({num_inputs + i, static_cast<int64_t>(size_of(s.outputs[i].dtype)), true});
+  int64_t bytes = 0;
+  for (const Stream& stream : plan->streams) bytes += plan->n * stream.item;
+  if (bytes < kFetchAhead) plan->streams.clear();
+
   const Plan* p = plan.get();
   Prepared prepared(run_fused, p);
   prepared.resource = std::move(plan);

@@ -103,7 +103,8 @@ struct Vec {
   friend TWOFOLD_INLINE Vec operator-(Vec a, Vec b) { return packet::psub(a.p, b.p); }
   friend TWOFOLD_INLINE Vec operator*(Vec a, Vec b) { return packet::pmul(a.p, b.p); }
   friend TWOFOLD_INLINE Vec operator/(Vec a, Vec b) { return packet::pdiv(a.p, b.p); }
-  friend TWOFOLD_INLINE Vec operator-(Vec a) { return packet::pnegate(a.p); }
+  // Not pnegate, which on AVX-512 is 0 - a and keeps +0.
+  friend TWOFOLD_INLINE Vec operator-(Vec a) { return packet::pxor(a.p, Vec(T(-0.0)).p); }
 #if defined(__AVX512F__)
   friend TWOFOLD_INLINE Mask<T> operator<(Vec a, Vec b) { return compare<_CMP_LT_OQ>(a.p, b.p); }
   friend TWOFOLD_INLINE Mask<T> operator<=(Vec a, Vec b) { return compare<_CMP_LE_OQ>(a.p, b.p); }
