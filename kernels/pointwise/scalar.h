@@ -74,7 +74,7 @@ struct Scalar {
     if constexpr (internal::kFloating<T>)
       return Scalar(::fabs(a.v));
     else
-      return a.v < T(0) ? -a : a;
+      return a < Scalar(0) ? -a : a;
   }
 };
 

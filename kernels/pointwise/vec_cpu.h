@@ -2,7 +2,7 @@
 //
 // Eigen 3.4's own exp, log and tanh saturate or lose denormals near the ends of their ranges and differ between
 // instruction sets in what they cover, so these are written here once. Against the exact value they stay within 2.5
-// units in the last place in float and 3 in double; infinities, NaN, zeros and denormals are as C's.
+// units in the last place; infinities, NaN, zeros and denormals are as C's.
 #pragma once
 
 #ifndef EIGEN_FAST_MATH
