@@ -47,9 +47,8 @@ class CachingAllocator {
     }
     void* p = bytes <= kLargest ? std::aligned_alloc(64, c.bytes) : nullptr;
     if (!p) {
-      set_limit(0);  // whatever is kept may be what is missing
+      release_cached();  // it may be what is missing
       p = bytes <= kLargest ? std::aligned_alloc(64, c.bytes) : nullptr;
-      set_limit(kDefaultLimit);
     }
     std::lock_guard lock(mutex_);
     if (!p) {
@@ -89,19 +88,27 @@ class CachingAllocator {
   void set_limit(int64_t limit) {
     std::lock_guard lock(mutex_);
     limit_ = limit;
-    for (size_t i = kClasses; i-- > 0 && stats_.cached > limit_;) {
-      while (!free_[i].empty() && stats_.cached > limit_) {
-        std::free(free_[i].back());
-        free_[i].pop_back();
-        stats_.cached -= static_cast<int64_t>(bytes_of(i));
-      }
-    }
+    trim(limit);
   }
 
  private:
   static constexpr int64_t kDefaultLimit = int64_t{2} << 30;
   static constexpr size_t kLargest = size_t{1} << 47;
 
+  void release_cached() {
+    std::lock_guard lock(mutex_);
+    trim(0);
+  }
+  // Precondition: mutex_ is held.
+  void trim(int64_t most) {
+    for (size_t i = kClasses; i-- > 0 && stats_.cached > most;) {
+      while (!free_[i].empty() && stats_.cached > most) {
+        std::free(free_[i].back());
+        free_[i].pop_back();
+        stats_.cached -= static_cast<int64_t>(bytes_of(i));
+      }
+    }
+  }
   static size_t bytes_of(size_t index) {
     if (index < 8) return (index + 1) * 64;
     const size_t log = 9 + (index - 8) / 8;

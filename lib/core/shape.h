@@ -72,13 +72,13 @@ class Shape {
       if (d < 0) return false;
     return true;
   }
-  /// Product of the extents; -1 unless is_known().
+  /// Product of the extents, INT64_MAX if it is larger; -1 unless is_known().
   constexpr int64_t num_elements() const {
     if (rank_ < 0) return -1;
     int64_t n = 1;
     for (int64_t d : *this) {
       if (d < 0) return -1;
-      n *= d;
+      if (__builtin_mul_overflow(n, d, &n)) n = INT64_MAX;
     }
     return n;
   }

@@ -60,6 +60,7 @@ Value::~Value() {
 Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
   const int64_t n = shape.num_elements();
   if (n < 0) fail(Code::Internal, fmt::format("a value of shape {} was asked for", shape.str()));
+  if (n > INT64_MAX / 8) fail(Code::ResourceExhausted, fmt::format("a value of shape {} has too many elements", shape.str()));
   const size_t bytes = static_cast<size_t>(n) * size_of(dtype);
   if (device.is_cpu() && bytes <= kSmallBytes) {
     auto v = Ref<Value>::adopt(new Value(Kind::small, dtype, shape, device));
