@@ -4,17 +4,19 @@
 #include <ostream>
 
 #include <twofold/eager/tape.h>
-#include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/thread_pool.h>
+#include <twofold/lib/nn/layers.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/operand.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/variable.h>
 #include <twofold/lib/report/ledger.h>
+#include <twofold/lib/train/sgd.h>
 #include <twofold/ops.h>
 #include <twofold/session/session.h>
+#include <twofold/session/step.h>

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -37,7 +39,8 @@ template <class T>
 class Ref {
  public:
   Ref() = default;
-  Ref(std::nullptr_t) noexcept {}
+  template <std::same_as<std::nullptr_t> N>  // not a literal 0, which is an int in `Variable(0)`
+  Ref(N) noexcept {}
   explicit Ref(T* p) noexcept : p_(p) {
     if (p_) p_->retain();
   }

@@ -44,6 +44,13 @@ const Tensor& checked(const Variable& v, const Operand& value, const char* op) {
   return t;
 }
 
+// `t` as a variable's value: a tensor that no tape knows, since no gradient flows through state. Shares t's storage.
+Tensor stored(const Tensor& t) {
+  const Tensor kept = retained(t);
+  if (!t_state.tape) return kept;
+  return Tensor::adopt(Value::view(Ref<Value>(kept.value()), kept.shape(), 0).detach());
+}
+
 Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   SourceFrame frame(value.where());
   const bool eager_variable = v.state()->eager_value().defined();
@@ -59,9 +66,9 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   }
   const Tensor& given = checked(v, value, op.name);
   const Tensor current = v.state()->eager_value();
-  const Tensor next = &op == &assign_op        ? retained(given)
-                      : &op == &assign_add_op ? add(current, given)
-                                              : subtract(current, given);
+  const Tensor next = stored(&op == &assign_op       ? given
+                             : &op == &assign_add_op ? add(current, given)
+                                                     : subtract(current, given));
   if (!next.shape().compatible_with(v.shape()))
     fail(Code::InvalidArgument, fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
                                             v.name(), v.shape().str()));
@@ -73,11 +80,14 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
 
 Variable::Variable(Operand initial, VariableOptions options) {
   SourceFrame frame(initial.where());
+  if (t_state.random_frame)
+    fail(Code::FailedPrecondition, fmt::format("The variable '{}' is made in the body of a step or loop, at every pass", options.name),
+         "make it before the body");
   const Tensor value = initial_tensor(initial, options);
   if (executing_eagerly()) {
     state_ = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, value.dtype(), value.shape(),
                                      options.trainable, initial.where());
-    state_->set_eager_value(retained(value));
+    state_->set_eager_value(stored(value));
   } else {
     *this = graph_variable(value, options, initial.where());
   }

@@ -1,0 +1,121 @@
+// A program's step: one text, eager or deferred.
+#pragma once
+
+#include <any>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <source_location>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <twofold/session/session.h>
+
+namespace twofold {
+
+namespace internal {
+
+/// What is the same for all steps. This is the one place that asks for the mode on a step's behalf.
+class StepRunner {
+ public:
+  /// The body, given its arguments: appends what it returns to `returned` and gives the nest it came in.
+  using Body = std::function<std::any(std::span<const Tensor> arguments, std::vector<Fetch>& returned)>;
+  struct Result {
+    std::shared_ptr<const std::any> nest;
+    std::vector<Tensor> values;
+  };
+
+  /// `session` may be null.
+  StepRunner(const Session* session, std::source_location where);
+  ~StepRunner();
+  Result call(std::initializer_list<Feed::Value> arguments, const Body& body);
+  Tensor evaluate(const Fetch& fetch);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+template <size_t>
+using ArgumentTensor = Tensor;
+template <class F, class Indices>
+struct StepReturn;
+template <class F, size_t... I>
+struct StepReturn<F, std::index_sequence<I...>> {
+  static_assert(std::is_invocable_v<F&, ArgumentTensor<I>...>,
+                "a step's body takes one Tensor for each argument of the call");
+  using type = std::remove_cvref_t<std::invoke_result_t<F&, ArgumentTensor<I>...>>;
+};
+
+}  // namespace internal
+
+/// What `tf::step` makes. A call takes values (tensors, literals, vectors), one for each parameter of the body, and
+/// returns what the body returns, a Tensor or a nest of tuples, pairs, arrays, vectors and maps, as values.
+template <class F>
+class Step {
+ public:
+  Step(const Session* session, F body, std::source_location where) : runner_(session, where), body_(std::move(body)) {}
+
+  template <class... A>
+  auto operator()(const A&... arguments) {
+    using Indices = std::index_sequence_for<A...>;
+    using Returned = typename internal::StepReturn<F, Indices>::type;
+    auto result = runner_.call({Feed::Value(arguments)...},
+                               [this](std::span<const Tensor> tensors, std::vector<Fetch>& returned) {
+                                 return invoke<Returned>(tensors, returned, Indices());
+                               });
+    if constexpr (!std::is_void_v<Returned>) {
+      auto next = result.values.begin();
+      return internal::rebuild(*std::any_cast<Returned>(result.nest.get()), next);
+    }
+  }
+
+  /// The value now of a variable, or of a tensor that needs no feeds. Throws as Session::run does.
+  Tensor evaluate(const Fetch& fetch) { return runner_.evaluate(fetch); }
+
+ private:
+  template <class Returned, size_t... I>
+  std::any invoke(std::span<const Tensor> tensors, std::vector<Fetch>& returned, std::index_sequence<I...>) {
+    if constexpr (std::is_void_v<Returned>) {
+      body_(tensors[I]...);
+      return {};
+    } else {
+      Returned nest = body_(tensors[I]...);
+      internal::flatten(nest, returned);
+      return nest;
+    }
+  }
+
+  internal::StepRunner runner_;
+  F body_;
+};
+
+/// One step of a program, written once and called many times:
+///
+///     auto step = tf::step([&](Tensor x, Tensor y) {
+///       auto loss = nn::mse_loss(net(x), y);
+///       opt.minimize(loss);
+///       return loss;
+///     });
+///     for (...) std::cout << step(X, Y) << '\n';
+///
+/// Eager, each call runs the body under a tape. Deferred, the body adds its nodes to the graph that is current where
+/// the step is made, once for each combination of the arguments' dtypes and ranks; each call is then a prepared run.
+/// What the body does (assign, minimize, print) is done at each call, returned or not, and its random ops draw the same
+/// numbers in both modes. Variables are made before the body: in it they are FailedPrecondition.
+///
+/// Without a session, steps of one graph share one while any of them lives, in which variables are initialised on first
+/// use. A session that is given must outlive the step, and its variables are the program's to initialise.
+template <class F>
+[[nodiscard]] Step<std::decay_t<F>> step(F&& body, std::source_location where = std::source_location::current()) {
+  return {nullptr, std::forward<F>(body), where};
+}
+template <class F>
+[[nodiscard]] Step<std::decay_t<F>> step(const Session& session, F&& body,
+                                         std::source_location where = std::source_location::current()) {
+  return {&session, std::forward<F>(body), where};
+}
+
+}  // namespace twofold
