@@ -4,6 +4,7 @@
 
 #include <ostream>
 
+#include <twofold/graph/body.h>
 #include <twofold/graph/control.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
@@ -70,23 +71,25 @@ Tensor symbol(GraphData& g, uint32_t node, int output = 0) {
   return Tensor::symbol(&g, node, static_cast<uint16_t>(output));
 }
 
-[[noreturn]] void throw_escaped(const Tensor& t, const GraphData& g) {
+[[noreturn]] void throw_escaped(const Tensor& t, const GraphData& g, std::source_location used) {
   const auto made = g.node(t.node()).where;
-  fail(Code::InvalidArgument,
-       fmt::format("{} belongs to the body of a {} (made at {}:{}) and is used outside of it", to_string(t), g.label(),
-                   made.file_name(), made.line()),
-       "return it from the body");
+  throw Error(Code::InvalidArgument,
+              {.message = fmt::format("{} belongs to the body of a {} (made at {}:{}) and is used outside of it, at {}:{}", to_string(t),
+                                      g.label(), made.file_name(), made.line(), used.file_name(), used.line()),
+               .op = t_state.current_op,
+               .where = used,
+               .hint = "return it from the body"});
 }
 
 // The graph that an op with these inputs belongs to.
-GraphData& target_graph(Inputs inputs) {
+GraphData& target_graph(Inputs inputs, std::source_location where) {
   GraphData& current = current_graph();
   GraphData* foreign = nullptr;
   for (const Tensor* t : inputs) {
     if (!t->is_symbolic()) continue;
     GraphData* g = t->graph();
     if (current.within(g)) continue;
-    if (g->closed()) throw_escaped(*t, *g);
+    if (g->closed()) throw_escaped(*t, *g, where);
     if (foreign && foreign != g && !foreign->within(g) && !g->within(foreign))
       fail(Code::InvalidArgument, fmt::format("Tensor {} is of another graph than the op's other inputs (graph {} and graph {})",
                                               to_string(*t), g->id(), foreign->id()),
@@ -106,7 +109,7 @@ GraphData& target_graph(Inputs inputs) {
 }  // namespace
 
 void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs) {
-  GraphData& g = target_graph(inputs);
+  GraphData& g = target_graph(inputs, where);
   SmallVector<Edge, 4> edges;
   SmallVector<TensorSpec, 4> specs;
   SmallVector<Tensor, 4> inside;
@@ -133,6 +136,16 @@ void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
   if (op.flags.effect && op.flags.session && attrs.type() == &internal::kAttrsType<VariableAttrs>)
     g.wrote(*attrs.as<VariableAttrs>().variable);
   for (size_t i = 0; i < out.size(); ++i) outputs.push_back(symbol(g, node, static_cast<int>(i)));
+}
+
+Edge edge_in(GraphData& g, const Tensor& t, std::source_location where) {
+  if (!t.defined()) fail(Code::InvalidArgument, fmt::format("The body of a {} returned None: an undefined Tensor", g.label()));
+  if (t.is_concrete()) return {add_constant(g, t, "", where), 0};
+  if (t.graph() == &g) return {t.node(), t.output()};
+  if (t.graph()->closed()) throw_escaped(t, *t.graph(), where);
+  if (!g.within(t.graph()))
+    fail(Code::InvalidArgument, fmt::format("{} is not an element of the graph around this {}", to_string(t), g.label()));
+  return g.capture(t);
 }
 
 uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, std::source_location where) {
@@ -369,6 +382,9 @@ Tensor placeholder(DType dtype, const Shape& shape, PlaceholderOptions options, 
   if (executing_eagerly())
     fail(Code::FailedPrecondition, "tf.placeholder() is not compatible with eager execution.",
          "pass the value itself: tf::tensor(v)");
+  if (current_graph().outer())
+    fail(Code::FailedPrecondition, fmt::format("A placeholder was made in the body of a {}, where no run can feed it", current_graph().label()),
+         "make it before the body, which may use it");
   const NextName name(options.name);
   return apply(placeholder_op, {}, PlaceholderAttrs{dtype, shape}, where);
 }

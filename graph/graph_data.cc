@@ -219,4 +219,10 @@ Edge GraphData::capture(const Tensor& outer_tensor) {
   return inner;
 }
 
+void GraphData::close() {
+  closed_ = true;
+  captures_.clear();
+  outer_ = {};
+}
+
 }  // namespace twofold

@@ -96,8 +96,8 @@ class GraphData final : public RefCounted {
   /// The node inside that stands for `outer_tensor`, of an enclosing graph.
   Edge capture(const Tensor& outer_tensor);
   const std::vector<Capture>& captures() const { return captures_; }
-  /// No longer being built: its tensors must not be used outside.
-  void close() { closed_ = true; }
+  /// No longer being built: its tensors must not be used outside. Lets go of the graph around it, whose node will hold this one.
+  void close();
   bool closed() const { return closed_; }
 
   const std::string& label() const { return label_; }

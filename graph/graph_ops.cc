@@ -118,6 +118,7 @@ void register_graph_ops() {
   for (OpDef* op : {&constant_op, &placeholder_op, &variable_op, &read_variable_op, &assign_op, &assign_add_op, &assign_sub_op,
                     &no_op_op, &capture_op, &parameter_op, &print_op, &with_effects_op})
     register_op(*op);
+  register_control_flow_ops();
 }
 
 void write_print(const std::string& message, const Tensor& value) {

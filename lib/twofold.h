@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include <twofold/eager/tape.h>
+#include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/allocator.h>

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
@@ -75,6 +76,7 @@ class Lowering {
     for (uint32_t id : request_.operations)
       if (id < node_index_.size() && node_index_[id] >= 0) p_.nodes[static_cast<size_t>(node_index_[id])].root = true;
     p_.fetched_variables = request_.fetched_variables;
+    p_.fed_variables = request_.fed_variables;
     return std::move(p_);
   }
 
@@ -111,6 +113,15 @@ class Lowering {
       if (!p_.values[v].spec.shape.is_known()) n.dynamic = true;
     }
     for (const TensorSpec& s : node.outputs) as_built = as_built && s.shape.is_known();
+    // A body reads fed variables as further inputs of its node, and may be kept for what it does.
+    for (const Body* b : bodies_of(*node.op, n.attrs_view())) {
+      n.root = n.root || !b->effects.empty();
+      for (size_t i = 0; i < request_.fed_variables.size(); ++i) {
+        const ValueId fed = p_.feeds[request_.feeds.size() + i];
+        if (std::ranges::find(b->reads, request_.fed_variables[i]) != b->reads.end() && std::ranges::find(n.inputs, fed) == n.inputs.end())
+          n.inputs.push_back(fed);
+      }
+    }
     n.first_output = static_cast<ValueId>(p_.values.size());
     n.num_outputs = static_cast<uint32_t>(node.outputs.size());
     first_value_[id] = n.first_output;

@@ -54,6 +54,7 @@ struct Program {
   std::vector<ValueId> fetches;                   ///< by Request::fetches
   std::vector<Ref<VariableState>> fetched_variables;
   std::vector<ValueId> feeds;                     ///< by number; kNoValue: not needed
+  std::vector<Ref<VariableState>> fed_variables;  ///< by the last numbers of feeds
 
   static constexpr ValueId kNoValue = ~ValueId{0};
 

@@ -45,8 +45,8 @@ struct Greater      { template <class V> TWOFOLD_INLINE auto operator()(V a, V b
 struct GreaterEqual { template <class V> TWOFOLD_INLINE auto operator()(V a, V b) const { return a >= b; } };
 struct Equal        { template <class V> TWOFOLD_INLINE auto operator()(V a, V b) const { return a == b; } };
 struct NotEqual     { template <class V> TWOFOLD_INLINE auto operator()(V a, V b) const { return a != b; } };
-struct LogicalAnd   { template <class V> TWOFOLD_INLINE auto operator()(V a, V b) const { return (a != V(0)) & (b != V(0)); } };
-struct LogicalOr    { template <class V> TWOFOLD_INLINE auto operator()(V a, V b) const { return (a != V(0)) | (b != V(0)); } };
+struct LogicalAnd { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return min_(a, b); } };
+struct LogicalOr  { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return max_(a, b); } };
 // clang-format on
 
 }  // namespace twofold::functor

@@ -243,16 +243,10 @@ template <class F, DTypeClass kClass, int kArity>
 double reference(double a, [[maybe_unused]] double b) {
   using T = std::conditional_t<kClass == DTypeClass::boolean, bool, double>;
   using V = Scalar<T>;
-  const auto number = [](auto r) {
-    if constexpr (std::is_same_v<decltype(r), V>)
-      return static_cast<double>(r.v);
-    else
-      return static_cast<double>(r);
-  };
   if constexpr (kArity == 1)
-    return number(F()(V(a)));
+    return static_cast<double>(stored(F()(V(a))));
   else
-    return number(F()(V(a), V(b)));
+    return static_cast<double>(stored(F()(V(a), V(b))));
 }
 
 struct UnaryExample {

@@ -50,11 +50,7 @@ template <class F, class T, class Y>
 __global__ void unary_kernel(Walk walk, const T* x, Y* y) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < walk.n; i += step) {
-    const auto result = F()(Scalar<T>(x[i]));
-    if constexpr (std::is_same_v<Y, bool>)
-      y[i] = static_cast<bool>(result);
-    else
-      y[i] = result.v;
+    y[i] = stored(F()(Scalar<T>(x[i])));
   }
 }
 
@@ -64,11 +60,7 @@ __global__ void binary_kernel(Walk walk, const T* a, const T* b, Y* y) {
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < walk.n; i += step) {
     int64_t at[2];
     locate(walk, i, at);
-    const auto result = F()(Scalar<T>(a[at[0]]), Scalar<T>(b[at[1]]));
-    if constexpr (std::is_same_v<Y, bool>)
-      y[i] = static_cast<bool>(result);
-    else
-      y[i] = result.v;
+    y[i] = stored(F()(Scalar<T>(a[at[0]]), Scalar<T>(b[at[1]])));
   }
 }
 
@@ -151,10 +143,10 @@ const void* kernel_of() {
   if constexpr (!supports(kClass, dtype_of<T>)) {
     return nullptr;
   } else if constexpr (kArity == 1) {
-    using Y = std::conditional_t<std::is_same_v<decltype(F()(Scalar<T>(0))), Scalar<T>>, T, bool>;
+    using Y = decltype(stored(F()(Scalar<T>(0))));
     return reinterpret_cast<const void*>(&unary_kernel<F, T, Y>);
   } else {
-    using Y = std::conditional_t<std::is_same_v<decltype(F()(Scalar<T>(0), Scalar<T>(0))), Scalar<T>>, T, bool>;
+    using Y = decltype(stored(F()(Scalar<T>(0), Scalar<T>(0))));
     return reinterpret_cast<const void*>(&binary_kernel<F, T, Y>);
   }
 }

@@ -91,6 +91,13 @@ TWOFOLD_INLINE Scalar<double> tanh_(Scalar<double> x) { return Scalar<double>(::
 TWOFOLD_INLINE Scalar<double> pow_(Scalar<double> a, Scalar<double> b) { return Scalar<double>(::pow(a.v, b.v)); }
 // clang-format on
 
+/// What a functor's result is stored as: a number, or a mask as bool.
+template <class T>
+TWOFOLD_INLINE T stored(Scalar<T> result) {
+  return result.v;
+}
+TWOFOLD_INLINE bool stored(bool mask) { return mask; }
+
 /// Conversion between element types, every case defined: floating to integer truncates toward zero, saturates, and
 /// gives 0 for NaN; integer to integer wraps; to bool is `!= 0`.
 template <class To, class From>

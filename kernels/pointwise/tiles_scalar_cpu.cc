@@ -11,14 +11,8 @@ namespace {
 
 template <class F, class T>
 TWOFOLD_INLINE void scalar_unary(void* const* inputs, void* output, int64_t n, uint32_t scalar_mask) {
-  using V = Scalar<T>;
-  using Y = std::conditional_t<std::is_same_v<decltype(F()(V(0))), V>, T, bool>;
-  const auto f = [](T x) {
-    if constexpr (std::is_same_v<Y, T> && !std::is_same_v<T, bool>)
-      return F()(V(x)).v;
-    else
-      return static_cast<bool>(F()(V(x)));
-  };
+  const auto f = [](T x) { return stored(F()(Scalar<T>(x))); };
+  using Y = decltype(f(T()));
   const T* x = static_cast<const T*>(inputs[0]);
   Y* y = static_cast<Y*>(output);
   if (scalar_mask) {
@@ -32,15 +26,8 @@ TWOFOLD_INLINE void scalar_unary(void* const* inputs, void* output, int64_t n, u
 
 template <class F, class T>
 TWOFOLD_INLINE void scalar_binary(void* const* inputs, void* output, int64_t n, uint32_t scalar_mask) {
-  using V = Scalar<T>;
-  using Result = decltype(F()(V(0), V(0)));
-  using Y = std::conditional_t<std::is_same_v<Result, V>, T, bool>;
-  const auto f = [](T a, T b) {
-    if constexpr (std::is_same_v<Result, V>)
-      return F()(V(a), V(b)).v;
-    else
-      return static_cast<bool>(F()(V(a), V(b)));
-  };
+  const auto f = [](T a, T b) { return stored(F()(Scalar<T>(a), Scalar<T>(b))); };
+  using Y = decltype(f(T(), T()));
   const T* a = static_cast<const T*>(inputs[0]);
   const T* b = static_cast<const T*>(inputs[1]);
   Y* y = static_cast<Y*>(output);

@@ -1,0 +1,321 @@
+// Building If and While nodes; in eager mode, calling the lambdas.
+#include <twofold/graph/control_flow.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <twofold/graph/body.h>
+#include <twofold/graph/graph_ops.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/mode.h>
+
+namespace twofold {
+namespace {
+
+[[noreturn]] void fail_at(std::source_location where, const char* op, std::string message, std::string hint = {}) {
+  throw Error(Code::InvalidArgument,
+              {.message = std::move(message), .op = op, .where = where, .hint = std::move(hint)});
+}
+
+// In the words of TensorFlow's type and shape checks.
+void check_predicate(const Tensor& p, const char* op, std::source_location where) {
+  if (p.dtype() != bool_)
+    fail_at(where, op,
+            fmt::format("Input 'pred' of '{}' Op has type {} that does not match expected type of bool.", op,
+                        name_of(p.dtype())),
+            "compare it: x > 0");
+  if (p.shape().has_rank() && p.rank() != 0)
+    fail_at(where, op,
+            fmt::format("Shape must be rank 0 but is rank {} for '{}' (op: '{}') with input shapes: {}.", p.rank(),
+                        op == std::string_view("If") ? "cond" : "while", op, p.shape().brackets()),
+            "reduce it to one truth first");
+}
+
+void add_variable(std::vector<Ref<VariableState>>& list, const Ref<VariableState>& v) {
+  if (std::ranges::find(list, v) == list.end()) list.push_back(v);
+}
+
+// Effects and variables of a body that has been built.
+void find_effects(Body& b) {
+  const GraphData& g = *b.graph;
+  for (uint32_t id = 0; id < g.size(); ++id) {
+    const Node& n = g.node(id);
+    if (n.op->flags.effect) b.effects.push_back(id);
+    if (n.attrs && n.attrs_view().type() == &internal::kAttrsType<VariableAttrs>) {
+      const auto& v = n.attrs_view().as<VariableAttrs>().variable;
+      if (n.op->flags.effect) add_variable(b.writes, v);
+      if (n.op == &read_variable_op) add_variable(b.reads, v);
+    }
+    bool nested_effects = false;
+    for (const Body* inner : bodies_of(*n.op, n.attrs_view())) {
+      for (const auto& v : inner->reads) add_variable(b.reads, v);
+      for (const auto& v : inner->writes) add_variable(b.writes, v);
+      nested_effects |= !inner->effects.empty();
+    }
+    if (nested_effects) b.effects.push_back(id);
+  }
+}
+
+// The graph around the bodies: that of the symbols given, unless a body inside of it is being built.
+GraphData& surrounding_graph(std::span<const Tensor> given) {
+  GraphData& current = current_graph();
+  for (const Tensor& t : given)
+    if (t.is_symbolic() && !current.within(t.graph())) return *t.graph();
+  return current;
+}
+
+struct BuiltBody {
+  Body body;
+  std::vector<Capture> captures;
+};
+
+// Calls `f` with parameters of `specs` to build a body.
+template <class F>
+BuiltBody build_body(GraphData& outer, const char* label, const RandomBody& random, std::span<const TensorSpec> specs,
+                     std::source_location where, F&& f) {
+  BuiltBody built;
+  Body& b = built.body;
+  b.graph = make_ref<GraphData>(&outer, label);
+  GraphData& g = *b.graph;
+  const CurrentGraph enter(g);
+  const RandomFrame frame(random);
+  std::vector<Tensor> parameters;
+  for (const TensorSpec& s : specs) {
+    const ParameterAttrs attrs{static_cast<int64_t>(parameters.size())};
+    b.parameters.push_back({g.add(parameter_op, {}, attrs, {&s, 1}, "", where), 0});
+    parameters.push_back(Tensor::symbol(&g, b.parameters.back().node, 0));
+  }
+  for (const Tensor& t : f(std::span<const Tensor>(parameters))) b.outputs.push_back(edge_in(g, t, where));
+  find_effects(b);
+  built.captures = g.captures();
+  g.close();
+  return built;
+}
+
+// Makes each outer tensor that bodies capture one input of their node.
+class Wiring {
+ public:
+  explicit Wiring(std::vector<Tensor> first) : inputs_(std::move(first)), first_(inputs_.size()) {}
+  Body add(BuiltBody built) {
+    Body& b = built.body;
+    for (const Capture& c : built.captures) {
+      const auto known = std::find_if(inputs_.begin() + static_cast<std::ptrdiff_t>(first_), inputs_.end(),
+                                      [&](const Tensor& t) { return t.same_as(c.outer); });
+      b.captures.push_back(c.inner);
+      b.capture_inputs.push_back(static_cast<uint32_t>(known - inputs_.begin()));
+      if (known == inputs_.end()) inputs_.push_back(c.outer);
+    }
+    return std::move(b);
+  }
+  internal::ControlFlowResult node(GraphData& outer, const OpDef& op, AttrsView attrs,
+                                   std::span<const Body* const> bodies, std::source_location where) const {
+    const CurrentGraph* entered = &outer == &current_graph() ? nullptr : new CurrentGraph(outer);
+    const std::unique_ptr<const CurrentGraph> leave(entered);
+    std::vector<const Tensor*> pointers;
+    for (const Tensor& t : inputs_) pointers.push_back(&t);
+    Outputs outputs = apply_all(op, pointers, attrs, where);
+    for (const Body* b : bodies)
+      for (const auto& v : b->writes)
+        for (GraphData* g = &outer; g; g = g->outer()) g->wrote(*v);
+    internal::ControlFlowResult result;
+    result.operation = outputs[0].op();
+    outputs.resize(outputs.size() - static_cast<size_t>(op.hidden));
+    result.outputs.assign(outputs.begin(), outputs.end());
+    return result;
+  }
+
+ private:
+  std::vector<Tensor> inputs_;
+  size_t first_;
+};
+
+void check_alike(const Body& a, const Body& b, std::source_location where) {
+  if (a.outputs.size() != b.outputs.size())
+    fail_at(where, "If",
+            fmt::format("The branches of cond must return as many tensors: then returned {}, else {}", a.outputs.size(),
+                        b.outputs.size()));
+  for (size_t i = 0; i < a.outputs.size(); ++i) {
+    const DType x = a.output_spec(i).dtype, y = b.output_spec(i).dtype;
+    if (x != y)
+      fail_at(where, "If",
+              fmt::format("The branches of cond must return the same dtypes: for result {} then returned {}, else {}",
+                          i, name_of(x), name_of(y)),
+              fmt::format("tf::cast(value, tf::{})", name_of(x)));
+  }
+}
+
+void check_state(std::span<const TensorSpec> state, std::span<const TensorSpec> next, std::source_location where) {
+  if (state.size() != next.size())
+    fail_at(where, "While",
+            fmt::format("The body of while_loop returned {} values for {} loop variables", next.size(), state.size()));
+  for (size_t i = 0; i < state.size(); ++i) {
+    if (state[i].dtype != next[i].dtype)
+      fail_at(where, "While",
+              fmt::format("Loop variable {} enters the loop with dtype {}, but has dtype {} after one iteration", i,
+                          name_of(state[i].dtype), name_of(next[i].dtype)),
+              fmt::format("tf::cast(value, tf::{})", name_of(state[i].dtype)));
+  }
+}
+
+std::vector<TensorSpec> specs_of(std::span<const Tensor> tensors) {
+  std::vector<TensorSpec> specs;
+  for (const Tensor& t : tensors) specs.push_back({t.dtype(), t.shape()});
+  return specs;
+}
+
+internal::ControlFlowResult eager_while(std::vector<Tensor> state, const internal::TestFunction& test,
+                                        const internal::BodyFunction& body, const RandomBody& random_test,
+                                        const RandomBody& random_body, std::source_location where) {
+  const auto go_on = [&] {
+    const RandomFrame frame(random_test);
+    const Tensor p = test(state);
+    check_predicate(p, "While", where);
+    return static_cast<bool>(p);
+  };
+  while (go_on()) {
+    const RandomFrame frame(random_body);
+    std::vector<Tensor> next = body(state);
+    check_state(specs_of(state), specs_of(next), where);
+    state = std::move(next);
+  }
+  return {std::move(state), {}};
+}
+
+}  // namespace
+
+namespace internal {
+
+ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const BranchFunction& otherwise) {
+  const std::source_location where = t_state.frame_guards ? t_state.frame : operand.where();
+  const Tensor p =
+      operand.is_literal() ? operand.literal().to_tensor(operand.literal().default_dtype()) : operand.resolve();
+  check_predicate(p, "If", where);
+  const RandomBody random_then = new_random_body("then"), random_else = new_random_body("else");
+  if (!p.is_symbolic() || executing_eagerly()) {
+    const bool chosen = static_cast<bool>(p);  // throws for a symbol
+    const RandomFrame frame(chosen ? random_then : random_else);
+    return {chosen ? then() : otherwise(), {}};
+  }
+  GraphData& outer = surrounding_graph({&p, 1});
+  BuiltBody built_then = build_body(outer, "cond", random_then, {}, where, [&](auto) { return then(); });
+  BuiltBody built_else = build_body(outer, "cond", random_else, {}, where, [&](auto) { return otherwise(); });
+  check_alike(built_then.body, built_else.body, where);
+  Wiring wiring({p});
+  const IfAttrs attrs{wiring.add(std::move(built_then)), wiring.add(std::move(built_else))};
+  return wiring.node(outer, if_op, attrs, bodies_of(if_op, attrs), where);
+}
+
+ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const BodyFunction& body,
+                             std::source_location where) {
+  const SourceFrame source(where);
+  const RandomBody random_test = new_random_body("test"), random_body = new_random_body("body");
+  if (executing_eagerly()) return eager_while(std::move(state), test, body, random_test, random_body, where);
+  GraphData& outer = surrounding_graph(state);
+  for (Tensor& t : state)
+    if (t.is_concrete()) t = Tensor::symbol(&outer, add_constant(outer, t, "", where), 0);
+  std::vector<TensorSpec> specs = specs_of(state);
+  BuiltBody built_body;
+  for (bool settled = false; !settled;) {
+    built_body = build_body(outer, "while_loop", random_body, specs, where, [&](auto values) { return body(values); });
+    std::vector<TensorSpec> next;
+    for (size_t i = 0; i < built_body.body.outputs.size(); ++i) next.push_back(built_body.body.output_spec(i));
+    check_state(specs, next, where);
+    settled = true;
+    for (size_t i = 0; i < specs.size(); ++i) {
+      const Shape both = merged_shape(specs[i].shape, next[i].shape);
+      settled = settled && both == specs[i].shape;
+      specs[i].shape = both;
+    }
+  }
+  BuiltBody built_test = build_body(outer, "while_loop", random_test, specs, where, [&](auto values) {
+    const Tensor p = test(values);
+    check_predicate(p, "While", where);
+    return std::vector<Tensor>{p};
+  });
+  Wiring wiring(std::move(state));
+  WhileAttrs attrs;
+  attrs.test = wiring.add(std::move(built_test));
+  attrs.body = wiring.add(std::move(built_body));
+  return wiring.node(outer, while_op, attrs, bodies_of(while_op, attrs), where);
+}
+
+Tensor loop_value(const Operand& value, std::span<const Tensor> state, size_t i) {
+  return i < state.size() ? value.resolve(state[i].dtype()) : value.resolve();
+}
+
+}  // namespace internal
+
+// ----------------------------------------------------------------------------------------------------- attributes, ops
+
+uint64_t hash_field(const Body& b) { return b.graph ? b.graph->id() : 0; }
+std::string print_field(const Body& b) {
+  return b.graph ? fmt::format("{} of {} nodes", b.graph->label(), b.graph->size()) : "none";
+}
+void perturb_field(Body& b) { b.graph = b.graph ? Ref<GraphData>() : make_ref<GraphData>(); }
+
+Shape merged_shape(const Shape& a, const Shape& b) {
+  if (!a.has_rank() || !b.has_rank() || a.rank() != b.rank()) return unknown_shape;
+  Shape both = a;
+  for (int i = 0; i < a.rank(); ++i)
+    if (a[i] != b[i]) both.set(i, -1);
+  return both;
+}
+
+std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs) {
+  if (&op == &if_op) return {&attrs.as<IfAttrs>().then_body, &attrs.as<IfAttrs>().else_body};
+  if (&op == &while_op) return {&attrs.as<WhileAttrs>().test, &attrs.as<WhileAttrs>().body};
+  return {};
+}
+
+namespace {
+
+// The hidden output of If and While is a handle to what was done, for the gradient.
+void trace_output(InferContext& c) { c.output(uint8, Shape{0}); }
+
+void infer_if(InferContext& c) {
+  const auto& a = c.attrs<IfAttrs>();
+  for (size_t i = 0; i < a.then_body.outputs.size(); ++i) {
+    const TensorSpec& s = a.then_body.output_spec(i);
+    c.output(s.dtype, merged_shape(s.shape, a.else_body.output_spec(i).shape));
+  }
+  trace_output(c);
+}
+
+void infer_while(InferContext& c) {
+  const Body& b = c.attrs<WhileAttrs>().body;
+  for (Edge e : b.parameters) c.output(b.graph->spec(e).dtype, b.graph->spec(e).shape);
+  trace_output(c);
+}
+
+}  // namespace
+
+constinit OpDef if_op{.name = "If",
+                      .node_name = "cond",
+                      .doc = "One of two subgraphs, by a predicate. (TensorFlow: If)",
+                      .min_inputs = 1,
+                      .max_inputs = -1,
+                      .outputs = -1,
+                      .hidden = 1,
+                      .infer = infer_if,
+                      .flags = {.can_fail = true, .host_only = true, .session = true},
+                      .attrs = &internal::kAttrsType<IfAttrs>};
+constinit OpDef while_op{.name = "While",
+                         .node_name = "while",
+                         .doc = "A subgraph again and again while another yields true. (TensorFlow: While)",
+                         .min_inputs = 0,
+                         .max_inputs = -1,
+                         .outputs = -1,
+                         .hidden = 1,
+                         .infer = infer_while,
+                         .flags = {.can_fail = true, .host_only = true, .session = true},
+                         .attrs = &internal::kAttrsType<WhileAttrs>};
+
+void register_control_flow_ops();
+void register_control_flow_ops() {
+  register_op(if_op);
+  register_op(while_op);
+}
+
+}  // namespace twofold
