@@ -1,0 +1,181 @@
+// Every op, from its record: right values, and the same bits however it is run.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <twofold/eager/tape.h>
+#include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/op/opdef.h>
+
+#include "../catch.h"
+#include "check.h"
+
+using namespace op_test;
+namespace tf = twofold;
+
+namespace {
+
+std::string describe(const Record& r, const std::vector<Shape>& shapes, DType dtype) {
+  std::string text = r.op + " (" + r.label + ") " + std::string(name_of(dtype));
+  for (const Shape& s : shapes) text += " " + s.str();
+  return text;
+}
+
+/// Calls f(shapes, dtype, random) for every case of every record.
+template <class F>
+void for_each_case(F f) {
+  for (const Record& r : records())
+    for (const auto& shapes : r.shapes)
+      for (DType dtype : r.dtypes) {
+        Random random(std::hash<std::string>()(describe(r, shapes, dtype)));
+        f(r, shapes, dtype, random);
+      }
+}
+
+int64_t elements(const std::vector<Shape>& shapes) {
+  int64_t n = 0;
+  for (const Shape& s : shapes) n += s.num_elements();
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("Every op gives its reference's values") {
+  for_each_case([](const Record& r, const auto& shapes, DType dtype, Random& random) {
+    const Arrays inputs = sample(r, shapes, dtype, false, random);
+    const Arrays wanted = r.reference(inputs);
+    INFO(describe(r, shapes, dtype));
+    Tensors got;
+    REQUIRE_NOTHROW(got = run_eagerly(r.call, to_tensors(inputs)));
+    REQUIRE(got.size() == wanted.size());
+    for (size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], wanted[i], r) == "");
+  });
+}
+
+TEST_CASE("Every op gives the same bits in both modes, on any threads, at any address, within its output") {
+  for_each_case([](const Record& r, const auto& shapes, DType dtype, Random& random) {
+    const Arrays inputs = sample(r, shapes, dtype, false, random);
+    INFO(describe(r, shapes, dtype));
+    CHECK(check_parity(r.call, inputs, run_eagerly(r.call, to_tensors(inputs))) == "");
+  });
+}
+
+namespace {
+
+/// First gradients of <ws, call(xs)>, then the gradients of <vs, first gradients>: one text for both modes.
+struct GradientProgram {
+  const Record& record;
+  std::vector<Tensor> ws, vs;
+
+  Tensors operator()(std::span<const Tensor> in) const {
+    const auto body = [&]() -> Tensors {
+      std::vector<tf::Differentiable> xs;
+      for (int i : record.gradient_of) xs.emplace_back(in[static_cast<size_t>(i)]);
+      const Tensors ys = record.call(in);
+      Tensors results = tf::gradients(ys, xs, {ws.begin(), ws.begin() + static_cast<std::ptrdiff_t>(ys.size())});
+      Tensors firsts, projections;
+      for (size_t i = 0; i < results.size(); ++i)
+        if (results[i].defined()) firsts.push_back(results[i]), projections.push_back(vs[i]);
+      for (Tensor& second : tf::gradients(firsts, xs, projections)) results.push_back(second);
+      return results;
+    };
+    if (in[0].is_symbolic()) return body();
+    tf::GradientTape tape({.persistent = true});
+    for (int i : record.gradient_of) tape.watch(in[static_cast<size_t>(i)]);
+    return body();
+  }
+};
+
+Array random_like(const Tensor& t, Random& random) {
+  Array a{t.dtype(), t.shape(), {}};
+  for (int64_t i = 0; i < t.num_elements(); ++i) a.values.push_back(stored(0.25 + random.uniform(), t.dtype()));
+  return a;
+}
+
+double dot(const Tensor& a, const Tensor& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.data<double>().size(); ++i) sum += a.data<double>()[i] * b.data<double>()[i];
+  return sum;
+}
+
+GradientProgram program_for(const Record& r, const Arrays& inputs, Random& random) {
+  GradientProgram program{r, {}, {}};
+  for (const Tensor& y : run_eagerly(r.call, to_tensors(inputs)))
+    program.ws.push_back(to_tensor(random_like(y, random)));
+  for (int i : r.gradient_of)
+    program.vs.push_back(to_tensor(random_like(to_tensor(inputs[static_cast<size_t>(i)]), random)));
+  return program;
+}
+
+/// Compares the claimed gradients of `f` by input `which` with central differences, element by element.
+std::string against_differences(const std::function<double(const Arrays&)>& f, const Arrays& inputs, size_t which,
+                                const Tensor& claimed) {
+  constexpr double kTolerance = 2e-6;
+  for (size_t e = 0; e < inputs[which].values.size(); ++e) {
+    Arrays moved = inputs;
+    const double x = inputs[which].values[e], h = 1e-5 * std::max(1.0, std::abs(x));
+    moved[which].values[e] = x + h;
+    const double above = f(moved);
+    moved[which].values[e] = x - h;
+    const double numeric = (above - f(moved)) / (2 * h);
+    const double analytic = claimed.defined() ? claimed.data<double>()[e] : 0;
+    if (!(std::abs(numeric - analytic) <= kTolerance * std::max(1.0, std::abs(numeric))))
+      return "element " + std::to_string(e) + " of input " + std::to_string(which) + ": " + std::to_string(analytic) +
+             ", by central differences " + std::to_string(numeric);
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("First and second gradients agree with central differences in float64") {
+  for_each_case([](const Record& r, const auto& shapes, DType dtype, Random& random) {
+    if (r.gradient_of.empty() || dtype != tf::float64 || elements(shapes) > 64) return;
+    if (r.op == "Cast") return;  // to float32, whose rounding hides any difference; its gradient is checked for parity
+    INFO(describe(r, shapes, dtype));
+    const Arrays inputs = sample(r, shapes, dtype, true, random);
+    const GradientProgram program = program_for(r, inputs, random);
+    Tensors gradients;
+    REQUIRE_NOTHROW(gradients = run_eagerly(std::ref(program), to_tensors(inputs)));
+    const size_t n = r.gradient_of.size();
+    REQUIRE(gradients.size() == 2 * n);
+    const auto value = [&](const Arrays& at) {
+      const Tensors ys = run_eagerly(r.call, to_tensors(at));
+      double sum = 0;
+      for (size_t i = 0; i < ys.size(); ++i) sum += dot(ys[i], program.ws[i]);
+      return sum;
+    };
+    const auto slope = [&](const Arrays& at) {
+      const Tensors g = run_eagerly(std::ref(program), to_tensors(at));
+      double sum = 0;
+      for (size_t i = 0; i < n; ++i) sum += dot(g[i], program.vs[i]);
+      return sum;
+    };
+    for (size_t k = 0; k < n; ++k) {
+      const auto which = static_cast<size_t>(r.gradient_of[k]);
+      REQUIRE(gradients[k].defined());
+      CHECK(gradients[k].shape() == inputs[which].shape);
+      CHECK(against_differences(value, inputs, which, gradients[k]) == "");
+      INFO("second gradient");
+      CHECK(against_differences(slope, inputs, which, gradients[n + k]) == "");
+    }
+  });
+}
+
+TEST_CASE("Gradients give the same bits in both modes, on any threads, at any address, within their outputs") {
+  for_each_case([](const Record& r, const auto& shapes, DType dtype, Random& random) {
+    if (r.gradient_of.empty() || !tf::is_floating(dtype)) return;
+    INFO(describe(r, shapes, dtype));
+    const Arrays inputs = sample(r, shapes, dtype, true, random);
+    const GradientProgram program = program_for(r, inputs, random);
+    const Call defined_ones = [&](std::span<const Tensor> in) {
+      Tensors results = program(in);
+      std::erase_if(results, [](const Tensor& t) { return !t.defined(); });
+      return results;
+    };
+    Tensors expected;
+    REQUIRE_NOTHROW(expected = run_eagerly(defined_ones, to_tensors(inputs)));
+    CHECK(check_parity(defined_ones, inputs, expected, r.gradient_needs_rank) == "");
+  });
+}

@@ -1,0 +1,133 @@
+// A record for each pointwise op, from the op's own; and where, cast, the fused group.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <twofold/kernels/pointwise/fused.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/op/apply.h>
+
+#include "record.h"
+
+namespace op_test {
+namespace {
+
+using namespace twofold;
+
+constexpr DType kAll[] = {float32, float64, int32, int64, uint8, bool_};
+
+const std::vector<std::vector<Shape>> kUnaryShapes = {{Shape{}}, {{1}},       {{0}},       {{3}},         {{17}},
+                                                      {{2, 3}},  {{3, 0, 2}}, {{3, 5, 7}}, {{4, 33, 65}}, {{70001}}};
+const std::vector<std::vector<Shape>> kBinaryShapes = {{Shape{}, Shape{}},
+                                                       {{1}, {1}},
+                                                       {{0}, {1}},
+                                                       {{3, 5}, {3, 5}},
+                                                       {Shape{}, {3, 5}},
+                                                       {{3, 5}, {}},
+                                                       {{5}, {3, 5}},
+                                                       {{3, 1}, {1, 5}},
+                                                       {{2, 1, 4}, {3, 1}},
+                                                       {{0, 3}, {1, 3}},
+                                                       {{7, 1, 3, 1}, {1, 2, 1, 5}},
+                                                       {{257, 129}, {129}},
+                                                       {{257, 1}, {257, 129}},
+                                                       {{70001}, {70001}},
+                                                       {{70001}, {1}}};
+
+std::vector<DType> dtypes_of(const PointwiseRecord& p) {
+  std::vector<DType> dtypes;
+  for (DType t : kAll)
+    if (supports(p.dtypes, t)) dtypes.push_back(t);
+  return dtypes;
+}
+
+Record record_of(const PointwiseRecord& p) {
+  Record r;
+  r.op = p.op;
+  r.label = p.function;
+  r.dtypes = dtypes_of(p);
+  r.samples = {{p.samples[0].low, p.samples[0].high}, {p.samples[1].low, p.samples[1].high}};
+  r.shapes = p.arity == 1 ? kUnaryShapes : kBinaryShapes;
+  r.tolerance32 = 4e-6;
+  r.tolerance64 = 2e-14;
+  if (p.differentiable) r.gradient_of = p.arity == 1 || r.op == "ReluGrad" ? std::vector{0} : std::vector{0, 1};
+  if (p.arity == 1)
+    r.call = [p](auto in) { return Tensors{p.unary(in[0])}; };
+  else
+    r.call = [p](auto in) { return Tensors{p.binary(in[0], in[1])}; };
+  r.reference = [p](std::span<const Array> in) -> Arrays {
+    const Shape shape = p.arity == 1 ? in[0].shape : broadcast(in[0].shape, in[1].shape);
+    const DType dtype = p.makes_bool ? bool_ : in[0].dtype;
+    return {generate(dtype, shape,
+                     [&](const Index& i) { return p.reference(at(in[0], i), p.arity == 1 ? 0.0 : at(in[1], i)); })};
+  };
+  return r;
+}
+
+double cast_value(double v, DType from, DType to) {
+  if (!is_floating(from) || is_floating(to) || to == bool_) return stored(v, to);
+  const double low = to == uint8 ? 0 : to == int32 ? -2147483648.0 : -9223372036854775808.0;
+  const double high = to == uint8 ? 255 : to == int32 ? 2147483647.0 : 9223372036854774784.0;
+  return std::isnan(v) ? 0 : std::clamp(std::trunc(v), low, high);
+}
+
+// relu(a * b + a), and the product again as a second result.
+Tensors fused_group(std::span<const Tensor> in) {
+  const DType t = in[0].dtype();
+  const FusedAttrs attrs{{{"Mul", t, t, {0, 1, -1}}, {"Add", t, t, {2, 0, -1}}, {"Relu", t, t, {3, -1, -1}}}, {2, 0}};
+  const Tensor* inputs[] = {&in[0], &in[1]};
+  const Outputs out = apply_all(*find_op("Fused"), inputs, attrs, std::source_location::current());
+  return {out.begin(), out.end()};
+}
+
+}  // namespace
+
+void add_pointwise_records(std::vector<Record>& all) {
+  for (const PointwiseRecord& p : pointwise_records()) all.push_back(record_of(p));
+
+  Record where_record{.op = "Select", .label = "where"};
+  where_record.call = [](auto in) { return Tensors{where(in[0], in[1], in[2])}; };
+  where_record.reference = [](std::span<const Array> in) -> Arrays {
+    const Shape shape = broadcast(in[0].shape, broadcast(in[1].shape, in[2].shape));
+    return {
+        generate(in[1].dtype, shape, [&](const Index& i) { return at(in[0], i) != 0 ? at(in[1], i) : at(in[2], i); })};
+  };
+  where_record.shapes = {{Shape{}, Shape{}, Shape{}}, {{3, 5}, {3, 5}, {3, 5}},   {{3, 1}, {5}, {}},
+                         {{}, {3, 5}, {5}},           {{0, 2}, {1, 2}, {}},       {{70001}, {70001}, {1}},
+                         {{7, 1}, {1}, {7, 9}},       {{513, 67}, {67}, {513, 1}}};
+  where_record.dtypes = {std::begin(kAll), std::end(kAll)};
+  where_record.fixed = {bool_, {}, {}};
+  where_record.gradient_of = {1, 2};
+  where_record.exact = true;
+  all.push_back(where_record);
+
+  for (DType to : kAll) {
+    Record r{.op = "Cast", .label = "cast to " + std::string(name_of(to))};
+    r.call = [to](auto in) { return Tensors{cast(in[0], to)}; };
+    r.reference = [to](std::span<const Array> in) -> Arrays {
+      return {generate(to, in[0].shape, [&](const Index& i) { return cast_value(at(in[0], i), in[0].dtype, to); })};
+    };
+    r.shapes = kUnaryShapes;
+    for (DType from : kAll)
+      if (from != to) r.dtypes.push_back(from);
+    r.samples = {{-300, 300}};
+    r.exact = true;
+    if (to == float32) r.gradient_of = {0};
+    all.push_back(r);
+  }
+
+  Record fused{.op = "Fused", .label = "relu(a * b + a), a * b"};
+  fused.call = fused_group;
+  fused.reference = [](std::span<const Array> in) -> Arrays {
+    const Shape shape = broadcast(in[0].shape, in[1].shape);
+    const DType t = in[0].dtype;
+    const auto product = [&](const Index& i) { return stored(at(in[0], i) * at(in[1], i), t); };
+    return {generate(t, shape, [&](const Index& i) { return std::max(0.0, product(i) + at(in[0], i)); }),
+            generate(t, shape, product)};
+  };
+  fused.shapes = kBinaryShapes;
+  fused.dtypes = {float32, float64, int32, int64};
+  all.push_back(fused);
+}
+
+}  // namespace op_test
