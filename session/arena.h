@@ -26,6 +26,12 @@ class Arena {
     if (rest) free_[rest].push_back(offset + size);
     return offset;
   }
+  /// New room at the end, shared with no value of any time.
+  size_t take_apart(size_t bytes) {
+    const size_t offset = top_;
+    top_ += bytes ? rounded(bytes) : 0;
+    return offset;
+  }
   void release(size_t offset, size_t bytes) { free_[rounded(bytes)].push_back(offset); }
   size_t top() const { return top_; }
 

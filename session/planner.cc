@@ -305,7 +305,7 @@ class Planner {
     });
     const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
     slots.erase(std::unique(slots.begin(), slots.end(), same), slots.end());
-    plan_->workspace_offset_ = arena_.take(workspace_);
+    plan_->workspace_offset_ = arena_.take_apart(workspace_);  // any kernel's, while any value lives
     plan_->arena_bytes_ = arena_.top();
   }
 
