@@ -91,7 +91,7 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
       case Do::kernel_that_may_fail:
         if constexpr (kTimed) start = Clock::now();
         i.fn(i.params, args + i.args, context);
-        if constexpr (kTimed) ledger->add_op(graph_->node(i.node).op->name, Clock::now() - start);
+        if constexpr (kTimed) ledger->add_op(ops_[static_cast<size_t>(&i - code_.data())]->name, Clock::now() - start);
         if (i.what == Do::kernel_that_may_fail && context.error != KernelError::none) {
           with_node(*graph_, i.node, [&] { check_kernel(*graph_->node(i.node).op, context); });
         }

@@ -107,6 +107,7 @@ class Plan {
 
   Ref<GraphData> graph_;
   std::vector<Instruction> code_;
+  std::vector<const OpDef*> ops_;  ///< by instruction: what the ledger calls it
   std::vector<std::shared_ptr<const Prepared>> prepared_;
   std::vector<Arg> args_;
   std::vector<External> externals_;

@@ -237,6 +237,8 @@ class Planner {
       }
     }
     for (uint32_t i = 0; i < count; ++i) push_arg(first + i);
+    plan_->ops_.resize(plan_->code_.size());
+    plan_->ops_.push_back(&op);
     plan_->code_.push_back(instruction);
   }
 

@@ -37,6 +37,7 @@ class SmallVector {
   T& operator[](size_t i) noexcept { return data_[i]; }
   const T& operator[](size_t i) const noexcept { return data_[i]; }
   T& back() noexcept { return data_[size_ - 1]; }
+  const T& back() const noexcept { return data_[size_ - 1]; }
   operator std::span<const T>() const noexcept { return {data_, size_}; }
   operator std::span<T>() noexcept { return {data_, size_}; }
 

@@ -11,6 +11,7 @@ std::span<const Pass> all_passes() {
       {"fold", "computes what depends on constants alone, once", fold_constants},
       {"cse", "computes equal subexpressions once", eliminate_common_subexpressions},
       {"dce", "drops what nobody reads", eliminate_dead_code},
+      {"fuse", "runs groups of pointwise ops tile by tile", fuse_pointwise},
   };
   return kPasses;
 }
