@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <mutex>
 
 #include <twofold/eager/tape.h>
 #include <twofold/lib/core/error.h>
@@ -14,45 +15,53 @@
 namespace twofold {
 namespace {
 
-// What a pointwise op makes of operands of one dtype, asked of its shape rule once.
-class ResultDTypes {
+// What a pointwise op does with operands of one dtype: asked of its shape rule and the plugin once.
+struct SmallPath {
+  TileFn tile = nullptr;  ///< null: not by this path
+  DType result = float32;
+};
+
+class SmallPaths {
  public:
-  /// False if the op refuses the dtype.
-  bool find(const OpDef& op, DType operand, size_t arity, DType& result) {
+  const SmallPath& find(const OpDef& op, DType operand, size_t arity) {
+    static constexpr SmallPath kNone;
     const auto i = static_cast<size_t>(op.id) * kDTypeCount + static_cast<size_t>(operand);
-    if (i >= kMost) return false;
-    uint8_t entry = table_[i].load(std::memory_order_relaxed);
-    if (entry == kUnknown) table_[i].store(entry = ask(op, operand, arity), std::memory_order_relaxed);
-    result = static_cast<DType>(entry - kFirst);
-    return entry >= kFirst;
+    if (i >= kMost) return kNone;
+    if (!known_[i].load(std::memory_order_acquire)) ask(op, operand, arity, i);
+    return paths_[i];
   }
 
  private:
   static constexpr size_t kMost = 512 * kDTypeCount;
-  static constexpr uint8_t kUnknown = 0, kRefused = 1, kFirst = 2;
 
-  static uint8_t ask(const OpDef& op, DType operand, size_t arity) {
+  void ask(const OpDef& op, DType operand, size_t arity, size_t i) {
     const TensorSpec scalars[] = {{operand, Shape{}}, {operand, Shape{}}};
     InferContext context(op, {scalars, arity}, {}, {});
+    SmallPath path;
     try {
       op.infer(context);
-    } catch (const Error&) {
-      return kRefused;
+      path.result = context.outputs()[0].dtype;
+      path.tile = find_tile(op.id, operand, path.result);
+    } catch (const Error&) {  // the dtype is refused: the long way says so
     }
-    return static_cast<uint8_t>(static_cast<uint8_t>(context.outputs()[0].dtype) + kFirst);
+    std::lock_guard lock(mutex_);
+    if (!known_[i].load(std::memory_order_relaxed)) paths_[i] = path;
+    known_[i].store(true, std::memory_order_release);
   }
-  std::atomic<uint8_t> table_[kMost] = {};
+  std::mutex mutex_;  // guards filling an entry
+  std::atomic<bool> known_[kMost] = {};
+  SmallPath paths_[kMost];
 };
-constinit ResultDTypes g_results;
+constinit SmallPaths g_paths;
 
-// One or two operands of one dtype and shape, or one of them a scalar, small enough for one thread: straight to the op's tile
-// function, which is what its kernel would call. False if the op wants more.
-bool apply_small(const OpDef& op, Inputs inputs, Outputs& outputs) {
+}  // namespace
+
+bool eager_small(const OpDef& op, const Tensor& x, const Tensor& y, Tensor& out) {
   constexpr int64_t kMostElements = 4096;
-  const Value& a = *inputs[0]->value();
-  const Value& b = *inputs[inputs.size() - 1]->value();
-  if (a.dtype() != b.dtype() || a.num_elements() > kMostElements || b.num_elements() > kMostElements || !a.device().is_cpu() ||
-      !b.device().is_cpu() || a.is_shell() || b.is_shell())
+  if (!x.is_concrete() || !y.is_concrete() || t_state.tape || t_state.ledger) return false;
+  const Value &a = *x.value(), &b = *y.value();
+  if (a.dtype() != b.dtype() || a.num_elements() > kMostElements || b.num_elements() > kMostElements ||
+      !a.device().is_cpu() || !b.device().is_cpu() || a.is_shell() || b.is_shell())
     return false;
   uint32_t scalars = 0;
   const Shape* shape = &a.shape();
@@ -66,26 +75,23 @@ bool apply_small(const OpDef& op, Inputs inputs, Outputs& outputs) {
       return false;
     }
   }
-  DType dtype;
-  if (!g_results.find(op, a.dtype(), inputs.size(), dtype)) return false;
-  const TileFn tile = find_tile(op.id, a.dtype(), dtype);
-  if (!tile) return false;
-  auto out = Value::make(dtype, *shape);
+  const SmallPath& path = g_paths.find(op, a.dtype(), static_cast<size_t>(op.max_inputs));
+  if (!path.tile) return false;
+  Value* made = Value::make(path.result, *shape).detach();
   void* const operands[] = {a.data(), b.data()};
-  tile(operands, out->data(), out->num_elements(), scalars);
-  outputs.push_back(Tensor::adopt(out.detach()));
+  path.tile(operands, made->data(), made->num_elements(), scalars);
+  out = Tensor::adopt(made);
   return true;
 }
 
-}  // namespace
-
 void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs) {
-  if (!t_state.tape && !t_state.ledger && op.flags.pointwise && inputs.size() <= 2 && !attrs && apply_small(op, inputs, outputs)) return;
   if (t_state.tape) {
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (inputs[i]->value()->is_shell() && !op.flags.alias && !(op.shape_inputs >> i & 1))
-        fail(Code::Internal, fmt::format("'{}' reads input {} that the tape did not keep: the gradient rule's op does not list it "
-                                         "under `reads`", op.name, i));
+        fail(Code::Internal,
+             fmt::format("'{}' reads input {} that the tape did not keep: the gradient rule's op does not list it "
+                         "under `reads`",
+                         op.name, i));
     }
   }
   const uint64_t counter = op.flags.random ? next_eager_random_counter(random_key_of(attrs)) : 0;

@@ -45,7 +45,7 @@ void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
   r.where = where;
   const auto kept = [](const Tensor& t, uint32_t reads, size_t i) {
     if (i < 32 && (reads >> i & 1)) return retained(t);
-    return Tensor::adopt(Value::shell(t.dtype(), t.shape(), t.id()).detach());
+    return Tensor::adopt(Value::shell(t.dtype(), t.shape(), t.value()->device(), t.id()).detach());
   };
   for (size_t i = 0; i < inputs.size(); ++i) r.inputs.push_back(kept(*inputs[i], op.reads.inputs, i));
   for (size_t i = 0; i < outputs.size(); ++i) {

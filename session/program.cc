@@ -179,7 +179,7 @@ Tensor fold_value(Program& p, ValueId id) {
     const TensorSpec& spec = p.values[n.inputs[i]].spec;
     if (n.op->shape_inputs >> i & 1) {
       if (!spec.shape.is_known()) return {};
-      inputs.push_back(Tensor::adopt(Value::shell(spec.dtype, spec.shape, 0).detach()));
+      inputs.push_back(Tensor::adopt(Value::shell(spec.dtype, spec.shape, {}, 0).detach()));
     } else {
       inputs.push_back(fold_value(p, n.inputs[i]));
       if (!inputs.back().defined()) return {};

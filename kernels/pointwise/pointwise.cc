@@ -9,6 +9,7 @@
 #include <twofold/kernels/pointwise/scalar.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/high.h>
 
 namespace twofold {
 
@@ -181,10 +182,15 @@ OpDef op_cast{.name = "Cast",
 
 // ---- Functions ----
 
-Tensor unary(const OpDef& op, const Operand& x) { return apply(op, {&x.resolve()}, x.where()); }
+Tensor unary(const OpDef& op, const Operand& x) {
+  const Tensor& operand = x.resolve();
+  if (Tensor y; eager_small(op, operand, operand, y)) return y;
+  return apply(op, {&operand}, x.where());
+}
 
 template <DTypeClass kClass>
 Tensor binary(const OpDef& op, const Operand& a, const Operand& b) {
+  if (Tensor y; a.tensor() && b.tensor() && eager_small(op, *a.tensor(), *b.tensor(), y)) return y;
   const OperandPair pair(a, b, op.name);
   if constexpr (kClass == DTypeClass::quotient) {
     if (is_integer(pair.a->dtype())) {

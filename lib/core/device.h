@@ -32,7 +32,7 @@ struct GpuRuntime {
   int (*to_host)(int gpu, void* to, const void* from, size_t bytes);
   int (*on_device)(int gpu, void* to, const void* from, size_t bytes);
   int (*synchronize)(int gpu);
-  void* (*stream)(int gpu);
+  void* (*stream)(int gpu);  ///< also makes `gpu` current on the calling thread
   const char* (*error_text)(int error);
 };
 

@@ -16,6 +16,11 @@ void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
 // eager/: the op done now.
 void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs);
 
+/// A pointwise op without attributes on two values of one dtype, of one shape or one of them a scalar, few enough for one thread:
+/// straight to the tile function that its kernel would call. A unary op gives its operand twice. False, with
+/// nothing done, if the operands are not like that or somebody records.
+bool eager_small(const OpDef& op, const Tensor& x, const Tensor& y, Tensor& out);
+
 // graph/: what a symbol knows of itself.
 const TensorSpec& symbol_spec(const Tensor& symbol);
 std::string symbol_name(const Tensor& symbol);

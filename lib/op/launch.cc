@@ -108,8 +108,9 @@ Device device_of(const OpDef& op, Inputs inputs) {
   if (op.flags.host_only) return {};
   Device device;
   bool any = false;
+  const uint32_t elsewhere = op.host_inputs | (op.max_inputs == 1 ? 0 : op.shape_inputs);  // a lone `like` says where, too
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (((op.host_inputs | op.shape_inputs) >> i & 1) && i < 32) continue;
+    if (i < 32 && (elsewhere >> i & 1)) continue;
     const Device d = inputs[i]->value()->device();
     if (any && d != device)
       fail(Code::InvalidArgument,
@@ -165,7 +166,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     outputs.push_back(Tensor::adopt(v.detach()));
   }
   KernelContext context{.parallel = parallel_for(), .random_counter = random_counter};
-  if (!device.is_cpu()) context.stream = gpu_runtime()->stream(device.index - 1);
+  if (!device.is_cpu()) context.stream = gpu_runtime()->stream(device.index - 1);  // and makes the GPU current
   const auto run = [&](const Prepared& prepared) {
     const Workspace workspace(prepared.workspace, device);
     context.workspace = workspace.data();

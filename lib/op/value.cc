@@ -11,18 +11,25 @@
 namespace twofold {
 namespace {
 
-// Blocks of sizeof(Value) kept per thread: an eager scalar op makes and drops one within nanoseconds.
+// Blocks of sizeof(Value) kept per thread: an eager scalar op makes and drops one within nanoseconds. The cache itself
+// has no constructor or destructor, so that reaching it costs one instruction; its Cleaner empties it when the thread
+// ends.
 struct BlockCache {
   static constexpr int kMost = 256;
   void* blocks[kMost];
-  int count = 0;
-  bool closed = false;  // the thread is ending; what is freed now goes back at once
-  ~BlockCache() {
-    closed = true;
-    while (count) ::operator delete(blocks[--count]);
+  int count;
+  bool open;
+};
+thread_local constinit BlockCache t_blocks __attribute__((tls_model("initial-exec"))) = {};
+
+struct Cleaner {
+  Cleaner() { t_blocks.open = true; }
+  ~Cleaner() {
+    t_blocks.open = false;  // what is freed from now on goes back at once
+    while (t_blocks.count) ::operator delete(t_blocks.blocks[--t_blocks.count]);
   }
 };
-thread_local BlockCache t_blocks;
+thread_local bool t_was_open = false;
 
 void check_gpu(int error, const char* what) {
   if (error) fail(Code::Internal, fmt::format("{}: {}", what, gpu_runtime()->error_text(error)));
@@ -33,12 +40,16 @@ void check_gpu(int error, const char* what) {
 void* Value::operator new(size_t bytes) {
   BlockCache& cache = t_blocks;
   if (cache.count) return cache.blocks[--cache.count];
+  if (!t_was_open) {
+    static thread_local Cleaner cleaner;
+    t_was_open = true;
+  }
   return ::operator new(bytes);
 }
 
 void Value::operator delete(void* p) noexcept {
   BlockCache& cache = t_blocks;
-  if (cache.count < BlockCache::kMost && !cache.closed) {
+  if (cache.open && cache.count < BlockCache::kMost) {
     cache.blocks[cache.count++] = p;
   } else {
     ::operator delete(p);
@@ -71,7 +82,8 @@ Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
   if (device.is_cpu()) {
     data = allocate(bytes);
   } else if (const int error = gpu_runtime()->allocate(device.index - 1, bytes, &data)) {
-    fail(Code::ResourceExhausted, fmt::format("{} bytes on {}: {}", bytes, device.name(), gpu_runtime()->error_text(error)));
+    fail(Code::ResourceExhausted,
+         fmt::format("{} bytes on {}: {}", bytes, device.name(), gpu_runtime()->error_text(error)));
   }
   auto v = Ref<Value>::adopt(new Value(Kind::owner, dtype, shape, device));
   v->data_ = data;
@@ -79,7 +91,8 @@ Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
 }
 
 Ref<Value> Value::view(Ref<Value> base, const Shape& shape, int64_t offset) {
-  auto v = Ref<Value>::adopt(new Value(base->is_shell() ? Kind::shell : Kind::view, base->dtype(), shape, base->device()));
+  auto v =
+      Ref<Value>::adopt(new Value(base->is_shell() ? Kind::shell : Kind::view, base->dtype(), shape, base->device()));
   v->data_ = static_cast<std::byte*>(base->data_) + offset;
   v->base_ = base->base_ ? base->base_ : std::move(base);
   return v;
@@ -91,8 +104,8 @@ Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* data) {
   return v;
 }
 
-Ref<Value> Value::shell(DType dtype, const Shape& shape, uint64_t id) {
-  auto v = Ref<Value>::adopt(new Value(Kind::shell, dtype, shape, {}));
+Ref<Value> Value::shell(DType dtype, const Shape& shape, Device device, uint64_t id) {
+  auto v = Ref<Value>::adopt(new Value(Kind::shell, dtype, shape, device));
   v->id_ = id;
   return v;
 }

@@ -22,7 +22,7 @@ class Value final : public RefCounted {
   /// A view of memory that somebody else keeps alive while the value is in use; `retained` copies before it is kept.
   static Ref<Value> borrow(DType dtype, const Shape& shape, void* data);
   /// Dtype and shape without elements, which a tape keeps of what no gradient rule reads.
-  static Ref<Value> shell(DType dtype, const Shape& shape, uint64_t id);
+  static Ref<Value> shell(DType dtype, const Shape& shape, Device device, uint64_t id);
 
   DType dtype() const { return spec_.dtype; }
   const Shape& shape() const { return spec_.shape; }

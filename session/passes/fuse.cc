@@ -6,8 +6,8 @@
 namespace twofold {
 namespace {
 
-// Groups of pointwise nodes of one shape that run as one, where the last of them stands. A group takes nodes as long as nobody
-// outside has read from it: what reads it later finds it done, and what it reads was done before its last node.
+// Groups of pointwise nodes of one shape that run as one, where the last of them stands. A group takes nodes as long as
+// nobody outside has read from it: what reads it later finds it done, and what it reads was done before its last node.
 class Fusion {
  public:
   explicit Fusion(Program& p) : p_(p), group_of_(p.values.size(), kNone), moved_to_(p.values.size()) {
@@ -36,13 +36,13 @@ class Fusion {
 
  private:
   static constexpr uint32_t kNone = ~uint32_t{0};
-  static constexpr size_t kMostSteps = 96;    // with the inputs, within what the kernel holds
+  static constexpr size_t kMostSteps = 96;  // with the inputs, within what the kernel holds
   static constexpr size_t kMostInputs = 32;
 
   struct Group {
     std::vector<uint32_t> nodes;
-    std::vector<ValueId> inputs;  // from outside, each once
-    std::vector<ValueId> results; // read outside
+    std::vector<ValueId> inputs;   // from outside, each once
+    std::vector<ValueId> results;  // read outside
     bool open = true;
   };
 
@@ -135,7 +135,8 @@ class Fusion {
     const auto number = [&](ValueId v) { return static_cast<int16_t>(std::ranges::find(order, v) - order.begin()); };
     for (uint32_t index : g.nodes) {
       const ProgramNode& n = p_.nodes[index];
-      FusedStep step{.op = n.op->name, .dtype = p_.values[n.inputs.back()].spec.dtype, .to = p_.values[n.first_output].spec.dtype};
+      FusedStep step{
+          .op = n.op->name, .dtype = p_.values[n.inputs.back()].spec.dtype, .to = p_.values[n.first_output].spec.dtype};
       for (size_t k = 0; k < n.inputs.size(); ++k) step.in[k] = number(n.inputs[k]);
       attrs.steps.push_back(std::move(step));
       order.push_back(n.first_output);
@@ -171,8 +172,8 @@ class Fusion {
   const OpDef* fused_ = find_op("Fused");
   std::vector<uint32_t> group_of_;  // by value: the group of the node that makes it
   std::vector<Group> groups_;
-  std::vector<uint32_t> merged_;    // by group: the one it went into, itself at first
-  std::vector<ValueId> moved_to_;   // by value: where readers find it afterwards
+  std::vector<uint32_t> merged_;   // by group: the one it went into, itself at first
+  std::vector<ValueId> moved_to_;  // by value: where readers find it afterwards
 };
 
 }  // namespace

@@ -1,0 +1,169 @@
+// The GPU against the CPU: forward and backward, from the same op definitions. Without a GPU every case is skipped by
+// name.
+#include "catch.h"
+
+#include <twofold/lib/core/plugin.h>
+#include <twofold/twofold.h>
+
+#include <cmath>
+#include <cstdio>
+#include <random>
+
+namespace tf = twofold;
+
+namespace {
+
+bool gpu_or_skip(const char* name) {
+  std::string why;
+  if (tf::gpu_runtime(&why)) return true;
+  std::printf("skipped: %s (no GPU: %s)\n", name, why.c_str());
+  return false;
+}
+
+tf::Tensor sample(tf::DType dtype, const tf::Shape& shape, double low, double high, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> uniform(low, high);
+  std::vector<double> values(static_cast<size_t>(shape.num_elements()));
+  for (double& v : values) v = uniform(random);
+  return tf::cast(tf::tensor(values, shape), dtype);
+}
+
+// Largest |a - b| / (1 + |b|) over the elements, both taken to float64 on the CPU; equal infinities and NaNs agree.
+double difference(const tf::Tensor& a, const tf::Tensor& b) {
+  REQUIRE(a.shape() == b.shape());
+  REQUIRE(a.dtype() == b.dtype());
+  const tf::Tensor x = tf::cast(a.to("/cpu:0"), tf::float64), y = tf::cast(b.to("/cpu:0"), tf::float64);
+  double worst = 0;
+  for (size_t i = 0; i < x.data<double>().size(); ++i) {
+    const double p = x.data<double>()[i], q = y.data<double>()[i];
+    if (p == q || (std::isnan(p) && std::isnan(q))) continue;
+    const double d = std::abs(p - q) / (1 + std::abs(q));
+    worst = d <= worst ? worst : d;  // a NaN on one side wins
+  }
+  return worst;
+}
+
+double tolerance(tf::DType dtype) { return dtype == tf::float64 ? 1e-12 : dtype == tf::float32 ? 2e-5 : 0; }
+
+using Function = std::function<std::vector<tf::Tensor>(std::span<const tf::Tensor>)>;
+
+// `f` and, where inputs are floating, its gradients by all of them, on both devices.
+void check(const Function& f, const std::vector<tf::Tensor>& inputs, bool differentiate, double tolerated) {
+  std::vector<std::vector<tf::Tensor>> results;
+  for (const char* device : {"/cpu:0", "/gpu:0"}) {
+    tf::EagerMode eager;
+    std::vector<tf::Tensor> here;
+    for (const auto& t : inputs) here.push_back(t.to(device));
+    tf::GradientTape tape({.persistent = true});
+    std::vector<tf::Differentiable> xs;
+    for (const auto& t : here) {
+      if (!tf::is_floating(t.dtype())) continue;
+      tape.watch(t);
+      xs.emplace_back(t);
+    }
+    std::vector<tf::Tensor> all = f(here);
+    const std::vector<tf::Tensor> ys = all;
+    for (const auto& y : ys) REQUIRE(y.device() == device);
+    if (differentiate) {
+      std::vector<tf::Tensor> dys;
+      for (size_t i = 0; i < ys.size(); ++i)
+        dys.push_back(sample(ys[i].dtype(), ys[i].shape(), -1, 1, 77 + static_cast<unsigned>(i)).to(device));
+      for (const auto& dx : tf::gradients(ys, xs, dys)) all.push_back(dx);
+    }
+    results.push_back(all);
+  }
+  for (size_t i = 0; i < results[0].size(); ++i) {
+    INFO("result " << i);
+    REQUIRE(results[0][i].defined() == results[1][i].defined());
+    if (results[0][i].defined()) CHECK(difference(results[1][i], results[0][i]) <= tolerated);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("gpu: every pointwise op, forward and backward") {
+  if (!gpu_or_skip("gpu: every pointwise op, forward and backward")) return;
+  for (const auto& record : tf::pointwise_records()) {
+    for (tf::DType dtype : {tf::float32, tf::float64, tf::int32, tf::int64, tf::uint8, tf::bool_}) {
+      if (!tf::supports(record.dtypes, dtype)) continue;
+      for (const tf::Shape& shape : {tf::Shape{}, tf::Shape{0}, tf::Shape{7, 3}, tf::Shape{1000, 129}}) {
+        INFO(record.op << " " << tf::name_of(dtype) << " " << shape.str());
+        std::vector<tf::Tensor> inputs;
+        for (int i = 0; i < record.arity; ++i)
+          inputs.push_back(sample(dtype, shape, dtype == tf::uint8 ? 0 : record.samples[i].low, record.samples[i].high,
+                                  5 + static_cast<unsigned>(i)));
+        const Function f = [&](std::span<const tf::Tensor> x) {
+          return std::vector<tf::Tensor>{record.arity == 1 ? record.unary(x[0]) : record.binary(x[0], x[1])};
+        };
+        // Integer division rounds through float32 on both; relu_grad and the like are second derivatives of these.
+        check(f, inputs, record.differentiable && tf::is_floating(dtype),
+              tf::is_integer(dtype) ? 1e-6 : tolerance(dtype));
+      }
+    }
+  }
+}
+
+TEST_CASE("gpu: broadcasting, where and cast") {
+  if (!gpu_or_skip("gpu: broadcasting, where and cast")) return;
+  const auto a = sample(tf::float32, {5, 1, 7}, -2, 2, 1), b = sample(tf::float32, {4, 1}, -2, 2, 2);
+  check([](std::span<const tf::Tensor> x) { return std::vector<tf::Tensor>{x[0] * x[1] + x[0]}; }, {a, b}, false, 1e-6);
+  check([](std::span<const tf::Tensor> x) { return std::vector<tf::Tensor>{tf::where(x[0] < x[1], x[0], x[1])}; },
+        {a, a}, true, 1e-6);
+  for (tf::DType to : {tf::float64, tf::int32, tf::int64, tf::uint8, tf::bool_})
+    check([&](std::span<const tf::Tensor> x) { return std::vector<tf::Tensor>{tf::cast(x[0] * 100.f, to)}; }, {a},
+          false, tolerance(to) + 1e-6);
+}
+
+TEST_CASE("gpu: matmul, forward and backward") {
+  if (!gpu_or_skip("gpu: matmul, forward and backward")) return;
+  for (tf::DType dtype : {tf::float32, tf::float64})
+    for (bool ta : {false, true})
+      for (bool tb : {false, true})
+        for (int64_t m : {1, 33, 256})
+          for (int64_t k : {0, 5, 300}) {
+            const int64_t n = 17;
+            const auto a = sample(dtype, ta ? tf::Shape{2, k, m} : tf::Shape{2, m, k}, -1, 1, 3);
+            const auto b = sample(dtype, tb ? tf::Shape{2, n, k} : tf::Shape{2, k, n}, -1, 1, 4);
+            INFO(tf::name_of(dtype) << " " << ta << tb << " " << m << "x" << k);
+            check(
+                [&](std::span<const tf::Tensor> x) {
+                  return std::vector<tf::Tensor>{tf::matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb})};
+                },
+                {a, b}, true, dtype == tf::float32 ? 1e-4 : 1e-12);
+          }
+}
+
+TEST_CASE("gpu: batch norm in training mode, forward and fused backward") {
+  if (!gpu_or_skip("gpu: batch norm in training mode, forward and fused backward")) return;
+  for (tf::DType dtype : {tf::float32, tf::float64})
+    for (const tf::Shape& shape :
+         {tf::Shape{6, 3}, tf::Shape{2, 5, 7, 9}, tf::Shape{32, 16, 28, 28}, tf::Shape{1, 2, 1, 3}}) {
+      INFO(tf::name_of(dtype) << " " << shape.str());
+      const tf::Shape channels{shape[1]};
+      const auto x = sample(dtype, shape, -2, 3, 8), scale = sample(dtype, channels, 0.5, 1.5, 9),
+                 offset = sample(dtype, channels, -1, 1, 10);
+      check(
+          [](std::span<const tf::Tensor> in) { return std::vector<tf::Tensor>{tf::batch_norm(in[0], in[1], in[2]).y}; },
+          {x, scale, offset}, true, dtype == tf::float32 ? 2e-4 : 1e-10);
+    }
+}
+
+TEST_CASE("gpu: the same run twice gives the same bits") {
+  if (!gpu_or_skip("gpu: the same run twice gives the same bits")) return;
+  tf::EagerMode eager;
+  const auto x = sample(tf::float32, {64, 32, 14, 14}, -2, 3, 8).to("/gpu:0");
+  const auto scale = sample(tf::float32, {32}, 0.5, 1.5, 9).to("/gpu:0");
+  const auto once = tf::batch_norm(x, scale, scale).y.to("/cpu:0"),
+             twice = tf::batch_norm(x, scale, scale).y.to("/cpu:0");
+  CHECK(std::equal(once.data<float>().begin(), once.data<float>().end(), twice.data<float>().begin()));
+}
+
+TEST_CASE("gpu: a device that is absent is an error that lists the devices") {
+  try {
+    tf::device("/gpu:63");
+    FAIL("no error");
+  } catch (const tf::Error& e) {
+    CHECK(e.code() == tf::Code::NotFound);
+    CHECK(std::string(e.what()).find("/cpu:0") != std::string::npos);
+  }
+}
