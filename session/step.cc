@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
 
 #include <twofold/eager/tape.h>
+#include <twofold/graph/body.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/mode.h>
@@ -80,10 +82,15 @@ void check_arguments(std::initializer_list<Feed::Value> arguments) {
            "step(session.run(x))");
 }
 
+// Nodes that do something, by themselves or in a branch or loop of theirs.
 std::vector<Operation> effects(GraphData& g, uint32_t begin) {
   std::vector<Operation> found;
-  for (uint32_t id = begin; id < g.size(); ++id)
-    if (g.node(id).op->flags.effect) found.emplace_back(Ref<GraphData>(&g), id);
+  for (uint32_t id = begin; id < g.size(); ++id) {
+    const Node& n = g.node(id);
+    const auto bodies = bodies_of(*n.op, n.attrs_view());
+    if (n.op->flags.effect || std::ranges::any_of(bodies, [](const Body* b) { return !b->effects.empty(); }))
+      found.emplace_back(Ref<GraphData>(&g), id);
+  }
   return found;
 }
 

@@ -168,6 +168,12 @@ TEST_CASE("effects of a step are done at each call though nobody asks for them",
       step(3.f);
       CHECK(step.evaluate(count).item<int>() == 2);
       CHECK(step.evaluate(product).item<float>() == 10);
+      auto branching = tf::step(session, [&](Tensor x) {
+        tf::cond(x > 0.f, [&] { count.assign_add(10); }, [&] { count.assign_sub(1); });
+      });
+      branching(1.f);
+      branching(-1.f);
+      CHECK(step.evaluate(count).item<int>() == 11);
       return 0;
     });
   }

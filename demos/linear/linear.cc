@@ -1,0 +1,202 @@
+// Linear regression as one text, run eager, deferred, and deferred with optimisation, and what each costs.
+#include <fmt/format.h>
+
+#include <twofold/twofold.h>
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "progress.h"
+
+namespace tf = twofold;
+namespace nn = twofold::nn;
+namespace train = twofold::train;
+
+namespace {
+
+struct Options {
+  int steps = 2000;
+  int samples = 256;
+  int features = 4;
+  double lr = 0.05;
+  double momentum = 0.9;
+  int64_t seed = 1;
+  std::string json;
+};
+
+struct Data {
+  tf::Tensor x, y, weight;
+};
+
+// y = x weight^T + 0.5, with a little noise.
+Data make_data(const Options& o) {
+  const tf::EagerMode eager;
+  tf::set_random_seed(o.seed);
+  Data d;
+  d.x = tf::random_normal({o.samples, o.features});
+  d.weight = tf::random_normal({1, o.features});
+  d.y = tf::matmul(d.x, d.weight, {.transpose_b = true}) + 0.5f + tf::random_normal({o.samples, 1}, {.stddev = 0.01});
+  return d;
+}
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct Column {
+  std::string name;
+  double first = 0;   ///< seconds from nothing to the first loss: building and planning are in it
+  double median = 0;  ///< seconds of a step after that
+  std::vector<float> losses;
+  tf::Tensor weight, bias;
+  tf::Ledger ledger;  ///< of further steps, so that it costs the timed ones nothing
+};
+
+constexpr int kLedgerSteps = 500;
+
+// The program: one text for all three columns. In eager mode the session has nothing to do.
+void fit(tf::Session& session, const Data& data, const Options& o, Column& column) {
+  const auto start = Clock::now();
+  nn::Linear model(o.features, 1);
+  train::SGD opt(model.parameters(), {.lr = o.lr, .momentum = o.momentum});
+  auto step = tf::step(session, [&](tf::Tensor x, tf::Tensor y) {
+    auto loss = nn::mse_loss(model(x), y);
+    opt.minimize(loss);
+    return loss;
+  });
+  session.run(tf::global_variables_initializer());
+  column.losses.push_back(step(data.x, data.y).item<float>());
+  column.first = seconds_since(start);
+
+  std::vector<double> times;
+  Progress progress(column.name, o.steps);
+  for (int i = 1; i < o.steps; ++i) {
+    const auto begin = Clock::now();
+    column.losses.push_back(step(data.x, data.y).item<float>());
+    times.push_back(seconds_since(begin));
+    progress.done(i + 1);
+  }
+  std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2));
+  column.median = times[times.size() / 2];
+  column.weight = step.evaluate(model.weight());
+  column.bias = step.evaluate(model.bias());
+
+  const auto recording = column.ledger.record();
+  for (int i = 0; i < kLedgerSteps; ++i) step(data.x, data.y);
+}
+
+void run_eager(const Data& data, const Options& o, Column& column) {
+  const tf::EagerMode eager;
+  tf::set_random_seed(o.seed);
+  tf::Session session;
+  fit(session, data, o, column);
+}
+
+void run_deferred(const Data& data, const Options& o, Column& column, bool optimize) {
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  tf::set_random_seed(o.seed);
+  tf::Session session({.optimize = optimize});
+  fit(session, data, o, column);
+}
+
+// The number of runs from which on `later` is ahead of `sooner`, though its first run takes longer.
+std::string paid_at(const Column& later, const Column& sooner) {
+  if (later.first <= sooner.first && later.median <= sooner.median) return "at once";
+  if (later.median >= sooner.median) return "never";
+  return fmt::format("{:.0f}", std::ceil(1 + (later.first - sooner.first) / (sooner.median - later.median)));
+}
+
+bool same_bits(const Column& a, const Column& b) {
+  const auto equal = [](std::span<const float> x, std::span<const float> y) {
+    return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size_bytes()) == 0;
+  };
+  return equal(a.losses, b.losses) && equal(a.weight.data<float>(), b.weight.data<float>()) &&
+         equal(a.bias.data<float>(), b.bias.data<float>());
+}
+
+void print_table(const std::array<Column, 3>& columns) {
+  const auto row = [&](std::string_view name, const std::function<std::string(const Column&)>& cell) {
+    fmt::print("{:<28}", name);
+    for (const Column& c : columns) fmt::print("{:>28}", cell(c));
+    fmt::print("\n");
+  };
+  row("", [](const Column& c) { return c.name; });
+  row("first run, ms", [](const Column& c) { return fmt::format("{:.3f}", 1e3 * c.first); });
+  row("a run after that, us", [](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.median); });
+  row("ahead of eager from run", [&](const Column& c) { return &c == columns.data() ? "" : paid_at(c, columns[0]); });
+  row("last loss", [](const Column& c) { return fmt::format("{:.9g}", c.losses.back()); });
+  fmt::print("\nWhere the time of a run goes, in us ({} further runs, with the ledger on):\n", kLedgerSteps);
+  row("", [](const Column& c) { return c.name; });
+  for (int i = 0; i < tf::kPhaseCount; ++i) {
+    const auto phase = static_cast<tf::Phase>(i);
+    row(tf::name_of(phase),
+        [&](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.ledger.seconds(phase) / kLedgerSteps); });
+  }
+  row("wall", [](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.ledger.wall_seconds() / kLedgerSteps); });
+  row("user CPU", [](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.ledger.user_seconds() / kLedgerSteps); });
+  row("system CPU",
+      [](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.ledger.system_seconds() / kLedgerSteps); });
+  row("plans hit / missed",
+      [](const Column& c) { return fmt::format("{} / {}", c.ledger.plan_hits(), c.ledger.plan_misses()); });
+}
+
+void write_json(const std::array<Column, 3>& columns, const Options& o) {
+  nlohmann::ordered_json all = {{"steps", o.steps}, {"samples", o.samples}, {"features", o.features}};
+  for (const Column& c : columns)
+    all["columns"].push_back({{"name", c.name},
+                              {"first_seconds", c.first},
+                              {"median_seconds", c.median},
+                              {"last_loss", c.losses.back()},
+                              {"ledger", nlohmann::ordered_json::parse(c.ledger.json())}});
+  std::ofstream(o.json) << all.dump(1) << '\n';
+  if (!std::ifstream(o.json)) throw std::runtime_error("cannot write " + o.json);
+  fmt::print("\nThe numbers as JSON are in {}\n", o.json);
+}
+
+int run(const Options& o) {
+  const Data data = make_data(o);
+  std::array<Column, 3> columns;
+  columns[0].name = "eager";
+  columns[1].name = "deferred, optimisation off";
+  columns[2].name = "deferred, optimised";
+  run_eager(data, o, columns[0]);
+  run_deferred(data, o, columns[1], false);
+  run_deferred(data, o, columns[2], true);
+
+  std::cout << "Linear regression: " << o.samples << " samples of " << o.features << " features, " << o.steps
+            << " steps of SGD\n\n"
+            << "weight that made the data  " << data.weight << "\nweight found               " << columns[0].weight
+            << "\nbias that made the data    [0.5]\nbias found                 " << columns[0].bias << "\n\n"
+            << std::flush;
+  print_table(columns);
+  const bool equal = same_bits(columns[0], columns[1]) && same_bits(columns[0], columns[2]);
+  fmt::print("\nEvery loss, the weight and the bias are {} in all three.\n", equal ? "equal to the bit" : "NOT equal");
+  if (!o.json.empty()) write_json(columns, o);
+  return equal ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  CLI::App app{"Fits a line in three ways and compares what they cost."};
+  app.add_option("--steps", o.steps, "steps of SGD")->check(CLI::Range(2, 10'000'000))->capture_default_str();
+  app.add_option("--samples", o.samples, "rows of data")->check(CLI::Range(1, 10'000'000))->capture_default_str();
+  app.add_option("--features", o.features, "columns of data")->check(CLI::Range(1, 100'000))->capture_default_str();
+  app.add_option("--lr", o.lr, "learning rate")->capture_default_str();
+  app.add_option("--momentum", o.momentum, "momentum")->capture_default_str();
+  app.add_option("--seed", o.seed, "random seed")->capture_default_str();
+  app.add_option("--json", o.json, "also write the numbers to this file");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return run(o);
+  } catch (const std::exception& e) {
+    std::cerr << e.what() << '\n';
+    return 1;
+  }
+}
