@@ -102,7 +102,7 @@ void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
   } else {
     launch(op, inputs, attrs, counter, outputs);
   }
-  for (Tape* tape = t_state.tape; tape; tape = tape->outer()) tape->record(op, inputs, attrs, where, outputs);
+  for (Tape* tape = t_state.tape; tape; tape = tape->next()) tape->record(op, inputs, attrs, where, outputs);
 }
 
 }  // namespace twofold

@@ -14,6 +14,15 @@
 namespace twofold {
 
 Tape::Tape(bool watch_variables) : watch_variables_(watch_variables), outer_(t_state.tape) { t_state.tape = this; }
+Tape::Tape(const Apart& apart) : apart_(true), everything_(apart.everything), outer_(t_state.tape) {
+  if (apart.after) {
+    records_ = apart.after->records_;
+    active_ = apart.after->active_;
+    variables_ = apart.after->variables_;
+    captures_ = apart.after->captures_;
+  }
+  t_state.tape = this;
+}
 Tape::~Tape() { stop(); }
 
 void Tape::stop() {
@@ -29,23 +38,58 @@ void Tape::stop() {
 }
 
 void Tape::variable_read(const VariableState& v, const Tensor& value) {
-  if (!(watch_variables_ && v.trainable) && !watched_variables_.contains(v.id)) return;
+  if (!everything_ && !(watch_variables_ && v.trainable) && !watched_variables_.contains(v.id)) return;
   auto& ids = variables_[v.id];
   const uint64_t id = value.id();
   if (ids.empty() || ids.back() != id) ids.push_back(id);
+  if (apart_ && !active_.contains(id)) return capture(value);
   active_.insert(id);
+}
+
+std::vector<TensorKey> Tape::values_read(const VariableState& v) const {
+  const auto it = variables_.find(v.id);
+  return it == variables_.end() ? std::vector<TensorKey>() : it->second;
+}
+
+static Tensor shell_of(const Tensor& t) {
+  return Tensor::adopt(Value::shell(t.dtype(), t.shape(), t.value()->device(), t.id()).detach());
+}
+
+void Tape::capture(const Tensor& t) {
+  captures_.push_back(shell_of(t));
+  active_.insert(t.id());
+}
+
+bool Tape::depends(const Tensor& t) {
+  const uint64_t id = t.id();
+  if (active_.contains(id)) return true;
+  if (!apart_) return false;
+  for (const Tape* around = outer_; around; around = around->outer_) {
+    if (!around->active_.contains(id)) continue;
+    capture(t);
+    return true;
+  }
+  return false;
+}
+
+void Tape::watch_inside(const Tensor& inside, const Tensor& outside) {
+  bool watched = everything_ && is_floating(inside.dtype());
+  for (const Tape* around = outer_; around && !watched; around = around->outer_) watched = around->active_.contains(outside.id());
+  if (watched) active_.insert(inside.id());
 }
 
 void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs) {
   if (op.differentiable == Differentiability::none) return;
-  if (std::ranges::none_of(inputs, [&](const Tensor* t) { return active_.contains(t->id()); })) return;
+  bool any = false;
+  for (const Tensor* t : inputs) any |= depends(*t);  // all of them, for a tape apart notes what it captures
+  if (!any) return;
   Record& r = records_.emplace_back();
   r.op = &op;
   if (attrs) r.attrs = make_ref<AttrsBox>(attrs);
   r.where = where;
   const auto kept = [](const Tensor& t, uint32_t reads, size_t i) {
     if (i < 32 && (reads >> i & 1)) return retained(t);
-    return Tensor::adopt(Value::shell(t.dtype(), t.shape(), t.value()->device(), t.id()).detach());
+    return shell_of(t);
   };
   for (size_t i = 0; i < inputs.size(); ++i) r.inputs.push_back(kept(*inputs[i], op.reads.inputs, i));
   for (size_t i = 0; i < outputs.size(); ++i) {

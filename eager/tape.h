@@ -17,6 +17,12 @@ class Tape final : public RecordList {
  public:
   /// Becomes the innermost tape of this thread until stopped.
   explicit Tape(bool watch_variables);
+  /// How a body is recorded: apart from the tapes around it, which see none of its ops.
+  struct Apart {
+    bool everything = false;      ///< watches every input and variable, not only what the tapes around watch
+    const Tape* after = nullptr;  ///< goes on where this one, stopped, has ended
+  };
+  explicit Tape(const Apart& apart);
   ~Tape() override;
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -29,6 +35,14 @@ class Tape final : public RecordList {
   void stop();
   bool recording() const { return recording_; }
   Tape* outer() const { return outer_; }
+  /// The next tape that records what this one does.
+  Tape* next() const { return apart_ ? nullptr : outer_; }
+
+  /// Of a tape apart: `inside` stands for `outside`, and is watched if that is.
+  void watch_inside(const Tensor& inside, const Tensor& outside);
+  /// Of a tape apart: what the tapes around watch (or variables) that was used, in order of first use; shells.
+  const std::vector<Tensor>& captures() const { return captures_; }
+  std::vector<TensorKey> values_read(const VariableState& v) const;
 
   std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) const;
 
@@ -51,13 +65,18 @@ class Tape final : public RecordList {
     SmallVector<Tensor, 2> inputs, outputs;
   };
 
-  bool watch_variables_;
+  bool depends(const Tensor& t);
+  void capture(const Tensor& t);
+
+  bool watch_variables_ = false;
+  bool apart_ = false, everything_ = false;
   std::unordered_set<uint64_t> watched_variables_;
   bool recording_ = true;
   Tape* outer_;
   std::vector<Record> records_;
   std::unordered_set<uint64_t> active_;                             // ids that depend on what is watched
   std::unordered_map<uint64_t, std::vector<uint64_t>> variables_;  // by VariableState::id: ids of the values read, in order
+  std::vector<Tensor> captures_;
 };
 
 struct GradientTapeOptions {

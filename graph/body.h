@@ -9,6 +9,8 @@
 
 namespace twofold {
 
+class Backward;
+
 /// A subgraph as a function: parameters and captures in, outputs out. Identity is what counts when two are compared.
 struct Body {
   Ref<GraphData> graph;
@@ -38,7 +40,27 @@ struct WhileAttrs {
   TWOFOLD_FIELDS(test, body)
 };
 
-extern OpDef if_op, while_op;
+/// The gradient of an If or While node, or of such a gradient. Inputs: the forward node's trace, the inputs of its body
+/// (a gradient's are these again), the gradients of outputs. Outputs: gradients of the wanted inputs, then of the
+/// wanted variables; then its own trace.
+struct BackpropAttrs {
+  int64_t num_inputs = 0;                     ///< inputs of the forward body
+  int64_t num_outputs = 0;                    ///< visible outputs of the forward node
+  std::vector<int64_t> dys;                   ///< the outputs whose gradients are given
+  std::vector<int64_t> wanted;                ///< of the inputs
+  std::vector<Ref<VariableState>> variables;  ///< the forward body reads
+  std::vector<int64_t> wanted_variables;      ///< of these
+  std::vector<DType> dtypes;                  ///< of the results
+  std::vector<Shape> shapes;
+  TWOFOLD_FIELDS(num_inputs, num_outputs, dys, wanted, variables, wanted_variables, dtypes, shapes)
+};
+
+extern OpDef if_op, while_op, backprop_op;
+
+/// The variables that the body of an If, While or Backprop node reads and may be differentiated by.
+std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsView attrs);
+void control_flow_gradient(Backward& b);
+void infer_backprop(InferContext& c);
 
 /// The subgraphs of an If or While node; empty for any other.
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs);

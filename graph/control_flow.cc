@@ -7,6 +7,7 @@
 
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
+#include <twofold/lib/autodiff/trace.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
@@ -165,22 +166,40 @@ std::vector<TensorSpec> specs_of(std::span<const Tensor> tensors) {
   return specs;
 }
 
-internal::ControlFlowResult eager_while(std::vector<Tensor> state, const internal::TestFunction& test,
-                                        const internal::BodyFunction& body, const RandomBody& random_test,
-                                        const RandomBody& random_body, std::source_location where) {
-  const auto go_on = [&] {
+// Values alone: a body's own `None` is a mistake in both modes.
+std::vector<Tensor> checked(std::vector<Tensor> values, const char* op, std::source_location where) {
+  for (const Tensor& t : values)
+    if (!t.defined()) fail_at(where, op, "A body of control flow returned None: an undefined Tensor");
+  return values;
+}
+
+// Calls `body` so that live tapes see one record.
+std::vector<Tensor> call_now(std::span<const Tensor> values, const TracedBody& body, std::source_location where) {
+  return t_state.tape ? run_traced(values, body, {.where = where}).outputs : body(values);
+}
+
+std::vector<Tensor> eager_while(std::vector<Tensor> state, const internal::TestFunction& test,
+                                const internal::BodyFunction& body, const RandomBody& random_test,
+                                const RandomBody& random_body, std::source_location where) {
+  const auto go_on = [&](std::span<const Tensor> values) {
+    const WithoutTape hidden;
     const RandomFrame frame(random_test);
-    const Tensor p = test(state);
+    const Tensor p = test(values);
     check_predicate(p, "While", where);
     return static_cast<bool>(p);
   };
-  while (go_on()) {
+  const auto pass = [&](std::span<const Tensor> values) {
     const RandomFrame frame(random_body);
-    std::vector<Tensor> next = body(state);
-    check_state(specs_of(state), specs_of(next), where);
-    state = std::move(next);
-  }
-  return {std::move(state), {}};
+    std::vector<Tensor> next = checked(body(values), "While", where);
+    check_state(specs_of(values), specs_of(next), where);
+    return next;
+  };
+  const auto loop = [&](std::span<const Tensor> values) {
+    std::vector<Tensor> now(values.begin(), values.end());
+    while (go_on(now)) now = call_now(now, pass, where);
+    return now;
+  };
+  return call_now(state, loop, where);
 }
 
 }  // namespace
@@ -195,8 +214,11 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
   const RandomBody random_then = new_random_body("then"), random_else = new_random_body("else");
   if (!p.is_symbolic() || executing_eagerly()) {
     const bool chosen = static_cast<bool>(p);  // throws for a symbol
-    const RandomFrame frame(chosen ? random_then : random_else);
-    return {chosen ? then() : otherwise(), {}};
+    const auto branch = [&](std::span<const Tensor>) {
+      const RandomFrame frame(chosen ? random_then : random_else);
+      return checked(chosen ? then() : otherwise(), "If", where);
+    };
+    return {executing_eagerly() ? call_now({}, branch, where) : branch({}), {}};
   }
   GraphData& outer = surrounding_graph({&p, 1});
   BuiltBody built_then = build_body(outer, "cond", random_then, {}, where, [&](auto) { return then(); });
@@ -209,9 +231,9 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
 
 ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const BodyFunction& body,
                              std::source_location where) {
-  const SourceFrame source(where);
+  if (t_state.frame_guards) where = t_state.frame;
   const RandomBody random_test = new_random_body("test"), random_body = new_random_body("body");
-  if (executing_eagerly()) return eager_while(std::move(state), test, body, random_test, random_body, where);
+  if (executing_eagerly()) return {eager_while(std::move(state), test, body, random_test, random_body, where), {}};
   GraphData& outer = surrounding_graph(state);
   for (Tensor& t : state)
     if (t.is_concrete()) t = Tensor::symbol(&outer, add_constant(outer, t, "", where), 0);
@@ -299,6 +321,8 @@ constinit OpDef if_op{.name = "If",
                       .outputs = -1,
                       .hidden = 1,
                       .infer = infer_if,
+                      .differentiable = Differentiability::rule,
+                      .gradient = control_flow_gradient,
                       .flags = {.can_fail = true, .host_only = true, .session = true},
                       .attrs = &internal::kAttrsType<IfAttrs>};
 constinit OpDef while_op{.name = "While",
@@ -309,13 +333,28 @@ constinit OpDef while_op{.name = "While",
                          .outputs = -1,
                          .hidden = 1,
                          .infer = infer_while,
+                         .differentiable = Differentiability::rule,
+                         .gradient = control_flow_gradient,
                          .flags = {.can_fail = true, .host_only = true, .session = true},
                          .attrs = &internal::kAttrsType<WhileAttrs>};
+
+constinit OpDef backprop_op{.name = "Backprop",
+                            .doc = "The gradient of a pass through If or While, from the trace that it left.",
+                            .min_inputs = 1,
+                            .max_inputs = -1,
+                            .outputs = -1,
+                            .hidden = 1,
+                            .infer = infer_backprop,
+                            .differentiable = Differentiability::rule,
+                            .gradient = control_flow_gradient,
+                            .flags = {.can_fail = true, .host_only = true, .session = true},
+                            .attrs = &internal::kAttrsType<BackpropAttrs>};
 
 void register_control_flow_ops();
 void register_control_flow_ops() {
   register_op(if_op);
   register_op(while_op);
+  register_op(backprop_op);
 }
 
 }  // namespace twofold

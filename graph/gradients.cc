@@ -3,6 +3,7 @@
 
 #include <unordered_map>
 
+#include <twofold/graph/body.h>
 #include <twofold/graph/graph.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
@@ -26,10 +27,11 @@ class GraphRecords final : public RecordList {
       const Node& n = g.node(id);
       if (n.op == &read_variable_op) {
         const VariableState& v = *n.attrs_view().as<VariableAttrs>().variable;
-        const TensorKey key = kReadBit | v.id << 24 | writes[v.id];
-        auto& keys = reads_[v.id];
-        if (keys.empty() || keys.back() != key) keys.push_back(key);
+        const TensorKey key = read_key(v, writes[v.id]);
+        add_read(v, key);
         read_keys_.emplace(id, key);
+      } else if (n.op == &if_op || n.op == &while_op || n.op == &backprop_op) {
+        add_body(id, n, writes);
       } else if (n.op->flags.effect && n.attrs && n.attrs_view().type() == &internal::kAttrsType<VariableAttrs>) {
         ++writes[n.attrs_view().as<VariableAttrs>().variable->id];
       }
@@ -49,17 +51,55 @@ class GraphRecords final : public RecordList {
   const OpDef& op(size_t r) const override { return *at(r).op; }
   AttrsView attrs(size_t r) const override { return at(r).attrs_view(); }
   std::source_location where(size_t r) const override { return at(r).where; }
-  size_t num_inputs(size_t r) const override { return at(r).inputs.size(); }
+  size_t num_inputs(size_t r) const override {
+    const auto it = bodies_.find(id(r));
+    return at(r).inputs.size() + (it == bodies_.end() ? 0 : it->second.keys.size());
+  }
   size_t num_outputs(size_t r) const override { return at(r).outputs.size(); }
-  TensorKey input_key(size_t r, size_t i) const override { return key(at(r).inputs[i]); }
+  TensorKey input_key(size_t r, size_t i) const override {
+    const auto inputs = at(r).inputs;
+    return i < inputs.size() ? key(inputs[i]) : bodies_.at(id(r)).keys[i - inputs.size()];
+  }
   TensorKey output_key(size_t r, size_t i) const override { return key({id(r), static_cast<uint16_t>(i)}); }
   Tensor input(size_t r, size_t i) const override {
+    if (const size_t n = at(r).inputs.size(); i >= n) {
+      const VariableState& v = *bodies_.at(id(r)).variables[i - n];
+      return Tensor::adopt(Value::shell(v.dtype, v.shape, {}, 0).detach());
+    }
     const Edge e = at(r).inputs[i];
     return Tensor::symbol(&graph_, e.node, e.output);
   }
   Tensor output(size_t r, size_t i) const override { return Tensor::symbol(&graph_, id(r), static_cast<uint16_t>(i)); }
 
  private:
+  // What a node of control flow reads inside counts as inputs of it.
+  struct BodyInputs {
+    std::vector<Ref<VariableState>> variables;
+    std::vector<TensorKey> keys;
+  };
+
+  void add_read(const VariableState& v, TensorKey key) {
+    auto& keys = reads_[v.id];
+    if (keys.empty() || keys.back() != key) keys.push_back(key);
+  }
+
+  void add_body(uint32_t id, const Node& n, std::unordered_map<uint64_t, uint64_t>& writes) {
+    BodyInputs& b = bodies_[id];
+    b.variables = differentiable_variables(*n.op, n.attrs_view());
+    if (n.op == &backprop_op) {
+      b.keys = bodies_.at(n.inputs[0].node).keys;  // as the forward node read them
+      return;
+    }
+    for (const auto& v : b.variables) {
+      b.keys.push_back(read_key(*v, writes[v->id]));
+      add_read(*v, b.keys.back());
+    }
+    for (const Body* body : bodies_of(*n.op, n.attrs_view()))
+      for (const auto& v : body->writes) ++writes[v->id];
+  }
+
+  static TensorKey read_key(const VariableState& v, uint64_t writes) { return kReadBit | v.id << 24 | writes; }
+
   uint32_t id(size_t r) const { return begin_ + static_cast<uint32_t>(r); }
   const Node& at(size_t r) const { return graph_.node(id(r)); }
 
@@ -67,6 +107,7 @@ class GraphRecords final : public RecordList {
   uint32_t begin_, end_;
   std::unordered_map<uint32_t, TensorKey> read_keys_;           // by node
   std::unordered_map<uint64_t, std::vector<TensorKey>> reads_;  // by variable, in order
+  std::unordered_map<uint32_t, BodyInputs> bodies_;             // by node
 };
 
 std::vector<Tensor> differentiate_graph(GraphData& g, uint32_t begin, std::span<const Tensor> ys, std::span<const Differentiable> xs,
@@ -153,6 +194,8 @@ bool graph_depends(const Tensor& t, std::span<const Tensor> sources) {
     if (n.op->differentiable == Differentiability::none) continue;
     for (const Edge& e : n.inputs)
       if (depends[e.node]) depends[id] = true;
+    for (const Body* b : bodies_of(*n.op, n.attrs_view()))
+      for (const auto& v : b->reads) depends[id] = depends[id] || v->trainable;
   }
   return depends[t.node()];
 }

@@ -7,7 +7,9 @@
 
 #include <twofold/graph/body.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/session/interpreter.h>
 
 namespace twofold {
 namespace {
@@ -79,10 +81,32 @@ class BodyPlans {
   std::shared_ptr<const Plan> last_;
 };
 
+// Whether anyone reads the trace that node `n` leaves.
+bool trace_is_wanted(const ProgramNode& n, const Program& p) {
+  const ValueId trace = n.first_output + n.num_outputs - 1;
+  return std::ranges::any_of(p.nodes, [&](const ProgramNode& each) {
+    return !each.dead && each.op == &backprop_op && each.inputs[0] == trace;
+  });
+}
+
+// What steps on traces need of the thread.
+struct EagerAlone {
+  EagerMode eager;
+  WithoutTape hidden;
+};
+
+// An If or While node: by the plans of its bodies or, if its gradient is wanted, op by op.
 class ControlFlowStep : public HostStep {
  public:
-  ControlFlowStep(const ProgramNode& n, SessionSlots& slots) {
-    for (const Body* b : bodies_of(*n.op, n.attrs_view())) {
+  ControlFlowStep(const ProgramNode& n, const Program& p, SessionSlots& slots)
+      : op_(*n.op),
+        attrs_(n.attrs),
+        where_(p.graph->node(n.graph_node).where),
+        num_inputs_(p.graph->node(n.graph_node).inputs.size()),
+        traced_(trace_is_wanted(n, p)),
+        fed_(fed_variables(n, p)),
+        slots_(slots) {
+    for (const Body* b : bodies_of(op_, n.attrs_view())) {
       for (const auto& v : b->reads) touched_.emplace_back(&slots.slot(v), false);
       for (const auto& v : b->writes) touched_.emplace_back(&slots.slot(v), true);
     }
@@ -90,50 +114,89 @@ class ControlFlowStep : public HostStep {
   void add_slots(std::vector<std::pair<Slot*, bool>>& slots) const override {
     slots.insert(slots.end(), touched_.begin(), touched_.end());
   }
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
+    if (!traced_) {
+      run_planned(inputs, outputs, ledger);
+      outputs.back() = no_trace();
+      return;
+    }
+    const EagerAlone alone;
+    Interpreter interpreter(slots_);
+    for (const FedVariable& f : fed_) interpreter.feed(*f.variable, inputs[f.input]);
+    Traced traced = interpreter.run(op_, attrs_->view(), inputs.first(num_inputs_), where_);
+    std::ranges::move(traced.outputs, outputs.begin());
+    outputs.back() = trace_handle(std::move(traced.trace));
+  }
+
+ protected:
+  virtual void run_planned(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) = 0;
+  AttrsView attrs() const { return attrs_->view(); }
 
  private:
+  const OpDef& op_;
+  Ref<AttrsBox> attrs_;
+  std::source_location where_;
+  size_t num_inputs_;
+  bool traced_;
+  std::vector<FedVariable> fed_;
+  SessionSlots& slots_;
   std::vector<std::pair<Slot*, bool>> touched_;
 };
 
 class IfStep final : public ControlFlowStep {
  public:
   IfStep(const ProgramNode& n, const Program& p, const SessionOptions& options, SessionSlots& slots)
-      : ControlFlowStep(n, slots),
-        then_(n.attrs_view().as<IfAttrs>().then_body, options, slots, fed_variables(n, p)),
-        else_(n.attrs_view().as<IfAttrs>().else_body, options, slots, fed_variables(n, p)) {}
-  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
-    auto results = (truth_of(inputs[0], "If") ? then_ : else_).call({}, inputs, ledger);
-    std::ranges::move(results, outputs.begin());
-    outputs.back() = no_trace();
-  }
+      : ControlFlowStep(n, p, slots),
+        then_(attrs().as<IfAttrs>().then_body, options, slots, fed_variables(n, p)),
+        else_(attrs().as<IfAttrs>().else_body, options, slots, fed_variables(n, p)) {}
 
  private:
+  void run_planned(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
+    auto results = (truth_of(inputs[0], "If") ? then_ : else_).call({}, inputs, ledger);
+    std::ranges::move(results, outputs.begin());
+  }
   BodyPlans then_, else_;
 };
 
 class WhileStep final : public ControlFlowStep {
  public:
   WhileStep(const ProgramNode& n, const Program& p, const SessionOptions& options, SessionSlots& slots)
-      : ControlFlowStep(n, slots),
-        state_size_(n.attrs_view().as<WhileAttrs>().body.parameters.size()),
-        test_(n.attrs_view().as<WhileAttrs>().test, options, slots, fed_variables(n, p)),
-        body_(n.attrs_view().as<WhileAttrs>().body, options, slots, fed_variables(n, p)) {}
-  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
+      : ControlFlowStep(n, p, slots),
+        state_size_(attrs().as<WhileAttrs>().body.parameters.size()),
+        test_(attrs().as<WhileAttrs>().test, options, slots, fed_variables(n, p)),
+        body_(attrs().as<WhileAttrs>().body, options, slots, fed_variables(n, p)) {}
+
+ private:
+  void run_planned(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
     SmallVector<Tensor, 4> state;
     for (const Tensor& t : inputs.first(state_size_)) state.push_back(t);
     while (truth_of(test_.call(state, inputs, ledger)[0], "While")) state = body_.call(state, inputs, ledger);
     std::ranges::move(state, outputs.begin());
-    outputs.back() = no_trace();
   }
-
- private:
   size_t state_size_;
   BodyPlans test_, body_;
 };
 
+class BackpropStep final : public HostStep {
+ public:
+  BackpropStep(const ProgramNode& n, const Program& p, SessionSlots& slots)
+      : attrs_(n.attrs), keep_(trace_is_wanted(n, p)), slots_(slots) {}
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger*) override {
+    const EagerAlone alone;
+    Traced traced = run_backprop_node(attrs_->view().as<BackpropAttrs>(), inputs, slots_, keep_);
+    std::ranges::move(traced.outputs, outputs.begin());
+    outputs.back() = keep_ ? trace_handle(std::move(traced.trace)) : no_trace();
+  }
+
+ private:
+  Ref<AttrsBox> attrs_;
+  bool keep_;
+  SessionSlots& slots_;
+};
+
 }  // namespace
 
-bool is_control_flow(const OpDef& op) { return &op == &if_op || &op == &while_op; }
+bool is_control_flow(const OpDef& op) { return &op == &if_op || &op == &while_op || &op == &backprop_op; }
 
 bool truth_of(const Tensor& p, const char* op) {
   if (p.dtype() != bool_ || p.rank() != 0)
@@ -148,7 +211,8 @@ Tensor no_trace() { return Tensor::adopt(Value::make(uint8, Shape{0}).detach());
 std::unique_ptr<HostStep> make_control_flow_step(const ProgramNode& n, const Program& p, const SessionOptions& options,
                                                  SessionSlots& slots) {
   if (n.op == &if_op) return std::make_unique<IfStep>(n, p, options, slots);
-  return std::make_unique<WhileStep>(n, p, options, slots);
+  if (n.op == &while_op) return std::make_unique<WhileStep>(n, p, options, slots);
+  return std::make_unique<BackpropStep>(n, p, slots);
 }
 
 }  // namespace twofold

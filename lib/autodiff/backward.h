@@ -29,6 +29,8 @@ class Backward {
     return attrs_.as<A>();
   }
   int num_inputs() const { return static_cast<int>(needs_.size()); }
+  /// Visible ones.
+  int num_outputs() const { return static_cast<int>(dys_.size()); }
   /// Whether anyone wants the gradient of input `i`.
   bool needs(int i) const { return needs_[static_cast<size_t>(i)]; }
   const Tensor& input(int i) const { return inputs_[static_cast<size_t>(i)]; }

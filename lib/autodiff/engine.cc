@@ -103,7 +103,7 @@ class Engine {
     op.gradient(backward);
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (!dxs[i].defined() || !needs[i]) continue;
-      if (inputs.size() > 1 && may_be_broadcast(inputs[i], dxs[i])) dxs[i] = sum_to_like(dxs[i], inputs[i]);
+      if (inputs.size() > 1 && !op.flags.session && may_be_broadcast(inputs[i], dxs[i])) dxs[i] = sum_to_like(dxs[i], inputs[i]);
       accumulate(records_.input_key(r, i), std::move(dxs[i]));
     }
   }

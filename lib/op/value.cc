@@ -60,6 +60,7 @@ Value::Value(Kind kind, DType dtype, const Shape& shape, Device device)
     : spec_{dtype, shape}, kind_(kind), device_(device), num_elements_(shape.num_elements()) {}
 
 Value::~Value() {
+  if (kind_ == Kind::handle) object()->release();
   if (kind_ != Kind::owner) return;
   if (device_.is_cpu()) {
     deallocate(data_, bytes());
@@ -110,6 +111,17 @@ Ref<Value> Value::shell(DType dtype, const Shape& shape, Device device, uint64_t
   return v;
 }
 
+Ref<Value> Value::handle(Ref<RefCounted> object) {
+  auto v = Ref<Value>::adopt(new Value(Kind::handle, uint8, Shape{0}, {}));
+  v->data_ = v->small_;
+  ::new (static_cast<void*>(v->small_)) RefCounted*(object.detach());
+  return v;
+}
+
+RefCounted* Value::object() const {
+  return kind_ == Kind::handle ? *std::launder(reinterpret_cast<RefCounted* const*>(small_)) : nullptr;
+}
+
 uint64_t Value::id() const {
   uint64_t id = id_.load(std::memory_order_relaxed);
   if (id == 0) {
@@ -118,6 +130,10 @@ uint64_t Value::id() const {
     if (id_.compare_exchange_strong(id, fresh, std::memory_order_relaxed)) id = fresh;
   }
   return id;
+}
+
+Tensor renamed(const Tensor& t) {
+  return Tensor::adopt(Value::view(Ref<Value>(retained(t).value()), t.shape(), 0).detach());
 }
 
 Tensor retained(const Tensor& t) {

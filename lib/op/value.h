@@ -21,6 +21,10 @@ class Value final : public RefCounted {
   static Ref<Value> view(Ref<Value> base, const Shape& shape, int64_t offset);
   /// A view of memory that somebody else keeps alive while the value is in use; `retained` copies before it is kept.
   static Ref<Value> borrow(DType dtype, const Shape& shape, void* data);
+  /// No elements, but an object that one op hands to another.
+  static Ref<Value> handle(Ref<RefCounted> object);
+  /// The object of a handle, else null.
+  RefCounted* object() const;
   /// Dtype and shape without elements, which a tape keeps of what no gradient rule reads.
   static Ref<Value> shell(DType dtype, const Shape& shape, Device device, uint64_t id);
 
@@ -43,7 +47,7 @@ class Value final : public RefCounted {
   static void operator delete(void* p) noexcept;
 
  private:
-  enum class Kind : uint8_t { small, owner, view, borrowed, shell };
+  enum class Kind : uint8_t { small, owner, view, borrowed, shell, handle };
   Value(Kind kind, DType dtype, const Shape& shape, Device device);
   ~Value() override;
 
@@ -60,6 +64,8 @@ class Value final : public RefCounted {
 
 /// `t` itself, or a copy of its elements if they are borrowed.
 Tensor retained(const Tensor& t);
+/// The same elements, kept for good, as a tensor that gradients tell apart from `t`.
+Tensor renamed(const Tensor& t);
 /// A copy of a concrete tensor's elements on `device`.
 Tensor copy_to(const Tensor& t, Device device);
 

@@ -1,0 +1,151 @@
+#include <twofold/lib/autodiff/trace.h>
+
+#include <fmt/format.h>
+
+#include <twofold/eager/tape.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/autodiff/engine.h>
+#include <twofold/lib/op/value.h>
+
+namespace twofold {
+namespace {
+
+class TapeTrace final : public Trace {
+ public:
+  std::unique_ptr<Tape> tape;      // stopped
+  std::vector<TensorKey> inputs;   // what the body was called with, as the tape knows it
+  std::vector<TensorKey> outputs;  // 0: undefined
+};
+
+struct TraceAttrs {
+  Ref<Trace> trace;
+  TWOFOLD_FIELDS(trace)
+};
+
+}  // namespace
+
+uint64_t hash_field(const Ref<Trace>& t) { return static_cast<uint64_t>(reinterpret_cast<uintptr_t>(t.get())); }
+std::string print_field(const Ref<Trace>& t) { return t ? "trace" : "none"; }
+void perturb_field(Ref<Trace>& t) { t = t ? Ref<Trace>() : Ref<Trace>(make_ref<TapeTrace>()); }
+
+namespace {
+
+void trace_gradient(Backward& b);
+// A tape's record of a body. Inputs: what it was called with, then what it captured.
+const OpDef kTraceOp{.name = "Body",
+                     .doc = "A pass through a body of control flow.",
+                     .min_inputs = 0,
+                     .max_inputs = -1,
+                     .outputs = -1,
+                     .differentiable = Differentiability::rule,
+                     .gradient = trace_gradient,
+                     .flags = {.session = true},
+                     .attrs = &internal::kAttrsType<TraceAttrs>};
+
+// A tensor of its own, so that gradients of the body's side and of the outer side are told apart.
+Tensor fresh(const Tensor& t) { return is_floating(t.dtype()) ? renamed(t) : retained(t); }
+
+// Ends a trace: live tapes get their record, and the caller the outputs under fresh names.
+Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<const Tensor> results,
+              std::source_location where) {
+  trace->tape->stop();
+  Traced traced;
+  Outputs recorded;
+  for (const Tensor& t : results) {
+    trace->outputs.push_back(t.defined() ? t.id() : 0);
+    traced.outputs.push_back(t.defined() ? fresh(t) : Tensor());
+    recorded.push_back(t.defined() ? traced.outputs.back() : Tensor::adopt(Value::make(uint8, Shape{0}).detach()));
+  }
+  if (t_state.tape) {
+    std::vector<const Tensor*> all;
+    for (const Tensor& t : inputs) all.push_back(&t);
+    for (const Tensor& t : trace->tape->captures()) all.push_back(&t);
+    for (Tape* tape = t_state.tape; tape; tape = tape->next())
+      tape->record(kTraceOp, all, TraceAttrs{trace}, where, recorded);
+  }
+  traced.trace = std::move(trace);
+  return traced;
+}
+
+// Gradients of the tensors named by each element of `wanted`, summed within it.
+Traced differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
+                           std::span<const std::vector<TensorKey>> wanted, bool keep) {
+  std::vector<TensorKey> keys;
+  for (const auto& each : wanted) keys.insert(keys.end(), each.begin(), each.end());
+  const auto gradients = [&](std::span<const Tensor> given) {
+    std::vector<Seed> seeds;
+    for (size_t i = 0; i < given.size(); ++i)
+      if (given[i].defined() && trace.outputs[i]) seeds.push_back({trace.outputs[i], given[i]});
+    const std::vector<Tensor> parts = differentiate(*trace.tape, seeds, keys);
+    std::vector<Tensor> sums;
+    size_t next = 0;
+    for (const auto& each : wanted) {
+      Tensor sum;
+      for (size_t i = 0; i < each.size(); ++i) {
+        const Tensor& part = parts[next++];
+        if (part.defined()) sum = sum.defined() ? add(sum, part) : part;
+      }
+      sums.push_back(std::move(sum));
+    }
+    return sums;
+  };
+  if (!keep && !t_state.tape) return {gradients(dys), {}};
+  // Forward records, then the backward ones: of both together the gradient is again a gradient of a trace.
+  auto both = make_ref<TapeTrace>();
+  std::vector<Tensor> outside(inputs.begin(), inputs.end()), inside(dys.size());
+  both->inputs = trace.inputs;
+  both->tape = std::make_unique<Tape>(Tape::Apart{.everything = keep, .after = trace.tape.get()});
+  for (size_t i = 0; i < dys.size(); ++i) {
+    if (!dys[i].defined()) continue;
+    outside.push_back(dys[i]);
+    inside[i] = fresh(dys[i]);
+    both->inputs.push_back(inside[i].id());
+    both->tape->watch_inside(inside[i], dys[i]);
+  }
+  const std::vector<Tensor> results = gradients(inside);
+  return finish(std::move(both), outside, results, t_state.frame);
+}
+
+void trace_gradient(Backward& b) {
+  const auto& trace = static_cast<const TapeTrace&>(*b.attrs<TraceAttrs>().trace);
+  std::vector<Tensor> inputs, dys;
+  std::vector<std::vector<TensorKey>> wanted;
+  std::vector<int> places;
+  for (int i = 0; i < b.num_inputs(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    const bool given = at < trace.inputs.size();
+    if (given) inputs.push_back(b.input(i));
+    if (!b.needs(i)) continue;
+    wanted.push_back({given ? trace.inputs[at] : trace.tape->captures()[at - trace.inputs.size()].id()});
+    places.push_back(i);
+  }
+  for (size_t i = 0; i < trace.outputs.size(); ++i) dys.push_back(b.dy(static_cast<int>(i)));
+  Traced dxs = differentiate_trace(trace, inputs, dys, wanted, false);
+  for (size_t i = 0; i < places.size(); ++i) b.dx(places[i], std::move(dxs.outputs[i]));
+}
+
+}  // namespace
+
+Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const TraceOptions& options) {
+  auto trace = make_ref<TapeTrace>();
+  std::vector<Tensor> inside;
+  trace->tape = std::make_unique<Tape>(Tape::Apart{.everything = options.everything});
+  for (const Tensor& t : inputs) {
+    inside.push_back(fresh(t));
+    trace->inputs.push_back(inside.back().id());
+    trace->tape->watch_inside(inside.back(), t);
+  }
+  const std::vector<Tensor> results = body(inside);
+  return finish(std::move(trace), inputs, results, options.where);
+}
+
+Traced run_backprop(const Trace& trace, const Backprop& request, bool keep) {
+  const auto& of = static_cast<const TapeTrace&>(trace);
+  std::vector<std::vector<TensorKey>> wanted;
+  for (size_t i : request.wanted) wanted.push_back({of.inputs[i]});
+  for (const auto& v : request.variables) wanted.push_back(of.tape->values_read(*v));
+  return differentiate_trace(of, request.inputs, request.dys, wanted, keep);
+}
+
+}  // namespace twofold

@@ -1,0 +1,59 @@
+// What a body did: the gradient of control flow is the gradient of the pass that was made through it.
+#pragma once
+
+#include <functional>
+#include <source_location>
+#include <span>
+#include <vector>
+
+#include <twofold/lib/core/ref.h>
+#include <twofold/lib/op/tensor.h>
+#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/op/variable.h>
+
+namespace twofold {
+
+/// The records of one pass through a body, with what gradient rules read of it. Both modes make and differentiate
+/// traces with the same code, hence with equal bits: eager execution hangs them in its tapes, a session hands them from
+/// an If or While node to the node of its gradient.
+class Trace : public RefCounted {};
+
+struct Traced {
+  std::vector<Tensor> outputs;
+  Ref<Trace> trace;
+};
+using TracedBody = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
+
+struct TraceOptions {
+  std::source_location where{};
+  bool everything = false;  ///< not only what the tapes around it watch: every input and every variable read
+};
+
+/// Calls `body` eagerly with `inputs`, recorded apart; the tapes around see one record, so that what the body adds to
+/// the gradient of a tensor is summed first. (Defined in eager/, as are the others.)
+Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const TraceOptions& options);
+
+/// What is asked of the gradient of a trace.
+struct Backprop {
+  std::vector<Tensor> inputs;                 ///< what the body was called with
+  std::vector<Tensor> dys;                    ///< by output; undefined ones are left out
+  std::vector<size_t> wanted;                 ///< inputs whose gradients are asked for
+  std::vector<Ref<VariableState>> variables;  ///< variables read in the body, likewise
+};
+/// Gradients of `wanted`, then of `variables`, undefined where unconnected. With `keep` the result has a trace too, of
+/// forward and backward pass together as a function of `inputs` and the defined dys.
+Traced run_backprop(const Trace& trace, const Backprop& request, bool keep);
+
+/// No tape sees what is done on this thread during its lifetime.
+class [[nodiscard]] WithoutTape {
+ public:
+  WithoutTape() : tape_(t_state.tape) { t_state.tape = nullptr; }
+  ~WithoutTape() { t_state.tape = tape_; }
+  WithoutTape(const WithoutTape&) = delete;
+  WithoutTape& operator=(const WithoutTape&) = delete;
+
+ private:
+  Tape* tape_;
+};
+
+}  // namespace twofold
