@@ -6,6 +6,7 @@
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/value.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
@@ -76,7 +77,9 @@ Tensor literal_beside(const Operand& o, const Tensor& beside, const char* op) {
     dtype = v.default_dtype();
   }
   const Tensor value = v.to_tensor(dtype);
-  return beside.is_symbolic() ? graph_constant(value, "", o.where()) : value;
+  if (beside.is_symbolic()) return graph_constant(value, "", o.where());
+  const Device device = beside.value()->device();
+  return device.is_cpu() ? value : copy_to(value, device);
 }
 
 }  // namespace
