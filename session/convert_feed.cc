@@ -38,8 +38,9 @@ Tensor converted(const Tensor& t, DType dtype, const std::function<std::string()
       for (int64_t i = 0; i < from.num_elements(); ++i) {
         if constexpr (!(std::is_floating_point_v<From> && std::is_floating_point_v<To>)) {
           if (!exact<To>(in[i]))
-            fail(Code::InvalidArgument, fmt::format("Cannot feed the {} value {} for Tensor '{}', which has dtype {}", name_of(from.dtype()),
-                                                    in[i], name(), name_of(dtype)),
+            fail(Code::InvalidArgument,
+                 fmt::format("Cannot feed the {} value {} for Tensor '{}', which has dtype {}", name_of(from.dtype()),
+                             in[i], name(), name_of(dtype)),
                  fmt::format("tf::cast(value, tf::{})", name_of(dtype)));
         }
         out[i] = static_cast<To>(in[i]);
@@ -64,8 +65,8 @@ Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const std:
     }
   }
   if (!t.shape().compatible_with(spec.shape))
-    fail(Code::InvalidArgument, fmt::format("Cannot feed value of shape {} for Tensor '{}', which has shape '{}'", t.shape().str(), name(),
-                                            spec.shape.str()));
+    fail(Code::InvalidArgument, fmt::format("Cannot feed value of shape {} for Tensor '{}', which has shape '{}'",
+                                            t.shape().str(), name(), spec.shape.str()));
   if (!t.value()->device().is_cpu()) t = copy_to(t, {});
   return t.dtype() == spec.dtype ? t : converted(t, spec.dtype, name);
 }

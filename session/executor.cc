@@ -24,7 +24,8 @@ void rethrow_for_node(const Error& e, const GraphData& g, uint32_t node) {
   throw Error(e.code(), std::move(facts));
 }
 
-Frame::Frame(const Plan& plan) : arena_bytes(plan.arena_bytes_), args(plan.args_.size()), externals(plan.externals_.size()) {
+Frame::Frame(const Plan& plan)
+    : arena_bytes(plan.arena_bytes_), args(plan.args_.size()), externals(plan.externals_.size()) {
   if (arena_bytes) arena = static_cast<std::byte*>(allocate(arena_bytes));
   for (size_t i = 0; i < args.size(); ++i) {
     const Plan::Arg& a = plan.args_[i];
@@ -86,7 +87,9 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
   Clock::time_point start;
   for (const Instruction& i : code_) {
     switch (i.what) {
-      case Do::random: context.random_counter = counters_[i.aux]->fetch_add(1, std::memory_order_relaxed); [[fallthrough]];
+      case Do::random:
+        context.random_counter = counters_[i.aux]->fetch_add(1, std::memory_order_relaxed);
+        [[fallthrough]];
       case Do::kernel:
       case Do::kernel_that_may_fail:
         if constexpr (kTimed) start = Clock::now();

@@ -76,7 +76,8 @@ class AssignStep final : public HostStep {
 // A read of a variable of unknown shape.
 class ReadStep final : public HostStep {
  public:
-  ReadStep(const ProgramNode& n, SessionSlots& slots) : slot_(slots.slot(n.attrs_view().as<VariableAttrs>().variable)) {}
+  ReadStep(const ProgramNode& n, SessionSlots& slots)
+      : slot_(slots.slot(n.attrs_view().as<VariableAttrs>().variable)) {}
   void run(std::span<const Tensor>, std::span<Tensor> outputs, Ledger*) override {
     outputs[0] = slot_.current();
     if (!outputs[0].defined())
@@ -93,11 +94,13 @@ class ReadStep final : public HostStep {
 
 bool is_host_op(const OpDef& op) { return &op == &print_op || is_control_flow(op); }
 
-std::unique_ptr<HostStep> make_host_step(const ProgramNode& n, const Program& p, const SessionOptions& options, SessionSlots& slots) {
+std::unique_ptr<HostStep> make_host_step(const ProgramNode& n, const Program& p, const SessionOptions& options,
+                                         SessionSlots& slots) {
   if (is_control_flow(*n.op)) return make_control_flow_step(n, p, options, slots);
   if (n.op == &print_op) return std::make_unique<PrintStep>(n);
   if (n.op == &read_variable_op) return std::make_unique<ReadStep>(n, slots);
-  if (n.op == &assign_op || n.op == &assign_add_op || n.op == &assign_sub_op) return std::make_unique<AssignStep>(n, slots);
+  if (n.op == &assign_op || n.op == &assign_add_op || n.op == &assign_sub_op)
+    return std::make_unique<AssignStep>(n, slots);
   if (n.op->flags.session) fail(Code::Internal, fmt::format("'{}' cannot be run", n.op->name));
   return std::make_unique<LaunchStep>(n, slots);
 }

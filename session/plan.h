@@ -16,8 +16,8 @@ namespace twofold {
 class Ledger;
 class Plan;
 
-/// What one run needs beside the plan: memory for intermediate values, pointers to it in the order kernels take them, and the
-/// tensors that come from outside or go there. Runs in flight have one each.
+/// What one run needs beside the plan: memory for intermediate values, pointers to it in the order kernels take them,
+/// and the tensors that come from outside or go there. Runs in flight have one each.
 struct Frame {
   explicit Frame(const Plan& plan);
   ~Frame();
@@ -26,8 +26,8 @@ struct Frame {
 
   std::byte* arena = nullptr;
   size_t arena_bytes = 0;
-  std::vector<void*> args;         ///< Plan::args_ resolved
-  std::vector<Tensor> externals;   ///< by number; those of the last run are gone
+  std::vector<void*> args;        ///< Plan::args_ resolved
+  std::vector<Tensor> externals;  ///< by number; those of the last run are gone
 };
 
 /// Work on the host between kernels, on tensors instead of pointers: control flow, printing, ops of unknown shape.
@@ -50,12 +50,12 @@ class Plan {
     const void* params = nullptr;  ///< read, assign: the Slot; random: see counter
     uint32_t args = 0;             ///< place in Frame::args; other kinds: an external
     uint32_t node = 0;             ///< graph node, for errors
-    uint32_t aux = 0;              ///< host: number of the step; random: number of the counter; make: number of the external
+    uint32_t aux = 0;  ///< host: number of the step; random: number of the counter; make: number of the external
   };
 
-  /// Executes. `feeds` are by Request's numbers, of the planned dtypes and shapes; `fetched` gets one tensor a fetch, then one a
-  /// fetched variable. With `locked`, the caller holds the slots' locks already (a subgraph of a run). On an error variables are
-  /// as before.
+  /// Executes. `feeds` are by Request's numbers, of the planned dtypes and shapes; `fetched` gets one tensor a fetch,
+  /// then one a fetched variable. With `locked`, the caller holds the slots' locks already (a subgraph of a run). On an
+  /// error variables are as before.
   void execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;
 
   size_t num_fetches() const { return fetches_.size() + fetched_slots_.size(); }
@@ -128,7 +128,7 @@ class Plan {
 };
 
 /// Makes a plan for `request` on `g`. Subgraphs are planned with the same slots.
-std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& options, SessionSlots& slots,
-                                      Ledger* ledger);
+std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& options,
+                                      SessionSlots& slots, Ledger* ledger);
 
 }  // namespace twofold

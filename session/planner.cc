@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <twofold/graph/graph_ops.h>
+#include <twofold/kernels/pointwise/fused.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/report/ledger.h>
@@ -18,9 +19,16 @@ namespace twofold {
 class Planner {
  public:
   Planner(Program program, const SessionOptions& options, SessionSlots& slots)
-      : p_(std::move(program)), options_(options), slots_(slots), plan_(std::make_unique<Plan>()) {
+      : p_(std::move(program)),
+        options_(options),
+        slots_(slots),
+        plan_(std::make_unique<Plan>()),
+        reuse_(pass_enabled(options, kMemoryPass)) {
     plan_->graph_ = Ref<GraphData>(p_.graph);
   }
+
+  /// How many values share memory with others.
+  int64_t shared() const { return shared_; }
 
   std::unique_ptr<const Plan> make() {
     homes_.resize(p_.values.size());
@@ -44,11 +52,12 @@ class Planner {
   // Where a value lies. Values that share memory share a root.
   struct Home {
     ValueId root = 0;
-    uint32_t external = kNone;   // of a root
-    uint64_t offset = 0;         // in the arena
-    bool placed = false;         // in the arena
+    uint32_t external = kNone;  // of a root
+    uint64_t offset = 0;        // in the arena
+    bool placed = false;        // in the arena
     bool must_be_external = false;
-    bool kept = false;           // arena memory not to be reused: a tensor may refer to it
+    bool kept = false;        // arena memory not to be reused: a tensor may refer to it
+    bool taken_over = false;  // its memory became another value's
     uint32_t last_use = 0;
   };
 
@@ -61,7 +70,9 @@ class Planner {
     return n.num_outputs && !n.has_effect() && p_.values[n.first_output].constant.defined();
   }
 
-  static bool is_assignment(const OpDef& op) { return &op == &assign_op || &op == &assign_add_op || &op == &assign_sub_op; }
+  static bool is_assignment(const OpDef& op) {
+    return &op == &assign_op || &op == &assign_add_op || &op == &assign_sub_op;
+  }
   static bool is_host_step(const ProgramNode& n) { return n.dynamic || is_host_op(*n.op); }
 
   void check_placeholders() const {
@@ -126,7 +137,7 @@ class Planner {
   void free_dead(size_t node) {
     for (uint32_t i = ends_[node]; i < ends_[node + 1]; ++i) {
       Home& h = homes_[ending_[i]];
-      if (h.placed) arena_.release(h.offset, bytes_of(ending_[i]));
+      if (h.placed && !h.taken_over && reuse_) arena_.release(h.offset, bytes_of(ending_[i]));
     }
   }
 
@@ -149,8 +160,28 @@ class Planner {
   void place(ValueId v) {
     Home& h = home(v);
     if (h.placed) return;
+    const size_t before = arena_.top();
     h.offset = arena_.take(bytes_of(homes_[v].root));
     h.placed = true;
+    shared_ += arena_.top() == before;
+  }
+
+  // A pointwise op may write over an operand that ends with it: element i of the result needs element i alone.
+  void place_over_operand(std::span<const ValueId> inputs, ValueId output, size_t node_index) {
+    Home& to = home(output);
+    if (!reuse_ || to.must_be_external || to.placed) return;
+    const TensorSpec& spec = p_.values[output].spec;
+    for (ValueId v : inputs) {
+      Home& from = home(v);
+      const TensorSpec& other = p_.values[homes_[v].root].spec;
+      if (from.must_be_external || from.kept || !from.placed || from.taken_over || is_constant(v) ||
+          from.last_use != node_index || other.shape != spec.shape || size_of(other.dtype) != size_of(spec.dtype))
+        continue;
+      to.offset = from.offset;
+      to.placed = from.taken_over = true;
+      ++shared_;
+      return;
+    }
   }
 
   // One pointer argument.
@@ -205,14 +236,19 @@ class Planner {
 
   void emit(const ProgramNode& n) {
     if (is_host_step(n)) return emit_host(n);
-    if (n.op == &read_variable_op) return emit_read(*n.attrs_view().as<VariableAttrs>().variable, n.first_output, n.graph_node);
+    if (n.op == &read_variable_op)
+      return emit_read(*n.attrs_view().as<VariableAttrs>().variable, n.first_output, n.graph_node);
     if (is_assignment(*n.op)) return emit_assignment(n);
     if (n.op->flags.alias) return;
     if (n.op->flags.session) fail(Code::Internal, fmt::format("'{}' cannot be planned", n.op->name));
+    const bool elementwise =
+        n.op->flags.pointwise && n.num_outputs == 1 && n.attrs_view().type() != &internal::kAttrsType<FusedAttrs>;
+    if (elementwise) place_over_operand(n.inputs, n.first_output, static_cast<size_t>(&n - p_.nodes.data()));
     emit_kernel(*n.op, n.attrs_view(), n.inputs, n.first_output, n.num_outputs, n.graph_node);
   }
 
-  void emit_kernel(const OpDef& op, AttrsView attrs, std::span<const ValueId> inputs, ValueId first, uint32_t count, uint32_t node) {
+  void emit_kernel(const OpDef& op, AttrsView attrs, std::span<const ValueId> inputs, ValueId first, uint32_t count,
+                   uint32_t node) {
     make_outputs(first, count, node);
     SmallVector<TensorSpec, 4> in;
     SmallVector<TensorSpec, 2> out;
@@ -222,7 +258,9 @@ class Planner {
     const Prepared* prepared = remembered(op, attrs, in, out);
     instruction.fn = prepared->fn;
     instruction.params = prepared->params;
-    instruction.what = op.flags.random ? Plan::Do::random : op.flags.can_fail ? Plan::Do::kernel_that_may_fail : Plan::Do::kernel;
+    instruction.what = op.flags.random     ? Plan::Do::random
+                       : op.flags.can_fail ? Plan::Do::kernel_that_may_fail
+                                           : Plan::Do::kernel;
     if (op.flags.random) {
       instruction.aux = static_cast<uint32_t>(plan_->counters_.size());
       plan_->counters_.push_back(&slots_.counter(random_key_of(attrs)));
@@ -243,9 +281,11 @@ class Planner {
   }
 
   // Chains of like ops have like signatures: the last one is tried before the process's cache.
-  const Prepared* remembered(const OpDef& op, AttrsView attrs, std::span<const TensorSpec> in, std::span<const TensorSpec> out) {
+  const Prepared* remembered(const OpDef& op, AttrsView attrs, std::span<const TensorSpec> in,
+                             std::span<const TensorSpec> out) {
     Recent& r = recent_[static_cast<size_t>(op.id) % std::size(recent_)];
-    if (r.op == &op && r.attrs == attrs && std::ranges::equal(r.in, in) && std::ranges::equal(r.out, out)) return r.prepared;
+    if (r.op == &op && r.attrs == attrs && std::ranges::equal(r.in, in) && std::ranges::equal(r.out, out))
+      return r.prepared;
     plan_->prepared_.push_back(prepare(op, attrs, in, out, {}));
     r = {&op, attrs, {in.begin(), in.end()}, {out.begin(), out.end()}, plan_->prepared_.back().get()};
     return r.prepared;
@@ -290,7 +330,8 @@ class Planner {
     for (const auto& [slot, write] : plan_->slots_) plan_->writes_ |= write;
     for (ValueId v : n.inputs) host.inputs.push_back(source(v));
     for (uint32_t i = 0; i < n.num_outputs; ++i) host.outputs.push_back(external(n.first_output + i));
-    plan_->code_.push_back({.what = Plan::Do::host, .node = n.graph_node, .aux = static_cast<uint32_t>(plan_->hosts_.size())});
+    plan_->code_.push_back(
+        {.what = Plan::Do::host, .node = n.graph_node, .aux = static_cast<uint32_t>(plan_->hosts_.size())});
     plan_->hosts_.push_back(std::move(host));
   }
 
@@ -323,15 +364,17 @@ class Planner {
   SessionSlots& slots_;
   std::unique_ptr<Plan> plan_;
   std::vector<Home> homes_;
-  std::vector<uint32_t> ends_;      // ending_[ends_[i]..ends_[i+1]) are last used by node i
+  std::vector<uint32_t> ends_;  // ending_[ends_[i]..ends_[i+1]) are last used by node i
   std::vector<ValueId> ending_;
   Arena arena_;
   size_t workspace_ = 0;
+  bool reuse_;
+  int64_t shared_ = 0;  // values that lie where others lay
   Recent recent_[16];
 };
 
-std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& options, SessionSlots& slots,
-                                      Ledger* ledger) {
+std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& options,
+                                      SessionSlots& slots, Ledger* ledger) {
   PhaseTimer pruning(ledger, Phase::prune);
   const std::vector<uint32_t> nodes = prune(g, request);
   Program program = lower(g, request, nodes);
@@ -340,7 +383,10 @@ std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, cons
   if (options.optimize) run_passes(program, options, ledger);
   optimizing.stop();
   PhaseTimer planning(ledger, Phase::plan);
-  return Planner(std::move(program), options, slots).make();
+  Planner planner(std::move(program), options, slots);
+  auto plan = planner.make();
+  if (ledger && options.optimize) ledger->add_pass(kMemoryPass, planner.shared());
+  return plan;
 }
 
 }  // namespace twofold

@@ -19,7 +19,8 @@ std::vector<uint32_t> prune(const GraphData& g, const Request& request) {
   const auto is_fed = [&](Edge e) { return std::ranges::find(request.feeds, e) != request.feeds.end(); };
   const auto is_fed_variable = [&](const Node& node) {
     return node.op == &read_variable_op &&
-           std::ranges::find(request.fed_variables, node.attrs_view().as<VariableAttrs>().variable) != request.fed_variables.end();
+           std::ranges::find(request.fed_variables, node.attrs_view().as<VariableAttrs>().variable) !=
+               request.fed_variables.end();
   };
   std::vector<bool> cut(n, false);  // a node with a fed output; looked at more closely when met
   for (Edge e : request.feeds) cut[e.node] = true;
@@ -118,7 +119,8 @@ class Lowering {
       n.root = n.root || !b->effects.empty();
       for (size_t i = 0; i < request_.fed_variables.size(); ++i) {
         const ValueId fed = p_.feeds[request_.feeds.size() + i];
-        if (std::ranges::find(b->reads, request_.fed_variables[i]) != b->reads.end() && std::ranges::find(n.inputs, fed) == n.inputs.end())
+        if (std::ranges::find(b->reads, request_.fed_variables[i]) != b->reads.end() &&
+            std::ranges::find(n.inputs, fed) == n.inputs.end())
           n.inputs.push_back(fed);
       }
     }
@@ -155,7 +157,8 @@ class Lowering {
     }
     SmallVector<TensorSpec, 2> out;
     with_node(*p_.graph, n.graph_node, [&] { infer(*n.op, specs, n.attrs_view(), pointers, out); });
-    if (out.size() != node.outputs.size()) fail(Code::Internal, fmt::format("'{}' changed its number of outputs", n.op->name));
+    if (out.size() != node.outputs.size())
+      fail(Code::Internal, fmt::format("'{}' changed its number of outputs", n.op->name));
     return out;
   }
 
@@ -167,7 +170,9 @@ class Lowering {
 
 }  // namespace
 
-Program lower(GraphData& g, const Request& request, std::span<const uint32_t> nodes) { return Lowering(g, request).run(nodes); }
+Program lower(GraphData& g, const Request& request, std::span<const uint32_t> nodes) {
+  return Lowering(g, request).run(nodes);
+}
 
 Tensor fold_value(Program& p, ValueId id) {
   ProgramValue& v = p.values[id];

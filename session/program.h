@@ -30,8 +30,8 @@ struct ProgramNode {
   uint32_t num_outputs = 0;
   uint32_t graph_node = 0;  ///< for errors: name and line
   bool dead = false;
-  bool dynamic = false;     ///< some shape is unknown: inferred, prepared and launched at run time
-  bool root = false;        ///< kept though nobody reads it: fetched for its effect, or a control dependency
+  bool dynamic = false;  ///< some shape is unknown: inferred, prepared and launched at run time
+  bool root = false;     ///< kept though nobody reads it: fetched for its effect, or a control dependency
 
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
   bool has_effect() const { return op->flags.effect; }
@@ -40,18 +40,18 @@ struct ProgramNode {
 /// What is asked of a graph and given to it.
 struct Request {
   std::vector<Edge> fetches;
-  std::vector<uint32_t> operations;                    ///< nodes to run for their effect
-  std::vector<Ref<VariableState>> fetched_variables;   ///< read after all writes
+  std::vector<uint32_t> operations;                   ///< nodes to run for their effect
+  std::vector<Ref<VariableState>> fetched_variables;  ///< read after all writes
   std::vector<Edge> feeds;
-  std::vector<Ref<VariableState>> fed_variables;       ///< numbered after `feeds`
-  std::vector<TensorSpec> feed_specs;                  ///< of both
+  std::vector<Ref<VariableState>> fed_variables;  ///< numbered after `feeds`
+  std::vector<TensorSpec> feed_specs;             ///< of both
 };
 
 struct Program {
   GraphData* graph = nullptr;
   std::vector<ProgramNode> nodes;
   std::vector<ProgramValue> values;
-  std::vector<ValueId> fetches;                   ///< by Request::fetches
+  std::vector<ValueId> fetches;  ///< by Request::fetches
   std::vector<Ref<VariableState>> fetched_variables;
   std::vector<ValueId> feeds;                     ///< by number; kNoValue: not needed
   std::vector<Ref<VariableState>> fed_variables;  ///< by the last numbers of feeds

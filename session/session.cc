@@ -58,7 +58,8 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
   const Ref<GraphData>& graph() const { return graph_; }
 
   void check_open() const {
-    if (closed_.load(std::memory_order_acquire)) fail(Code::FailedPrecondition, "Attempted to use a closed Session.", "tf::Session session;");
+    if (closed_.load(std::memory_order_acquire))
+      fail(Code::FailedPrecondition, "Attempted to use a closed Session.", "tf::Session session;");
     if (graph_->size() == 0)
       fail(Code::FailedPrecondition, "The Session graph is empty. Add operations to the graph before calling run().");
   }
@@ -68,9 +69,11 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
     switch (f.kind()) {
       case Fetch::Kind::tensor: {
         const Tensor& tensor = f.tensor();
-        if (!tensor.defined()) fail(Code::InvalidArgument, fmt::format("{} is None: an undefined Tensor cannot be run", role));
+        if (!tensor.defined())
+          fail(Code::InvalidArgument, fmt::format("{} is None: an undefined Tensor cannot be run", role));
         if (tensor.is_concrete())
-          fail(Code::InvalidArgument, fmt::format("{} {} is a value already, not a symbol of this graph", role, to_string(tensor)),
+          fail(Code::InvalidArgument,
+               fmt::format("{} {} is a value already, not a symbol of this graph", role, to_string(tensor)),
                "use it as it is");
         if (tensor.graph() != graph_.get())
           fail(Code::InvalidArgument, fmt::format("{} {} is not an element of this graph.", role, to_string(tensor)),
@@ -81,14 +84,16 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
       case Fetch::Kind::operation:
         if (!f.operation().defined()) return t;
         if (f.operation().graph() != graph_.get())
-          fail(Code::InvalidArgument, fmt::format("{} '{}' is not an element of this graph.", role, f.operation().name()));
+          fail(Code::InvalidArgument,
+               fmt::format("{} '{}' is not an element of this graph.", role, f.operation().name()));
         t.kind = Target::Kind::operation;
         t.edge = {f.operation().node(), 0};
         return t;
       case Fetch::Kind::variable:
         if (f.variable()->eager_value().defined())
-          fail(Code::InvalidArgument, fmt::format("{} is the eager variable '{}:0', made at {}:{}, not an element of this graph.", role,
-                                                  f.variable()->name, f.variable()->where.file_name(), f.variable()->where.line()));
+          fail(Code::InvalidArgument,
+               fmt::format("{} is the eager variable '{}:0', made at {}:{}, not an element of this graph.", role,
+                           f.variable()->name, f.variable()->where.file_name(), f.variable()->where.line()));
         graph_->variable(*f.variable());  // throws if it is foreign
         t.kind = Target::Kind::variable;
         t.variable = f.variable();
@@ -115,8 +120,8 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
   }
 
   // The plan for these targets and fed values, made if need be.
-  std::shared_ptr<const Plan> plan(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values,
-                                   Ledger* ledger) {
+  std::shared_ptr<const Plan> plan(std::span<const Target> fetches, std::span<const Target> feeds,
+                                   std::span<const Tensor> values, Ledger* ledger) {
     Signature64 words;
     words.push_back(fetches.size());
     for (const Target& t : fetches) words.push_back(t.word());
@@ -162,8 +167,9 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
     if (t.kind == Target::Kind::operation || t.kind == Target::Kind::nothing)
       fail(Code::InvalidArgument, "An Operation cannot be fed; feed one of its output tensors", "\"name:0\"");
     if (value.tensor().is_symbolic())
-      fail(Code::InvalidArgument, fmt::format("The value of a feed cannot be a symbolic Tensor: {} was given for '{}'",
-                                              to_string(value.tensor()), key_name(key)),
+      fail(Code::InvalidArgument,
+           fmt::format("The value of a feed cannot be a symbolic Tensor: {} was given for '{}'",
+                       to_string(value.tensor()), key_name(key)),
            "session.run it first, and feed the value");
     return convert_feed(value, t.spec, [&] { return key_name(key); });
   }
@@ -187,7 +193,8 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
   }
 
  private:
-  Request request(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values) const {
+  Request request(std::span<const Target> fetches, std::span<const Target> feeds,
+                  std::span<const Tensor> values) const {
     Request r;
     for (const Target& t : fetches) {
       if (t.kind == Target::Kind::edge) r.fetches.push_back(t.edge);
@@ -215,9 +222,11 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
     const uint32_t size = graph_->size();
     if (planned_size_ && size > planned_size_ && ++growths_ == kGrowthsReported) {
       const auto where = graph_->node(planned_size_).where;
-      spdlog::warn("The graph has grown before each of {} runs (now {} nodes; latest at {}:{}): ops made inside a loop pile up, and "
-                   "each run is planned anew. Build once and feed, or call Graph::finalize() to find the line.",
-                   growths_, size, where.file_name(), where.line());
+      spdlog::warn(
+          "The graph has grown before each of {} runs (now {} nodes; latest at {}:{}): ops made inside a loop pile up, "
+          "and "
+          "each run is planned anew. Build once and feed, or call Graph::finalize() to find the line.",
+          growths_, size, where.file_name(), where.line());
     }
     planned_size_ = size;
   }
@@ -229,7 +238,7 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
   SessionSlots slots_;
   std::atomic<bool> closed_{false};
 
-  mutable std::mutex mutex_;  // guards all below
+  mutable std::mutex mutex_;                                          // guards all below
   std::list<std::pair<PlanKey, std::shared_ptr<const Plan>>> order_;  // most recent first
   std::unordered_map<PlanKey, decltype(order_)::iterator, PlanKeyHash> plans_;
   const std::pair<PlanKey, std::shared_ptr<const Plan>>* last_ = nullptr;
@@ -242,7 +251,8 @@ namespace {
 // Orders feeds as Request does: edges, then variables.
 void order_feeds(SmallVector<Target, 4>& targets, SmallVector<Tensor, 4>& values) {
   for (size_t i = 1; i < targets.size(); ++i)
-    for (size_t j = i; j > 0 && targets[j].kind == Target::Kind::edge && targets[j - 1].kind == Target::Kind::variable; --j) {
+    for (size_t j = i; j > 0 && targets[j].kind == Target::Kind::edge && targets[j - 1].kind == Target::Kind::variable;
+         --j) {
       std::swap(targets[j], targets[j - 1]);
       std::swap(values[j], values[j - 1]);
     }
@@ -324,7 +334,8 @@ Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::ve
   size_t edges = 0, next_edge = 0;
   for (const Target& t : state->feeds) edges += t.kind == Target::Kind::edge;
   size_t next_variable = edges;
-  for (const Target& t : state->feeds) state->order.push_back(t.kind == Target::Kind::edge ? next_edge++ : next_variable++);
+  for (const Target& t : state->feeds)
+    state->order.push_back(t.kind == Target::Kind::edge ? next_edge++ : next_variable++);
   return Callable(std::move(state));
 }
 
@@ -332,11 +343,13 @@ std::vector<Tensor> Callable::call_all(std::initializer_list<Feed::Value> given)
   State& s = *state_;
   s.session->check_open();
   if (given.size() != s.feeds.size())
-    fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", s.feeds.size(), given.size()));
+    fail(Code::InvalidArgument,
+         fmt::format("A callable of {} feeds was given {} values", s.feeds.size(), given.size()));
   Ledger* ledger = t_state.ledger;
   PhaseTimer feeding(ledger, Phase::feed);
   SmallVector<Tensor, 4> values(given.size());
-  for (size_t i = 0; i < given.size(); ++i) values[s.order[i]] = s.session->fed(s.feeds[i], s.keys[i], given.begin()[i]);
+  for (size_t i = 0; i < given.size(); ++i)
+    values[s.order[i]] = s.session->fed(s.feeds[i], s.keys[i], given.begin()[i]);
   feeding.stop();
   std::shared_ptr<const Plan> plan;
   {

@@ -18,9 +18,10 @@ namespace twofold {
 class SessionData;
 class Plan;
 
-/// One entry of a feed list: `{x, 3.f}`. The key is a Tensor, a Variable (overriding its reads in that run) or a name; the value a
-/// concrete Tensor or a literal. Floating values round to the key's dtype; integers become floating, and floating integers, only
-/// when exact. Memory of the caller's that a literal refers to is used in place during the call.
+/// One entry of a feed list: `{x, 3.f}`. The key is a Tensor, a Variable (overriding its reads in that run) or a name;
+/// the value a concrete Tensor or a literal. Floating values round to the key's dtype; integers become floating, and
+/// floating integers, only when exact. Memory of the caller's that a literal refers to is used in place during the
+/// call.
 class Feed {
  public:
   class Value {
@@ -133,8 +134,8 @@ Fetched<T> rebuild(const T& nest, std::vector<Tensor>::iterator& next) {
 }
 }  // namespace internal
 
-/// A run prepared once: fetches and feed keys are fixed, values come with each call. Safe from several threads. Keeps the session
-/// alive.
+/// A run prepared once: fetches and feed keys are fixed, values come with each call. Safe from several threads. Keeps
+/// the session alive.
 class Callable {
  public:
   /// One value for each feed key, in order. Throws InvalidArgument on another number of values.
@@ -154,8 +155,8 @@ class Callable {
   std::shared_ptr<State> state_;
 };
 
-/// Runs a graph: `session.run(y, {{x, 3.f}})`. Holds a value for each variable, which another session does not see. Safe from
-/// several threads; a failed run leaves every variable as it was.
+/// Runs a graph: `session.run(y, {{x, 3.f}})`. Holds a value for each variable, which another session does not see.
+/// Safe from several threads; a failed run leaves every variable as it was.
 class Session {
  public:
   /// On the default graph.

@@ -12,8 +12,8 @@
 
 namespace twofold {
 
-/// A variable's value in one session. A run that writes it holds `lock` exclusively, one that reads it shared; `pending` is the
-/// writing run's new value, which becomes `value` when the run has succeeded.
+/// A variable's value in one session. A run that writes it holds `lock` exclusively, one that reads it shared;
+/// `pending` is the writing run's new value, which becomes `value` when the run has succeeded.
 struct Slot {
   explicit Slot(Ref<VariableState> v) : variable(std::move(v)) {}
   const Ref<VariableState> variable;

@@ -16,9 +16,13 @@ std::span<const Pass> all_passes() {
   return kPasses;
 }
 
+bool pass_enabled(const SessionOptions& options, std::string_view name) {
+  return options.optimize && std::ranges::find(options.disabled_passes, name) == options.disabled_passes.end();
+}
+
 void run_passes(Program& p, const SessionOptions& options, Ledger* ledger) {
   for (const Pass& pass : all_passes()) {
-    if (std::ranges::find(options.disabled_passes, pass.name) != options.disabled_passes.end()) continue;
+    if (!pass_enabled(options, pass.name)) continue;
     const int64_t changes = pass.run(p);
     if (ledger) ledger->add_pass(pass.name, changes);
   }

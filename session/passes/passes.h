@@ -22,6 +22,12 @@ struct Pass {
   bool inexact = false;  ///< may change last bits; none does yet
 };
 
+/// Lets values that live at different times lie in the same memory. It belongs to the planner, but is switched and
+/// counted (by values that share) like the passes.
+inline constexpr std::string_view kMemoryPass = "memory";
+
+bool pass_enabled(const SessionOptions& options, std::string_view name);
+
 /// In the order in which they run.
 std::span<const Pass> all_passes();
 void run_passes(Program& p, const SessionOptions& options, Ledger* ledger);
