@@ -1,10 +1,10 @@
 # To be sourced: install_missing installs, with apt-get as root or by sudo, what a build with all tests needs and this
-# machine lacks. Without either it says what is missing and lets the build try.
+# machine lacks, and the packages named besides. Without either it says what is missing and lets the build try.
 
 install_missing() {
   local package missing=()
   for package in g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev \
-                 libcli11-dev catch2 ccache; do
+                 libcli11-dev catch2 ccache "$@"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return
