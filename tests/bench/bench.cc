@@ -1,5 +1,4 @@
-// What an op costs beside its arithmetic, in both modes, and two loads of work. docs/benchmarks.md says what each row
-// is.
+// What an op costs beside its arithmetic, in both modes, and two loads of work: the rows of docs/benchmarks.md.
 #include <benchmark/benchmark.h>
 
 #include <time.h>
