@@ -106,6 +106,7 @@ TEST_CASE("gpu: every pointwise op, forward and backward") {
 TEST_CASE("gpu: broadcasting, where and cast") {
   if (!gpu_or_skip("gpu: broadcasting, where and cast")) return;
   const auto a = sample(tf::float32, {5, 1, 7}, -2, 2, 1), b = sample(tf::float32, {4, 1}, -2, 2, 2);
+  const auto c = sample(tf::float32, {5, 1, 7}, -2, 2, 3);
   check([](std::span<const tf::Tensor> x) { return std::vector<tf::Tensor>{x[0] * x[1] + x[0]}; }, {a, b}, false, 1e-6);
   check([](std::span<const tf::Tensor> x) { return std::vector<tf::Tensor>{tf::where(x[0] < x[1], x[0], x[1])}; },
         {a, a}, true, 1e-6);
