@@ -1,10 +1,12 @@
 // Every op, from its record: right values, and the same bits however it is run.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include <twofold/eager/tape.h>
+#include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/op/opdef.h>
 
@@ -51,6 +53,41 @@ TEST_CASE("Every op gives its reference's values") {
     REQUIRE(got.size() == wanted.size());
     for (size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], wanted[i], r) == "");
   });
+}
+
+TEST_CASE("Every pointwise op gives its record's example, exactly where it can be") {
+  for (const tf::PointwiseRecord& p : tf::pointwise_records())
+    for (int i = 0; i < tf::kDTypeCount; ++i) {
+      const auto dtype = static_cast<DType>(i);
+      const bool held = std::all_of(p.example, p.example + 3, [&](double v) { return stored(v, dtype) == v; });
+      if (!supports(p.dtypes, dtype) || !held) continue;
+      INFO(p.function << " " << dtype);
+      const auto operand = [&](int k) { return to_tensor({dtype, {}, {p.example[k]}}); };
+      const Tensor got = p.arity == 1 ? p.unary(operand(0)) : p.binary(operand(0), operand(1));
+      Record nearly{.op = p.op, .label = "", .tolerance32 = 1e-6, .tolerance64 = 1e-15};
+      CHECK(difference(got, {p.makes_bool ? tf::bool_ : dtype, {}, {p.example[2]}}, nearly) == "");
+    }
+}
+
+TEST_CASE("Pointwise ops treat zeros, infinities, NaN and the ends of the range as their references") {
+  const double inf = std::numeric_limits<double>::infinity();
+  const std::vector<double> special = {0.0,   -0.0,   1,    -1,    0.5, inf, -inf, std::nan(""),
+                                       1e-30, -1e-30, 1e30, -1e30, 90,  -90, 110,  -110};
+  const auto n = static_cast<int64_t>(special.size());
+  for (const Record& r : records()) {
+    if (r.shapes[0].size() > 2 || !tf::find_op(r.op)->flags.pointwise || r.op == "Cast") continue;
+    for (DType dtype : r.dtypes) {
+      if (!tf::is_floating(dtype)) continue;
+      std::vector<double> values = special;
+      for (double& v : values) v = stored(v, dtype);
+      Arrays inputs{{dtype, {n, 1}, values}};
+      if (r.shapes[0].size() == 2) inputs.push_back({dtype, {n}, values});
+      const Arrays wanted = r.reference(inputs);
+      const Tensors got = run_eagerly(r.call, to_tensors(inputs));
+      INFO(r.op << " " << dtype);
+      for (size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], wanted[i], r) == "");
+    }
+  }
 }
 
 TEST_CASE("Every op gives the same bits in both modes, on any threads, at any address, within its output") {
