@@ -9,6 +9,6 @@ cd "$(dirname "$0")/.."
 . tests/install.sh
 install_missing
 
-if [ -f build/build.ninja ]; then meson setup --reconfigure build -Dtests=true >/dev/null; else meson setup build; fi
+if [ -f build/build.ninja ]; then meson setup --reconfigure build -Dtests=true -Dpkgconfig.relocatable=true >/dev/null; else meson setup build; fi
 ninja -C build
 exec python3 tests/run_tests.py build "$@"
