@@ -40,6 +40,8 @@ class Tape final : public RecordList {
 
   /// Of a tape apart: `inside` stands for `outside`, and is watched if that is.
   void watch_inside(const Tensor& inside, const Tensor& outside);
+  /// Of a tape apart: `t` is a result of the body, though perhaps of no op in it.
+  void returned(const Tensor& t) { depends(t); }
   /// Of a tape apart: what the tapes around watch (or variables) that was used, in order of first use; shells.
   const std::vector<Tensor>& captures() const { return captures_; }
   std::vector<TensorKey> values_read(const VariableState& v) const;

@@ -49,6 +49,8 @@ Tensor fresh(const Tensor& t) { return is_floating(t.dtype()) ? renamed(t) : ret
 // Ends a trace: live tapes get their record, and the caller the outputs under fresh names.
 Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<const Tensor> results,
               std::source_location where) {
+  for (const Tensor& t : results)
+    if (t.defined()) trace->tape->returned(t);
   trace->tape->stop();
   Traced traced;
   Outputs recorded;

@@ -173,9 +173,16 @@ std::vector<Tensor> checked(std::vector<Tensor> values, const char* op, std::sou
   return values;
 }
 
+// Tensors of their own, as a node's outputs and a body's parameters are.
+std::vector<Tensor> apart(std::span<const Tensor> values) {
+  std::vector<Tensor> all;
+  for (const Tensor& t : values) all.push_back(is_floating(t.dtype()) ? renamed(t) : t);
+  return all;
+}
+
 // Calls `body` so that live tapes see one record.
 std::vector<Tensor> call_now(std::span<const Tensor> values, const TracedBody& body, std::source_location where) {
-  return t_state.tape ? run_traced(values, body, {.where = where}).outputs : body(values);
+  return t_state.tape ? run_traced(values, body, {.where = where}).outputs : apart(body(apart(values)));
 }
 
 std::vector<Tensor> eager_while(std::vector<Tensor> state, const internal::TestFunction& test,

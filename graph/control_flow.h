@@ -34,7 +34,7 @@ inline constexpr bool kNothing = std::is_void_v<R> || std::is_same_v<std::remove
 
 template <class F, class S>
 decltype(auto) call_with_state(F& f, const S& state) {
-  if constexpr (requires { std::apply(f, state); }) {
+  if constexpr (requires { std::tuple_size<S>::value; } && !requires { state.begin(); }) {
     return std::apply(f, state);
   } else {
     return f(state);

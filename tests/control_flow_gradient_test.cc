@@ -1,0 +1,250 @@
+#include <twofold/twofold.h>
+
+#include <cmath>
+
+#include "both_modes.h"
+#include "errors.h"
+
+namespace tf = twofold;
+using testing::doubles;
+using testing::in_both_modes;
+using tf::Tensor;
+
+namespace {
+
+using Function = std::function<Tensor(const Tensor& x, const tf::Variable& w)>;
+
+const std::vector<double> kX{1.5, 0.25, -0.75}, kW{0.3, -0.7, 1.1};
+
+Tensor zero_if_none(const Tensor& t, const Tensor& like) { return t.defined() ? t : tf::zeros_like(like); }
+
+// The projection by which first gradients become one number, so that they can be differentiated in turn.
+Tensor projected(const Tensor& dx, const Tensor& dw) {
+  return tf::sum(dx * tf::constant(std::vector{0.9, -0.4, 0.6})) +
+         tf::sum(dw * dw * tf::constant(std::vector{0.2, 0.7, -0.3}));
+}
+
+// f, df/dx, df/dw; with `second`, the gradients of their projection too.
+std::vector<Tensor> derivatives(const Function& f, bool second) {
+  const Tensor x = tf::constant(kX);
+  const tf::Variable w(kW);
+  tf::GradientTape outer;
+  tf::GradientTape inner;
+  outer.watch(x);
+  inner.watch(x);
+  const Tensor y = f(x, w);
+  const auto d = inner.gradient(y, {x, w});
+  std::vector<Tensor> all{y, zero_if_none(d[0], x), zero_if_none(d[1], x)};
+  if (!second) return all;
+  const auto dd = outer.gradient(projected(all[1], all[2]), {x, w});
+  all.push_back(zero_if_none(dd[0], x));
+  all.push_back(zero_if_none(dd[1], x));
+  return all;
+}
+
+// The same by central differences of `value` at kX (or kW) with one coordinate moved.
+std::vector<double> differences(
+    const std::function<double(const std::vector<double>&, const std::vector<double>&)>& value, bool by_x) {
+  constexpr double h = 1e-5;
+  std::vector<double> slopes;
+  for (size_t i = 0; i < kX.size(); ++i) {
+    std::vector<double> up = by_x ? kX : kW, down = up;
+    up[i] += h;
+    down[i] -= h;
+    slopes.push_back(((by_x ? value(up, kW) : value(kX, up)) - (by_x ? value(down, kW) : value(kX, down))) / (2 * h));
+  }
+  return slopes;
+}
+
+void check_near(const std::vector<double>& exact, const std::vector<double>& approximate) {
+  REQUIRE(exact.size() == approximate.size());
+  for (size_t i = 0; i < exact.size(); ++i) {
+    INFO("element " << i << ": " << exact[i] << " against differences " << approximate[i]);
+    CHECK(std::abs(exact[i] - approximate[i]) <= 2e-8 * (1 + std::abs(exact[i])));
+  }
+}
+
+// Equal to the bit in both modes, and right: first and second derivatives of `f`.
+void check_gradients(const Function& f) {
+  const auto d = in_both_modes([&] { return derivatives(f, true); });
+  const auto value = [&](const std::vector<double>& x, const std::vector<double>& w) {
+    return tf::eagerly([&] { return f(tf::tensor(x), tf::Variable(w)).item<double>(); });
+  };
+  {
+    INFO("first derivatives");
+    check_near(doubles(d[1]), differences(value, true));
+    check_near(doubles(d[2]), differences(value, false));
+  }
+  const auto slope = [&](const std::vector<double>& at_x, const std::vector<double>& at_w) {
+    const tf::EagerMode eager;
+    const Tensor x = tf::tensor(at_x);
+    const tf::Variable w(at_w);
+    tf::GradientTape tape;
+    tape.watch(x);
+    const auto first = tape.gradient(f(x, w), {x, w});
+    return projected(zero_if_none(first[0], x), zero_if_none(first[1], x)).item<double>();
+  };
+  check_near(doubles(d[3]), differences(slope, true));
+  check_near(doubles(d[4]), differences(slope, false));
+}
+
+}  // namespace
+
+TEST_CASE("gradients of cond") {
+  for (const double bound : {-100.0, 100.0}) {
+    check_gradients([&](const Tensor& x, const tf::Variable& w) {
+      const auto [a, b] = tf::cond(
+          tf::sum(x) > bound, [&] { return std::tuple{tf::sigmoid(x * w) * x, x}; },
+          [&] { return std::tuple{tf::exp(x * 0.5) - w, w * x * x}; });
+      return tf::sum(a * a * x) + tf::sum(tf::tanh(b));
+    });
+  }
+}
+
+TEST_CASE("gradients of a branch that returns what it captured") {
+  check_gradients([](const Tensor& x, const tf::Variable& w) {
+    const Tensor y = tf::cond(tf::sum(x) > 0, [&] { return x; }, [&] { return w * x; });
+    const auto [a, b] = tf::cond(tf::sum(x) > 0, [&] { return std::tuple{y, y}; }, [&] { return std::tuple{x, y}; });
+    return tf::sum(y * a * b) + tf::sum(x * w);
+  });
+}
+
+TEST_CASE("gradients of nested conds") {
+  check_gradients([](const Tensor& x, const tf::Variable& w) {
+    const Tensor z = x * w;
+    return tf::sum(tf::cond(
+                       tf::sum(x) > 0,
+                       [&] {
+                         const Tensor u = z * z;
+                         return tf::cond(tf::sum(w) > 0, [&] { return u * w + z; }, [&] { return tf::exp(u) * x; }) * u;
+                       },
+                       [&] { return z; }) *
+                   z);
+  });
+}
+
+TEST_CASE("gradients of while_loop") {
+  check_gradients([](const Tensor& x, const tf::Variable& w) {
+    const Tensor scale = tf::tanh(x);
+    const auto [i, s, t] =
+        tf::while_loop([](Tensor i, Tensor, Tensor) { return i < 4; },
+                       [&](Tensor i, Tensor s, Tensor t) { return std::tuple{i + 1, tf::tanh(s) * w + t * scale, s}; },
+                       std::tuple{0, x, x * w});
+    return tf::sum(s * s * x) + tf::sum(t * scale);
+  });
+}
+
+TEST_CASE("gradients of a loop without passes") {
+  check_gradients([](const Tensor& x, const tf::Variable& w) {
+    const Tensor y = tf::while_loop([](Tensor v) { return tf::sum(v) > 100; }, [&](Tensor v) { return v * w; }, x);
+    return tf::sum(y * x * w);
+  });
+}
+
+TEST_CASE("gradients of nested loops and conds") {
+  check_gradients([](const Tensor& x, const tf::Variable& w) {
+    const auto [i, s] = tf::while_loop([](Tensor i, Tensor) { return i < 3; },
+                                       [&](Tensor i, Tensor s) {
+                                         const auto [j, u] =
+                                             tf::while_loop([&](Tensor j, Tensor) { return j < i + 1; },
+                                                            [&](Tensor j, Tensor u) {
+                                                              const Tensor v = tf::cond(
+                                                                  tf::sum(u) > 0.6, [&] { return u * w * 0.5 + s; },
+                                                                  [&] { return tf::tanh(u) * x + w; });
+                                                              return std::tuple{j + 1, v * 0.7};
+                                                            },
+                                                            std::tuple{0, s});
+                                         return std::tuple{i + 1, u + s * x};
+                                       },
+                                       std::tuple{0, x * 0.5});
+    return tf::sum(s * s);
+  });
+}
+
+TEST_CASE("gradients taken inside a loop") {
+  // Descent along the gradient, itself differentiated by where it starts and by the weights.
+  check_gradients([](const Tensor& x, const tf::Variable& w) {
+    const auto [i, at] = tf::while_loop([](Tensor i, Tensor) { return i < 3; },
+                                        [&](Tensor i, Tensor at) {
+                                          tf::GradientTape tape;
+                                          tape.watch(at);
+                                          const Tensor cost = tf::cond(
+                                              tf::sum(at) > 0, [&] { return tf::sum(tf::exp(at * w) + at * at * x); },
+                                              [&] { return tf::sum(at); });
+                                          return std::tuple{i + 1, at - tape.gradient(cost, at) * 0.05};
+                                        },
+                                        std::tuple{0, x});
+    return tf::sum(at * at * w);
+  });
+}
+
+TEST_CASE("what no branch taken depends on has the gradient zero") {
+  const auto d = in_both_modes([] {
+    const Tensor x = tf::constant(2.0, {.dtype = tf::float64}), y = tf::constant(std::vector{1.0, 2.0});
+    tf::GradientTape tape;
+    tape.watch(x);
+    tape.watch(y);
+    const Tensor z = tf::cond(x > 0, [&] { return x * x; }, [&] { return tf::sum(y); });
+    const auto g = tape.gradient(z, {x, y});
+    return std::vector<Tensor>{g[0], zero_if_none(g[1], y)};
+  });
+  CHECK(doubles(d[0]) == std::vector<double>{4});
+  CHECK(doubles(d[1]) == std::vector<double>{0, 0});
+}
+
+TEST_CASE("gradients through shapes that change and variables that are assigned") {
+  in_both_modes([] {
+    const Tensor x = tf::constant(std::vector{0.5, -0.25});
+    const tf::Variable w(std::vector{2.0, 3.0}), steps(0.0, {.trainable = false, .dtype = tf::float64});
+    tf::GradientTape tape;
+    tape.watch(x);
+    const Tensor grown = tf::while_loop([](Tensor s) { return tf::sum(s * s) < 40; },
+                                        [&](Tensor s) {
+                                          steps.assign_add(1.0);
+                                          return tf::concat({s * 1.5, x * w}, 0);
+                                        },
+                                        x);
+    const auto g = tape.gradient(tf::sum(grown * grown), {x, w});
+    return std::vector<Tensor>{grown, g[0], g[1], steps + 0.0};
+  });
+}
+
+TEST_CASE("gradients with random numbers in bodies") {
+  in_both_modes([] {
+    const Tensor x = tf::constant({0.5f, -0.25f, 3.f});
+    tf::GradientTape tape;
+    tape.watch(x);
+    const Tensor y = tf::while_loop([](Tensor s) { return tf::sum(s * s) < 500.f; },
+                                    [&](Tensor s) {
+                                      const Tensor noise = tf::random_normal({3});
+                                      return s * (noise + x) + tf::random_uniform({3});
+                                    },
+                                    x);
+    return std::vector<Tensor>{y, tape.gradient(tf::sum(y), x)};
+  });
+}
+
+TEST_CASE("tf::gradients goes through control flow, and third derivatives exist") {
+  const auto d = in_both_modes([] {
+    const Tensor x = tf::constant(1.25, {.dtype = tf::float64});
+    tf::GradientTape a({.persistent = true});
+    a.watch(x);
+    tf::GradientTape b({.persistent = true});
+    b.watch(x);
+    tf::GradientTape c;
+    c.watch(x);
+    const auto [i, y] =
+        tf::while_loop([](Tensor i, Tensor) { return i < 5; },
+                       [&](Tensor i, Tensor y) {
+                         return std::tuple{i + 1, tf::cond(i < 10, [&] { return y * x; }, [&] { return y; })};
+                       },
+                       std::tuple{0, 1.0 + 0 * x});
+    const Tensor d1 = c.gradient(y, x), d2 = b.gradient(d1, x);
+    return std::vector<Tensor>{y, d1, d2, a.gradient(d2, x)};
+  });
+  const double x = 1.25;
+  CHECK(std::abs(d[0].item<double>() - std::pow(x, 5)) < 1e-12);
+  CHECK(std::abs(d[1].item<double>() - 5 * std::pow(x, 4)) < 1e-12);
+  CHECK(std::abs(d[2].item<double>() - 20 * std::pow(x, 3)) < 1e-11);
+  CHECK(std::abs(d[3].item<double>() - 60 * std::pow(x, 2)) < 1e-11);
+}
