@@ -97,8 +97,10 @@ void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
   const uint64_t counter = op.flags.random ? next_eager_random_counter(random_key_of(attrs)) : 0;
   if (Ledger* ledger = t_state.ledger) {
     const auto start = std::chrono::steady_clock::now();
-    launch(op, inputs, attrs, counter, outputs);
-    ledger->add_op(op.name, std::chrono::steady_clock::now() - start);
+    std::chrono::nanoseconds kernel;
+    launch(op, inputs, attrs, counter, outputs, &kernel);
+    ledger->add_op(op.name, kernel);
+    ledger->add(Phase::dispatch, std::chrono::steady_clock::now() - start - kernel);
   } else {
     launch(op, inputs, attrs, counter, outputs);
   }

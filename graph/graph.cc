@@ -11,6 +11,7 @@
 #include <twofold/lib/core/device.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/report/ledger.h>
 
 namespace twofold {
 namespace {
@@ -63,7 +64,8 @@ ControlScope::ControlScope(GraphData& g, std::vector<uint32_t> nodes, bool clear
 }
 ControlScope::~ControlScope() { t_controls.pop_back(); }
 
-// ---------------------------------------------------------------------------------------------- what lib/ asks of graphs
+// ---------------------------------------------------------------------------------------------- what lib/ asks of
+// graphs
 
 namespace {
 
@@ -73,12 +75,13 @@ Tensor symbol(GraphData& g, uint32_t node, int output = 0) {
 
 [[noreturn]] void throw_escaped(const Tensor& t, const GraphData& g, std::source_location used) {
   const auto made = g.node(t.node()).where;
-  throw Error(Code::InvalidArgument,
-              {.message = fmt::format("{} belongs to the body of a {} (made at {}:{}) and is used outside of it, at {}:{}", to_string(t),
-                                      g.label(), made.file_name(), made.line(), used.file_name(), used.line()),
-               .op = t_state.current_op,
-               .where = used,
-               .hint = "return it from the body"});
+  throw Error(
+      Code::InvalidArgument,
+      {.message = fmt::format("{} belongs to the body of a {} (made at {}:{}) and is used outside of it, at {}:{}",
+                              to_string(t), g.label(), made.file_name(), made.line(), used.file_name(), used.line()),
+       .op = t_state.current_op,
+       .where = used,
+       .hint = "return it from the body"});
 }
 
 // The graph that an op with these inputs belongs to.
@@ -91,16 +94,18 @@ GraphData& target_graph(Inputs inputs, std::source_location where) {
     if (current.within(g)) continue;
     if (g->closed()) throw_escaped(*t, *g, where);
     if (foreign && foreign != g && !foreign->within(g) && !g->within(foreign))
-      fail(Code::InvalidArgument, fmt::format("Tensor {} is of another graph than the op's other inputs (graph {} and graph {})",
-                                              to_string(*t), g->id(), foreign->id()),
+      fail(Code::InvalidArgument,
+           fmt::format("Tensor {} is of another graph than the op's other inputs (graph {} and graph {})",
+                       to_string(*t), g->id(), foreign->id()),
            "build both in one graph");
     if (!foreign || g->within(foreign)) foreign = g;
   }
   if (!foreign) return current;
   for (const Tensor* t : inputs) {
     if (t->is_symbolic() && !foreign->within(t->graph()))
-      fail(Code::InvalidArgument, fmt::format("Tensor {} must be from the same graph as Tensor {}: graph {} and graph {}",
-                                              to_string(*t), to_string(*inputs[0]), t->graph()->id(), foreign->id()),
+      fail(Code::InvalidArgument,
+           fmt::format("Tensor {} must be from the same graph as Tensor {}: graph {} and graph {}", to_string(*t),
+                       to_string(*inputs[0]), t->graph()->id(), foreign->id()),
            "build both in one graph");
   }
   return *foreign;
@@ -109,6 +114,7 @@ GraphData& target_graph(Inputs inputs, std::source_location where) {
 }  // namespace
 
 void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs) {
+  const PhaseTimer timer(t_state.ledger, Phase::build);
   GraphData& g = target_graph(inputs, where);
   SmallVector<Edge, 4> edges;
   SmallVector<TensorSpec, 4> specs;
@@ -139,12 +145,14 @@ void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
 }
 
 Edge edge_in(GraphData& g, const Tensor& t, std::source_location where) {
-  if (!t.defined()) fail(Code::InvalidArgument, fmt::format("The body of a {} returned None: an undefined Tensor", g.label()));
+  if (!t.defined())
+    fail(Code::InvalidArgument, fmt::format("The body of a {} returned None: an undefined Tensor", g.label()));
   if (t.is_concrete()) return {add_constant(g, t, "", where), 0};
   if (t.graph() == &g) return {t.node(), t.output()};
   if (t.graph()->closed()) throw_escaped(t, *t.graph(), where);
   if (!g.within(t.graph()))
-    fail(Code::InvalidArgument, fmt::format("{} is not an element of the graph around this {}", to_string(t), g.label()));
+    fail(Code::InvalidArgument,
+         fmt::format("{} is not an element of the graph around this {}", to_string(t), g.label()));
   return g.capture(t);
 }
 
@@ -194,7 +202,8 @@ bool graph_has_nodes() {
 Variable graph_variable(const Tensor& initial, const VariableOptions& options, std::source_location where) {
   GraphData& g = current_graph();
   if (g.outer())
-    fail(Code::FailedPrecondition, fmt::format("A Variable was made in the body of a {}, where it would be made at every pass", g.label()),
+    fail(Code::FailedPrecondition,
+         fmt::format("A Variable was made in the body of a {}, where it would be made at every pass", g.label()),
          "make it before the body");
   Tensor value = initial;
   if (!value.is_symbolic()) value = symbol(g, add_constant(g, initial, "initial_value", where));
@@ -256,7 +265,8 @@ Operation::~Operation() {
 }
 namespace {
 const Node& node_of(const Operation& o) {
-  if (!o.defined()) fail(Code::FailedPrecondition, "An undefined Operation: eager work is done already and has no node");
+  if (!o.defined())
+    fail(Code::FailedPrecondition, "An undefined Operation: eager work is done already and has no node");
   return o.graph()->node(o.node());
 }
 }  // namespace
@@ -305,8 +315,10 @@ Tensor Graph::tensor(std::string_view name) const {
   output = std::stoi(std::string(name.substr(colon + 1)));
   const int64_t id = data()->find(name.substr(0, colon));
   if (id < 0)
-    fail(Code::NotFound, fmt::format("The name '{}' refers to a Tensor which does not exist. The operation, '{}', does not exist in "
-                                     "the graph.", name, name.substr(0, colon)));
+    fail(Code::NotFound,
+         fmt::format("The name '{}' refers to a Tensor which does not exist. The operation, '{}', does not exist in "
+                     "the graph.",
+                     name, name.substr(0, colon)));
   return Operation(Ref<GraphData>(data()), static_cast<uint32_t>(id)).output(output);
 }
 std::vector<Variable> Graph::variables() const {
@@ -383,7 +395,8 @@ Tensor placeholder(DType dtype, const Shape& shape, PlaceholderOptions options, 
     fail(Code::FailedPrecondition, "tf.placeholder() is not compatible with eager execution.",
          "pass the value itself: tf::tensor(v)");
   if (current_graph().outer())
-    fail(Code::FailedPrecondition, fmt::format("A placeholder was made in the body of a {}, where no run can feed it", current_graph().label()),
+    fail(Code::FailedPrecondition,
+         fmt::format("A placeholder was made in the body of a {}, where no run can feed it", current_graph().label()),
          "make it before the body, which may use it");
   const NextName name(options.name);
   return apply(placeholder_op, {}, PlaceholderAttrs{dtype, shape}, where);
@@ -395,7 +408,8 @@ Operation group(const std::vector<Fetch>& all, std::source_location where) {
   std::vector<uint32_t> nodes;
   for (const Fetch& f : all) add_node(nodes, g, f);
   const ControlScope after(g, std::move(nodes), false);
-  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "group_deps", t_state.frame_guards ? t_state.frame : where));
+  return Operation(Ref<GraphData>(&g),
+                   g.add(no_op_op, {}, {}, {}, "group_deps", t_state.frame_guards ? t_state.frame : where));
 }
 
 Operation no_op(std::source_location where) {

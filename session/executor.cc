@@ -85,6 +85,8 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
   void* const* args = frame.args.data();
   using Clock = std::chrono::steady_clock;
   Clock::time_point start;
+  [[maybe_unused]] const auto begin = kTimed ? Clock::now() : Clock::time_point();
+  [[maybe_unused]] Clock::duration accounted{};  // to kernels and host steps; the rest is dispatch
   for (const Instruction& i : code_) {
     switch (i.what) {
       case Do::random:
@@ -94,7 +96,11 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
       case Do::kernel_that_may_fail:
         if constexpr (kTimed) start = Clock::now();
         i.fn(i.params, args + i.args, context);
-        if constexpr (kTimed) ledger->add_op(ops_[static_cast<size_t>(&i - code_.data())]->name, Clock::now() - start);
+        if constexpr (kTimed) {
+          const auto kernel = Clock::now() - start;
+          ledger->add_op(ops_[static_cast<size_t>(&i - code_.data())]->name, kernel);
+          accounted += kernel;
+        }
         if (i.what == Do::kernel_that_may_fail && context.error != KernelError::none) {
           with_node(*graph_, i.node, [&] { check_kernel(*graph_->node(i.node).op, context); });
         }
@@ -120,12 +126,15 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
         const Host& host = hosts_[i.aux];
         SmallVector<Tensor, 4> inputs, outputs(host.outputs.size());
         for (const Source& s : host.inputs) inputs.push_back(tensor_of(frame, s));
+        if constexpr (kTimed) start = Clock::now();
         with_node(*graph_, i.node, [&] { host.step->run(inputs, outputs, ledger); });
+        if constexpr (kTimed) accounted += Clock::now() - start;
         for (size_t k = 0; k < outputs.size(); ++k) set_external(frame, host.outputs[k], retained(outputs[k]));
         break;
       }
     }
   }
+  if constexpr (kTimed) ledger->add(Phase::dispatch, Clock::now() - begin - accounted);
 }
 
 void Plan::run_code(Frame& frame, Ledger* ledger) const {

@@ -20,9 +20,10 @@ class LaunchStep final : public HostStep {
     SmallVector<const Tensor*, 4> pointers;
     for (const Tensor& t : inputs) pointers.push_back(&t);
     Outputs out;
-    const auto start = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
-    launch(op_, pointers, attrs_ ? attrs_->view() : AttrsView(), counter_ ? counter_->fetch_add(1) : 0, out);
-    if (ledger) ledger->add_op(op_.name, std::chrono::steady_clock::now() - start);
+    std::chrono::nanoseconds kernel;
+    launch(op_, pointers, attrs_ ? attrs_->view() : AttrsView(), counter_ ? counter_->fetch_add(1) : 0, out,
+           ledger ? &kernel : nullptr);
+    if (ledger) ledger->add_op(op_.name, kernel);
     for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = std::move(out[i]);
   }
 

@@ -108,13 +108,14 @@ Device device_of(const OpDef& op, Inputs inputs) {
   if (op.flags.host_only) return {};
   Device device;
   bool any = false;
-  const uint32_t elsewhere = op.host_inputs | (op.max_inputs == 1 ? 0 : op.shape_inputs);  // a lone `like` says where, too
+  const uint32_t elsewhere =
+      op.host_inputs | (op.max_inputs == 1 ? 0 : op.shape_inputs);  // a lone `like` says where, too
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (i < 32 && (elsewhere >> i & 1)) continue;
     const Device d = inputs[i]->value()->device();
     if (any && d != device)
-      fail(Code::InvalidArgument,
-           fmt::format("'{}' has inputs on {} and on {}", op.name, device.name(), d.name()), "x.to(\"" + device.name() + "\")");
+      fail(Code::InvalidArgument, fmt::format("'{}' has inputs on {} and on {}", op.name, device.name(), d.name()),
+           "x.to(\"" + device.name() + "\")");
     device = d, any = true;
   }
   if (!any && t_state.device >= 0) device = {t_state.device};
@@ -144,14 +145,17 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
   return prepared_cache().insert(key, std::move(prepared));
 }
 
-void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs) {
+void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs,
+            std::chrono::nanoseconds* kernel_time) {
+  if (kernel_time) *kernel_time = {};
   SmallVector<TensorSpec, 4> in;
   for (const Tensor* t : inputs) in.push_back(t->value()->spec());
   SmallVector<TensorSpec, 2> out;
   infer(op, in, attrs, inputs, out);
   for (const TensorSpec& s : out) {
     if (!s.shape.is_known())
-      fail(Code::InvalidArgument, fmt::format("'{}' cannot be computed: its result's shape {} is not known", op.name, s.shape.str()));
+      fail(Code::InvalidArgument,
+           fmt::format("'{}' cannot be computed: its result's shape {} is not known", op.name, s.shape.str()));
   }
   if (op.flags.alias) {
     outputs.push_back(Tensor::adopt(Value::view(Ref<Value>(inputs[0]->value()), out[0].shape, 0).detach()));
@@ -170,7 +174,10 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
   const auto run = [&](const Prepared& prepared) {
     const Workspace workspace(prepared.workspace, device);
     context.workspace = workspace.data();
+    if (!kernel_time) return prepared.fn(prepared.params, args.data(), context);
+    const auto start = std::chrono::steady_clock::now();
     prepared.fn(prepared.params, args.data(), context);
+    *kernel_time = std::chrono::steady_clock::now() - start;
   };
   if (op.flags.pointwise && device.is_cpu()) {  // preparing one costs less than looking it up
     const PrepareFn fn = find_kernel(op.id, device);
@@ -187,7 +194,8 @@ void check_kernel(const OpDef& op, const KernelContext& context) {
   switch (context.error) {
     case KernelError::none: return;
     case KernelError::index_out_of_range:
-      fail(Code::OutOfRange, fmt::format("'{}' was given the index {}, which is out of range", op.name, context.error_index));
+      fail(Code::OutOfRange,
+           fmt::format("'{}' was given the index {}, which is out of range", op.name, context.error_index));
     case KernelError::out_of_memory: fail(Code::ResourceExhausted, fmt::format("'{}' ran out of memory", op.name));
     case KernelError::device_failure: break;
   }

@@ -1,7 +1,8 @@
-// Running one kernel on concrete values: what eager execution does for every op, and a session for ops whose shapes no plan
-// can know.
+// Running one kernel on concrete values: what eager execution does for every op, and a session for ops whose shapes no
+// plan can know.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include <twofold/lib/op/apply.h>
@@ -18,8 +19,10 @@ void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs,
 std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::span<const TensorSpec> inputs,
                                         std::span<const TensorSpec> outputs, Device device);
 
-/// Computes `op` now. `random_counter` counts earlier executions of a random op.
-void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs);
+/// Computes `op` now. `random_counter` counts earlier executions of a random op. `kernel_time`, if given, is set to
+/// what the kernel itself took, without shape rule, preparation and allocation.
+void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs,
+            std::chrono::nanoseconds* kernel_time = nullptr);
 
 /// Throws what a kernel has reported.
 void check_kernel(const OpDef& op, const KernelContext& context);
