@@ -26,7 +26,7 @@ bool exact(From v) {
   }
 }
 
-Tensor converted(const Tensor& t, DType dtype, const std::function<std::string()>& name) {
+Tensor converted(const Tensor& t, DType dtype, const Fetch& key) {
   const Value& from = *t.value();
   auto to = Value::make(dtype, from.shape());
   dispatch(from.dtype(), [&](auto source_zero) {
@@ -40,7 +40,7 @@ Tensor converted(const Tensor& t, DType dtype, const std::function<std::string()
           if (!exact<To>(in[i]))
             fail(Code::InvalidArgument,
                  fmt::format("Cannot feed the {} value {} for Tensor '{}', which has dtype {}", name_of(from.dtype()),
-                             in[i], name(), name_of(dtype)),
+                             in[i], key_name(key), name_of(dtype)),
                  fmt::format("tf::cast(value, tf::{})", name_of(dtype)));
         }
         out[i] = static_cast<To>(in[i]);
@@ -52,7 +52,13 @@ Tensor converted(const Tensor& t, DType dtype, const std::function<std::string()
 
 }  // namespace
 
-Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const std::function<std::string()>& name) {
+std::string key_name(const Fetch& key) {
+  return key.kind() == Fetch::Kind::name       ? key.name()
+         : key.kind() == Fetch::Kind::variable ? key.variable()->name + ":0"
+                                               : key.tensor().name();
+}
+
+Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const Fetch& key) {
   Tensor t = value.tensor();
   if (!t.defined()) {
     const Literal& v = value.literal();
@@ -66,9 +72,9 @@ Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const std:
   }
   if (!t.shape().compatible_with(spec.shape))
     fail(Code::InvalidArgument, fmt::format("Cannot feed value of shape {} for Tensor '{}', which has shape '{}'",
-                                            t.shape().str(), name(), spec.shape.str()));
+                                            t.shape().str(), key_name(key), spec.shape.str()));
   if (!t.value()->device().is_cpu()) t = copy_to(t, {});
-  return t.dtype() == spec.dtype ? t : converted(t, spec.dtype, name);
+  return t.dtype() == spec.dtype ? t : converted(t, spec.dtype, key);
 }
 
 }  // namespace twofold

@@ -38,7 +38,10 @@ Frame::~Frame() {
   if (arena) deallocate(arena, arena_bytes);
 }
 
+Plan::~Plan() { delete spare_.load(std::memory_order_relaxed); }
+
 std::unique_ptr<Frame> Plan::take_frame() const {
+  if (Frame* spare = spare_.exchange(nullptr, std::memory_order_acquire)) return std::unique_ptr<Frame>(spare);
   {
     std::lock_guard lock(frames_mutex_);
     if (!frames_.empty()) {
@@ -51,7 +54,12 @@ std::unique_ptr<Frame> Plan::take_frame() const {
 }
 
 void Plan::give_frame(std::unique_ptr<Frame> frame) const {
-  for (Tensor& t : frame->externals) t = Tensor();
+  for (Tensor& t : frame->externals) const Tensor gone = std::move(t);
+  Frame* none = nullptr;
+  if (spare_.compare_exchange_strong(none, frame.get(), std::memory_order_release, std::memory_order_relaxed)) {
+    frame.release();
+    return;
+  }
   std::lock_guard lock(frames_mutex_);
   frames_.push_back(std::move(frame));
 }
@@ -73,6 +81,9 @@ Tensor Plan::tensor_of(const Frame& frame, const Source& s) const {
 }
 
 namespace {
+// `retained` of a tensor that the caller gives away.
+Tensor kept(Tensor t) { return t.value()->is_borrowed() ? retained(t) : t; }
+
 [[noreturn]] void throw_uninitialized(const Slot& slot) {
   fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", slot.variable->name),
        "session.run(tf::global_variables_initializer())");
@@ -119,7 +130,7 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
       }
       case Do::assign: {
         auto& slot = *static_cast<Slot*>(const_cast<void*>(i.params));
-        slot.pending = retained(tensor_of(frame, assigned_[i.aux]));
+        slot.pending = kept(tensor_of(frame, assigned_[i.aux]));
         break;
       }
       case Do::host: {
@@ -167,7 +178,7 @@ void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
     const Locks locks(locked || slots_.empty() ? nullptr : this);
     run_code(*frame, ledger);
     PhaseTimer timer(ledger, Phase::fetch);
-    for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = retained(tensor_of(*frame, fetches_[i]));
+    for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = kept(tensor_of(*frame, fetches_[i]));
     for (size_t i = 0; i < fetched_slots_.size(); ++i) {
       const Tensor& t = fetched_slots_[i]->current();
       if (!t.defined()) throw_uninitialized(*fetched_slots_[i]);

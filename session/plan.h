@@ -42,6 +42,9 @@ class HostStep {
 /// A plan is immutable and may be executed by several threads at once.
 class Plan {
  public:
+  Plan() = default;
+  ~Plan();
+
   enum class Do : uint8_t { kernel, kernel_that_may_fail, random, read, assign, make, host };
 
   struct Instruction {
@@ -123,6 +126,8 @@ class Plan {
   size_t workspace_offset_ = 0;
   bool writes_ = false;
 
+  // Frames of runs that are over. A program of one thread needs only the spare one, which takes no lock.
+  mutable std::atomic<Frame*> spare_{nullptr};
   mutable std::mutex frames_mutex_;
   mutable std::vector<std::unique_ptr<Frame>> frames_;  // guarded by frames_mutex_
 };

@@ -171,13 +171,7 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
            fmt::format("The value of a feed cannot be a symbolic Tensor: {} was given for '{}'",
                        to_string(value.tensor()), key_name(key)),
            "session.run it first, and feed the value");
-    return convert_feed(value, t.spec, [&] { return key_name(key); });
-  }
-
-  static std::string key_name(const Fetch& key) {
-    return key.kind() == Fetch::Kind::name       ? key.name()
-           : key.kind() == Fetch::Kind::variable ? key.variable()->name + ":0"
-                                                 : key.tensor().name();
+    return convert_feed(value, t.spec, key);
   }
 
   void close() {
@@ -272,7 +266,7 @@ void check_distinct(std::span<const Target> feeds, std::span<const Fetch> keys) 
   for (size_t i = 0; i < feeds.size(); ++i)
     for (size_t j = 0; j < i; ++j)
       if (feeds[i].word() == feeds[j].word())
-        fail(Code::InvalidArgument, fmt::format("'{}' is fed twice in one run", SessionData::key_name(keys[i])));
+        fail(Code::InvalidArgument, fmt::format("'{}' is fed twice in one run", key_name(keys[i])));
 }
 
 }  // namespace

@@ -13,9 +13,9 @@ namespace twofold {
 /// A list's elements: typed ones as they lie in the caller's memory or in `bytes`, others as written.
 struct Literal::Array {
   Shape shape;
-  const void* view = nullptr;   ///< typed: the caller's memory, or bytes.data()
-  std::vector<std::byte> bytes; ///< typed, gathered from nested lists
-  std::vector<Literal> scalars; ///< as written
+  const void* view = nullptr;    ///< typed: the caller's memory, or bytes.data()
+  std::vector<std::byte> bytes;  ///< typed, gathered from nested lists
+  std::vector<Literal> scalars;  ///< as written
 };
 
 void Literal::throw_too_large() { fail(Code::InvalidArgument, "An unsigned number beyond int64 has no dtype"); }
@@ -38,8 +38,9 @@ void Literal::assemble(const Literal* elements, size_t n) {
   for (size_t i = 0; i < n; ++i) {
     const Literal& e = elements[i];
     if (e.shape() != elements[0].shape())
-      fail(Code::InvalidArgument, fmt::format("A nested list must be rectangular: element 0 has shape {}, element {} has {}",
-                                              elements[0].shape().str(), i, e.shape().str()));
+      fail(Code::InvalidArgument,
+           fmt::format("A nested list must be rectangular: element 0 has shape {}, element {} has {}",
+                       elements[0].shape().str(), i, e.shape().str()));
     if (e.kind_ == Kind::typed) {
       dtype_ = typed ? promote(dtype_, e.dtype_) : e.dtype_;
       typed = true;
@@ -58,7 +59,8 @@ void Literal::assemble(const Literal* elements, size_t n) {
       const Literal& e = elements[i];
       const Tensor t = e.kind_ == Kind::typed && e.dtype_ != dtype ? Tensor() : e.to_tensor(dtype);
       if (!t.defined())
-        fail(Code::InvalidArgument, fmt::format("A list mixes elements of dtype {} and {}", name_of(e.dtype_), name_of(dtype)));
+        fail(Code::InvalidArgument,
+             fmt::format("A list mixes elements of dtype {} and {}", name_of(e.dtype_), name_of(dtype)));
       const auto* p = static_cast<const std::byte*>(t.value()->data());
       array->bytes.insert(array->bytes.end(), p, p + t.value()->bytes());
     }
@@ -125,9 +127,19 @@ T converted(const Literal& e, DType dtype) {
     return static_cast<T>(e.integer());
   }
 }
+Tensor scalar(const Literal& e, DType dtype) {
+  auto v = Value::make(dtype, Shape{});
+  dispatch(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    *static_cast<T*>(v->data()) = converted<T>(e, dtype);
+  });
+  return Tensor::adopt(v.detach());
+}
 }  // namespace
 
-Tensor Literal::to_tensor(DType dtype) const { return to_tensor(dtype, shape()); }
+Tensor Literal::to_tensor(DType dtype) const {
+  return is_scalar() && kind_ != Kind::typed ? scalar(*this, dtype) : to_tensor(dtype, shape());
+}
 
 Tensor Literal::to_tensor(DType dtype, const Shape& asked) const {
   const int64_t given = shape().num_elements();
@@ -144,7 +156,8 @@ Tensor Literal::to_tensor(DType dtype, const Shape& asked) const {
   if (n < 0 || (n != given && given != 1))
     fail(Code::InvalidArgument, fmt::format("{} elements cannot take the shape {}", given, asked.str()));
   if (kind_ == Kind::typed && dtype != dtype_)
-    fail(Code::InvalidArgument, fmt::format("Elements of dtype {} were given where {} is wanted", name_of(dtype_), name_of(dtype)),
+    fail(Code::InvalidArgument,
+         fmt::format("Elements of dtype {} were given where {} is wanted", name_of(dtype_), name_of(dtype)),
          fmt::format("tf::cast(..., tf::{})", name_of(dtype)));
   auto v = Value::make(dtype, full);
   dispatch(dtype, [&](auto zero) {
