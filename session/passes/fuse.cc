@@ -127,9 +127,12 @@ class Fusion {
     for (ValueId v : p_.fetches) reads(v, kNone);
   }
 
+  // For a few steps over a few elements the interpreter's own cost is more than it saves.
+  bool pays(const Group& g) const { return shape_of(g).num_elements() >= 64 || g.nodes.size() >= 8; }
+
   // The group as one node in the place of its last; returns how many nodes that saves.
   int64_t fuse(const Group& g) {
-    if (g.results.empty()) return 0;
+    if (g.results.empty() || !pays(g)) return 0;
     FusedAttrs attrs;
     std::vector<ValueId> order = g.inputs;  // operands by number: inputs, then steps
     const auto number = [&](ValueId v) { return static_cast<int16_t>(std::ranges::find(order, v) - order.begin()); };
