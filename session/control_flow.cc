@@ -81,14 +81,6 @@ class BodyPlans {
   std::shared_ptr<const Plan> last_;
 };
 
-// Whether anyone reads the trace that node `n` leaves.
-bool trace_is_wanted(const ProgramNode& n, const Program& p) {
-  const ValueId trace = n.first_output + n.num_outputs - 1;
-  return std::ranges::any_of(p.nodes, [&](const ProgramNode& each) {
-    return !each.dead && each.op == &backprop_op && each.inputs[0] == trace;
-  });
-}
-
 // What steps on traces need of the thread.
 struct EagerAlone {
   EagerMode eager;
@@ -103,7 +95,7 @@ class ControlFlowStep : public HostStep {
         attrs_(n.attrs),
         where_(p.graph->node(n.graph_node).where),
         num_inputs_(p.graph->node(n.graph_node).inputs.size()),
-        traced_(trace_is_wanted(n, p)),
+        traced_(n.traced),
         fed_(fed_variables(n, p)),
         slots_(slots) {
     for (const Body* b : bodies_of(op_, n.attrs_view())) {
@@ -179,8 +171,7 @@ class WhileStep final : public ControlFlowStep {
 
 class BackpropStep final : public HostStep {
  public:
-  BackpropStep(const ProgramNode& n, const Program& p, SessionSlots& slots)
-      : attrs_(n.attrs), keep_(trace_is_wanted(n, p)), slots_(slots) {}
+  BackpropStep(const ProgramNode& n, SessionSlots& slots) : attrs_(n.attrs), keep_(n.traced), slots_(slots) {}
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger*) override {
     const EagerAlone alone;
     Traced traced = run_backprop_node(attrs_->view().as<BackpropAttrs>(), inputs, slots_, keep_);
@@ -212,7 +203,7 @@ std::unique_ptr<HostStep> make_control_flow_step(const ProgramNode& n, const Pro
                                                  SessionSlots& slots) {
   if (n.op == &if_op) return std::make_unique<IfStep>(n, p, options, slots);
   if (n.op == &while_op) return std::make_unique<WhileStep>(n, p, options, slots);
-  return std::make_unique<BackpropStep>(n, p, slots);
+  return std::make_unique<BackpropStep>(n, slots);
 }
 
 }  // namespace twofold

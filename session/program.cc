@@ -114,6 +114,7 @@ class Lowering {
       if (!p_.values[v].spec.shape.is_known()) n.dynamic = true;
     }
     for (const TensorSpec& s : node.outputs) as_built = as_built && s.shape.is_known();
+    if (n.op == &backprop_op) p_.nodes[static_cast<size_t>(p_.values[n.inputs[0]].producer)].traced = true;
     // A body reads fed variables as further inputs of its node, and may be kept for what it does.
     for (const Body* b : bodies_of(*node.op, n.attrs_view())) {
       n.root = n.root || !b->effects.empty();

@@ -30,6 +30,7 @@ struct ProgramNode {
   uint32_t num_outputs = 0;
   uint32_t graph_node = 0;  ///< for errors: name and line
   bool dead = false;
+  bool traced = false;   ///< control flow whose gradient is wanted
   bool dynamic = false;  ///< some shape is unknown: inferred, prepared and launched at run time
   bool root = false;     ///< kept though nobody reads it: fetched for its effect, or a control dependency
 

@@ -44,13 +44,6 @@ const Tensor& checked(const Variable& v, const Operand& value, const char* op) {
   return t;
 }
 
-// `t` as a variable's value: a tensor that no tape knows, since no gradient flows through state. Shares t's storage.
-Tensor stored(const Tensor& t) {
-  const Tensor kept = retained(t);
-  if (!t_state.tape) return kept;
-  return Tensor::adopt(Value::view(Ref<Value>(kept.value()), kept.shape(), 0).detach());
-}
-
 Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   SourceFrame frame(value.where());
   const bool eager_variable = v.state()->eager_value().defined();
@@ -66,14 +59,16 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   }
   const Tensor& given = checked(v, value, op.name);
   const Tensor current = v.state()->eager_value();
-  const Tensor next = stored(&op == &assign_op       ? given
-                             : &op == &assign_add_op ? add(current, given)
-                                                     : subtract(current, given));
+  // A tensor of its own: no gradient flows through state, and other holders of the value are other tensors.
+  Tensor next = &op == &assign_op        ? renamed(given)
+                : &op == &assign_add_op ? add(current, given)
+                                        : subtract(current, given);
+  if (t_state.tape && &op != &assign_op) next = renamed(next);
   if (!next.shape().compatible_with(v.shape()))
     fail(Code::InvalidArgument, fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
                                             v.name(), v.shape().str()));
   v.state()->set_eager_value(next);
-  return next;
+  return renamed(next);
 }
 
 }  // namespace
@@ -87,7 +82,7 @@ Variable::Variable(Operand initial, VariableOptions options) {
   if (executing_eagerly()) {
     state_ = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, value.dtype(), value.shape(),
                                      options.trainable, initial.where());
-    state_->set_eager_value(stored(value));
+    state_->set_eager_value(renamed(value));
   } else {
     *this = graph_variable(value, options, initial.where());
   }
