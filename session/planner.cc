@@ -268,7 +268,7 @@ class Planner {
     workspace_ = std::max(workspace_, prepared->workspace);
     instruction.args = static_cast<uint32_t>(plan_->args_.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (op.shape_inputs >> i & 1) {
+      if (i < 32 && (op.shape_inputs >> i & 1)) {
         plan_->args_.push_back({.from = Plan::Arg::From::constant});  // the kernel does not look
       } else {
         push_arg(inputs[i]);

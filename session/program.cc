@@ -153,7 +153,7 @@ class Lowering {
     SmallVector<const Tensor*, 4> pointers;
     for (size_t i = 0; i < n.inputs.size(); ++i) {
       specs.push_back(p_.values[n.inputs[i]].spec);
-      if (n.op->host_inputs >> i & 1) known[i] = fold_value(p_, n.inputs[i]);
+      if (i < 32 && (n.op->host_inputs >> i & 1)) known[i] = fold_value(p_, n.inputs[i]);
       pointers.push_back(&known[i]);
     }
     SmallVector<TensorSpec, 2> out;
@@ -183,7 +183,7 @@ Tensor fold_value(Program& p, ValueId id) {
   SmallVector<Tensor, 4> inputs;
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     const TensorSpec& spec = p.values[n.inputs[i]].spec;
-    if (n.op->shape_inputs >> i & 1) {
+    if (i < 32 && (n.op->shape_inputs >> i & 1)) {
       if (!spec.shape.is_known()) return {};
       inputs.push_back(Tensor::adopt(Value::shell(spec.dtype, spec.shape, {}, 0).detach()));
     } else {

@@ -156,6 +156,8 @@ void add_moves(std::vector<Record>& all) {
                       {0, 1}));
   all.push_back(moves("ConcatV2", "along -1", [](auto in) { return concat(in, -1); }, concatenated(1),
                       {{{2, 3}, {2, 1}}, {{2, 0}, {2, 5}}, {{0, 2}, {0, 3}}, {{129, 301}, {129, 240}}}, {0, 1}));
+  all.push_back(moves("ConcatV2", "forty", [](auto in) { return concat(in, 0); }, concatenated(0),
+                      {std::vector<Shape>(40, Shape{1}), std::vector<Shape>(40, Shape{0, 2})}, {0, 39}));
   all.push_back(moves(
       "ConcatPart", "1 along 1", [](auto in) { return part(in, 1, 1); },
       [](std::span<const Array> in) {
