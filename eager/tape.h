@@ -91,7 +91,7 @@ struct GradientTapeOptions {
 /// (TensorFlow: GradientTape)
 class [[nodiscard]] GradientTape {
  public:
-  explicit GradientTape(GradientTapeOptions options = {});
+  [[nodiscard]] explicit GradientTape(GradientTapeOptions options = {});
   ~GradientTape();
   GradientTape(const GradientTape&) = delete;
   GradientTape& operator=(const GradientTape&) = delete;

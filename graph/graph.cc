@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ostream>
 
 #include <twofold/graph/body.h>
@@ -101,11 +102,12 @@ GraphData& target_graph(Inputs inputs, std::source_location where) {
     if (!foreign || g->within(foreign)) foreign = g;
   }
   if (!foreign) return current;
+  const auto in_foreign = [&](const Tensor* t) { return t->is_symbolic() && t->graph() == foreign; };
+  const Tensor* other = *std::ranges::find_if(inputs, in_foreign);
   for (const Tensor* t : inputs) {
     if (t->is_symbolic() && !foreign->within(t->graph()))
-      fail(Code::InvalidArgument,
-           fmt::format("Tensor {} must be from the same graph as Tensor {}: graph {} and graph {}", to_string(*t),
-                       to_string(*inputs[0]), t->graph()->id(), foreign->id()),
+      fail(Code::InvalidArgument, fmt::format("Tensor {} must be from the same graph as Tensor {}: graph {} and graph {}",
+                                              to_string(*t), to_string(*other), t->graph()->id(), foreign->id()),
            "build both in one graph");
   }
   return *foreign;
@@ -300,12 +302,13 @@ std::vector<Operation> Graph::operations() const {
   for (uint32_t i = 0; i < data()->size(); ++i) all.emplace_back(Ref<GraphData>(data()), i);
   return all;
 }
-Operation Graph::operation(std::string_view name) const {
+Operation Graph::operation(std::string_view name, Where where) const {
   const int64_t id = data()->find(name);
-  if (id < 0) fail(Code::NotFound, fmt::format("The name '{}' refers to an Operation not in the graph.", name));
+  if (id < 0) fail_at(where, "", Code::NotFound, fmt::format("The name '{}' refers to an Operation not in the graph.", name));
   return Operation(Ref<GraphData>(data()), static_cast<uint32_t>(id));
 }
-Tensor Graph::tensor(std::string_view name) const {
+Tensor Graph::tensor(std::string_view name, Where where) const {
+  const SourceFrame frame(where);
   const auto colon = name.rfind(':');
   int output = 0;
   if (colon == name.npos || colon + 1 == name.size() || name.size() - colon > 5 ||
@@ -335,7 +338,9 @@ void reset_default_graph() {
   g_default = make_ref<GraphData>();
 }
 
-NameScope::NameScope(std::string_view name) : outer_(t_state.scope), outer_path_(t_state.scope_path) {
+NameScope::NameScope(std::string_view name, std::source_location where)
+    : outer_(t_state.scope), outer_path_(t_state.scope_path) {
+  const SourceFrame frame(where);
   if (!executing_eagerly()) t_state.scope = current_graph().open_scope(t_state.scope, name);
   t_state.scope_path = name.empty() ? 0 : mix(t_state.scope_path, std::hash<std::string_view>()(name));
 }
@@ -344,7 +349,10 @@ NameScope::~NameScope() {
   t_state.scope_path = outer_path_;
 }
 
-DeviceScope::DeviceScope(std::string_view name) : outer_(t_state.device) { t_state.device = parse_device(name).index; }
+DeviceScope::DeviceScope(std::string_view name, std::source_location where) : outer_(t_state.device) {
+  const SourceFrame frame(where);
+  t_state.device = parse_device(name).index;
+}
 DeviceScope::~DeviceScope() { t_state.device = outer_; }
 
 namespace {
@@ -380,7 +388,8 @@ void add_node(std::vector<uint32_t>& nodes, const GraphData& g, const Fetch& f) 
 
 }  // namespace
 
-ControlDependencies::ControlDependencies(const std::vector<Fetch>& before) {
+ControlDependencies::ControlDependencies(const std::vector<Fetch>& before, std::source_location where) {
+  const SourceFrame frame(where);
   if (executing_eagerly()) return;
   GraphData& g = current_graph();
   std::vector<uint32_t> nodes;

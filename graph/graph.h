@@ -19,13 +19,15 @@ class ControlScope;
 /// A graph of ops to be run by Sessions. Copies are handles to the same graph; its tensors and sessions keep it alive.
 class Graph {
  public:
+  using Where = std::source_location;
+
   Graph();
   explicit Graph(const Ref<GraphData>& data);
 
   /// Makes it the graph that sources on this thread add to, for the guard's lifetime.
   class [[nodiscard]] Scope {
    public:
-    explicit Scope(const Graph& g);
+    [[nodiscard]] explicit Scope(const Graph& g);
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -43,8 +45,8 @@ class Graph {
   std::vector<Operation> operations() const;
   int64_t num_operations() const;
   /// By name: "MatMul", "MatMul:0". Throws NotFound.
-  Operation operation(std::string_view name) const;
-  Tensor tensor(std::string_view name) const;
+  Operation operation(std::string_view name, Where where = Where::current()) const;
+  Tensor tensor(std::string_view name, Where where = Where::current()) const;
   std::vector<Variable> variables() const;
 
   GraphData* data() const;
@@ -62,7 +64,7 @@ void reset_default_graph();
 /// Names begin with "name/" for the guard's lifetime. Opened again, the scope is "name_1"; a name that ends in '/' re-enters.
 class [[nodiscard]] NameScope {
  public:
-  explicit NameScope(std::string_view name);
+  [[nodiscard]] explicit NameScope(std::string_view name, std::source_location where = std::source_location::current());
   ~NameScope();
   NameScope(const NameScope&) = delete;
   NameScope& operator=(const NameScope&) = delete;
@@ -71,13 +73,17 @@ class [[nodiscard]] NameScope {
   uint32_t outer_;
   uint64_t outer_path_;
 };
-[[nodiscard]] inline NameScope name_scope(std::string_view name) { return NameScope(name); }
+[[nodiscard]] inline NameScope name_scope(std::string_view name,
+                                          std::source_location where = std::source_location::current()) {
+  return NameScope(name, where);
+}
 
 /// Ops made during the guard's lifetime run after `before`, in each run that needs them. Guards nest as a union; an empty
 /// list clears. In eager mode order is the program's, and the guard does nothing.
 class [[nodiscard]] ControlDependencies {
  public:
-  explicit ControlDependencies(const std::vector<Fetch>& before);
+  [[nodiscard]] explicit ControlDependencies(const std::vector<Fetch>& before,
+                               std::source_location where = std::source_location::current());
   ~ControlDependencies();
   ControlDependencies(const ControlDependencies&) = delete;
   ControlDependencies& operator=(const ControlDependencies&) = delete;
@@ -85,14 +91,15 @@ class [[nodiscard]] ControlDependencies {
  private:
   std::unique_ptr<ControlScope> scope_;
 };
-[[nodiscard]] inline ControlDependencies control_dependencies(const std::vector<Fetch>& before) {
-  return ControlDependencies(before);
+[[nodiscard]] inline ControlDependencies control_dependencies(const std::vector<Fetch>& before,
+                                                              std::source_location where = std::source_location::current()) {
+  return ControlDependencies(before, where);
 }
 
 /// Ops made during the guard's lifetime run on this device, "/cpu:0" or "/gpu:0".
 class [[nodiscard]] DeviceScope {
  public:
-  explicit DeviceScope(std::string_view name);
+  [[nodiscard]] explicit DeviceScope(std::string_view name, std::source_location where = std::source_location::current());
   ~DeviceScope();
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
@@ -100,7 +107,10 @@ class [[nodiscard]] DeviceScope {
  private:
   int8_t outer_;
 };
-[[nodiscard]] inline DeviceScope device(std::string_view name) { return DeviceScope(name); }
+[[nodiscard]] inline DeviceScope device(std::string_view name,
+                                        std::source_location where = std::source_location::current()) {
+  return DeviceScope(name, where);
+}
 
 struct PlaceholderOptions {
   std::string name;  ///< "Placeholder" if empty

@@ -135,7 +135,7 @@ int64_t GraphData::find(std::string_view name) const {
   std::lock_guard lock(mutex_);
   for (const uint32_t n = size(); indexed_ < n; ++indexed_) index_.emplace(name_locked(indexed_), indexed_);
   const auto it = index_.find(std::string(name));
-  return it == index_.end() ? -1 : it->second;
+  return it == index_.end() ? -1 : int64_t{it->second};
 }
 
 uint32_t GraphData::open_scope(uint32_t parent, std::string_view name) {

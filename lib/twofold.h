@@ -19,5 +19,6 @@
 #include <twofold/lib/report/ledger.h>
 #include <twofold/lib/train/sgd.h>
 #include <twofold/ops.h>
+#include <twofold/session/compat_v1.h>
 #include <twofold/session/session.h>
 #include <twofold/session/step.h>

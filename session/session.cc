@@ -102,10 +102,10 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
       case Fetch::Kind::name:
         if (f.name().find(':') == std::string::npos) {
           t.kind = Target::Kind::operation;
-          t.edge = {Graph(graph_).operation(f.name()).node(), 0};
+          t.edge = {Graph(graph_).operation(f.name(), {}).node(), 0};
           return t;
         }
-        const Tensor tensor = Graph(graph_).tensor(f.name());
+        const Tensor tensor = Graph(graph_).tensor(f.name(), {});
         t.edge = {tensor.node(), tensor.output()};
         break;
     }
@@ -118,6 +118,8 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
     }
     return t;
   }
+
+  void run(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results);
 
   // The plan for these targets and fed values, made if need be.
   std::shared_ptr<const Plan> plan(std::span<const Target> fetches, std::span<const Target> feeds,
@@ -176,10 +178,13 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
 
   void close() {
     closed_ = true;
-    std::lock_guard lock(mutex_);
-    last_ = nullptr;
-    plans_.clear();
-    order_.clear();
+    {
+      std::lock_guard lock(mutex_);
+      last_ = nullptr;
+      plans_.clear();
+      order_.clear();
+    }
+    slots_.release_values();
   }
   int64_t num_plans() const {
     std::lock_guard lock(mutex_);
@@ -242,6 +247,25 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
 
 namespace {
 
+// Errors that know no line of their own, unlike a node's, get that of the call. What fails since the session was closed
+// meanwhile says so.
+template <class F>
+decltype(auto) called_at(std::source_location where, const SessionData& session, F&& f) {
+  try {
+    try {
+      return std::forward<F>(f)();
+    } catch (const Error&) {
+      session.check_open();
+      throw;
+    }
+  } catch (const Error& e) {
+    if (e.facts().where.line() != 0) throw;
+    ErrorFacts facts = e.facts();
+    facts.where = where;
+    throw Error(e.code(), std::move(facts));
+  }
+}
+
 // Orders feeds as Request does: edges, then variables.
 void order_feeds(SmallVector<Target, 4>& targets, SmallVector<Tensor, 4>& values) {
   for (size_t i = 1; i < targets.size(); ++i)
@@ -250,6 +274,17 @@ void order_feeds(SmallVector<Target, 4>& targets, SmallVector<Tensor, 4>& values
       std::swap(targets[j], targets[j - 1]);
       std::swap(values[j], values[j - 1]);
     }
+}
+
+// A variable that is fed is fetched as fed: no plan need be asked. Before order_feeds.
+void take_fed(std::span<Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values, std::span<Tensor> results) {
+  for (size_t i = 0; i < fetches.size(); ++i) {
+    if (fetches[i].kind != Target::Kind::variable) continue;
+    const auto fed = std::ranges::find(feeds, fetches[i].word(), &Target::word);
+    if (fed == feeds.end()) continue;
+    results[i] = retained(values[static_cast<size_t>(fed - feeds.begin())]);
+    fetches[i] = {};
+  }
 }
 
 // Puts a plan's results in the places of its fetches: operations have none.
@@ -280,18 +315,22 @@ void Session::close() { data_->close(); }
 Graph Session::graph() const { return Graph(data_->graph()); }
 int64_t Session::num_plans() const { return data_->num_plans(); }
 
-void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results) const {
+void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results, Where where) const {
+  called_at(where, *data_, [&] { data_->run(fetches, feeds, results); });
+}
+
+void SessionData::run(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results) {
   const auto is_done = [](const Fetch& f) { return f.kind() == Fetch::Kind::operation && !f.operation().defined(); };
   if (!fetches.empty() && std::ranges::all_of(fetches, is_done)) return;  // eager work, whatever the graph holds
   Ledger* ledger = t_state.ledger;
   PhaseTimer feeding(ledger, Phase::feed);
-  data_->check_open();
+  check_open();
   SmallVector<Target, 4> fetch_targets, feed_targets;
   SmallVector<Tensor, 4> values;
-  for (const Fetch& f : fetches) fetch_targets.push_back(data_->resolve(f, "Fetch"));
+  for (const Fetch& f : fetches) fetch_targets.push_back(resolve(f, "Fetch"));
   for (const Feed& f : feeds) {
-    feed_targets.push_back(data_->resolve(f.key(), "Feed key"));
-    values.push_back(data_->fed(feed_targets.back(), f.key(), f.value()));
+    feed_targets.push_back(resolve(f.key(), "Feed key"));
+    values.push_back(fed(feed_targets.back(), f.key(), f.value()));
   }
   if (feeds.size() > 1) {
     std::vector<Fetch> keys;
@@ -299,8 +338,9 @@ void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::
     check_distinct(feed_targets, keys);
     order_feeds(feed_targets, values);
   }
+  if (feeds.size() != 0) take_fed(fetch_targets, feed_targets, values, results);
   feeding.stop();
-  const auto plan = data_->plan(fetch_targets, feed_targets, values, ledger);
+  const auto plan = this->plan(fetch_targets, feed_targets, values, ledger);
   if (ledger) ledger->add_run();
   SmallVector<Tensor, 4> fetched(plan->num_fetches());
   plan->execute(values, fetched, ledger, false);
@@ -308,23 +348,37 @@ void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::
 }
 
 struct Callable::State {
+  std::vector<Tensor> call(std::initializer_list<Feed::Value> given);
+
   std::shared_ptr<SessionData> session;
   SmallVector<Target, 4> fetches, feeds;
   std::vector<Fetch> keys;
+  std::source_location where;  ///< where it was made, for errors
+  std::vector<std::pair<size_t, size_t>> fed_fetches;  ///< variables (fetch, feed) that are fetched as they are fed
   std::vector<size_t> order;  ///< value i of a call is feed order[i] of the plan
   std::mutex mutex;
   std::shared_ptr<const Plan> plan;  // of the last call, guarded by mutex
   std::vector<TensorSpec> specs;     // what it was planned for, guarded by mutex
 };
 
-Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys) const {
-  data_->check_open();
+Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys, Where where) const {
   auto state = std::make_shared<Callable::State>();
   state->session = data_;
   state->keys = feed_keys;
-  for (const Fetch& f : fetches) state->fetches.push_back(data_->resolve(f, "Fetch"));
-  for (const Fetch& f : feed_keys) state->feeds.push_back(data_->resolve(f, "Feed key"));
-  check_distinct(state->feeds, feed_keys);
+  state->where = where;
+  called_at(where, *data_, [&] {
+    data_->check_open();
+    for (const Fetch& f : fetches) state->fetches.push_back(data_->resolve(f, "Fetch"));
+    for (const Fetch& f : feed_keys) state->feeds.push_back(data_->resolve(f, "Feed key"));
+    check_distinct(state->feeds, feed_keys);
+  });
+  for (size_t i = 0; i < state->fetches.size(); ++i) {
+    if (state->fetches[i].kind != Target::Kind::variable) continue;
+    const auto fed = std::ranges::find(state->feeds, state->fetches[i].word(), &Target::word);
+    if (fed == state->feeds.end()) continue;
+    state->fed_fetches.emplace_back(i, static_cast<size_t>(fed - state->feeds.begin()));
+    state->fetches[i] = {};
+  }
   size_t edges = 0, next_edge = 0;
   for (const Target& t : state->feeds) edges += t.kind == Target::Kind::edge;
   size_t next_variable = edges;
@@ -334,42 +388,44 @@ Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::ve
 }
 
 std::vector<Tensor> Callable::call_all(std::initializer_list<Feed::Value> given) const {
-  State& s = *state_;
-  s.session->check_open();
-  if (given.size() != s.feeds.size())
-    fail(Code::InvalidArgument,
-         fmt::format("A callable of {} feeds was given {} values", s.feeds.size(), given.size()));
+  return called_at(state_->where, *state_->session, [&] { return state_->call(given); });
+}
+
+std::vector<Tensor> Callable::State::call(std::initializer_list<Feed::Value> given) {
+  session->check_open();
+  if (given.size() != feeds.size())
+    fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", feeds.size(), given.size()));
   Ledger* ledger = t_state.ledger;
   PhaseTimer feeding(ledger, Phase::feed);
   SmallVector<Tensor, 4> values(given.size());
-  for (size_t i = 0; i < given.size(); ++i)
-    values[s.order[i]] = s.session->fed(s.feeds[i], s.keys[i], given.begin()[i]);
+  for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
+  std::vector<Tensor> results(fetches.size());
+  for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
   feeding.stop();
-  std::shared_ptr<const Plan> plan;
+  std::shared_ptr<const Plan> used;
   {
-    std::lock_guard lock(s.mutex);
+    std::lock_guard lock(mutex);
     const auto fits = [&] {
-      if (!s.plan) return false;
+      if (!plan) return false;
       for (size_t i = 0; i < values.size(); ++i)
-        if (!(s.specs[i] == values[i].value()->spec())) return false;
+        if (!(specs[i] == values[i].value()->spec())) return false;
       return true;
     };
     if (fits()) {
       if (ledger) ledger->add_plan(true);
     } else {
-      SmallVector<Target, 4> ordered(s.feeds.size());
-      for (size_t i = 0; i < s.feeds.size(); ++i) ordered[s.order[i]] = s.feeds[i];
-      s.plan = s.session->plan(s.fetches, ordered, values, ledger);
-      s.specs.clear();
-      for (const Tensor& t : values) s.specs.push_back(t.value()->spec());
+      SmallVector<Target, 4> ordered(feeds.size());
+      for (size_t i = 0; i < feeds.size(); ++i) ordered[order[i]] = feeds[i];
+      plan = session->plan(fetches, ordered, values, ledger);
+      specs.clear();
+      for (const Tensor& t : values) specs.push_back(t.value()->spec());
     }
-    plan = s.plan;
+    used = plan;
   }
   if (ledger) ledger->add_run();
-  SmallVector<Tensor, 4> fetched(plan->num_fetches());
-  plan->execute(values, fetched, ledger, false);
-  std::vector<Tensor> results(s.fetches.size());
-  scatter(s.fetches, fetched, results);
+  SmallVector<Tensor, 4> fetched(used->num_fetches());
+  used->execute(values, fetched, ledger, false);
+  scatter(fetches, fetched, results);
   return results;
 }
 

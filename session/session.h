@@ -159,6 +159,8 @@ class Callable {
 /// Safe from several threads; a failed run leaves every variable as it was.
 class Session {
  public:
+  using Where = std::source_location;
+
   /// On the default graph.
   explicit Session(SessionOptions options = {});
   explicit Session(const Graph& graph, SessionOptions options = {});
@@ -169,40 +171,41 @@ class Session {
   /// The value of a Tensor or Variable, by handle or name; a Variable's is read after the run's writes.
   template <class T>
     requires std::same_as<T, Tensor> || std::same_as<T, Variable> || std::convertible_to<const T&, std::string>
-  Tensor run(const T& fetch, Feeds feeds = {}) const {
+  Tensor run(const T& fetch, Feeds feeds = {}, Where where = Where::current()) const {
     const Fetch one(fetch);
     Tensor result;
-    run_flat({&one, 1}, feeds, {&result, 1});
+    run_flat({&one, 1}, feeds, {&result, 1}, where);
     return result;
   }
-  void run(const Operation& operation, Feeds feeds = {}) const {
+  void run(const Operation& operation, Feeds feeds = {}, Where where = Where::current()) const {
     const Fetch one(operation);
     Tensor nothing;
-    run_flat({&one, 1}, feeds, {&nothing, 1});
+    run_flat({&one, 1}, feeds, {&nothing, 1}, where);
   }
   /// `auto [_, loss] = session.run({train, loss}, feeds)`: an Operation's place holds an undefined Tensor.
   template <size_t N>
-  std::array<Tensor, N> run(const Fetch (&fetches)[N], Feeds feeds = {}) const {
+  std::array<Tensor, N> run(const Fetch (&fetches)[N], Feeds feeds = {}, Where where = Where::current()) const {
     std::array<Tensor, N> results;
-    run_flat(fetches, feeds, results);
+    run_flat(fetches, feeds, results, where);
     return results;
   }
   /// Any nesting of tuples, pairs, arrays, vectors and maps gives the same nesting.
   template <class Nest>
     requires(!internal::Fetchable<Nest>)
-  internal::Fetched<Nest> run(const Nest& nest, Feeds feeds = {}) const {
+  internal::Fetched<Nest> run(const Nest& nest, Feeds feeds = {}, Where where = Where::current()) const {
     std::vector<Fetch> flat;
     internal::flatten(nest, flat);
     std::vector<Tensor> results(flat.size());
-    run_flat(flat, feeds, results);
+    run_flat(flat, feeds, results, where);
     auto next = results.begin();
     return internal::rebuild(nest, next);
   }
 
   /// A run prepared once, for calls as cheap as can be.
-  Callable make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys = {}) const;
-  Callable make_callable(const Tensor& fetch, const std::vector<Fetch>& feed_keys = {}) const {
-    return make_callable(std::vector<Fetch>{fetch}, feed_keys);
+  Callable make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys = {},
+                         Where where = Where::current()) const;
+  Callable make_callable(const Tensor& fetch, const std::vector<Fetch>& feed_keys = {}, Where where = Where::current()) const {
+    return make_callable(std::vector<Fetch>{fetch}, feed_keys, where);
   }
 
   /// From now on run throws: "Attempted to use a closed Session." Values of variables are released.
@@ -212,7 +215,7 @@ class Session {
   int64_t num_plans() const;
 
  private:
-  void run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results) const;
+  void run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results, Where where) const;
   std::shared_ptr<SessionData> data_;
 };
 

@@ -33,6 +33,14 @@ class SessionSlots {
     if (!slot) slot = std::make_unique<Slot>(v);
     return *slot;
   }
+  /// Gives up the values once runs in flight are done with them.
+  void release_values() {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, slot] : slots_) {
+      std::lock_guard value_lock(slot->lock);
+      slot->value = Tensor();
+    }
+  }
   std::atomic<uint64_t>& counter(uint64_t random_key) {
     std::lock_guard lock(mutex_);
     auto& counter = counters_[random_key];

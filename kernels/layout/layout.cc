@@ -201,6 +201,19 @@ OpDef concat_part_op{.name = "ConcatPart",
                      .gradient = concat_part_gradient,
                      .attrs = &internal::kAttrsType<ConcatPartAttrs>,
                      .shape_inputs = ~1u};
+// A slice is whole where it has one index of each axis before the last one that it cuts.
+int64_t slice_view(AttrsView attrs, const Shape& x, const Shape& y) {
+  const Axes& begin = attrs.as<SliceAttrs>().begin;
+  int64_t start = 0, stride = 1;
+  bool cut = false;
+  for (int i = x.rank() - 1; i >= 0; --i) {
+    if (y[i] == 0 || (cut && y[i] != 1)) return -1;
+    cut = cut || y[i] != x[i];
+    start += layout::begin_of(begin, i, x[i]) * stride;
+    stride *= x[i];
+  }
+  return start;
+}
 OpDef slice_op{.name = "Slice",
                .doc = "y = x[begin : begin + size] on every axis; TensorFlow and ONNX Slice",
                .max_inputs = 2,
@@ -208,6 +221,7 @@ OpDef slice_op{.name = "Slice",
                .differentiable = kRule,
                .gradient = slice_gradient,
                .attrs = &internal::kAttrsType<SliceAttrs>,
+               .view = slice_view,
                .shape_inputs = 2};
 OpDef pad_like_op{.name = "PadLike",
                   .doc = "y = zeros with x from begin on; adjoint of Slice",
@@ -253,7 +267,9 @@ Tensor concat_all(std::span<const Tensor> tensors, int64_t axis, source_location
   return apply(concat_op, inputs, ConcatAttrs{axis}, where);
 }
 
-[[noreturn]] void fail_empty_concat() { fail(Code::InvalidArgument, "concat needs at least one tensor"); }
+[[noreturn]] void fail_empty_concat(source_location where) {
+  fail_at(where, "ConcatV2", Code::InvalidArgument, "concat needs at least one tensor");
+}
 
 }  // namespace
 
@@ -287,7 +303,7 @@ Tensor broadcast_like(Operand x, Operand like) {
 }
 
 Tensor concat(std::span<const Tensor> tensors, int64_t axis, source_location where) {
-  if (tensors.empty()) fail_empty_concat();
+  if (tensors.empty()) fail_empty_concat(where);
   DType dtype = tensors[0].dtype();
   bool same = true;
   for (const Tensor& t : tensors) {
@@ -301,7 +317,7 @@ Tensor concat(std::span<const Tensor> tensors, int64_t axis, source_location whe
 }
 
 Tensor concat(std::initializer_list<Operand> tensors, int64_t axis, source_location where) {
-  if (tensors.size() == 0) fail_empty_concat();
+  if (tensors.size() == 0) fail_empty_concat(where);
   // Tensors decide the dtype; literals take it where they fit.
   const Operand* decider = nullptr;
   DType dtype = tensors.begin()->dtype();
@@ -320,9 +336,9 @@ Tensor slice(Operand x, Axes begin, Axes size) {
 }
 Tensor index(Operand x, int64_t i) {
   const Shape& s = x.resolve().shape();
-  if (s.rank() == 0) fail(Code::InvalidArgument, "A scalar cannot be indexed");
+  if (s.rank() == 0) fail_at(x.where(), "Slice", Code::InvalidArgument, "A scalar cannot be indexed", "t.item<T>()");
   if (s.has_rank() && s[0] >= 0 && (i < -s[0] || i >= s[0]))
-    fail(Code::InvalidArgument, "Index " + std::to_string(i) + " is out of range for shape " + s.str());
+    fail_at(x.where(), "Slice", Code::InvalidArgument, "Index " + std::to_string(i) + " is out of range for shape " + s.str());
   return squeeze(Operand(slice(x, i, 1), x.where()), 0);
 }
 Tensor pad_like(Operand x, Operand like, Axes begin) {

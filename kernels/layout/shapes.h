@@ -16,6 +16,8 @@ void infer_broadcast_like(InferContext&);
 void infer_concat(InferContext&);
 void infer_concat_part(InferContext&);
 void infer_slice(InferContext&);
+/// Where a slice begins on an axis of that extent, >= 0.
+int64_t begin_of(const Axes& begin, int axis, int64_t extent);
 void infer_pad(InferContext&);
 void infer_shape(InferContext&);
 

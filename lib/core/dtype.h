@@ -43,6 +43,10 @@ template <> inline constexpr DType dtype_of<int64_t> = int64;
 template <> inline constexpr DType dtype_of<uint8_t> = uint8;
 template <> inline constexpr DType dtype_of<bool> = bool_;
 
+template <class T>
+concept ElementType = std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int32_t> ||
+                      std::is_same_v<T, int64_t> || std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
+
 /// The dtype of an operation between tensors: PyTorch's promotion table. The higher category (bool < integer < floating)
 /// wins, within a category the wider type; uint8 with int32 is int32.
 constexpr DType promote(DType a, DType b) {

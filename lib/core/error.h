@@ -45,7 +45,9 @@ class Error : public std::runtime_error {
   ErrorFacts facts_;
 };
 
-/// Throws an Error whose location is that of the innermost op call under way on this thread, if any.
+/// Throws an Error whose location is that of the innermost op call or toolkit function under way on this thread, if any.
 [[noreturn]] void fail(Code code, std::string message, std::string hint = {});
+/// Throws an Error about an op that is not under way yet, called at the user's line `where`.
+[[noreturn]] void fail_at(std::source_location where, std::string_view op, Code code, std::string message, std::string hint = {});
 
 }  // namespace twofold

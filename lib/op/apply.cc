@@ -33,7 +33,11 @@ class CurrentOp {
 }  // namespace
 
 void fail(Code code, std::string message, std::string hint) {
-  throw Error(code, {.message = std::move(message), .op = t_state.current_op, .where = t_state.current, .hint = std::move(hint)});
+  fail_at(t_state.current, t_state.current_op, code, std::move(message), std::move(hint));
+}
+void fail_at(std::source_location where, std::string_view op, Code code, std::string message, std::string hint) {
+  if (t_state.frame_guards) where = t_state.frame;
+  throw Error(code, {.message = std::move(message), .op = std::string(op), .where = where, .hint = std::move(hint)});
 }
 
 bool executing_eagerly() {
@@ -56,6 +60,8 @@ void enable_eager_execution() {
          "call tf::enable_eager_execution() before the first op, or use tf::EagerMode for a scope");
   g_base_mode = Mode::eager;
 }
+
+void compat::v1::disable_eager_execution() { g_base_mode = Mode::deferred; }
 
 SourceFrame::SourceFrame(std::source_location where) : outermost_(t_state.frame_guards++ == 0) {
   if (outermost_) t_state.frame = where;

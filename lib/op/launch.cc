@@ -157,8 +157,10 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
       fail(Code::InvalidArgument,
            fmt::format("'{}' cannot be computed: its result's shape {} is not known", op.name, s.shape.str()));
   }
-  if (op.flags.alias) {
-    outputs.push_back(Tensor::adopt(Value::view(Ref<Value>(inputs[0]->value()), out[0].shape, 0).detach()));
+  const int64_t start = op.flags.alias ? 0 : op.view ? op.view(attrs, in[0].shape, out[0].shape) : -1;
+  if (start >= 0) {
+    const auto offset = start * static_cast<int64_t>(size_of(in[0].dtype));
+    outputs.push_back(Tensor::adopt(Value::view(Ref<Value>(inputs[0]->value()), out[0].shape, offset).detach()));
     return;
   }
   const Device device = device_of(op, inputs);

@@ -10,7 +10,7 @@ namespace twofold {
 /// Eager execution on this thread for the guard's lifetime: sources make values.
 class [[nodiscard]] EagerMode {
  public:
-  EagerMode() : EagerMode(Mode::eager) {}
+  [[nodiscard]] EagerMode() : EagerMode(Mode::eager) {}
   ~EagerMode();
   EagerMode(const EagerMode&) = delete;
   EagerMode& operator=(const EagerMode&) = delete;
@@ -25,12 +25,17 @@ class [[nodiscard]] EagerMode {
 /// Deferred execution on this thread for the guard's lifetime: sources make symbols of the default graph.
 class [[nodiscard]] DeferredMode : private EagerMode {
  public:
-  DeferredMode() : EagerMode(Mode::deferred) {}
+  [[nodiscard]] DeferredMode() : EagerMode(Mode::deferred) {}
 };
 
 /// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition once
 /// the default graph has nodes: "tf.enable_eager_execution must be called at program startup."
 void enable_eager_execution();
+
+namespace compat::v1 {
+/// Makes deferred execution, the default, the mode of the whole process again.
+void disable_eager_execution();
+}  // namespace compat::v1
 
 /// Runs `f` in a mode and returns its result: `tf::eagerly([&] { return loss(x); })`.
 template <class F>

@@ -59,6 +59,10 @@ using InferFn = void (*)(InferContext&);
 /// From dy to dx; see lib/autodiff/backward.h.
 using GradientFn = void (*)(Backward&);
 
+/// The element of input 0 at which output 0 lies whole, so that a value need not be copied; -1 if it lies scattered. The
+/// shapes are input 0's and output 0's.
+using ViewFn = int64_t (*)(AttrsView attrs, const Shape& x, const Shape& y);
+
 enum class Differentiability : uint8_t {
   rule,      ///< `gradient` says how
   none,      ///< declared: the derivative is zero or undefined everywhere (comparisons, argmax, shape)
@@ -96,6 +100,7 @@ struct OpDef {
   Reads reads{};
   OpFlags flags{};
   const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;
+  ViewFn view = nullptr;         ///< of ops that may find their output ready within input 0
   uint32_t host_inputs = 0;      ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
   uint32_t shape_inputs = 0;     ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null
   int id = -1;                   ///< place in the registry, given there

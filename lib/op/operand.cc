@@ -48,6 +48,7 @@ DType Operand::dtype() const {
 const Tensor& Operand::resolve() const {
   if (tensor_) return *tensor_;
   if (!made_.defined()) {
+    const SourceFrame frame(where_);
     made_ = variable_ ? variable_->read(where_) : source(literal_.to_tensor(literal_.default_dtype()), "", where_);
   }
   return made_;
@@ -55,7 +56,10 @@ const Tensor& Operand::resolve() const {
 
 const Tensor& Operand::resolve(DType dtype) const {
   if (!is_literal() || !literal_.fits(dtype)) return resolve();
-  if (!made_.defined()) made_ = source(literal_.to_tensor(dtype), "", where_);
+  if (!made_.defined()) {
+    const SourceFrame frame(where_);
+    made_ = source(literal_.to_tensor(dtype), "", where_);
+  }
   return made_;
 }
 
@@ -63,21 +67,22 @@ namespace {
 
 // A literal beside the tensor `beside`, as a value of its dtype: a node beside a symbol, a plain value beside a value.
 Tensor literal_beside(const Operand& o, const Tensor& beside, const char* op) {
+  const SourceFrame frame(o.where());
   const Literal& v = o.literal();
   DType dtype = beside.dtype();
   if (!v.fits(dtype)) {
     if (v.kind() == Literal::Kind::floating) {
-      fail(Code::InvalidArgument, fmt::format("'{}' has a floating literal beside a tensor of dtype {}", op, name_of(dtype)),
+      fail_at(o.where(), op, Code::InvalidArgument, fmt::format("'{}' has a floating literal beside a tensor of dtype {}", op, name_of(dtype)),
            "cast the tensor: tf::cast(t, tf::float32)");
     }
     if (v.kind() != Literal::Kind::typed)
-      fail(Code::InvalidArgument, fmt::format("'{}' has a {} literal beside a tensor of dtype {}", op,
+      fail_at(o.where(), op, Code::InvalidArgument, fmt::format("'{}' has a {} literal beside a tensor of dtype {}", op,
                                               v.kind() == Literal::Kind::boolean ? "bool" : "integer", name_of(dtype)),
            "cast one of them: tf::cast(t, dtype)");
     dtype = v.default_dtype();
   }
   const Tensor value = v.to_tensor(dtype);
-  if (beside.is_symbolic()) return graph_constant(value, "", o.where());
+  if (beside.is_symbolic()) return value;  // becomes a constant of the op's graph
   const Device device = beside.value()->device();
   return device.is_cpu() ? value : copy_to(value, device);
 }

@@ -1,8 +1,10 @@
-// Values as NumPy prints them: numpy.array2string with its default options.
+// Values as NumPy prints them: numpy.array2string with its default options, as of NumPy 2.4.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <limits>
 #include <ostream>
 #include <vector>
 
@@ -12,7 +14,7 @@
 namespace twofold {
 namespace {
 
-constexpr int kPrecision = 8;
+constexpr size_t kPrecision = 8;
 constexpr int64_t kThreshold = 1000;
 constexpr int64_t kEdge = 3;
 constexpr size_t kWidth = 75;
@@ -30,90 +32,107 @@ std::vector<int64_t> shown(int64_t extent, bool summarise) {
   return which;
 }
 
-// Shortest digits that read back as the same T, as `digits` after the point and possibly an exponent.
-template <class T>
-struct Digits {
-  std::string whole, fraction;
+// A number cut at its point and its exponent: "-1" "25" "e+10". Trailing zeros of the fraction are dropped.
+struct Parts {
+  std::string whole, fraction, exponent;
 };
+
 template <class T>
-Digits<T> positional(T v) {
-  std::string s = fmt::format("{}", std::abs(v));
-  if (s.find('e') != s.npos) {  // the shortest digits, laid out without exponent
-    s = fmt::format("{:.{}f}", std::abs(v), kPrecision);
-  }
-  auto point = s.find('.');
-  Digits<T> d{s.substr(0, point), point == s.npos ? "" : s.substr(point + 1)};
-  if (d.fraction.size() > kPrecision) {
-    s = fmt::format("{:.{}f}", std::abs(v), kPrecision);
-    point = s.find('.');
-    d = {s.substr(0, point), s.substr(point + 1)};
-  }
-  while (!d.fraction.empty() && d.fraction.back() == '0') d.fraction.pop_back();
-  return d;
+Parts parts_of(T v, std::chars_format format, int precision) {
+  char text[512];  // the widest float64 has 309 digits before the point
+  const auto end = precision < 0 ? std::to_chars(text, text + sizeof text, v, format)
+                                 : std::to_chars(text, text + sizeof text, v, format, precision);
+  const std::string s(text, end.ptr);
+  const auto e = std::min(s.find('e'), s.size());
+  const auto point = std::min(s.find('.'), e);
+  return {s.substr(0, point), point == e ? "" : s.substr(point + 1, e - point - 1), s.substr(e)};
 }
+
+// The shortest digits that read back as v, but no more than kPrecision after the point.
 template <class T>
-Digits<T> scientific(T v, std::string& exponent) {
-  std::string s = fmt::format("{:e}", v);
-  // fmt's {:e} has six digits; the shortest that read back are wanted, at most kPrecision of them after the point.
-  for (int p = 0; p <= kPrecision; ++p) {
-    s = fmt::format("{:.{}e}", std::abs(v), p);
-    if (static_cast<T>(std::strtod(s.c_str(), nullptr)) == std::abs(v)) break;
+Parts shortest(T v, std::chars_format format) {
+  Parts p = parts_of(v, format, -1);
+  if (p.fraction.size() > kPrecision) p = parts_of(v, format, kPrecision);
+  p.fraction.erase(p.fraction.find_last_not_of('0') + 1);
+  return p;
+}
+
+std::string non_finite(double v) { return std::isnan(v) ? "nan" : v > 0 ? "inf" : "-inf"; }
+
+// Whether an array with these elements is printed with exponents.
+template <class T>
+bool wants_exponents(const std::vector<T>& values) {
+  T largest = 0, smallest = std::numeric_limits<T>::infinity();
+  for (T v : values) {
+    if (!std::isfinite(v) || v == 0) continue;
+    largest = std::max(largest, std::abs(v));
+    smallest = std::min(smallest, std::abs(v));
   }
-  const auto e = s.find('e');
-  exponent = s.substr(e);
-  const auto point = s.find('.');
-  std::string fraction = point == s.npos ? "" : s.substr(point + 1, e - point - 1);
-  while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
-  return {s.substr(0, 1), fraction};
+  constexpr T kLargest = std::is_same_v<T, float> ? T(1e6) : T(1e8);
+  return largest >= kLargest || (largest > 0 && (smallest < T(1e-4) || largest / smallest > T(1000)));
 }
 
 // One format for all elements of an array.
 template <class T>
+std::vector<std::string> format_floating(const std::vector<T>& values) {
+  const bool exponents = wants_exponents(values);
+  const auto format = exponents ? std::chars_format::scientific : std::chars_format::fixed;
+  std::vector<Parts> parts(values.size());
+  size_t whole = 0, fraction = 0, exponent = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) continue;
+    parts[i] = shortest(values[i], format);
+    whole = std::max(whole, parts[i].whole.size());
+    fraction = std::max(fraction, parts[i].fraction.size());
+    exponent = std::max(exponent, parts[i].exponent.size());
+  }
+  std::vector<std::string> out;
+  for (size_t i = 0; i < values.size(); ++i) {
+    Parts& p = parts[i];
+    if (!std::isfinite(values[i])) {
+      out.push_back(non_finite(static_cast<double>(values[i])));
+    } else if (!exponents) {
+      out.push_back(fmt::format("{:>{}}.{:<{}}", p.whole, whole, p.fraction, fraction));
+    } else {
+      // Equally many digits each, true ones beyond the shortest.
+      if (p.fraction.size() < fraction) p = parts_of(values[i], format, static_cast<int>(fraction));
+      p.exponent.insert(2, exponent - p.exponent.size(), '0');
+      out.push_back(fmt::format("{:>{}}.{}{}", p.whole, whole, p.fraction, p.exponent));
+    }
+  }
+  return out;
+}
+
+template <class T>
 std::vector<std::string> format_elements(const std::vector<T>& values) {
   std::vector<std::string> out;
-  out.reserve(values.size());
   if constexpr (std::is_same_v<T, bool>) {
-    for (size_t i = 0; i < values.size(); ++i) out.emplace_back(values[i] ? "True" : "False");
+    for (bool v : values) out.emplace_back(v ? " True" : "False");
   } else if constexpr (std::is_integral_v<T>) {
     for (T v : values) out.push_back(fmt::format("{}", static_cast<int64_t>(v)));
   } else {
-    T largest = 0, smallest = std::numeric_limits<T>::infinity();
-    for (T v : values) {
-      if (!std::isfinite(v) || v == 0) continue;
-      largest = std::max(largest, std::abs(v));
-      smallest = std::min(smallest, std::abs(v));
-    }
-    const bool exponents = largest >= T(1e8) || (largest > 0 && (smallest < T(1e-4) || largest / smallest > T(1000)));
-    struct Parts {
-      std::string whole, fraction, exponent;
-    };
-    std::vector<Parts> parts(values.size());
-    size_t fraction_width = 0, whole_width = 0;
-    for (size_t i = 0; i < values.size(); ++i) {
-      const T v = values[i];
-      if (!std::isfinite(v)) continue;
-      Digits<T> d = exponents ? scientific(v, parts[i].exponent) : positional(v);
-      parts[i].whole = (std::signbit(v) ? "-" : "") + d.whole;
-      parts[i].fraction = d.fraction;
-      fraction_width = std::max(fraction_width, d.fraction.size());
-      whole_width = std::max(whole_width, parts[i].whole.size());
-    }
-    for (size_t i = 0; i < values.size(); ++i) {
-      const T v = values[i];
-      if (!std::isfinite(v)) {
-        out.emplace_back(std::isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
-        continue;
-      }
-      const char pad = exponents ? '0' : ' ';
-      out.push_back(fmt::format("{:>{}}.{}{}", parts[i].whole, whole_width,
-                                parts[i].fraction + std::string(fraction_width - parts[i].fraction.size(), pad),
-                                parts[i].exponent));
-    }
+    out = format_floating(values);
   }
   size_t width = 0;
   for (const auto& s : out) width = std::max(width, s.size());
   for (auto& s : out) s.insert(0, width - s.size(), ' ');
   return out;
+}
+
+// A single number: positional from 1e-4 up to 1e16 (float32: 1e6), and a whole one without NumPy's ".0".
+template <class T>
+std::string format_scalar(T v) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return v ? "True" : "False";
+  } else if constexpr (std::is_integral_v<T>) {
+    return fmt::format("{}", static_cast<int64_t>(v));
+  } else {
+    if (!std::isfinite(v)) return non_finite(static_cast<double>(v));
+    const double size = std::abs(static_cast<double>(v));
+    const bool positional = size == 0 || (size >= 1e-4 && size < (std::is_same_v<T, float> ? 1e6 : 1e16));
+    const Parts p = parts_of(v, positional ? std::chars_format::fixed : std::chars_format::scientific, -1);
+    return p.whole + (p.fraction.empty() ? "" : "." + p.fraction) + p.exponent;
+  }
 }
 
 template <class T>
@@ -125,9 +144,10 @@ class Printer {
     collect(0, 0, values);
     elements_ = format_elements(values);
   }
+  /// Lines after the first begin with `indent` spaces and one for each open bracket.
   std::string print(size_t indent) {
     next_ = 0;
-    return axis(0, indent);
+    return axis(0, std::string(indent + 1, ' '), kWidth);
   }
 
  private:
@@ -140,32 +160,33 @@ class Printer {
       if (i >= 0) collect(axis + 1, offset * shape_[axis] + i, values);
   }
 
-  std::string axis(int a, size_t indent) {
-    if (a == shape_.rank()) return elements_[next_++];
+  std::string axis(int a, const std::string& indent, size_t width) {
+    return a + 1 == shape_.rank() ? row(indent, width - 1) : rows(a, indent, width);
+  }
+
+  std::string rows(int a, const std::string& indent, size_t width) {
     std::string text = "[";
-    const bool last = a + 1 == shape_.rank();
-    size_t column = indent + 1;
-    bool first = true;
     for (int64_t i : shown(shape_[a], summarise_)) {
-      const std::string item = i < 0 ? std::string("...") : axis(a + 1, indent + 1);
-      if (last) {
-        if (!first) {
-          if (column + 1 + item.size() > kWidth - static_cast<size_t>(a)) {
-            text += "\n" + std::string(indent + 1, ' ');
-            column = indent + 1;
-          } else {
-            text += ' ';
-            ++column;
-          }
-        }
-        column += item.size();
-      } else if (!first) {
-        text += std::string(static_cast<size_t>(shape_.rank() - a - 1), '\n') + std::string(indent + 1, ' ');
-      }
-      text += item;
-      first = false;
+      if (text.size() > 1) text += std::string(static_cast<size_t>(shape_.rank() - a - 1), '\n') + indent;
+      text += i < 0 ? "..." : axis(a + 1, indent + ' ', width - 1);
     }
-    return text + "]";
+    return text += ']';
+  }
+
+  std::string row(const std::string& indent, size_t width) {
+    std::string text = "[", line = indent;
+    for (int64_t i : shown(shape_[shape_.rank() - 1], summarise_)) {
+      const std::string word = i < 0 ? "..." : elements_[next_++];
+      if (line.size() + word.size() > width && line.size() > indent.size()) {
+        text += line.erase(line.find_last_not_of(' ') + 1);
+        text += '\n';
+        line = indent;
+      }
+      line += word + ' ';
+    }
+    text += line;
+    text.back() = ']';
+    return text.erase(1, indent.size());
   }
 
   Shape shape_;
@@ -181,14 +202,8 @@ std::string value_text(const Tensor& t, size_t indent) {
   if (!v.device().is_cpu()) return value_text(copy_to(t, {}), indent);
   return dispatch(v.dtype(), [&](auto zero) -> std::string {
     using T = decltype(zero);
-    if (v.shape().rank() == 0) {
-      const T x = *static_cast<const T*>(v.data());
-      if constexpr (std::is_same_v<T, bool>) return x ? "True" : "False";
-      return fmt::format("{}", x);
-    }
-    if (v.num_elements() == 0) {
-      return v.shape().rank() == 1 ? "[]" : fmt::format("[] (shape {})", v.shape().str());
-    }
+    if (v.shape().rank() == 0) return format_scalar(*static_cast<const T*>(v.data()));
+    if (v.num_elements() == 0) return "[]";
     return Printer<T>(v).print(indent);
   });
 }

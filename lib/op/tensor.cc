@@ -26,11 +26,21 @@ namespace {
   fail(Code::InvalidArgument, fmt::format("An undefined Tensor (None) has no {}", what), "if (t.defined()) ...");
 }
 
-const Value& value_of(const Tensor& t, const char* what) {
+// A symbol was taken for a value. Where the line that did so is not known, the error has the one that made the symbol.
+[[noreturn]] void fail_about(const Tensor& symbol, std::source_location where, std::string message, std::string hint) {
+  const Operation op = symbol.op();
+  throw Error(Code::FailedPrecondition, {.message = std::move(message),
+                                         .op = op.type(),
+                                         .node = op.name(),
+                                         .where = where.line() ? where : op.where(),
+                                         .hint = std::move(hint)});
+}
+
+const Value& value_of(const Tensor& t, const char* what, std::source_location where = {}) {
   if (!t.defined()) throw_none(what);
   if (t.is_symbolic()) {
-    fail(Code::FailedPrecondition, fmt::format("{} is a symbol: it has no {} until a Session has run it", to_string(t), what),
-         "session.run(t), or compute in tf::EagerMode");
+    fail_about(t, where, fmt::format("{} is a symbol: it has no {} until a Session has run it", to_string(t), what),
+               "session.run(t), or compute in tf::EagerMode");
   }
   const Value& v = *t.value();
   if (v.is_shell())
@@ -76,11 +86,11 @@ const Shape& Tensor::shape() const {
   return is_concrete() ? value()->shape() : symbol_spec(*this).shape;
 }
 
-int64_t Tensor::dim(int64_t i) const {
+int64_t Tensor::dim(int64_t i, Where where) const {
   const Shape& s = shape();
   if (!s.has_rank()) return -1;
   if (i < -s.rank() || i >= s.rank())
-    fail(Code::OutOfRange, fmt::format("dim({}) of a tensor of shape {}", i, s.str()));
+    fail_at(where, "", Code::OutOfRange, fmt::format("dim({}) of a tensor of shape {}", i, s.str()));
   return s[static_cast<int>(i < 0 ? i + s.rank() : i)];
 }
 
@@ -96,17 +106,17 @@ std::string Tensor::device() const {
   return is_concrete() ? value()->device().name() : symbol_device(*this);
 }
 
-template <class T>
-T Tensor::item() const {
-  const Value& v = value_of(*this, "value");
+template <ElementType T>
+T Tensor::item(Where where) const {
+  const Value& v = value_of(*this, "value", where);
   if (v.num_elements() != 1)
-    fail(Code::InvalidArgument, fmt::format("item() needs exactly one element; the shape is {}", v.shape().str()),
+    fail_at(where, "", Code::InvalidArgument, fmt::format("item() needs exactly one element; the shape is {}", v.shape().str()),
          "t.data<T>() for all of them");
   const Tensor host = on_host(*this);
   return dispatch(v.dtype(), [&](auto zero) -> T {
     const auto element = *static_cast<const decltype(zero)*>(host.value()->data());
     if (!lossless<T>(element)) {
-      fail(Code::InvalidArgument, fmt::format("item<{}>() would lose: the value is {} of dtype {}", name_of(dtype_of<T>), element,
+      fail_at(where, "", Code::InvalidArgument, fmt::format("item<{}>() would lose: the value is {} of dtype {}", name_of(dtype_of<T>), element,
                                               name_of(v.dtype())),
            fmt::format("tf::cast(t, tf::{})", name_of(dtype_of<T>)));
     }
@@ -114,20 +124,20 @@ T Tensor::item() const {
   });
 }
 
-template <class T>
-std::span<const T> Tensor::data() const {
-  const Value& v = value_of(*this, "data");
+template <ElementType T>
+std::span<const T> Tensor::data(Where where) const {
+  const Value& v = value_of(*this, "data", where);
   if (v.dtype() != dtype_of<T>)
-    fail(Code::InvalidArgument, fmt::format("data<{}>() of a tensor of dtype {}", name_of(dtype_of<T>), name_of(v.dtype())),
+    fail_at(where, "", Code::InvalidArgument, fmt::format("data<{}>() of a tensor of dtype {}", name_of(dtype_of<T>), name_of(v.dtype())),
          fmt::format("tf::cast(t, tf::{})", name_of(dtype_of<T>)));
   if (!v.device().is_cpu())
-    fail(Code::FailedPrecondition, fmt::format("data() of a tensor on {}", v.device().name()), "t.to(\"/cpu:0\").data<T>()");
+    fail_at(where, "", Code::FailedPrecondition, fmt::format("data() of a tensor on {}", v.device().name()), "t.to(\"/cpu:0\").data<T>()");
   return {static_cast<const T*>(v.data()), static_cast<size_t>(v.num_elements())};
 }
 
 #define TWOFOLD_ITEM(T)                   \
-  template T Tensor::item<T>() const;     \
-  template std::span<const T> Tensor::data<T>() const;
+  template T Tensor::item<T>(Where) const;     \
+  template std::span<const T> Tensor::data<T>(Where) const;
 TWOFOLD_ITEM(float)
 TWOFOLD_ITEM(double)
 TWOFOLD_ITEM(int32_t)
@@ -136,11 +146,11 @@ TWOFOLD_ITEM(uint8_t)
 TWOFOLD_ITEM(bool)
 #undef TWOFOLD_ITEM
 
-int64_t Tensor::num_elements() const {
-  return value_of(*this, "elements").num_elements();
+int64_t Tensor::num_elements(Where where) const {
+  return value_of(*this, "elements", where).num_elements();
 }
 
-Tensor Tensor::operator[](int64_t i) const { return index(*this, i); }
+Tensor Tensor::operator[](Index i) const { return index(Operand(*this, i.where), i.value); }
 
 Tensor Tensor::to(std::string_view device) const {
   value_of(*this, "device");
@@ -150,7 +160,7 @@ Tensor Tensor::to(std::string_view device) const {
 
 Tensor::operator bool() const {
   if (is_symbolic()) {
-    fail(Code::FailedPrecondition,
+    fail_about(*this, {},
          "Using a `tf.Tensor` as a Python `bool` is not allowed. Use `if t is not None:` instead of `if t:` to test if a tensor "
          "is defined, and use TensorFlow ops such as tf.cond to execute subgraphs conditioned on the value of a tensor. (" +
              to_string(*this) + ")",

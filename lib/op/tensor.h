@@ -1,6 +1,7 @@
 // Tensor: one handle for a symbol and for a value.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <iosfwd>
 #include <source_location>
@@ -17,12 +18,22 @@ class Value;
 class Operation;
 class GraphData;
 
+/// A place along an axis, and the user's line.
+struct Index {
+  template <std::integral I>
+  Index(I i, std::source_location line = std::source_location::current()) : value(static_cast<int64_t>(i)), where(line) {}
+  int64_t value;
+  std::source_location where;
+};
+
 /// A symbol (an output of a graph's node, computed by a Session) or a value (immutable, contiguous, there already).
 /// Copying copies the handle. An undefined Tensor stands for "none" and prints so.
 ///
 /// Asking a symbol for elements throws FailedPrecondition and says what to write instead.
 class Tensor {
  public:
+  using Where = std::source_location;
+
   Tensor() = default;
   Tensor(const Tensor& o) noexcept : object_(o.object_), node_(o.node_), output_(o.output_), kind_(o.kind_) {
     if (object_) object_->retain();
@@ -46,7 +57,7 @@ class Tensor {
   /// A symbol's shape may be partly unknown.
   const Shape& shape() const;
   /// Extent of axis `i`, which may count from the end; -1 if unknown.
-  int64_t dim(int64_t i) const;
+  int64_t dim(int64_t i, Where where = Where::current()) const;
   int rank() const { return shape().rank(); }
   /// "add:0" for a symbol, "" for a value.
   std::string name() const;
@@ -58,15 +69,15 @@ class Tensor {
   Operation op() const;
 
   /// The one element, as T. Throws unless there is exactly one and T holds it without loss.
-  template <class T>
-  T item() const;
+  template <ElementType T>
+  T item(Where where = Where::current()) const;
   /// The elements in row-major order; T must be the dtype's own type. Valid while this tensor lives.
-  template <class T>
-  std::span<const T> data() const;
+  template <ElementType T>
+  std::span<const T> data(Where where = Where::current()) const;
   /// Number of elements of a value.
-  int64_t num_elements() const;
+  int64_t num_elements(Where where = Where::current()) const;
   /// Slice `i` of the first axis, sharing storage; may count from the end. On a symbol it is an op.
-  Tensor operator[](int64_t i) const;
+  Tensor operator[](Index i) const;
   /// A copy on another device ("/cpu:0", "/gpu:0"); the same handle if it is there already.
   Tensor to(std::string_view device) const;
 
@@ -117,6 +128,20 @@ class Tensor {
 };
 static_assert(sizeof(Tensor) == 16);
 
+class Variable;
+namespace internal {
+template <class T>
+concept TensorHandle = std::derived_from<T, Tensor> || std::derived_from<T, Variable>;
+}  // namespace internal
+
+// What `a == b` compares would be a guess. The comment beside each is what a compiler shows for it.
+template <class A, class B>
+  requires internal::TensorHandle<A> || internal::TensorHandle<B>
+bool operator==(const A&, const B&) = delete;  // write tf::equal(a, b) for the elements, a.same_as(b) for the handles
+template <class A, class B>
+  requires internal::TensorHandle<A> || internal::TensorHandle<B>
+bool operator!=(const A&, const B&) = delete;  // write tf::not_equal(a, b) for the elements, !a.same_as(b) for the handles
+
 /// A node of a graph seen as something to run: what `group`, `no_op` and optimisers return. In eager mode the work is done
 /// already and the Operation is undefined; running it is then no error.
 class Operation {
@@ -154,8 +179,8 @@ std::string to_string(const Tensor&);
 std::string repr(const Tensor&);
 
 #define TWOFOLD_ITEM(T)                          \
-  extern template T Tensor::item<T>() const;     \
-  extern template std::span<const T> Tensor::data<T>() const;
+  extern template T Tensor::item<T>(Where) const; \
+  extern template std::span<const T> Tensor::data<T>(Where) const;
 TWOFOLD_ITEM(float)
 TWOFOLD_ITEM(double)
 TWOFOLD_ITEM(int32_t)

@@ -29,7 +29,10 @@ namespace {
 
 Tensor initial_tensor(const Operand& initial, const VariableOptions& options) {
   if (!options.dtype) return initial.resolve();
-  if (initial.is_literal()) return initial.resolve(*options.dtype);
+  if (initial.is_literal() && initial.literal().kind() != Literal::Kind::typed) {
+    const Tensor value = initial.literal().to_tensor(*options.dtype);  // throws where it does not fit
+    return executing_eagerly() ? value : graph_constant(value, "", initial.where());
+  }
   const Tensor& t = initial.resolve();
   return t.dtype() == *options.dtype ? t : cast(t, *options.dtype);
 }
@@ -38,7 +41,7 @@ Tensor initial_tensor(const Operand& initial, const VariableOptions& options) {
 const Tensor& checked(const Variable& v, const Operand& value, const char* op) {
   const Tensor& t = value.resolve(v.dtype());
   if (t.dtype() != v.dtype())
-    fail(Code::InvalidArgument, fmt::format("{} of a {} value to the variable '{}' of dtype {}", op, name_of(t.dtype()), v.name(),
+    fail_at(value.where(), op, Code::InvalidArgument, fmt::format("{} of a {} value to the variable '{}' of dtype {}", op, name_of(t.dtype()), v.name(),
                                             name_of(v.dtype())),
          fmt::format("tf::cast(value, tf::{})", name_of(v.dtype())));
   return t;
@@ -65,7 +68,7 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
                                         : subtract(current, given);
   if (t_state.tape && &op != &assign_op) next = renamed(next);
   if (!next.shape().compatible_with(v.shape()))
-    fail(Code::InvalidArgument, fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
+    fail_at(value.where(), op.name, Code::InvalidArgument, fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
                                             v.name(), v.shape().str()));
   v.state()->set_eager_value(next);
   return renamed(next);

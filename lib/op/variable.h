@@ -58,6 +58,11 @@ class Variable {
     static_assert(!sizeof(T), "a Variable is state: write v.assign(value), which returns the new value");
     return *this;
   }
+  template <class T = void>
+  Variable& operator=(std::initializer_list<Literal>) {
+    static_assert(!std::is_void_v<T>, "a Variable is state: write v.assign(value), which returns the new value");
+    return *this;
+  }
   template <class T>
   Variable& operator+=(T&&) {
     static_assert(!sizeof(T), "a Variable is state: write v.assign_add(value), which returns the new value");
@@ -66,6 +71,17 @@ class Variable {
   template <class T>
   Variable& operator-=(T&&) {
     static_assert(!sizeof(T), "a Variable is state: write v.assign_sub(value), which returns the new value");
+    return *this;
+  }
+
+  template <class T>
+  Variable& operator*=(T&&) {
+    static_assert(!sizeof(T), "a Variable is state: write v.assign(v * value), which returns the new value");
+    return *this;
+  }
+  template <class T>
+  Variable& operator/=(T&&) {
+    static_assert(!sizeof(T), "a Variable is state: write v.assign(v / value), which returns the new value");
     return *this;
   }
 
@@ -90,11 +106,11 @@ class Variable {
   Tensor initial_value() const;
 
   // Conveniences a Tensor has, so that a Variable can stand where one stands.
-  template <class T>
-  T item() const {
-    return read().template item<T>();
+  template <ElementType T>
+  T item(std::source_location where = std::source_location::current()) const {
+    return read(where).template item<T>(where);
   }
-  Tensor operator[](int64_t i) const { return read()[i]; }
+  Tensor operator[](Index i) const { return read(i.where)[i]; }
 
   // For the library's own floors.
   explicit Variable(Ref<VariableState> state, Ref<RefCounted> keeps_alive = {});
