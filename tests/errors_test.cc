@@ -134,12 +134,9 @@ TEST_CASE("Symbols asked for what only values have") {
   const tf::Tensor x = tf::placeholder(tf::float32, {}, {.name = "x"});
   const std::string symbol = "Tensor(\"x:0\", shape=(), dtype=float32) is a symbol: it has no ";
   const std::string hint = "session.run(t), or compute in tf::EagerMode";
-  ERROR_HERE(x.item<float>(), Code::FailedPrecondition, "Placeholder", symbol + "value until a Session has run it",
-             hint, "x");
-  ERROR_HERE(x.data<float>(), Code::FailedPrecondition, "Placeholder", symbol + "data until a Session has run it", hint,
-             "x");
-  ERROR_HERE(x.num_elements(), Code::FailedPrecondition, "Placeholder", symbol + "elements until a Session has run it",
-             hint, "x");
+  ERROR_HERE(x.item<float>(), Code::FailedPrecondition, "", symbol + "value until a Session has run it", hint, "x");
+  ERROR_HERE(x.data<float>(), Code::FailedPrecondition, "", symbol + "data until a Session has run it", hint, "x");
+  ERROR_HERE(x.num_elements(), Code::FailedPrecondition, "", symbol + "elements until a Session has run it", hint, "x");
 }
 
 TEST_CASE("Values asked for what they do not have") {

@@ -28,11 +28,10 @@ namespace {
 
 // A symbol was taken for a value. Where the line that did so is not known, the error has the one that made the symbol.
 [[noreturn]] void fail_about(const Tensor& symbol, std::source_location where, std::string message, std::string hint) {
-  const Operation op = symbol.op();
+  const std::string name = symbol_name(symbol);
   throw Error(Code::FailedPrecondition, {.message = std::move(message),
-                                         .op = op.type(),
-                                         .node = op.name(),
-                                         .where = where.line() ? where : op.where(),
+                                         .node = name.substr(0, name.find(':')),
+                                         .where = where.line() ? where : symbol_where(symbol),
                                          .hint = std::move(hint)});
 }
 
