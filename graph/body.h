@@ -18,7 +18,7 @@ struct Body {
   std::vector<Edge> captures;            ///< nodes inside that stand for values of the graph around
   std::vector<uint32_t> capture_inputs;  ///< which input of the If or While node each of them is
   std::vector<Edge> outputs;
-  std::vector<uint32_t> effects;          ///< nodes that run at every pass, whoever reads them
+  std::vector<uint32_t> effects;          ///< nodes that run at every pass, whoever reads them: effects and random ops
   std::vector<Ref<VariableState>> reads;  ///< variables read inside, nested bodies included
   std::vector<Ref<VariableState>> writes;
 

@@ -43,7 +43,8 @@ void find_effects(Body& b) {
   const GraphData& g = *b.graph;
   for (uint32_t id = 0; id < g.size(); ++id) {
     const Node& n = g.node(id);
-    if (n.op->flags.effect) b.effects.push_back(id);
+    // Eager, a random op draws whether or not its numbers are used; the count of draws must not differ.
+    if (n.op->flags.effect || n.op->flags.random) b.effects.push_back(id);
     if (n.attrs && n.attrs_view().type() == &internal::kAttrsType<VariableAttrs>) {
       const auto& v = n.attrs_view().as<VariableAttrs>().variable;
       if (n.op->flags.effect) add_variable(b.writes, v);

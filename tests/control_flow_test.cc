@@ -259,6 +259,23 @@ TEST_CASE("random ops in bodies draw the same numbers in both modes") {
   const auto numbers = doubles(result[1]);
   CHECK(numbers[0] != numbers[1]);
 
+  // Numbers that nobody uses count as drawn.
+  in_both_modes([] {
+    const auto [i, last] = tf::while_loop([](Tensor i, Tensor) { return i < 3; },
+                                          [](Tensor i, Tensor) {
+                                            const Tensor draw = tf::cond(
+                                                i < 2,
+                                                [] {
+                                                  tf::random_normal({}, {.seed = 1});
+                                                  return tf::zeros({});
+                                                },
+                                                [] { return tf::random_normal({}, {.seed = 1}); });
+                                            return std::tuple{i + 1, draw};
+                                          },
+                                          std::tuple{0, 0.f});
+    return std::vector<Tensor>{last};
+  });
+
   // Passes, and runs, go on with a sequence instead of repeating it.
   const tf::Graph graph;
   const auto scope = graph.as_default();
