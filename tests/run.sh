@@ -2,13 +2,53 @@
 # Installs what is missing, builds, runs every test, and ends with "N passed, N failed" and, after it, ", N skipped" if
 # any were. Exits 0 if none failed.
 #
-# usage: tests/run.sh [NAME...]     all test programs, or only those named (see tests/meson.build)
+# usage: tests/run.sh [--sanitizers] [NAME...]
+#   NAME          only these test programs (see tests/meson.build)
+#   --sanitizers  besides, the core suites under AddressSanitizer and UndefinedBehaviorSanitizer, and those that use threads
+#                 under ThreadSanitizer, in build folders of their own
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+sanitizers=false
+names=()
+for argument; do
+  case $argument in
+    --sanitizers) sanitizers=true ;;
+    *) names+=("$argument") ;;
+  esac
+done
 
 . tests/install.sh
 install_missing
 
-if [ -f build/build.ninja ]; then meson setup --reconfigure build -Dtests=true -Dpkgconfig.relocatable=true >/dev/null; else meson setup build; fi
+# configure FOLDER OPTION...
+configure() {
+  local folder=$1
+  shift
+  if [ -f "$folder/build.ninja" ]; then
+    meson configure "$folder" "$@"
+  else
+    meson setup "$folder" "$@"
+  fi
+}
+
+configure build -Dtests=true -Dpkgconfig.relocatable=true
 ninja -C build
-exec python3 tests/run_tests.py build "$@"
+runs=("build=$(IFS=,; echo "${names[*]-}")")
+
+# One instruction set will do, and checks cost less at -O1.
+sanitized=(-Disas=v3 -Dcuda=disabled -Ddemos=false -Dbenchmarks=disabled -Doptimization=1 -Db_lundef=false)
+under_sanitizer() {  # SUITE SANITIZERS: the suite's programs, built in build-SUITE
+  configure "build-$1" "${sanitized[@]}" "-Db_sanitize=$2"
+  # shellcheck disable=SC2046  # a word for each program
+  ninja -C "build-$1" kernels/twofold_cpu_v3.so $(python3 tests/run_tests.py --list "build-$1@$1")
+  runs+=("build-$1@$1")
+}
+if $sanitizers; then
+  export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+  export TSAN_OPTIONS=halt_on_error=1
+  under_sanitizer address address,undefined
+  under_sanitizer thread thread
+fi
+
+exec python3 tests/run_tests.py "${runs[@]}"

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the test programs of a build and counts their test cases.
+"""Runs the test programs of one or more builds and counts their test cases.
 
-usage: run_tests.py BUILD [NAME...]
+usage: run_tests.py [--list] BUILD[=NAME,NAME...|@SUITE]...
+  without names or a suite, all of that build's; --list prints the programs' paths instead of running them
 
 A Catch2 program counts by the cases it ran; any other test counts as one case, by its exit status. A program that dies
 before Catch2's summary is a failure more. A case that cannot run here prints "skipped: CASE: no GPU" and returns; any
@@ -14,11 +15,28 @@ import subprocess
 import sys
 import time
 
-build, *wanted = sys.argv[1:]
-tests = json.loads(subprocess.check_output(["meson", "introspect", "--tests", build]))
-unknown = set(wanted) - {t["name"] for t in tests}
-if unknown:
-    sys.exit(f"no such test: {', '.join(sorted(unknown))}; there are {', '.join(t['name'] for t in tests)}")
+
+def tests_of(argument):
+    """(build, test) for what one argument asks for."""
+    build, kind, wanted = re.fullmatch(r"([^=@]+)([=@]?)(.*)", argument).groups()
+    tests = json.loads(subprocess.check_output(["meson", "introspect", "--tests", build]))
+    if kind == "@":
+        chosen = [t for t in tests if any(s.endswith(":" + wanted) for s in t["suite"])]
+    else:
+        names = [n for n in wanted.split(",") if n]
+        if unknown := set(names) - {t["name"] for t in tests}:
+            sys.exit(f"{build} has no test {', '.join(sorted(unknown))}; it has {', '.join(t['name'] for t in tests)}")
+        chosen = [t for t in tests if not names or t["name"] in names]
+    if not chosen:
+        sys.exit(f"{argument}: no such tests")
+    return [(build, t) for t in chosen]
+
+
+arguments = [a for a in sys.argv[1:] if a != "--list"]
+chosen = [pair for argument in arguments for pair in tests_of(argument)]
+if len(arguments) < len(sys.argv) - 1:
+    print(" ".join(os.path.relpath(t["cmd"][0], build) for build, t in chosen))
+    sys.exit()
 
 ALL_PASSED = re.compile(r"^All tests passed \(.* in (\d+) test cases?\)", re.M)
 SOME_FAILED = re.compile(r"^test cases: *(\d+) \|(.*)$", re.M)
@@ -41,10 +59,9 @@ def count(output, status):
     return good, bad + (1 if status and not bad else 0)
 
 
-for test in tests:
-    if wanted and test["name"] not in wanted:
-        continue
-    print(f"== {test['name']}", flush=True)
+for build, test in chosen:
+    name = f"{build}/{test['name']}"
+    print(f"== {name}", flush=True)
     start = time.time()
     process = subprocess.Popen(test["cmd"], cwd=test["workdir"], env=os.environ | test["env"], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
@@ -60,11 +77,11 @@ for test in tests:
     for line in unexpected:
         print(f"not a reason to skip: {line}")
     if status < 0:
-        print(f"{test['name']} died by signal {-status}")
+        print(f"{name} died by signal {-status}")
     if bad:
-        culprits.append(test["name"])
+        culprits.append(name)
     passed, failed, skipped = passed + good, failed + bad, skipped + len(skips) - len(unexpected)
-    print(f"== {test['name']}: {good} passed, {bad} failed ({time.time() - start:.1f} s)", flush=True)
+    print(f"== {name}: {good} passed, {bad} failed ({time.time() - start:.1f} s)", flush=True)
 
 if culprits:
     print("failed in: " + ", ".join(culprits))
