@@ -41,7 +41,8 @@ class Interpreter {
 };
 
 /// Does a Backprop node. Where no gradient arrives (a branch not taken) the result is filled with -0, which added to
-/// anything leaves it as it is, to the bit.
+/// anything leaves it as it is, to the bit. The sum is yet a node that eager execution, which has None there, does
+/// without: second derivatives through it may be associated otherwise and differ in the last bit.
 Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, SessionSlots& slots, bool keep);
 /// The trace in the hidden output of a node.
 Tensor trace_handle(Ref<Trace> trace);
