@@ -9,6 +9,7 @@
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/report/ledger.h>
+#include <twofold/lib/report/recording.h>
 #include <twofold/session/node_error.h>
 #include <twofold/session/plan.h>
 
@@ -160,6 +161,7 @@ void Plan::unlock_slots() const noexcept {
 }
 
 void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const {
+  if constexpr (!kLedgers) ledger = nullptr;
   auto frame = take_frame();
   struct Locks {
     const Plan* plan;

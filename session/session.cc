@@ -15,6 +15,7 @@
 #include <twofold/lib/op/thread_state.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/report/ledger.h>
+#include <twofold/lib/report/recording.h>
 #include <twofold/session/convert_feed.h>
 #include <twofold/session/plan.h>
 
@@ -322,7 +323,7 @@ void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::
 void SessionData::run(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results) {
   const auto is_done = [](const Fetch& f) { return f.kind() == Fetch::Kind::operation && !f.operation().defined(); };
   if (!fetches.empty() && std::ranges::all_of(fetches, is_done)) return;  // eager work, whatever the graph holds
-  Ledger* ledger = t_state.ledger;
+  Ledger* ledger = current_ledger();
   PhaseTimer feeding(ledger, Phase::feed);
   check_open();
   SmallVector<Target, 4> fetch_targets, feed_targets;
@@ -395,7 +396,7 @@ std::vector<Tensor> Callable::State::call(std::initializer_list<Feed::Value> giv
   session->check_open();
   if (given.size() != feeds.size())
     fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", feeds.size(), given.size()));
-  Ledger* ledger = t_state.ledger;
+  Ledger* ledger = current_ledger();
   PhaseTimer feeding(ledger, Phase::feed);
   SmallVector<Tensor, 4> values(given.size());
   for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);

@@ -4,7 +4,7 @@
 install_missing() {
   local package missing=()
   for package in g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev \
-                 libcli11-dev catch2 ccache "$@"; do
+                 libcli11-dev catch2 ccache valgrind "$@"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return

