@@ -80,8 +80,10 @@ void Tape::watch_inside(const Tensor& inside, const Tensor& outside) {
 
 void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs) {
   if (op.differentiable == Differentiability::none) return;
+  // All of them, for a tape apart notes what it captures. No gradient flows where only a shape is used.
   bool any = false;
-  for (const Tensor* t : inputs) any |= depends(*t);  // all of them, for a tape apart notes what it captures
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (!(i < 32 && (op.shape_inputs >> i & 1))) any |= depends(*inputs[i]);
   if (!any) return;
   Record& r = records_.emplace_back();
   r.op = &op;

@@ -192,8 +192,9 @@ bool graph_depends(const Tensor& t, std::span<const Tensor> sources) {
     const Node& n = g.node(id);
     if (n.op == &read_variable_op && n.attrs_view().as<VariableAttrs>().variable->trainable) depends[id] = true;
     if (n.op->differentiable == Differentiability::none) continue;
-    for (const Edge& e : n.inputs)
-      if (depends[e.node]) depends[id] = true;
+    // No gradient flows where only a shape is used.
+    for (size_t i = 0; i < n.inputs.size(); ++i)
+      if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && depends[n.inputs[i].node]) depends[id] = true;
     for (const Body* b : bodies_of(*n.op, n.attrs_view()))
       for (const auto& v : b->reads) depends[id] = depends[id] || v->trainable;
   }

@@ -9,6 +9,7 @@
 #include <twofold/graph/control.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
+#include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/core/device.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
@@ -429,7 +430,7 @@ Operation no_op(std::source_location where) {
 
 Tensor with_effects(Operand y, const std::vector<Fetch>& effects) {
   const Tensor& value = y.resolve();
-  if (executing_eagerly()) return value;
+  if (executing_eagerly()) return identity(Operand(value, y.where()));  // another tensor than y, as in a graph
   GraphData& g = current_graph();
   std::vector<uint32_t> nodes;
   for (const Fetch& f : effects) add_node(nodes, g, f);
@@ -440,8 +441,10 @@ Tensor with_effects(Operand y, const std::vector<Fetch>& effects) {
 
 Tensor print(Operand x, std::string message) {
   const Tensor& value = x.resolve();
-  if (value.is_concrete() && executing_eagerly()) write_print(message, value);
-  if (value.is_concrete()) return value;
+  if (value.is_concrete()) {
+    write_print(message, value);
+    return identity(Operand(value, x.where()));  // another tensor than x, as in a graph
+  }
   return apply(print_op, {&value}, PrintAttrs{std::move(message)}, x.where());
 }
 

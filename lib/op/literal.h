@@ -54,6 +54,12 @@ class Literal {
     } else {
       std::vector<Literal> elements;
       for (auto&& e : r) elements.emplace_back(typed_scalar(static_cast<T>(e)));
+      if constexpr (is_element<T>) {
+        if (elements.empty()) {  // no element tells the dtype
+          view(dtype_of<T>, nullptr, 0);
+          return;
+        }
+      }
       assemble(elements.data(), elements.size());
     }
   }

@@ -1,0 +1,294 @@
+#include "machine.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+
+#include <twofold/session/passes/passes.h>
+
+#include "ops.h"
+
+namespace fuzz {
+namespace {
+
+bool same_bits(const tf::Tensor& a, const tf::Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  if (a.dtype() != b.dtype() || a.shape() != b.shape()) return false;
+  return tf::dispatch(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto x = a.data<T>(), y = b.data<T>();
+    return x.empty() || std::memcmp(x.data(), y.data(), x.size_bytes()) == 0;
+  });
+}
+
+/// The tensor in words; where two print alike, the first element whose bits differ.
+std::string differing(const tf::Tensor& a, const tf::Tensor& b) {
+  const auto brief = [](std::string s) { return s.size() < 400 ? s : s.substr(0, 400) + "..."; };
+  std::ostringstream text;
+  text << brief(tf::repr(a)) << " and " << brief(tf::repr(b));
+  if (!a.defined() || !b.defined() || a.dtype() != b.dtype() || a.shape() != b.shape()) return text.str();
+  tf::dispatch(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto x = a.data<T>(), y = b.data<T>();
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (std::memcmp(&x[i], &y[i], sizeof(T)) == 0) continue;
+      text << ", first at element " << i << ": " << std::hexfloat << +x[i] << " and " << +y[i];
+      return;
+    }
+  });
+  return text.str();
+}
+
+std::string thread_count(int n) { return std::to_string(n) + (n == 1 ? " thread" : " threads"); }
+
+/// Values that nothing but their number says must be fetched.
+bool chosen(const Program& p, int value) { return Rng(p.seed ^ (static_cast<uint64_t>(value) << 32)).one_in(3); }
+
+/// What of the program's values to fetch.
+std::vector<bool> choose_fetches(const Program& p, const State& s, bool everything) {
+  std::vector<bool> fetched(static_cast<size_t>(p.num_values), everything);
+  if (everything) return fetched;
+  const auto mark = [&](const Instruction& i) {
+    for (int k = 0; k < i.outputs; ++k) fetched[static_cast<size_t>(i.output + k)] = true;
+  };
+  std::vector<bool> brought(fetched.size(), false);  // done because something fetched is tied to it
+  for (const Instruction& i : p.body) {
+    const bool ties = i.op == "with_effects" || i.op == "group";
+    // An explicit seed shares its counter with its namesakes: which of them run matters.
+    const bool shared_counter = i.op.starts_with("random") && i.flag[0];
+    if (!ties && !shared_counter && !chosen(p, i.output)) continue;
+    mark(i);
+    if (ties)
+      for (size_t k = i.op == "group" ? 0 : 1; k < i.inputs.size(); ++k)
+        brought[static_cast<size_t>(i.inputs[k])] = true;
+    // A function may give back what was there already, and then nothing is bound.
+    // What is fed does not run what its producer is bound to.
+    if (i.op == "placeholder") continue;
+    const tf::Tensor& made = s.values[static_cast<size_t>(i.output)];
+    const auto is_made = [&](const tf::Tensor& t) { return t.same_as(made); };
+    if (made.is_symbolic() && std::none_of(s.values.begin(), s.values.begin() + i.output, is_made))
+      for (int v : i.after) brought[static_cast<size_t>(v)] = true;
+  }
+  for (const Instruction& i : p.body)
+    if (is_effect(i) && !brought[static_cast<size_t>(i.output)]) mark(i);
+  return fetched;
+}
+
+}  // namespace
+
+const tf::Tensor& State::value(int v) const {
+  const tf::Tensor& t = values[static_cast<size_t>(v)];
+  if (!t.defined()) throw Unusable();
+  return t;
+}
+const tf::Variable& State::variable(const Instruction& i) const {
+  return variables[static_cast<size_t>(i.variables[0])];
+}
+std::vector<tf::Fetch> State::fetches(const std::vector<int>& wanted) const {
+  std::vector<tf::Fetch> all;
+  for (int v : wanted) {
+    if (operations[static_cast<size_t>(v)].defined())
+      all.emplace_back(operations[static_cast<size_t>(v)]);
+    else if (values[static_cast<size_t>(v)].defined())
+      all.emplace_back(values[static_cast<size_t>(v)]);
+  }
+  return all;
+}
+
+void make_variables(const Program& p, State& s) {
+  s.program = &p;
+  s.values.resize(static_cast<size_t>(p.num_values));
+  s.operations.resize(s.values.size());
+  for (const VariableDecl& v : p.variables) {
+    const tf::VariableOptions options{.name = "w", .trainable = v.trainable, .dtype = v.dtype};
+    if (v.random)
+      s.variables.emplace_back(tf::random_normal(v.shape, {.dtype = v.dtype}), options);
+    else
+      s.variables.emplace_back(leaf_data(v.dtype, v.shape, v.data), options);
+  }
+}
+
+void execute(const Instruction& i, State& s) {
+  static constexpr const char* kScopes[] = {"", "a", "b"};
+  std::optional<tf::NameScope> scope;
+  if (i.scope) scope.emplace(kScopes[i.scope]);
+  std::optional<tf::ControlDependencies> after;
+  if (!i.after.empty()) after.emplace(s.fetches(i.after));
+  std::vector<tf::Tensor> made = op_entry(i.op).evaluate(s, i);
+  for (size_t k = 0; k < made.size(); ++k) s.values[static_cast<size_t>(i.output) + k] = std::move(made[k]);
+}
+
+void run_body(const Program& p, const tf::RandomBody& random, State& s) {
+  const tf::RandomFrame frame(random);
+  std::optional<tf::GradientTape> tape;
+  if (p.has_gradients()) tape.emplace(tf::GradientTapeOptions{.persistent = true});
+  s.tape = tape ? &*tape : nullptr;
+  for (const Instruction& i : p.body) execute(i, s);
+  s.tape = nullptr;
+}
+
+std::string Config::name() const {
+  std::string text = "deferred, ";
+  text += !optimize ? "optimisation off" : disabled_pass.empty() ? "optimised" : "optimised without " + disabled_pass;
+  return text + (everything ? ", everything fetched, " : ", part fetched, ") + thread_count(threads);
+}
+
+std::vector<Config> all_configs() {
+  std::vector<Config> configs;
+  for (int threads : {1, 2, 5}) {
+    configs.push_back({.optimize = false, .everything = true, .threads = threads});
+    configs.push_back({.optimize = false, .everything = false, .threads = threads});
+    configs.push_back({.optimize = true, .everything = true, .threads = threads});
+    configs.push_back({.optimize = true, .everything = false, .threads = threads});
+    for (const tf::Pass& pass : tf::all_passes())
+      configs.push_back(
+          {.optimize = true, .disabled_pass = std::string(pass.name), .everything = false, .threads = threads});
+  }
+  return configs;
+}
+
+std::vector<Results> run_eagerly(const Program& p, int threads) {
+  const tf::EagerMode eager;
+  tf::set_num_threads(threads);
+  tf::set_random_seed(static_cast<int64_t>(p.seed));
+  State s;
+  make_variables(p, s);
+  const tf::RandomBody random = tf::new_random_body("step");
+  std::vector<Results> results;
+  for (s.run = 0; s.run < p.runs; ++s.run) {
+    const Captured captured;
+    std::ranges::fill(s.values, tf::Tensor());
+    run_body(p, random, s);
+    Results r{s.values, {}, captured.text()};
+    for (const tf::Variable& v : s.variables) r.variables.push_back(v.read());
+    results.push_back(std::move(r));
+  }
+  return results;
+}
+
+Deferred::Deferred(const Program& p) : program_(p) {
+  const tf::DeferredMode deferred;
+  const auto scope = graph_.as_default();
+  tf::set_random_seed(static_cast<int64_t>(p.seed));
+  make_variables(p, state_);
+  run_body(p, tf::new_random_body("step"), state_);
+}
+Deferred::~Deferred() = default;
+
+std::vector<Results> Deferred::run(const Config& config, std::vector<bool>& fetched) const {
+  const tf::DeferredMode deferred;
+  const auto scope = graph_.as_default();
+  tf::set_num_threads(config.threads);
+  fetched = choose_fetches(program_, state_, config.everything);
+  tf::SessionOptions options{.optimize = config.optimize};
+  if (!config.disabled_pass.empty()) options.disabled_passes = {config.disabled_pass};
+  const tf::Session session(graph_, options);
+  if (!program_.variables.empty()) session.run(tf::global_variables_initializer());
+
+  std::vector<tf::Fetch> wanted;
+  std::vector<int> numbers;
+  for (int v = 0; v < program_.num_values; ++v) {
+    const auto at = static_cast<size_t>(v);
+    if (!fetched[at]) continue;
+    if (state_.operations[at].defined()) {
+      wanted.emplace_back(state_.operations[at]);
+    } else if (state_.values[at].is_symbolic()) {
+      wanted.emplace_back(state_.values[at]);
+    } else {
+      continue;
+    }
+    numbers.push_back(v);
+  }
+  for (const tf::Variable& v : state_.variables) wanted.emplace_back(v);
+
+  std::vector<Results> results;
+  for (int run = 0; run < program_.runs; ++run) {
+    std::vector<tf::Feed> feeds;
+    for (const Instruction& i : program_.body)
+      if (i.op == "placeholder")
+        feeds.emplace_back(state_.value(i.output), leaf_data(i.dtype, i.shape, feed_seed(i.data, run)));
+    const Captured captured;
+    std::vector<tf::Tensor> given;
+    if (!wanted.empty()) given = session.run(wanted, feeds);
+    Results r{.values = std::vector<tf::Tensor>(state_.values.size()), .variables = {}, .printed = captured.text()};
+    // What was computed while the graph was built has its value already.
+    for (size_t v = 0; v < r.values.size(); ++v)
+      if (state_.values[v].is_concrete()) r.values[v] = state_.values[v];
+    for (size_t k = 0; k < numbers.size(); ++k) r.values[static_cast<size_t>(numbers[k])] = given[k];
+    r.variables.assign(given.begin() + static_cast<std::ptrdiff_t>(numbers.size()), given.end());
+    results.push_back(std::move(r));
+  }
+  return results;
+}
+
+namespace {
+
+std::optional<std::string> compare(const std::vector<Results>& eager, const std::vector<Results>& other,
+                                   const std::vector<bool>* fetched) {
+  for (size_t run = 0; run < eager.size(); ++run) {
+    const std::string in_run = " in run " + std::to_string(run + 1) + ": ";
+    for (size_t v = 0; v < eager[run].values.size(); ++v) {
+      if (fetched && !(*fetched)[v]) continue;
+      const tf::Tensor &a = eager[run].values[v], &b = other[run].values[v];
+      if (!same_bits(a, b)) return "value " + std::to_string(v) + in_run + differing(a, b);
+    }
+    for (size_t v = 0; v < eager[run].variables.size(); ++v) {
+      const tf::Tensor &a = eager[run].variables[v], &b = other[run].variables[v];
+      if (!same_bits(a, b)) return "variable " + std::to_string(v) + in_run + differing(a, b);
+    }
+    if (eager[run].printed != other[run].printed)
+      return "printed" + in_run + "\n" + eager[run].printed + "and\n" + other[run].printed;
+  }
+  return {};
+}
+
+/// The difference that `attempt` finds; an Error it throws is one.
+template <class F>
+std::optional<Difference> check(const std::string& config, F&& attempt) {
+  try {
+    if (auto what = attempt()) return Difference{config, *what};
+  } catch (const tf::Error& e) {
+    return Difference{config, std::string("throws ") + e.what()};
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<Difference> find_difference(const Program& p, const std::string* only, Coverage* coverage) {
+  using Found = std::optional<std::string>;
+  const auto wanted = [&](const std::string& name) { return !only || *only == name; };
+  std::vector<Results> eager;
+  const std::string reference = "eager, 1 thread";
+  if (auto d = check(reference, [&]() -> Found { return eager = run_eagerly(p, 1), std::nullopt; }))
+    return wanted(reference) ? d : std::nullopt;
+  for (int threads : {2, 5}) {
+    const std::string name = "eager, " + thread_count(threads);
+    if (!wanted(name)) continue;
+    if (auto d = check(name, [&] { return compare(eager, run_eagerly(p, threads), nullptr); })) return d;
+  }
+  std::optional<Deferred> deferred;
+  const std::string building = "deferred, building the graph";
+  const auto build = [&]() -> Found {
+    try {
+      deferred.emplace(p);
+    } catch (const Unusable&) {
+      return "a value that eager code has is None in the graph";
+    }
+    return {};
+  };
+  if (auto d = check(building, build)) return wanted(building) ? d : std::nullopt;
+  if (coverage) coverage->add(deferred->graph());
+  for (const Config& config : all_configs()) {
+    if (!wanted(config.name())) continue;
+    if (auto d = check(config.name(), [&] {
+          std::vector<bool> fetched;
+          const std::vector<Results> results = deferred->run(config, fetched);
+          return compare(eager, results, &fetched);
+        }))
+      return d;
+  }
+  return {};
+}
+
+}  // namespace fuzz

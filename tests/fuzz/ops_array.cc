@@ -1,0 +1,354 @@
+// Sources, layout, reductions, products, normalisation.
+#include <algorithm>
+#include <numeric>
+
+#include "generator.h"
+#include "ops.h"
+
+namespace fuzz {
+namespace {
+
+using Values = std::vector<tf::Tensor>;
+
+bool any_value(Generator& g, Instruction& i) {
+  i.inputs = {g.pick([](int) { return true; })};
+  return i.inputs[0] >= 0;
+}
+bool ranked(Generator& g, Instruction& i, int min_rank, bool floating) {
+  const int x = g.pick([&](int v) {
+    return g.shape(v).rank() >= min_rank && (floating ? tf::is_floating(g.dtype(v)) : g.dtype(v) != tf::bool_);
+  });
+  i.inputs = {x};
+  return x >= 0;
+}
+
+bool propose_leaf(Generator& g, Instruction& i) {
+  i.dtype = g.any_dtype();
+  i.shape = g.any_shape();
+  i.data = g.rng().next() >> 32;
+  return true;
+}
+
+/// A tensor's elements as the literal that a source takes.
+tf::Tensor constant_of(const tf::Tensor& t) {
+  return tf::dispatch(t.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if constexpr (std::is_same_v<T, bool>) {
+      const auto data = t.data<bool>();
+      return tf::constant(std::vector<bool>(data.begin(), data.end()), t.shape());
+    } else {
+      return tf::constant(t.data<T>(), t.shape());
+    }
+  });
+}
+
+bool propose_placeholder(Generator& g, Instruction& i) {
+  propose_leaf(g, i);
+  i.declared = i.shape;
+  if (g.rng().one_in(6)) {
+    i.declared = tf::unknown_shape;
+  } else if (g.rng().one_in(3)) {
+    for (int k = 0; k < i.shape.rank(); ++k)
+      if (g.rng().one_in(2)) i.declared.set(k, -1);
+  }
+  return true;
+}
+
+bool propose_random(Generator& g, Instruction& i) {
+  i.dtype = g.rng().one_in(2) ? tf::float32 : tf::float64;
+  i.shape = g.any_shape();
+  i.number[0] = g.rng().below(5) - 2;
+  i.number[1] = i.number[0] + g.rng().below(4);
+  if (i.op == "random_normal") i.number[1] -= i.number[0];
+  i.flag[0] = g.rng().one_in(4);
+  i.integer = g.rng().below(3);
+  return true;
+}
+std::optional<int64_t> op_seed(const Instruction& i) { return i.flag[0] ? std::optional(i.integer) : std::nullopt; }
+
+/// A full shape of `n` elements.
+tf::Shape factored(Generator& g, int64_t n) {
+  tf::Shape s;
+  for (int64_t f : {2, 3, 5, 7})
+    if (n > 0 && n % f == 0 && g.rng().one_in(2)) s.push_back(f), n /= f;
+  s.push_back(n);
+  if (g.rng().one_in(3)) s.push_back(1);
+  return s;
+}
+
+bool propose_reshape(Generator& g, Instruction& i) {
+  if (!any_value(g, i)) return false;
+  const tf::Shape& x = g.shape(i.inputs[0]);
+  const int64_t n = x.num_elements();
+  i.shape = n == 0 ? x : factored(g, n);
+  if (n > 0 && g.rng().one_in(2)) i.shape.set(g.rng().below(i.shape.rank()), -1);
+  return true;
+}
+/// Beside x a value whose shape serves as x's new one.
+bool propose_reshape_like(Generator& g, Instruction& i) {
+  if (!any_value(g, i)) return false;
+  const int64_t n = g.shape(i.inputs[0]).num_elements();
+  const int like = g.pick([&](int v) { return g.shape(v).num_elements() == n; });
+  i.inputs.push_back(g.rng().one_in(2) || n == 0 ? like : g.value_of(g.any_dtype(), factored(g, n)));
+  return true;
+}
+bool propose_broadcast_like(Generator& g, Instruction& i) {
+  if (!any_value(g, i)) return false;
+  i.shape = g.wider(g.shape(i.inputs[0]));
+  i.inputs.push_back(g.value_of(g.any_dtype(), i.shape));
+  return true;
+}
+bool propose_sum_to_like(Generator& g, Instruction& i) {
+  if (!ranked(g, i, 0, false)) return false;
+  i.shape = g.narrower(g.shape(i.inputs[0]));
+  i.inputs.push_back(g.value_of(g.any_dtype(), i.shape));
+  return true;
+}
+bool propose_expand_dims(Generator& g, Instruction& i) {
+  const int x = g.pick([&](int v) { return g.shape(v).rank() <= 4; });
+  if (x < 0) return false;
+  i.inputs = {x};
+  i.axes = tf::Axes(g.axis(g.shape(x).rank() + 1));
+  return true;
+}
+bool propose_squeeze(Generator& g, Instruction& i) {
+  const int x = g.pick([&](int v) { return std::ranges::count(g.shape(v), 1) > 0; });
+  if (x < 0) return false;
+  i.inputs = {x};
+  const tf::Shape& s = g.shape(x);
+  for (int k = 0; k < s.rank(); ++k)
+    if (s[k] == 1 && g.rng().one_in(2)) i.axes.push_back(g.rng().one_in(2) ? k : k - s.rank());
+  return true;
+}
+bool propose_transpose(Generator& g, Instruction& i) {
+  if (!any_value(g, i)) return false;
+  const int rank = g.shape(i.inputs[0]).rank();
+  if (g.rng().one_in(3)) return true;
+  std::vector<int64_t> order(static_cast<size_t>(rank));
+  std::iota(order.begin(), order.end(), 0);
+  for (int k = rank - 1; k > 0; --k)
+    std::swap(order[static_cast<size_t>(k)], order[static_cast<size_t>(g.rng().below(k + 1))]);
+  i.axes = tf::Axes(order);
+  return true;
+}
+bool propose_concat(Generator& g, Instruction& i) {
+  const int first = g.pick([&](int v) { return g.shape(v).rank() >= 1; });
+  if (first < 0) return false;
+  const tf::Shape& s = g.shape(first);
+  const int rank = s.rank(), axis = g.rng().below(rank);
+  i.integer = g.rng().one_in(2) ? axis : axis - rank;
+  i.inputs = {first};
+  for (int n = g.rng().below(3); n > 0; --n) {
+    tf::Shape other = g.shape(first);
+    other.set(axis, g.rng().below(4));
+    i.inputs.push_back(g.value_of(g.rng().one_in(4) ? g.any_dtype() : g.dtype(first), other));
+  }
+  if (g.rng().one_in(3)) i.inputs.push_back(first);
+  return true;
+}
+bool propose_slice(Generator& g, Instruction& i) {
+  if (!any_value(g, i)) return false;
+  const tf::Shape& s = g.shape(i.inputs[0]);
+  for (int k = 0; k < s.rank(); ++k) {
+    const int64_t begin = g.rng().below(s[k] + 1);
+    i.axes.push_back(begin > 0 && begin < s[k] && g.rng().one_in(3) ? begin - s[k] : begin);
+    i.sizes.push_back(g.rng().one_in(3) ? -1 : g.rng().below(s[k] - begin + 1));
+  }
+  return true;
+}
+bool propose_index(Generator& g, Instruction& i) {
+  const int x = g.pick([&](int v) { return g.shape(v).rank() >= 1 && g.shape(v)[0] >= 1; });
+  if (x < 0) return false;
+  i.inputs = {x};
+  const int64_t n = g.shape(x)[0];
+  i.integer = g.rng().below(2 * n) - n;
+  return true;
+}
+bool propose_pad_like(Generator& g, Instruction& i) {
+  if (!any_value(g, i)) return false;
+  tf::Shape to = g.shape(i.inputs[0]);
+  for (int k = 0; k < to.rank(); ++k) {
+    const int64_t before = g.rng().below(3);
+    i.axes.push_back(before);
+    to.set(k, to[k] + before + g.rng().below(3));
+  }
+  i.inputs.push_back(g.value_of(g.any_dtype(), to));
+  return true;
+}
+
+bool propose_reduce(Generator& g, Instruction& i, bool floating) {
+  if (!ranked(g, i, 0, floating)) return false;
+  i.axes = g.some_axes(g.shape(i.inputs[0]).rank());
+  i.flag[0] = g.rng().one_in(2);
+  return true;
+}
+bool propose_argmax(Generator& g, Instruction& i) {
+  const int x = g.pick([&](int v) {
+    return g.dtype(v) != tf::bool_ && g.shape(v).rank() >= 1 && std::ranges::count(g.shape(v), 0) == 0;
+  });
+  if (x < 0) return false;
+  i.inputs = {x};
+  i.integer = g.axis(g.shape(x).rank());
+  i.flag[0] = g.rng().one_in(2);
+  return true;
+}
+bool propose_softmax(Generator& g, Instruction& i) {
+  if (!ranked(g, i, 1, true)) return false;
+  i.integer = g.axis(g.shape(i.inputs[0]).rank());
+  return true;
+}
+bool propose_matmul(Generator& g, Instruction& i) {
+  const int a =
+      g.pick([&](int v) { return g.shape(v).rank() >= 2 && g.dtype(v) != tf::bool_ && g.dtype(v) != tf::uint8; });
+  if (a < 0) return false;
+  i.flag[0] = g.rng().one_in(2);
+  i.flag[1] = g.rng().one_in(2);
+  const tf::Shape& s = g.shape(a);
+  const int64_t k = s[s.rank() - (i.flag[0] ? 2 : 1)], n = g.rng().below(6);
+  tf::Shape b;
+  if (g.rng().one_in(2))
+    for (int axis = g.rng().below(s.rank() - 1); axis < s.rank() - 2; ++axis)
+      b.push_back(g.rng().one_in(3) ? 1 : s[axis]);
+  b.push_back(i.flag[1] ? n : k);
+  b.push_back(i.flag[1] ? k : n);
+  i.inputs = {a, g.value_of(g.dtype(a), b)};
+  return true;
+}
+bool propose_batch_norm(Generator& g, Instruction& i) {
+  // Every channel has elements.
+  const auto fits = [&](int v, int axis) {
+    const tf::Shape& s = g.shape(v);
+    for (int k = 0; k < s.rank(); ++k)
+      if (k != axis && s[k] == 0) return false;
+    return true;
+  };
+  const int x = g.pick(
+      [&](int v) { return tf::is_floating(g.dtype(v)) && g.shape(v).rank() >= 2 && g.rank_known(v) && fits(v, 0); });
+  if (x < 0) return false;
+  const int rank = g.shape(x).rank();
+  int axis = g.rng().below(rank);
+  if (!fits(x, axis)) axis = 0;
+  const tf::Shape channels{g.shape(x)[axis]};
+  i.integer = g.rng().one_in(2) ? axis : axis - rank;
+  i.inputs = {x, g.value_of(g.dtype(x), channels), g.value_of(g.dtype(x), channels)};
+  i.number[0] = 0.25;
+  i.outputs = 3;
+  return true;
+}
+
+template <class F>
+auto unary(F f) {
+  return [f](State& s, const Instruction& i) { return Values{f(s.value(i.inputs[0]), i)}; };
+}
+template <class F>
+auto binary(F f) {
+  return [f](State& s, const Instruction& i) { return Values{f(s.value(i.inputs[0]), s.value(i.inputs[1]), i)}; };
+}
+using T = tf::Tensor;
+using I = Instruction;
+
+}  // namespace
+
+void add_array_entries(std::vector<OpEntry>& all) {
+  all.insert(
+      all.end(),
+      {
+          {"placeholder", 6, "$placeholder", propose_placeholder,
+           [](State& s, const I& i) {
+             if (tf::executing_eagerly()) return Values{leaf_data(i.dtype, i.shape, feed_seed(i.data, s.run))};
+             return Values{tf::placeholder(i.dtype, i.declared)};
+           }},
+          {"constant", 4, "tf::constant($data)", propose_leaf,
+           [](State&, const I& i) { return Values{constant_of(leaf_data(i.dtype, i.shape, i.data))}; }},
+          {"concrete", 4, "$data", propose_leaf,
+           [](State&, const I& i) { return Values{leaf_data(i.dtype, i.shape, i.data)}; }},
+          {"zeros", 1, "tf::zeros($shape, $dtype)", propose_leaf,
+           [](State&, const I& i) { return Values{tf::zeros(i.shape, i.dtype)}; }},
+          {"ones", 1, "tf::ones($shape, $dtype)", propose_leaf,
+           [](State&, const I& i) { return Values{tf::ones(i.shape, i.dtype)}; }},
+          {"random_normal", 4, "tf::random_normal($shape, {.mean = $x, .stddev = $y, .dtype = $dtype$seed})",
+           propose_random,
+           [](State&, const I& i) {
+             return Values{tf::random_normal(
+                 i.shape, {.mean = i.number[0], .stddev = i.number[1], .dtype = i.dtype, .seed = op_seed(i)})};
+           }},
+          {"random_uniform", 4, "tf::random_uniform($shape, {.low = $x, .high = $y, .dtype = $dtype$seed})",
+           propose_random,
+           [](State&, const I& i) {
+             return Values{tf::random_uniform(
+                 i.shape, {.low = i.number[0], .high = i.number[1], .dtype = i.dtype, .seed = op_seed(i)})};
+           }},
+          {"reshape", 4, "tf::reshape($0, $shape)", propose_reshape,
+           unary([](const T& x, const I& i) { return tf::reshape(x, i.shape); })},
+          {"reshape_to_shape_of", 3, "tf::reshape($0, tf::shape($1))", propose_reshape_like,
+           binary([](const T& x, const T& y, const I&) { return tf::reshape(x, tf::shape(y)); })},
+          {"reshape_like", 3, "tf::reshape_like($0, $1)", propose_reshape_like,
+           binary([](const T& x, const T& y, const I&) { return tf::reshape_like(x, y); })},
+          {"expand_dims", 4, "tf::expand_dims($0, $axes)", propose_expand_dims,
+           unary([](const T& x, const I& i) { return tf::expand_dims(x, i.axes); })},
+          {"squeeze", 4, "tf::squeeze($0, $axes)", propose_squeeze,
+           unary([](const T& x, const I& i) { return tf::squeeze(x, i.axes); })},
+          {"identity", 2, "tf::identity($0)", any_value, unary([](const T& x, const I&) { return tf::identity(x); })},
+          {"stop_gradient", 2, "tf::stop_gradient($0)", any_value,
+           unary([](const T& x, const I&) { return tf::stop_gradient(x); })},
+          {"transpose", 6, "tf::transpose($0, $axes)", propose_transpose,
+           unary([](const T& x, const I& i) { return tf::transpose(x, i.axes); })},
+          {"broadcast_to", 3, "tf::broadcast_to($0, $shape)",
+           [](Generator& g, I& i) { return any_value(g, i) && (i.shape = g.wider(g.shape(i.inputs[0])), true); },
+           unary([](const T& x, const I& i) { return tf::broadcast_to(x, i.shape); })},
+          {"broadcast_to_shape_of", 2, "tf::broadcast_to($0, tf::shape($1))", propose_broadcast_like,
+           binary([](const T& x, const T& y, const I&) { return tf::broadcast_to(x, tf::shape(y)); })},
+          {"broadcast_like", 3, "tf::broadcast_like($0, $1)", propose_broadcast_like,
+           binary([](const T& x, const T& y, const I&) { return tf::broadcast_like(x, y); })},
+          {"sum_to_like", 3, "tf::sum_to_like($0, $1)", propose_sum_to_like,
+           binary([](const T& x, const T& y, const I&) { return tf::sum_to_like(x, y); })},
+          {"sum_to_shape", 3, "tf::sum_to_shape($0, $shape)",
+           [](Generator& g, I& i) {
+             return ranked(g, i, 0, false) && (i.shape = g.narrower(g.shape(i.inputs[0])), true);
+           },
+           unary([](const T& x, const I& i) { return tf::sum_to_shape(x, i.shape); })},
+          {"concat", 6, "tf::concat({$all}, $n)", propose_concat,
+           [](State& s, const I& i) {
+             Values parts;
+             for (int v : i.inputs) parts.push_back(s.value(v));
+             return Values{tf::concat(std::span<const T>(parts), i.integer)};
+           }},
+          {"slice", 6, "tf::slice($0, $axes, $sizes)", propose_slice,
+           unary([](const T& x, const I& i) { return tf::slice(x, i.axes, i.sizes); })},
+          {"index", 4, "$0[$n]", propose_index, unary([](const T& x, const I& i) { return x[i.integer]; })},
+          {"pad_like", 3, "tf::pad_like($0, $1, $axes)", propose_pad_like,
+           binary([](const T& x, const T& like, const I& i) { return tf::pad_like(x, like, i.axes); })},
+          {"shape", 2, "tf::shape($0)", any_value, unary([](const T& x, const I&) { return tf::shape(x); })},
+          {"zeros_like", 2, "tf::zeros_like($0)", any_value,
+           unary([](const T& x, const I&) { return tf::zeros_like(x); })},
+          {"ones_like", 2, "tf::ones_like($0)", any_value,
+           unary([](const T& x, const I&) { return tf::ones_like(x); })},
+          {"sum", 8, "tf::sum($0, $axes, {.keepdims = $f})",
+           [](Generator& g, I& i) { return propose_reduce(g, i, false); },
+           unary([](const T& x, const I& i) { return tf::sum(x, i.axes, {.keepdims = i.flag[0]}); })},
+          {"mean", 6, "tf::mean($0, $axes, {.keepdims = $f})",
+           [](Generator& g, I& i) { return propose_reduce(g, i, true); },
+           unary([](const T& x, const I& i) { return tf::mean(x, i.axes, {.keepdims = i.flag[0]}); })},
+          {"max", 6, "tf::max($0, $axes, {.keepdims = $f})",
+           [](Generator& g, I& i) { return propose_reduce(g, i, false); },
+           unary([](const T& x, const I& i) { return tf::max(x, i.axes, {.keepdims = i.flag[0]}); })},
+          {"argmax", 4, "tf::argmax($0, $n, {.keepdims = $f})", propose_argmax,
+           unary([](const T& x, const I& i) { return tf::argmax(x, i.integer, {.keepdims = i.flag[0]}); })},
+          {"softmax", 4, "tf::softmax($0, $n)", propose_softmax,
+           unary([](const T& x, const I& i) { return tf::softmax(x, i.integer); })},
+          {"log_softmax", 4, "tf::log_softmax($0, $n)", propose_softmax,
+           unary([](const T& x, const I& i) { return tf::log_softmax(x, i.integer); })},
+          {"matmul", 10, "tf::matmul($0, $1, {.transpose_a = $f, .transpose_b = $g})", propose_matmul,
+           binary([](const T& a, const T& b, const I& i) {
+             return tf::matmul(a, b, {.transpose_a = i.flag[0], .transpose_b = i.flag[1]});
+           })},
+          {"batch_norm", 8, "tf::batch_norm($0, $1, $2, {.epsilon = $x, .axis = $n})", propose_batch_norm,
+           [](State& s, const I& i) {
+             auto [y, mean, variance] = tf::batch_norm(s.value(i.inputs[0]), s.value(i.inputs[1]), s.value(i.inputs[2]),
+                                                       {.epsilon = i.number[0], .axis = i.integer});
+             return Values{y, mean, variance};
+           }},
+      });
+}
+
+}  // namespace fuzz
