@@ -10,6 +10,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/thread_state.h>
@@ -113,7 +114,7 @@ class SessionData : public std::enable_shared_from_this<SessionData> {
     const Node& node = graph_->node(t.edge.node);
     t.kind = Target::Kind::edge;
     t.spec = node.outputs[t.edge.output];
-    if (std::string_view(node.op->name) == "Variable") {  // "w:0" by name is the variable
+    if (node.op == &variable_op) {  // "w:0" by name is the variable
       t.kind = Target::Kind::variable;
       t.variable = node.attrs_view().as<VariableAttrs>().variable;
     }
@@ -278,7 +279,8 @@ void order_feeds(SmallVector<Target, 4>& targets, SmallVector<Tensor, 4>& values
 }
 
 // A variable that is fed is fetched as fed: no plan need be asked. Before order_feeds.
-void take_fed(std::span<Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values, std::span<Tensor> results) {
+void take_fed(std::span<Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values,
+              std::span<Tensor> results) {
   for (size_t i = 0; i < fetches.size(); ++i) {
     if (fetches[i].kind != Target::Kind::variable) continue;
     const auto fed = std::ranges::find(feeds, fetches[i].word(), &Target::word);
@@ -316,7 +318,8 @@ void Session::close() { data_->close(); }
 Graph Session::graph() const { return Graph(data_->graph()); }
 int64_t Session::num_plans() const { return data_->num_plans(); }
 
-void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results, Where where) const {
+void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results,
+                       Where where) const {
   called_at(where, *data_, [&] { data_->run(fetches, feeds, results); });
 }
 
@@ -349,20 +352,22 @@ void SessionData::run(std::span<const Fetch> fetches, const Feeds& feeds, std::s
 }
 
 struct Callable::State {
-  std::vector<Tensor> call(std::initializer_list<Feed::Value> given);
+  /// One result a fetch.
+  void call(std::initializer_list<Feed::Value> given, std::span<Tensor> results);
 
   std::shared_ptr<SessionData> session;
   SmallVector<Target, 4> fetches, feeds;
   std::vector<Fetch> keys;
-  std::source_location where;  ///< where it was made, for errors
+  std::source_location where;                          ///< where it was made, for errors
   std::vector<std::pair<size_t, size_t>> fed_fetches;  ///< variables (fetch, feed) that are fetched as they are fed
-  std::vector<size_t> order;  ///< value i of a call is feed order[i] of the plan
+  std::vector<size_t> order;                           ///< value i of a call is feed order[i] of the plan
   std::mutex mutex;
   std::shared_ptr<const Plan> plan;  // of the last call, guarded by mutex
   std::vector<TensorSpec> specs;     // what it was planned for, guarded by mutex
 };
 
-Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys, Where where) const {
+Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys,
+                                Where where) const {
   auto state = std::make_shared<Callable::State>();
   state->session = data_;
   state->keys = feed_keys;
@@ -389,10 +394,12 @@ Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::ve
 }
 
 std::vector<Tensor> Callable::call_all(std::initializer_list<Feed::Value> given) const {
-  return called_at(state_->where, *state_->session, [&] { return state_->call(given); });
+  std::vector<Tensor> results(state_->fetches.size());
+  called_at(state_->where, *state_->session, [&] { state_->call(given, results); });
+  return results;
 }
 
-std::vector<Tensor> Callable::State::call(std::initializer_list<Feed::Value> given) {
+void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<Tensor> results) {
   session->check_open();
   if (given.size() != feeds.size())
     fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", feeds.size(), given.size()));
@@ -400,7 +407,6 @@ std::vector<Tensor> Callable::State::call(std::initializer_list<Feed::Value> giv
   PhaseTimer feeding(ledger, Phase::feed);
   SmallVector<Tensor, 4> values(given.size());
   for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
-  std::vector<Tensor> results(fetches.size());
   for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
   feeding.stop();
   std::shared_ptr<const Plan> used;
@@ -427,12 +433,12 @@ std::vector<Tensor> Callable::State::call(std::initializer_list<Feed::Value> giv
   SmallVector<Tensor, 4> fetched(used->num_fetches());
   used->execute(values, fetched, ledger, false);
   scatter(fetches, fetched, results);
-  return results;
 }
 
 Tensor Callable::call(std::initializer_list<Feed::Value> values) const {
-  auto all = call_all(values);
-  return all.empty() ? Tensor() : std::move(all[0]);
+  SmallVector<Tensor, 4> results(state_->fetches.size());
+  called_at(state_->where, *state_->session, [&] { state_->call(values, results); });
+  return results.empty() ? Tensor() : std::move(results[0]);
 }
 
 }  // namespace twofold
