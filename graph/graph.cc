@@ -27,8 +27,6 @@ GraphData& process_graph() {
   return *g_default;
 }
 
-thread_local std::string_view t_next_name;
-
 struct ControlFrame {
   GraphData* graph;
   std::vector<uint32_t> nodes;  // the union in force
@@ -48,9 +46,6 @@ CurrentGraph::~CurrentGraph() {
   t_state.scope = outer_scope_;
 }
 
-NextName::NextName(std::string_view name) { t_next_name = name; }
-NextName::~NextName() { t_next_name = {}; }
-
 std::span<const uint32_t> current_controls(const GraphData& g) {
   for (auto it = t_controls.rbegin(); it != t_controls.rend(); ++it)
     if (it->graph == &g) return it->nodes;
@@ -66,181 +61,10 @@ ControlScope::ControlScope(GraphData& g, std::vector<uint32_t> nodes, bool clear
 }
 ControlScope::~ControlScope() { t_controls.pop_back(); }
 
-// ---------------------------------------------------------------------------------------------- what lib/ asks of
-// graphs
-
-namespace {
-
-Tensor symbol(GraphData& g, uint32_t node, int output = 0) {
-  return Tensor::symbol(&g, node, static_cast<uint16_t>(output));
-}
-
-[[noreturn]] void throw_escaped(const Tensor& t, const GraphData& g, std::source_location used) {
-  const auto made = g.node(t.node()).where;
-  throw Error(
-      Code::InvalidArgument,
-      {.message = fmt::format("{} belongs to the body of a {} (made at {}:{}) and is used outside of it, at {}:{}",
-                              to_string(t), g.label(), made.file_name(), made.line(), used.file_name(), used.line()),
-       .op = t_state.current_op,
-       .where = used,
-       .hint = "return it from the body"});
-}
-
-// The graph that an op with these inputs belongs to.
-GraphData& target_graph(Inputs inputs, std::source_location where) {
-  GraphData& current = current_graph();
-  GraphData* foreign = nullptr;
-  for (const Tensor* t : inputs) {
-    if (!t->is_symbolic()) continue;
-    GraphData* g = t->graph();
-    if (current.within(g)) continue;
-    if (g->closed()) throw_escaped(*t, *g, where);
-    if (foreign && foreign != g && !foreign->within(g) && !g->within(foreign))
-      fail(Code::InvalidArgument,
-           fmt::format("Tensor {} is of another graph than the op's other inputs (graph {} and graph {})",
-                       to_string(*t), g->id(), foreign->id()),
-           "build both in one graph");
-    if (!foreign || g->within(foreign)) foreign = g;
-  }
-  if (!foreign) return current;
-  const auto in_foreign = [&](const Tensor* t) { return t->is_symbolic() && t->graph() == foreign; };
-  const Tensor* other = *std::ranges::find_if(inputs, in_foreign);
-  for (const Tensor* t : inputs) {
-    if (t->is_symbolic() && !foreign->within(t->graph()))
-      fail(Code::InvalidArgument, fmt::format("Tensor {} must be from the same graph as Tensor {}: graph {} and graph {}",
-                                              to_string(*t), to_string(*other), t->graph()->id(), foreign->id()),
-           "build both in one graph");
-  }
-  return *foreign;
-}
-
-}  // namespace
-
-void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs) {
-  const PhaseTimer timer(t_state.ledger, Phase::build);
-  GraphData& g = target_graph(inputs, where);
-  SmallVector<Edge, 4> edges;
-  SmallVector<TensorSpec, 4> specs;
-  SmallVector<Tensor, 4> inside;
-  for (const Tensor* t : inputs) {
-    Edge e{t->node(), t->output()};
-    if (t->is_concrete()) {
-      e = {add_constant(g, *t, "", where), 0};
-    } else if (t->graph() != &g) {
-      e = g.capture(*t);
-    }
-    edges.push_back(e);
-    specs.push_back(g.spec(e));
-    inside.push_back(symbol(g, e.node, e.output));
-  }
-  SmallVector<const Tensor*, 4> pointers;
-  for (const Tensor& t : inside) pointers.push_back(&t);
-  const auto n = static_cast<int>(inputs.size());
-  if (n < op.min_inputs || (op.max_inputs >= 0 && n > op.max_inputs))
-    fail(Code::Internal, fmt::format("'{}' was given {} inputs", op.name, n));
-  InferContext context(op, specs, attrs, pointers);
-  op.infer(context);
-  const auto out = context.outputs();
-  const uint32_t node = g.add(op, edges, attrs, out, t_next_name, where);
-  if (op.flags.effect && op.flags.session && attrs.type() == &internal::kAttrsType<VariableAttrs>)
-    g.wrote(*attrs.as<VariableAttrs>().variable);
-  for (size_t i = 0; i < out.size(); ++i) outputs.push_back(symbol(g, node, static_cast<int>(i)));
-}
-
-Edge edge_in(GraphData& g, const Tensor& t, std::source_location where) {
-  if (!t.defined())
-    fail(Code::InvalidArgument, fmt::format("The body of a {} returned None: an undefined Tensor", g.label()));
-  if (t.is_concrete()) return {add_constant(g, t, "", where), 0};
-  if (t.graph() == &g) return {t.node(), t.output()};
-  if (t.graph()->closed()) throw_escaped(t, *t.graph(), where);
-  if (!g.within(t.graph()))
-    fail(Code::InvalidArgument,
-         fmt::format("{} is not an element of the graph around this {}", to_string(t), g.label()));
-  return g.capture(t);
-}
-
-uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, std::source_location where) {
-  const TensorSpec spec{value.dtype(), value.shape()};
-  return g.add(constant_op, {}, ConstantAttrs{{retained(value)}}, {&spec, 1}, name, where);
-}
-
-const TensorSpec& symbol_spec(const Tensor& t) { return t.graph()->spec({t.node(), t.output()}); }
-std::string symbol_name(const Tensor& t) { return t.graph()->edge_name({t.node(), t.output()}); }
-std::string symbol_device(const Tensor& t) {
-  const int8_t device = t.graph()->node(t.node()).device;
-  return device < 0 ? "" : Device{device}.name();
-}
-uint64_t symbol_id(const Tensor& t) {
-  // Values count up from 1; symbols have the top bit.
-  return uint64_t{1} << 63 | mix(t.graph()->id(), Edge{t.node(), t.output()}.key()) >> 1;
-}
-std::source_location symbol_where(const Tensor& t) { return t.graph()->node(t.node()).where; }
-
-std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& t) {
-  const Node& n = t.graph()->node(t.node());
-  if (n.op == &constant_op) {
-    const Tensor& value = n.attrs_view().as<ConstantAttrs>().value.tensor;
-    const Tensor* in[] = {&value};
-    return InferContext(*n.op, {}, {}, in).known_values(0);
-  }
-  if (std::string_view(n.op->name) == "Shape") {
-    const Shape& s = t.graph()->spec(n.inputs[0]).shape;
-    if (s.is_known()) return std::vector<int64_t>(s.begin(), s.end());
-  }
-  return std::nullopt;
-}
-
-Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where) {
-  GraphData& g = current_graph();
-  return symbol(g, add_constant(g, value, name, t_state.frame_guards ? t_state.frame : where));
-}
-
-RandomOrdinals& graph_random_ordinals() { return current_graph().random; }
-
 bool graph_has_nodes() {
   std::lock_guard lock(g_default_mutex);
   return g_default && g_default->size() != 0;
 }
-
-Variable graph_variable(const Tensor& initial, const VariableOptions& options, std::source_location where) {
-  GraphData& g = current_graph();
-  if (g.outer())
-    fail(Code::FailedPrecondition,
-         fmt::format("A Variable was made in the body of a {}, where it would be made at every pass", g.label()),
-         "make it before the body");
-  Tensor value = initial;
-  if (!value.is_symbolic()) value = symbol(g, add_constant(g, initial, "initial_value", where));
-  if (value.graph() != &g)
-    fail(Code::InvalidArgument, fmt::format("The initial value {} is of another graph", to_string(value)));
-  const ControlScope free(g, {}, true);
-  const TensorSpec spec{value.dtype(), value.shape()};
-  auto state = make_ref<VariableState>("", spec.dtype, spec.shape, options.trainable, where);
-  const uint32_t node = g.add(variable_op, {}, VariableAttrs{state}, {&spec, 1}, options.name, where);
-  state->name = g.node_name(node);
-  const Edge from{value.node(), value.output()};
-  const uint32_t initializer =
-      g.add(assign_op, {&from, 1}, VariableAttrs{state}, {&spec, 1}, state->name + "/Assign/", where);
-  g.add_variable({state, from, initializer, 0});
-  return Variable(state, Ref<RefCounted>(&g));
-}
-
-Tensor graph_read(const Variable& v, std::source_location where) {
-  GraphData& g = current_graph();
-  const Edge e = g.read(v.state(), t_state.frame_guards ? t_state.frame : where);
-  return symbol(g, e.node, e.output);
-}
-
-Operation graph_initializer(const VariableState& v) {
-  GraphData& g = current_graph();
-  return Operation(Ref<GraphData>(&g), g.variable(v).initializer);
-}
-Tensor graph_initial_value(const VariableState& v) {
-  GraphData& g = current_graph();
-  const Edge e = g.variable(v).initial;
-  return symbol(g, e.node, e.output);
-}
-
-// ------------------------------------------------------------------------------------------------------ handles
 
 Tensor Tensor::symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept {
   Tensor t;
@@ -305,7 +129,8 @@ std::vector<Operation> Graph::operations() const {
 }
 Operation Graph::operation(std::string_view name, Where where) const {
   const int64_t id = data()->find(name);
-  if (id < 0) fail_at(where, "", Code::NotFound, fmt::format("The name '{}' refers to an Operation not in the graph.", name));
+  if (id < 0)
+    fail_at(where, "", Code::NotFound, fmt::format("The name '{}' refers to an Operation not in the graph.", name));
   return Operation(Ref<GraphData>(data()), static_cast<uint32_t>(id));
 }
 Tensor Graph::tensor(std::string_view name, Where where) const {
