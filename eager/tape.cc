@@ -159,7 +159,11 @@ void eager_variable_read(const VariableState& v, const Tensor& value) {
 }
 
 GradientTape::GradientTape(GradientTapeOptions options) : options_(options) {
-  if (executing_eagerly()) tape_ = std::make_unique<Tape>(options.watch_accessed_variables);
+  if (executing_eagerly()) {
+    tape_ = std::make_unique<Tape>(options.watch_accessed_variables);
+  } else {
+    begin_ = graph_position();
+  }
 }
 GradientTape::~GradientTape() = default;
 
@@ -200,11 +204,11 @@ std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Di
   for (const Differentiable& x : xs) {
     const bool known = x.variable() ? (x.variable()->trainable && options_.watch_accessed_variables) || watched_variables_.contains(x.variable()->id)
                                     : std::ranges::any_of(watched_, [&](const Tensor& t) { return t.same_as(x.tensor()); }) ||
-                                          graph_depends(x.tensor(), watched_);
+                                          graph_depends(x.tensor(), watched_, begin_);
     is_watched.push_back(known);
     if (known) watched.push_back(x);
   }
-  std::vector<Tensor> found = graph_gradients({&y, 1}, watched, {});
+  std::vector<Tensor> found = graph_gradients({&y, 1}, watched, {}, begin_);
   std::vector<Tensor> result;
   size_t next = 0;
   for (bool known : is_watched) result.push_back(known ? found[next++] : Tensor());

@@ -108,6 +108,7 @@ class [[nodiscard]] GradientTape {
  private:
   GradientTapeOptions options_;
   std::unique_ptr<Tape> tape_;                       // eager
+  GraphPosition begin_;                              // deferred: what was made before does not count
   std::vector<Tensor> watched_;                      // deferred: symbols
   std::unordered_set<uint64_t> watched_variables_;   // deferred
   bool used_ = false;

@@ -160,13 +160,19 @@ GraphData& graph_of(std::span<const Tensor> ys) {
 
 }  // namespace
 
-std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) {
+GraphPosition graph_position() {
+  const GraphData& g = current_graph();
+  return {&g, g.size()};
+}
+
+std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys,
+                                    GraphPosition begin) {
   GraphData& g = graph_of(ys);
   const Ref<GraphData> keep(&g);
   std::unique_ptr<CurrentGraph> enter;
   if (&g != &current_graph()) enter = std::make_unique<CurrentGraph>(g);
   const NameScope scope("gradients");
-  return differentiate_graph(g, 0, ys, xs, dys);
+  return differentiate_graph(g, begin.graph == &g ? begin.node : 0, ys, xs, dys);
 }
 
 std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
@@ -182,16 +188,17 @@ std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inpu
   return differentiate_graph(g, begin, ys, xs, dys);
 }
 
-bool graph_depends(const Tensor& t, std::span<const Tensor> sources) {
+bool graph_depends(const Tensor& t, std::span<const Tensor> sources, GraphPosition begin) {
   if (!t.is_symbolic()) return false;
   const GraphData& g = *t.graph();
+  const uint32_t from = begin.graph == &g ? begin.node : 0;
   std::vector<bool> depends(t.node() + 1, false);
   for (const Tensor& s : sources)
     if (s.is_symbolic() && s.graph() == &g && s.node() <= t.node()) depends[s.node()] = true;
   for (uint32_t id = 0; id <= t.node(); ++id) {
     const Node& n = g.node(id);
     if (n.op == &read_variable_op && n.attrs_view().as<VariableAttrs>().variable->trainable) depends[id] = true;
-    if (n.op->differentiable == Differentiability::none) continue;
+    if (id < from || n.op->differentiable == Differentiability::none) continue;
     // No gradient flows where only a shape is used.
     for (size_t i = 0; i < n.inputs.size(); ++i)
       if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && depends[n.inputs[i].node]) depends[id] = true;

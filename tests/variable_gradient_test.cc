@@ -29,3 +29,13 @@ TEST_CASE("what an assignment returns is not the variable to a gradient") {
   });
   CHECK(doubles(d[0]) == std::vector<double>{3, 4});
 }
+
+TEST_CASE("a tape does not see what was done before it began") {
+  const auto d = testing::in_both_modes([] {
+    const tf::Variable v(std::vector{2.0, 3.0});
+    const Tensor before = v * 10.0;
+    tf::GradientTape tape;
+    return std::vector<Tensor>{tape.gradient(tf::sum(before * v), v)};
+  });
+  CHECK(doubles(d[0]) == std::vector<double>{20, 30});
+}

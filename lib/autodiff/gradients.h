@@ -32,6 +32,12 @@ std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<D
 std::vector<Tensor> gradients(const Tensor& y, const std::vector<Differentiable>& xs,
                               std::source_location where = std::source_location::current());
 
+/// A place in the order of a graph's nodes.
+struct GraphPosition {
+  const GraphData* graph = nullptr;
+  uint32_t node = 0;
+};
+
 using VjpFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
 
 /// For rules of fused ops: the vector-Jacobian product of the composition `f` at `inputs`, i.e. the gradients of

@@ -43,9 +43,13 @@ Tensor graph_initial_value(const VariableState& v);
 void eager_variable_read(const VariableState& v, const Tensor& value);
 
 // Gradients, over the current graph's nodes or the innermost tape's records.
-std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
-/// Whether the symbol `t` is one of `sources`, depends on one, or on a trainable variable.
-bool graph_depends(const Tensor& t, std::span<const Tensor> sources);
+/// Behind all nodes that the current graph has now.
+GraphPosition graph_position();
+/// Through nodes from `begin` on, if they are of that graph.
+std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys,
+                                    GraphPosition begin = {});
+/// Whether the symbol `t` is one of `sources`, or depends by nodes from `begin` on on one of them or on a trainable variable.
+bool graph_depends(const Tensor& t, std::span<const Tensor> sources, GraphPosition begin);
 std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
 std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
 std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
