@@ -16,7 +16,7 @@ namespace {
 bool gpu_or_skip(const char* name) {
   std::string why;
   if (tf::gpu_runtime(&why)) return true;
-  std::printf("skipped: %s (no GPU: %s)\n", name, why.c_str());
+  std::printf("%s\nskipped: %s: no GPU\n", why.c_str(), name);
   return false;
 }
 

@@ -2,19 +2,21 @@
 # Installs what is missing, builds, runs every test, and ends with "N passed, N failed" and, after it, ", N skipped" if
 # any were. Exits 0 if none failed.
 #
-# usage: tests/run.sh [--sanitizers] [NAME...]
-#   NAME          only these test programs (see tests/meson.build)
-#   --sanitizers  besides, the core suites under AddressSanitizer and UndefinedBehaviorSanitizer, and those that use threads
-#                 under ThreadSanitizer, in build folders of their own
+# The core suites run a second time under AddressSanitizer and UndefinedBehaviorSanitizer, and those that use threads under
+# ThreadSanitizer, in build folders of their own.
+#
+# usage: tests/run.sh [--quick] [NAME...]
+#   NAME     only these test programs (see tests/meson.build), without sanitizers
+#   --quick  without sanitizers
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sanitizers=false
+sanitizers=true
 names=()
 for argument; do
   case $argument in
-    --sanitizers) sanitizers=true ;;
-    *) names+=("$argument") ;;
+    --quick) sanitizers=false ;;
+    *) names+=("$argument") sanitizers=false ;;
   esac
 done
 
