@@ -204,7 +204,8 @@ class Session {
   /// A run prepared once, for calls as cheap as can be.
   Callable make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys = {},
                          Where where = Where::current()) const;
-  Callable make_callable(const Tensor& fetch, const std::vector<Fetch>& feed_keys = {}, Where where = Where::current()) const {
+  Callable make_callable(const Tensor& fetch, const std::vector<Fetch>& feed_keys = {},
+                         Where where = Where::current()) const {
     return make_callable(std::vector<Fetch>{fetch}, feed_keys, where);
   }
 

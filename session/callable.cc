@@ -1,0 +1,102 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <twofold/lib/op/value.h>
+#include <twofold/lib/report/ledger.h>
+#include <twofold/lib/report/recording.h>
+#include <twofold/session/session_data.h>
+
+namespace twofold {
+
+struct Callable::State {
+  /// One result a fetch.
+  void call(std::initializer_list<Feed::Value> given, std::span<Tensor> results);
+
+  std::shared_ptr<SessionData> session;
+  SmallVector<Target, 4> fetches, feeds;
+  std::vector<Fetch> keys;
+  std::source_location where;                          ///< where it was made, for errors
+  std::vector<std::pair<size_t, size_t>> fed_fetches;  ///< variables (fetch, feed) that are fetched as they are fed
+  std::vector<size_t> order;                           ///< value i of a call is feed order[i] of the plan
+  std::mutex mutex;
+  std::shared_ptr<const Plan> plan;  // of the last call, guarded by mutex
+  std::vector<TensorSpec> specs;     // what it was planned for, guarded by mutex
+};
+
+Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys,
+                                Where where) const {
+  auto state = std::make_shared<Callable::State>();
+  state->session = data_;
+  state->keys = feed_keys;
+  state->where = where;
+  called_at(where, *data_, [&] {
+    data_->check_open();
+    for (const Fetch& f : fetches) state->fetches.push_back(data_->resolve(f, "Fetch"));
+    for (const Fetch& f : feed_keys) state->feeds.push_back(data_->resolve(f, "Feed key"));
+    check_distinct(state->feeds, feed_keys);
+  });
+  for (size_t i = 0; i < state->fetches.size(); ++i) {
+    if (state->fetches[i].kind != Target::Kind::variable) continue;
+    const auto fed = std::ranges::find(state->feeds, state->fetches[i].word(), &Target::word);
+    if (fed == state->feeds.end()) continue;
+    state->fed_fetches.emplace_back(i, static_cast<size_t>(fed - state->feeds.begin()));
+    state->fetches[i] = {};
+  }
+  size_t edges = 0, next_edge = 0;
+  for (const Target& t : state->feeds) edges += t.kind == Target::Kind::edge;
+  size_t next_variable = edges;
+  for (const Target& t : state->feeds)
+    state->order.push_back(t.kind == Target::Kind::edge ? next_edge++ : next_variable++);
+  return Callable(std::move(state));
+}
+
+std::vector<Tensor> Callable::call_all(std::initializer_list<Feed::Value> given) const {
+  std::vector<Tensor> results(state_->fetches.size());
+  called_at(state_->where, *state_->session, [&] { state_->call(given, results); });
+  return results;
+}
+
+void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<Tensor> results) {
+  session->check_open();
+  if (given.size() != feeds.size())
+    fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", feeds.size(), given.size()));
+  Ledger* ledger = current_ledger();
+  PhaseTimer feeding(ledger, Phase::feed);
+  SmallVector<Tensor, 4> values(given.size());
+  for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
+  for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
+  feeding.stop();
+  std::shared_ptr<const Plan> used;
+  {
+    std::lock_guard lock(mutex);
+    const auto fits = [&] {
+      if (!plan) return false;
+      for (size_t i = 0; i < values.size(); ++i)
+        if (!(specs[i] == values[i].value()->spec())) return false;
+      return true;
+    };
+    if (fits()) {
+      if (ledger) ledger->add_plan(true);
+    } else {
+      SmallVector<Target, 4> ordered(feeds.size());
+      for (size_t i = 0; i < feeds.size(); ++i) ordered[order[i]] = feeds[i];
+      plan = session->plan(fetches, ordered, values, ledger);
+      specs.clear();
+      for (const Tensor& t : values) specs.push_back(t.value()->spec());
+    }
+    used = plan;
+  }
+  if (ledger) ledger->add_run();
+  SmallVector<Tensor, 4> fetched(used->num_fetches());
+  used->execute(values, fetched, ledger, false);
+  scatter(fetches, fetched, results);
+}
+
+Tensor Callable::call(std::initializer_list<Feed::Value> values) const {
+  SmallVector<Tensor, 4> results(state_->fetches.size());
+  called_at(state_->where, *state_->session, [&] { state_->call(values, results); });
+  return results.empty() ? Tensor() : std::move(results[0]);
+}
+
+}  // namespace twofold

@@ -1,0 +1,256 @@
+#include <twofold/session/session_data.h>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include <twofold/graph/graph_ops.h>
+#include <twofold/lib/op/value.h>
+#include <twofold/lib/report/ledger.h>
+#include <twofold/lib/report/recording.h>
+#include <twofold/session/convert_feed.h>
+
+namespace twofold {
+namespace {
+
+using Words = SmallVector<uint64_t, 24>;
+
+uint64_t hash_of(std::span<const uint64_t> words) {
+  uint64_t h = words.size();
+  for (uint64_t w : words) h = mix(h, w);
+  return h;
+}
+
+// Orders feeds as Request does: edges, then variables.
+void order_feeds(SmallVector<Target, 4>& targets, SmallVector<Tensor, 4>& values) {
+  for (size_t i = 1; i < targets.size(); ++i)
+    for (size_t j = i; j > 0 && targets[j].kind == Target::Kind::edge && targets[j - 1].kind == Target::Kind::variable;
+         --j) {
+      std::swap(targets[j], targets[j - 1]);
+      std::swap(values[j], values[j - 1]);
+    }
+}
+
+// A variable that is fed is fetched as fed: no plan need be asked.
+void take_fed(std::span<Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values,
+              std::span<Tensor> results) {
+  for (size_t i = 0; i < fetches.size(); ++i) {
+    if (fetches[i].kind != Target::Kind::variable) continue;
+    const auto fed = std::ranges::find(feeds, fetches[i].word(), &Target::word);
+    if (fed == feeds.end()) continue;
+    results[i] = retained(values[static_cast<size_t>(fed - feeds.begin())]);
+    fetches[i] = {};
+  }
+}
+
+}  // namespace
+
+void SessionData::check_open() const {
+  if (closed_.load(std::memory_order_acquire))
+    fail(Code::FailedPrecondition, "Attempted to use a closed Session.", "tf::Session session;");
+  if (graph_->size() == 0)
+    fail(Code::FailedPrecondition, "The Session graph is empty. Add operations to the graph before calling run().");
+}
+
+Target SessionData::resolve(const Fetch& f, const char* role) const {
+  Target t;
+  switch (f.kind()) {
+    case Fetch::Kind::tensor: {
+      const Tensor& tensor = f.tensor();
+      if (!tensor.defined())
+        fail(Code::InvalidArgument, fmt::format("{} is None: an undefined Tensor cannot be run", role));
+      if (tensor.is_concrete())
+        fail(Code::InvalidArgument,
+             fmt::format("{} {} is a value already, not a symbol of this graph", role, to_string(tensor)),
+             "use it as it is");
+      if (tensor.graph() != graph_.get())
+        fail(Code::InvalidArgument, fmt::format("{} {} is not an element of this graph.", role, to_string(tensor)),
+             "tf::Session session(graph) on the tensor's own graph");
+      t.edge = {tensor.node(), tensor.output()};
+      break;
+    }
+    case Fetch::Kind::operation:
+      if (!f.operation().defined()) return t;
+      if (f.operation().graph() != graph_.get())
+        fail(Code::InvalidArgument,
+             fmt::format("{} '{}' is not an element of this graph.", role, f.operation().name()));
+      t.kind = Target::Kind::operation;
+      t.edge = {f.operation().node(), 0};
+      return t;
+    case Fetch::Kind::variable:
+      if (f.variable()->eager_value().defined())
+        fail(Code::InvalidArgument,
+             fmt::format("{} is the eager variable '{}:0', made at {}:{}, not an element of this graph.", role,
+                         f.variable()->name, f.variable()->where.file_name(), f.variable()->where.line()));
+      graph_->variable(*f.variable());  // throws if it is foreign
+      t.kind = Target::Kind::variable;
+      t.variable = f.variable();
+      t.spec = {t.variable->dtype, t.variable->shape};
+      return t;
+    case Fetch::Kind::name:
+      if (f.name().find(':') == std::string::npos) {
+        t.kind = Target::Kind::operation;
+        t.edge = {Graph(graph_).operation(f.name(), {}).node(), 0};
+        return t;
+      }
+      const Tensor tensor = Graph(graph_).tensor(f.name(), {});
+      t.edge = {tensor.node(), tensor.output()};
+      break;
+  }
+  const Node& node = graph_->node(t.edge.node);
+  t.kind = Target::Kind::edge;
+  t.spec = node.outputs[t.edge.output];
+  if (node.op == &variable_op) {  // "w:0" by name is the variable
+    t.kind = Target::Kind::variable;
+    t.variable = node.attrs_view().as<VariableAttrs>().variable;
+  }
+  return t;
+}
+
+std::shared_ptr<const Plan> SessionData::plan(std::span<const Target> fetches, std::span<const Target> feeds,
+                                              std::span<const Tensor> values, Ledger* ledger) {
+  Words words;
+  words.push_back(fetches.size());
+  for (const Target& t : fetches) words.push_back(t.word());
+  for (size_t i = 0; i < feeds.size(); ++i) {
+    const Shape& s = values[i].shape();
+    words.push_back(feeds[i].word());
+    words.push_back(static_cast<uint64_t>(values[i].dtype()) << 8 | static_cast<uint64_t>(s.rank()));
+    for (int64_t d : s) words.push_back(static_cast<uint64_t>(d));
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (last_ && std::ranges::equal(last_->first.words, words)) {
+      if (ledger) ledger->add_plan(true);
+      return last_->second;
+    }
+    const PlanKey key{{words.begin(), words.end()}, hash_of(words)};
+    if (const auto it = plans_.find(key); it != plans_.end()) {
+      order_.splice(order_.begin(), order_, it->second);
+      last_ = &order_.front();
+      if (ledger) ledger->add_plan(true);
+      return last_->second;
+    }
+  }
+  if (ledger) ledger->add_plan(false);
+  report_growth();
+  std::shared_ptr<const Plan> made = make_plan(*graph_, request(fetches, feeds, values), options_, slots_, ledger);
+  std::lock_guard lock(mutex_);
+  PlanKey key{{words.begin(), words.end()}, hash_of(words)};
+  const auto found = plans_.find(key);
+  if (found != plans_.end()) return found->second->second;  // another thread was first
+  order_.emplace_front(key, made);
+  plans_.emplace(std::move(key), order_.begin());
+  last_ = &order_.front();
+  while (plans_.size() > static_cast<size_t>(std::max(1, options_.max_plans))) {
+    plans_.erase(order_.back().first);
+    order_.pop_back();
+  }
+  return made;
+}
+
+Tensor SessionData::fed(const Target& t, const Fetch& key, const Feed::Value& value) const {
+  if (t.kind == Target::Kind::operation || t.kind == Target::Kind::nothing)
+    fail(Code::InvalidArgument, "An Operation cannot be fed; feed one of its output tensors", "\"name:0\"");
+  if (value.tensor().is_symbolic())
+    fail(Code::InvalidArgument,
+         fmt::format("The value of a feed cannot be a symbolic Tensor: {} was given for '{}'",
+                     to_string(value.tensor()), key_name(key)),
+         "session.run it first, and feed the value");
+  return convert_feed(value, t.spec, key);
+}
+
+void SessionData::close() {
+  closed_ = true;
+  {
+    std::lock_guard lock(mutex_);
+    last_ = nullptr;
+    plans_.clear();
+    order_.clear();
+  }
+  slots_.release_values();
+}
+
+Request SessionData::request(std::span<const Target> fetches, std::span<const Target> feeds,
+                             std::span<const Tensor> values) const {
+  Request r;
+  for (const Target& t : fetches) {
+    if (t.kind == Target::Kind::edge) r.fetches.push_back(t.edge);
+    if (t.kind == Target::Kind::operation) r.operations.push_back(t.edge.node);
+    if (t.kind == Target::Kind::variable) r.fetched_variables.push_back(t.variable);
+  }
+  std::vector<TensorSpec> variable_specs;
+  for (size_t i = 0; i < feeds.size(); ++i) {
+    const TensorSpec spec = values[i].value()->spec();
+    if (feeds[i].kind == Target::Kind::variable) {
+      r.fed_variables.push_back(feeds[i].variable);
+      variable_specs.push_back(spec);
+    } else {
+      r.feeds.push_back(feeds[i].edge);
+      r.feed_specs.push_back(spec);
+    }
+  }
+  r.feed_specs.insert(r.feed_specs.end(), variable_specs.begin(), variable_specs.end());
+  return r;
+}
+
+void SessionData::report_growth() {
+  std::lock_guard lock(mutex_);
+  const uint32_t size = graph_->size();
+  if (planned_size_ && size > planned_size_ && ++growths_ == kGrowthsReported) {
+    const auto where = graph_->node(planned_size_).where;
+    spdlog::warn(
+        "The graph has grown before each of {} runs (now {} nodes; latest at {}:{}): ops made inside a loop pile up, "
+        "and "
+        "each run is planned anew. Build once and feed, or call Graph::finalize() to find the line.",
+        growths_, size, where.file_name(), where.line());
+  }
+  planned_size_ = size;
+}
+
+void SessionData::run(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results) {
+  const auto is_done = [](const Fetch& f) { return f.kind() == Fetch::Kind::operation && !f.operation().defined(); };
+  if (!fetches.empty() && std::ranges::all_of(fetches, is_done)) return;  // eager work, whatever the graph holds
+  Ledger* ledger = current_ledger();
+  PhaseTimer feeding(ledger, Phase::feed);
+  check_open();
+  SmallVector<Target, 4> fetch_targets, feed_targets;
+  SmallVector<Tensor, 4> values;
+  for (const Fetch& f : fetches) fetch_targets.push_back(resolve(f, "Fetch"));
+  for (const Feed& f : feeds) {
+    feed_targets.push_back(resolve(f.key(), "Feed key"));
+    values.push_back(fed(feed_targets.back(), f.key(), f.value()));
+  }
+  if (feeds.size() > 1) {
+    std::vector<Fetch> keys;
+    for (const Feed& f : feeds) keys.push_back(f.key());
+    check_distinct(feed_targets, keys);
+    order_feeds(feed_targets, values);
+  }
+  if (feeds.size() != 0) take_fed(fetch_targets, feed_targets, values, results);
+  feeding.stop();
+  const auto plan = this->plan(fetch_targets, feed_targets, values, ledger);
+  if (ledger) ledger->add_run();
+  SmallVector<Tensor, 4> fetched(plan->num_fetches());
+  plan->execute(values, fetched, ledger, false);
+  scatter(fetch_targets, fetched, results);
+}
+
+void scatter(std::span<const Target> fetches, std::span<Tensor> fetched, std::span<Tensor> results) {
+  size_t edge = 0, variable = 0;
+  for (const Target& t : fetches) variable += t.kind == Target::Kind::edge;
+  for (size_t i = 0; i < fetches.size(); ++i) {
+    if (fetches[i].kind == Target::Kind::edge) results[i] = std::move(fetched[edge++]);
+    if (fetches[i].kind == Target::Kind::variable) results[i] = std::move(fetched[variable++]);
+  }
+}
+
+void check_distinct(std::span<const Target> feeds, std::span<const Fetch> keys) {
+  for (size_t i = 0; i < feeds.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      if (feeds[i].word() == feeds[j].word())
+        fail(Code::InvalidArgument, fmt::format("'{}' is fed twice in one run", key_name(keys[i])));
+}
+
+}  // namespace twofold

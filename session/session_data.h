@@ -1,0 +1,112 @@
+// What a session holds: its graph, its plans, its slots.
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include <twofold/lib/core/error.h>
+#include <twofold/session/plan.h>
+#include <twofold/session/session.h>
+
+namespace twofold {
+
+/// A fetch or a feed key, resolved in the session's graph.
+struct Target {
+  enum class Kind : uint8_t { edge, operation, variable, nothing } kind = Kind::nothing;
+  Edge edge;
+  Ref<VariableState> variable;
+  TensorSpec spec;
+  uint64_t word() const {
+    return uint64_t(static_cast<uint8_t>(kind)) << 62 | (kind == Kind::variable ? variable->id : edge.key());
+  }
+};
+
+/// What makes two runs share a plan, as words: fetches, feed keys, feed dtypes and shapes.
+struct PlanKey {
+  std::vector<uint64_t> words;
+  uint64_t hash;
+  friend bool operator==(const PlanKey& a, const PlanKey& b) { return a.hash == b.hash && a.words == b.words; }
+};
+struct PlanKeyHash {
+  size_t operator()(const PlanKey& k) const { return k.hash; }
+};
+
+/// Safe from several threads.
+class SessionData {
+ public:
+  SessionData(Ref<GraphData> graph, SessionOptions options) : graph_(std::move(graph)), options_(std::move(options)) {}
+
+  const Ref<GraphData>& graph() const { return graph_; }
+
+  /// Throws FailedPrecondition if the session is closed or its graph has no nodes.
+  void check_open() const;
+
+  /// Throws InvalidArgument or NotFound, calling `f` by its `role`, if it is not of this session's graph.
+  Target resolve(const Fetch& f, const char* role) const;
+
+  void run(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results);
+
+  /// The plan for these targets and fed values, made if need be.
+  std::shared_ptr<const Plan> plan(std::span<const Target> fetches, std::span<const Target> feeds,
+                                   std::span<const Tensor> values, Ledger* ledger);
+
+  /// A value for feed key `t`, of its dtype; throws InvalidArgument where it does not fit.
+  Tensor fed(const Target& t, const Fetch& key, const Feed::Value& value) const;
+
+  void close();
+  int64_t num_plans() const {
+    std::lock_guard lock(mutex_);
+    return static_cast<int64_t>(plans_.size());
+  }
+
+ private:
+  Request request(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values) const;
+
+  // A graph that grows between runs is the classic leak: ops made inside the training loop.
+  void report_growth();
+
+  static constexpr int kGrowthsReported = 16;
+
+  const Ref<GraphData> graph_;
+  const SessionOptions options_;
+  SessionSlots slots_;
+  std::atomic<bool> closed_{false};
+
+  mutable std::mutex mutex_;                                          // guards all below
+  std::list<std::pair<PlanKey, std::shared_ptr<const Plan>>> order_;  // most recent first
+  std::unordered_map<PlanKey, decltype(order_)::iterator, PlanKeyHash> plans_;
+  const std::pair<PlanKey, std::shared_ptr<const Plan>>* last_ = nullptr;
+  uint32_t planned_size_ = 0;
+  int growths_ = 0;
+};
+
+/// Puts a plan's results in the places of its fetches: operations have none.
+void scatter(std::span<const Target> fetches, std::span<Tensor> fetched, std::span<Tensor> results);
+
+/// Throws InvalidArgument if two of the feeds are one.
+void check_distinct(std::span<const Target> feeds, std::span<const Fetch> keys);
+
+/// Errors that know no line of their own, unlike a node's, get that of the call. What fails since the session was
+/// closed meanwhile says so.
+template <class F>
+decltype(auto) called_at(std::source_location where, const SessionData& session, F&& f) {
+  try {
+    try {
+      return std::forward<F>(f)();
+    } catch (const Error&) {
+      session.check_open();
+      throw;
+    }
+  } catch (const Error& e) {
+    if (e.facts().where.line() != 0) throw;
+    ErrorFacts facts = e.facts();
+    facts.where = where;
+    throw Error(e.code(), std::move(facts));
+  }
+}
+
+}  // namespace twofold
