@@ -63,8 +63,12 @@ Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<co
     std::vector<const Tensor*> all;
     for (const Tensor& t : inputs) all.push_back(&t);
     for (const Tensor& t : trace->tape->captures()) all.push_back(&t);
-    for (Tape* tape = t_state.tape; tape; tape = tape->next())
+    for (Tape* tape = t_state.tape; tape; tape = tape->next()) {
       tape->record(kTraceOp, all, TraceAttrs{trace}, where, recorded);
+      // Whatever was read inside: a graph's node stands for all that it might have read.
+      for (const Tensor& t : traced.outputs)
+        if (t.defined()) tape->watch(t);
+    }
   }
   traced.trace = std::move(trace);
   return traced;

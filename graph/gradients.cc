@@ -202,8 +202,8 @@ bool graph_depends(const Tensor& t, std::span<const Tensor> sources, GraphPositi
     // No gradient flows where only a shape is used.
     for (size_t i = 0; i < n.inputs.size(); ++i)
       if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && depends[n.inputs[i].node]) depends[id] = true;
-    for (const Body* b : bodies_of(*n.op, n.attrs_view()))
-      for (const auto& v : b->reads) depends[id] = depends[id] || v->trainable;
+    // What a body reads depends on values; tapes follow its results in any case.
+    if (n.op == &if_op || n.op == &while_op || n.op == &backprop_op) depends[id] = true;
   }
   return depends[t.node()];
 }

@@ -148,6 +148,13 @@ Tensor graph_constant(const Tensor& value, const std::string& name, std::source_
   return symbol(g, add_constant(g, value, name, t_state.frame_guards ? t_state.frame : where));
 }
 
+void graph_call(const Ref<RefCounted>& graph, const std::function<void()>& f) {
+  auto* g = static_cast<GraphData*>(graph.get());
+  if (!g || current_graph().within(g)) return f();
+  const CurrentGraph enter(*g);
+  f();
+}
+
 RandomOrdinals& graph_random_ordinals() { return current_graph().random; }
 
 Variable graph_variable(const Tensor& initial, const VariableOptions& options, std::source_location where) {

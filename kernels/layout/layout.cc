@@ -280,7 +280,7 @@ Tensor internal::reshape_to(const Operand& x, const Tensor& shape) {
 Tensor reshape_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
   if (!to.shape().is_known()) return apply(reshape_like_op, {&from, &to}, x.where());
-  return from.shape() == to.shape() ? from : apply(reshape_op, {&from}, ShapeAttrs{to.shape()}, x.where());
+  return apply(reshape_op, {&from}, ShapeAttrs{to.shape()}, x.where());
 }
 Tensor expand_dims(Operand x, Axes axes) { return apply(expand_dims_op, {&x.resolve()}, AxesAttrs{axes}, x.where()); }
 Tensor squeeze(Operand x, Axes axes) { return apply(squeeze_op, {&x.resolve()}, AxesAttrs{axes}, x.where()); }
@@ -299,7 +299,8 @@ Tensor internal::broadcast_to(const Operand& x, const Tensor& shape) {
 Tensor broadcast_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
   if (!to.shape().is_known()) return apply(broadcast_like_op, {&from, &to}, x.where());
-  return from.shape() == to.shape() ? from : apply(broadcast_to_op, {&from}, ShapeAttrs{to.shape()}, x.where());
+  if (from.shape() == to.shape()) return apply(identity_op, {&from}, x.where());
+  return apply(broadcast_to_op, {&from}, ShapeAttrs{to.shape()}, x.where());
 }
 
 Tensor concat(std::span<const Tensor> tensors, int64_t axis, source_location where) {

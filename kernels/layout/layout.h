@@ -26,7 +26,7 @@ template <std::same_as<Tensor> T>
 Tensor reshape(Operand x, const T& shape) {
   return internal::reshape_to(x, shape);
 }
-/// x under the shape of `like`, of which nothing else is used.
+/// x under the shape of `like`, of which nothing else is used. Never x itself, but a tensor of its own.
 Tensor reshape_like(Operand x, Operand like);
 
 /// x with axes of extent 1 inserted, so that they are `axes` of the result; negative ones count from its end.
@@ -53,7 +53,8 @@ template <std::same_as<Tensor> T>
 Tensor broadcast_to(Operand x, const T& shape) {
   return internal::broadcast_to(x, shape);
 }
-/// x broadcast to the shape of `like`, of which nothing else is used; x itself where both are known and equal.
+/// x broadcast to the shape of `like`, of which nothing else is used. Never x itself, but a tensor of its
+/// own.
 Tensor broadcast_like(Operand x, Operand like);
 
 /// The tensors one after another along `axis`. They promote to one dtype. InvalidArgument: other extents differ, no

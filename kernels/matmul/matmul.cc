@@ -47,33 +47,57 @@ void infer(InferContext& c) {
   c.output(t, out);
 }
 
-/// Where every matrix of a batch met the same b, the batch is one tall matrix: db = a^T dy then needs no sum over
-/// batches.
-bool one_tall_product(const Backward& b) {
-  const auto& attrs = b.attrs<MatMulAttrs>();
-  const Shape &sa = b.input(0).shape(), &sb = b.input(1).shape();
-  return !attrs.transpose_a && sb.rank() == 2 && sa.rank() > 2 && sa[sa.rank() - 1] > 0 &&
-         sb[attrs.transpose_b ? 0 : 1] > 0;
+void infer_flatten_batch(InferContext& c) {
+  const Shape &x = c.shape(0), &like = c.shape(1);
+  const bool flatten = like.rank() == 2;
+  if (!x.has_rank() || !like.has_rank()) return c.output(c.dtype(0), flatten ? Shape{-1, -1} : unknown_shape);
+  if (!flatten || x.rank() <= 2) return c.output(c.dtype(0), x);
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < x.rank(); ++i) rows = rows < 0 || x[i] < 0 ? -1 : rows * x[i];
+  c.output(c.dtype(0), Shape{rows, x[x.rank() - 1]});
+}
+
+void flatten_batch_gradient(Backward& g) {
+  if (g.needs(0)) g.dx(0, reshape_like(g.dy(), g.input(0)));
+}
+
+OpDef flatten_batch_op{
+    .name = "FlattenBatch",
+    .doc = "y = the matrices of x, one below another, where like is a single matrix; else x",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .infer = infer_flatten_batch,
+    .differentiable = Differentiability::rule,
+    .gradient = flatten_batch_gradient,
+    .flags = {.alias = true},
+    .shape_inputs = 2,
+};
+
+/// Whether every matrix of a batch a may have met the same b: the batch is one tall matrix then, and db = a^T dy needs
+/// no sum over batches. An op decides where ranks are unknown, so that what is computed depends on values alone.
+bool may_be_tall(const Shape& a, const Shape& b) {
+  return (!a.has_rank() || a.rank() > 2) && (!b.has_rank() || b.rank() == 2);
 }
 
 void gradient(Backward& g) {
   const auto [ta, tb] = g.attrs<MatMulAttrs>().fields();
-  const Tensor& dy = g.dy();
+  Tensor dy = g.dy();
   if (g.needs(0)) {
     const Tensor& b = g.input(1);
     g.dx(0, ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true})
                : matmul(dy, b, {.transpose_a = false, .transpose_b = !tb}));
   }
   if (!g.needs(1)) return;
-  const Tensor& a = g.input(0);
-  if (one_tall_product(g)) {
-    const Shape &sa = a.shape(), &sb = g.input(1).shape();
-    const Tensor rows = reshape(a, Shape{-1, sa[sa.rank() - 1]}), drows = reshape(dy, Shape{-1, sb[tb ? 0 : 1]});
-    g.dx(1, tb ? matmul(drows, rows, {.transpose_a = true}) : matmul(rows, drows, {.transpose_a = true}));
-  } else {
-    g.dx(1, tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta})
-               : matmul(a, dy, {.transpose_a = !ta, .transpose_b = false}));
+  Tensor a = g.input(0);
+  if (!ta && may_be_tall(a.shape(), g.input(1).shape())) {
+    const auto flat = [&](const Tensor& t) {
+      return apply(flatten_batch_op, {&t, &g.input(1)}, {}, std::source_location::current());
+    };
+    a = flat(a);
+    dy = flat(dy);
   }
+  g.dx(1, tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta})
+             : matmul(a, dy, {.transpose_a = !ta, .transpose_b = false}));
 }
 
 OpDef matmul_op{
@@ -95,6 +119,9 @@ Tensor matmul(Operand a, Operand b, MatMulOptions options) {
   return apply(matmul_op, {pair.a, pair.b}, MatMulAttrs{options.transpose_a, options.transpose_b}, a.where());
 }
 
-void register_matmul() { register_op(matmul_op); }
+void register_matmul() {
+  register_op(matmul_op);
+  register_op(flatten_batch_op);
+}
 
 }  // namespace twofold

@@ -209,14 +209,16 @@ Tensor argmax(Operand x, int64_t axis, ReduceOptions options) {
 
 Tensor sum_to_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
-  const Shape& shape = to.shape();
-  if (!shape.is_known()) return apply(sum_to_like_op, {&from, &to}, x.where());
-  return from.shape() == shape ? from : apply(sum_to_op, {&from}, SumToAttrs{shape}, x.where());
+  if (!to.shape().is_known()) return apply(sum_to_like_op, {&from, &to}, x.where());
+  return sum_to_shape(Operand(from, x.where()), to.shape());
 }
 
+// A tensor of its own in any case: whether shapes are known must not decide what depends on what.
 Tensor sum_to_shape(Operand x, Shape shape) {
   const Tensor& from = x.resolve();
-  return from.shape() == shape ? from : apply(sum_to_op, {&from}, SumToAttrs{shape}, x.where());
+  if (from.shape().is_known() && from.shape() == shape && from.dtype() != bool_)
+    return identity(Operand(from, x.where()));
+  return apply(sum_to_op, {&from}, SumToAttrs{shape}, x.where());
 }
 
 void register_reduce();

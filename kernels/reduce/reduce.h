@@ -33,7 +33,7 @@ inline Tensor reduce_mean(Operand x, Axes axes = {}, ReduceOptions options = {})
 inline Tensor reduce_max(Operand x, Axes axes = {}, ReduceOptions options = {}) { return max(x, axes, options); }
 
 /// The adjoint of broadcasting: x summed over the axes along which a tensor of `like`'s shape was broadcast to x's
-/// shape. x itself where both shapes are known and equal. Only the shape of `like` is used.
+/// shape. Never x itself, but a tensor of its own. Only the shape of `like` is used.
 Tensor sum_to_like(Operand x, Operand like);
 /// The same with the shape given in full.
 Tensor sum_to_shape(Operand x, Shape shape);

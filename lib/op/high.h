@@ -2,6 +2,7 @@
 // does not call upwards.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include <twofold/lib/autodiff/gradients.h>
@@ -31,6 +32,8 @@ std::source_location symbol_where(const Tensor& symbol);
 std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& symbol);
 // graph/: a concrete value as a constant node of the current graph.
 Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where);
+// graph/: calls `f` in a variable's `graph`, unless the current one is that or a body within it. Null: in the current one.
+void graph_call(const Ref<RefCounted>& graph, const std::function<void()>& f);
 // graph/: of the current graph.
 RandomOrdinals& graph_random_ordinals();
 bool graph_has_nodes();
@@ -48,7 +51,8 @@ GraphPosition graph_position();
 /// Through nodes from `begin` on, if they are of that graph.
 std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys,
                                     GraphPosition begin = {});
-/// Whether the symbol `t` is one of `sources`, or depends by nodes from `begin` on on one of them or on a trainable variable.
+/// Whether the symbol `t` is one of `sources`, or depends by nodes from `begin` on on one of them, on a trainable variable
+/// or on control flow.
 bool graph_depends(const Tensor& t, std::span<const Tensor> sources, GraphPosition begin);
 std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
 std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);

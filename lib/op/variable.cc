@@ -55,12 +55,17 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
                                                v.state()->where.file_name(), v.state()->where.line()),
          "session.run the value first");
   if (!eager_variable) {
-    // A concrete value assigned to a graph's variable becomes a constant of the graph.
-    const Tensor& given = checked(v, value, op.name);
-    const Tensor symbol = given.is_symbolic() ? given : graph_constant(given, "", value.where());
-    return apply(op, {&symbol}, VariableAttrs{v.state()}, value.where());
+    // A concrete value assigned to a graph's variable becomes a constant of that graph.
+    Tensor assigned;
+    graph_call(v.graph(), [&] {
+      const Tensor& given = checked(v, value, op.name);
+      const Tensor symbol = given.is_symbolic() ? given : graph_constant(given, "", value.where());
+      assigned = apply(op, {&symbol}, VariableAttrs{v.state()}, value.where());
+    });
+    return assigned;
   }
   const Tensor& given = checked(v, value, op.name);
+  const std::lock_guard lock(v.state()->updating());
   const Tensor current = v.state()->eager_value();
   // A tensor of its own: no gradient flows through state, and other holders of the value are other tensors.
   Tensor next = &op == &assign_op        ? renamed(given)

@@ -34,11 +34,14 @@ class VariableState final : public RefCounted {
   /// The eager value, by which a variable is also known to be eager.
   Tensor eager_value() const;
   void set_eager_value(Tensor v);
+  /// Held while a new eager value is made from the old one, so that no update is lost between them.
+  std::mutex& updating() { return updating_; }
 
  private:
   static uint64_t next_id();
   mutable std::mutex mutex_;
   Tensor slot_;  // guarded by mutex_
+  std::mutex updating_;
 };
 
 /// State that outlives runs. `Variable v(1.f)`, `Variable w(tf::random_normal({3, 2}), {.name = "w"})`. Copies are aliases
@@ -115,6 +118,7 @@ class Variable {
   // For the library's own floors.
   explicit Variable(Ref<VariableState> state, Ref<RefCounted> keeps_alive = {});
   const Ref<VariableState>& state() const { return state_; }
+  const Ref<RefCounted>& graph() const { return graph_; }
 
  private:
   Ref<VariableState> state_;

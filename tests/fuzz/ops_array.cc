@@ -214,6 +214,14 @@ bool propose_matmul(Generator& g, Instruction& i) {
   i.inputs = {a, g.value_of(g.dtype(a), b)};
   return true;
 }
+/// Beside x a value whose rank decides.
+bool propose_flatten_batch(Generator& g, Instruction& i) {
+  if (!any_value(g, i)) return false;
+  tf::Shape like;
+  for (int64_t axis = g.rng().one_in(3) ? 3 : 2; axis > 0; --axis) like.push_back(g.rng().below(4));
+  i.inputs.push_back(g.value_of(g.any_dtype(), like));
+  return true;
+}
 bool propose_batch_norm(Generator& g, Instruction& i) {
   // Every channel has elements.
   const auto fits = [&](int v, int axis) {
@@ -341,6 +349,11 @@ void add_array_entries(std::vector<OpEntry>& all) {
           {"matmul", 10, "tf::matmul($0, $1, {.transpose_a = $f, .transpose_b = $g})", propose_matmul,
            binary([](const T& a, const T& b, const I& i) {
              return tf::matmul(a, b, {.transpose_a = i.flag[0], .transpose_b = i.flag[1]});
+           })},
+          {"flatten_batch", 3,
+           "tf::apply(*tf::find_op(\"FlattenBatch\"), {&$0, &$1}, std::source_location::current())",
+           propose_flatten_batch, binary([](const T& x, const T& y, const I&) {
+             return tf::apply(*tf::find_op("FlattenBatch"), {&x, &y}, std::source_location::current());
            })},
           {"batch_norm", 8, "tf::batch_norm($0, $1, $2, {.epsilon = $x, .axis = $n})", propose_batch_norm,
            [](State& s, const I& i) {

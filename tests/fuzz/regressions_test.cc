@@ -1,6 +1,9 @@
 // What random programs have found, as small as it became.
+#include <latch>
 #include <list>
+#include <optional>
 #include <sstream>
+#include <thread>
 
 #include <twofold/twofold.h>
 
@@ -102,4 +105,108 @@ TEST_CASE("A gradient of unknown shape depends on what its like gives it in no o
 TEST_CASE("An empty list of a type keeps that type") {
   CHECK(tf::tensor(std::vector<bool>{}).dtype() == tf::bool_);
   CHECK(tf::tensor(std::list<int64_t>{}).dtype() == tf::int64);
+}
+
+TEST_CASE("Shapes known or not, the gradient of a matrix product is the same to the bit") {
+  std::vector<float> a(3 * 4 * 2), b(2 * 5);
+  for (size_t i = 0; i < a.size(); ++i) a[i] = 1 / (static_cast<float>(i) + 3);
+  for (size_t i = 0; i < b.size(); ++i) b[i] = 1 / (static_cast<float>(i) - 7.3f);
+  const auto program = [](const tf::Tensor& x, const tf::Tensor& y) {
+    return std::array{
+        tf::gradients(tf::sum(tf::square(tf::matmul(x, y))), {y})[0],
+        tf::gradients(tf::sum(tf::square(tf::matmul(x, tf::transpose(y), {.transpose_b = true}))), {y})[0]};
+  };
+  const tf::Tensor av = tf::tensor(a, {3, 4, 2}), bv = tf::tensor(b, {2, 5});
+  const tf::Graph known_graph;
+  std::array<tf::Tensor, 2> known;
+  {
+    const auto scope = known_graph.as_default();
+    known =
+        tf::Session(known_graph, {.optimize = false}).run(program(tf::constant(a, {3, 4, 2}), tf::constant(b, {2, 5})));
+  }
+  const tf::Shape shapes[][2] = {{{3, -1, -1}, {-1, -1}},
+                                 {{-1, 4, 2}, {2, 5}},
+                                 {tf::unknown_shape, tf::unknown_shape},
+                                 {{3, 4, 2}, tf::unknown_shape},
+                                 {tf::unknown_shape, {2, 5}}};
+  for (const auto& shape : shapes) {
+    const tf::Graph graph;
+    const auto scope = graph.as_default();
+    const tf::Tensor x = tf::placeholder(tf::float32, shape[0]), y = tf::placeholder(tf::float32, shape[1]);
+    const auto unknown = tf::Session(graph, {.optimize = false}).run(program(x, y), {{x, av}, {y, bv}});
+    for (size_t i = 0; i < 2; ++i) CHECK(std::ranges::equal(known[i].data<float>(), unknown[i].data<float>()));
+  }
+}
+
+TEST_CASE("A tensor like another is one of its own, whether their shapes are known or not") {
+  const auto program = [](const tf::Tensor& x) {
+    tf::GradientTape tape({.persistent = true});
+    tape.watch(x);
+    const tf::Tensor all[] = {tf::reshape_like(x, x), tf::broadcast_like(x, x), tf::sum_to_like(x, x)};
+    std::vector<tf::Tensor> found;
+    for (const tf::Tensor& y : all) {
+      CHECK_FALSE(y.same_as(x));
+      found.push_back(tape.gradient(x * 2.f, y));
+      found.push_back(tape.gradient(y * 2.f, y));
+    }
+    return found;
+  };
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  const auto unknown = program(tf::placeholder(tf::float32, {-1})), known = program(tf::constant({1.f, 2.f})),
+             values = tf::eagerly([&] { return program(tf::constant({1.f, 2.f})); });
+  for (size_t i = 0; i < values.size(); ++i) {
+    const bool by_itself = i % 2 == 1;
+    CHECK(values[i].defined() == by_itself);
+    CHECK(known[i].defined() == by_itself);
+    CHECK(unknown[i].defined() == by_itself);
+  }
+}
+
+TEST_CASE("Results of control flow are watched, whichever branch was taken") {
+  const auto program = [](const tf::Tensor& x, const tf::Tensor& yes) {
+    tf::GradientTape tape({.persistent = true});
+    tape.watch(x);
+    const tf::Tensor y = tf::cond(yes, [] { return tf::constant(5.f); }, [&] { return x * 2.f; }), z = y * 3.f;
+    return std::array{tape.gradient(y, y), tape.gradient(z, y)};
+  };
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  const auto fetched = tf::Session(graph).run(program(tf::constant(1.f), tf::constant(true)));
+  const auto values = tf::eagerly([&] { return program(tf::constant(1.f), tf::constant(true)); });
+  for (const auto& found : {fetched, values}) {
+    CHECK(number(found[0]) == 1);
+    CHECK(number(found[1]) == 3);
+  }
+}
+
+TEST_CASE("A value assigned to a variable goes to that variable's graph") {
+  const tf::Graph graph, other;
+  std::optional<tf::Variable> v;
+  {
+    const auto scope = graph.as_default();
+    v.emplace(1.f);
+  }
+  const auto scope = other.as_default();
+  const tf::Tensor three = v->assign(3.f), five = v->assign_add(tf::tensor(2.f));
+  tf::Session session(graph);
+  CHECK(number(session.run(three)) == 3);
+  CHECK(number(session.run(five)) == 5);
+}
+
+TEST_CASE("Threads that update one eager variable lose nothing") {
+  const tf::EagerMode eager;
+  const tf::Variable v(0);
+  constexpr int kThreads = 4, kUpdates = 20000;
+  std::latch start(kThreads);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      const tf::EagerMode here;
+      start.arrive_and_wait();
+      for (int i = 0; i < kUpdates; ++i) v.assign_add(1);
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  CHECK(v.item<int32_t>() == kThreads * kUpdates);
 }

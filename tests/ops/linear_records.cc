@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include <twofold/kernels/matmul/matmul.h>
+#include <twofold/lib/op/apply.h>
 
 #include "record.h"
 
@@ -67,6 +68,25 @@ void add_linear_records(std::vector<Record>& all) {
     r.gradient_of = {0, 1};
     all.push_back(r);
   }
+  Record flat{.op = "FlattenBatch", .label = ""};
+  flat.call = [](auto in) {
+    return Tensors{apply(*find_op("FlattenBatch"), {&in[0], &in[1]}, std::source_location::current())};
+  };
+  flat.reference = [](auto in) {
+    Shape y = in[0].shape;
+    if (in[1].shape.rank() == 2 && y.rank() > 2) {
+      int64_t rows = 1;
+      for (int i = 0; i + 1 < y.rank(); ++i) rows *= y[i];
+      y = {rows, y[y.rank() - 1]};
+    }
+    return Arrays{{in[0].dtype, y, in[0].values}};
+  };
+  flat.shapes = {
+      {{2, 3, 4}, {4, 5}}, {{2, 0, 3, 4}, {4, 5}}, {{2, 3, 4}, {2, 4, 5}}, {{3, 4}, {4, 5}}, {{2, 3, 0}, {0, 1}}};
+  flat.dtypes = {float32, float64, int32, int64};
+  flat.gradient_of = {0};
+  flat.exact = true;
+  all.push_back(flat);
 }
 
 }  // namespace op_test
