@@ -7,12 +7,18 @@
 
 namespace twofold {
 
-/// Offsets are multiples of 64. Sizes are rounded up likewise; 0 takes 64.
+/// Offsets are multiples of 64, sizes are rounded up likewise. Values of up to 16 bytes lie four to a block of 64, so
+/// that a graph of scalars walks through a quarter of the memory.
 class Arena {
  public:
   /// The smallest free piece that is large enough, else new room at the end.
   size_t take(size_t bytes) {
     const size_t size = rounded(bytes);
+    if (size == kSmall && !free_.contains(kSmall)) {
+      const size_t block = take(kBlock);
+      free_[kSmall] = {block + 3 * kSmall, block + 2 * kSmall, block + kSmall};
+      return block;
+    }
     const auto it = free_.lower_bound(size);
     if (it == free_.end()) {
       const size_t offset = top_;
@@ -36,7 +42,8 @@ class Arena {
   size_t top() const { return top_; }
 
  private:
-  static size_t rounded(size_t bytes) { return bytes == 0 ? 64 : (bytes + 63) / 64 * 64; }
+  static constexpr size_t kSmall = 16, kBlock = 64;
+  static size_t rounded(size_t bytes) { return bytes <= kSmall ? kSmall : (bytes + kBlock - 1) / kBlock * kBlock; }
   std::map<size_t, std::vector<size_t>> free_;  // by size
   size_t top_ = 0;
 };

@@ -48,12 +48,12 @@ class Plan {
   enum class Do : uint8_t { kernel, kernel_that_may_fail, random, read, assign, make, host };
 
   struct Instruction {
-    Do what = Do::kernel;
     KernelFn fn = nullptr;
     const void* params = nullptr;  ///< read, assign: the Slot; random: see counter
     uint32_t args = 0;             ///< place in Frame::args; other kinds: an external
     uint32_t node = 0;             ///< graph node, for errors
     uint32_t aux = 0;  ///< host: number of the step; random: number of the counter; make: number of the external
+    Do what = Do::kernel;
   };
 
   /// Executes. `feeds` are by Request's numbers, of the planned dtypes and shapes; `fetched` gets one tensor a fetch,

@@ -230,7 +230,7 @@ class Planner {
   void make_outputs(ValueId first, uint32_t count, uint32_t node) {
     for (uint32_t i = 0; i < count; ++i) {
       if (!home(first + i).must_be_external) continue;
-      plan_->code_.push_back({.what = Plan::Do::make, .node = node, .aux = external(first + i)});
+      plan_->code_.push_back({.node = node, .aux = external(first + i), .what = Plan::Do::make});
     }
   }
 
@@ -299,7 +299,7 @@ class Planner {
   void emit_read(const VariableState& v, ValueId to, uint32_t node) {
     Slot& slot = slots_.slot(Ref<VariableState>(const_cast<VariableState*>(&v)));
     use_slot(slot, false);
-    plan_->code_.push_back({.what = Plan::Do::read, .params = &slot, .args = external(to), .node = node});
+    plan_->code_.push_back({.params = &slot, .args = external(to), .node = node, .what = Plan::Do::read});
   }
 
   void emit_assignment(const ProgramNode& n) {
@@ -320,7 +320,7 @@ class Planner {
     }
     const auto source_index = static_cast<uint32_t>(plan_->assigned_.size());
     plan_->assigned_.push_back(source(value));
-    plan_->code_.push_back({.what = Plan::Do::assign, .params = &slot, .node = n.graph_node, .aux = source_index});
+    plan_->code_.push_back({.params = &slot, .node = n.graph_node, .aux = source_index, .what = Plan::Do::assign});
   }
 
   void emit_host(const ProgramNode& n) {
@@ -331,7 +331,7 @@ class Planner {
     for (ValueId v : n.inputs) host.inputs.push_back(source(v));
     for (uint32_t i = 0; i < n.num_outputs; ++i) host.outputs.push_back(external(n.first_output + i));
     plan_->code_.push_back(
-        {.what = Plan::Do::host, .node = n.graph_node, .aux = static_cast<uint32_t>(plan_->hosts_.size())});
+        {.node = n.graph_node, .aux = static_cast<uint32_t>(plan_->hosts_.size()), .what = Plan::Do::host});
     plan_->hosts_.push_back(std::move(host));
   }
 
