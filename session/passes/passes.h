@@ -30,6 +30,8 @@ bool pass_enabled(const SessionOptions& options, std::string_view name);
 
 /// In the order in which they run.
 std::span<const Pass> all_passes();
+/// Adds one, which runs before all others. To be called before any session plans; tests use it.
+void add_first_pass(const Pass& pass);
 void run_passes(Program& p, const SessionOptions& options, Ledger* ledger);
 
 int64_t fold_constants(Program& p);

@@ -10,7 +10,7 @@ namespace fuzz {
 namespace {
 
 // Ops that no program names: made by the optimiser, or inside the bodies of control flow.
-constexpr std::string_view kInternal[] = {"Fused", "Capture", "Parameter", "If", "While", "Backprop"};
+constexpr std::string_view kInternal[] = {"Fused", "Capture", "Parameter"};
 
 }  // namespace
 

@@ -44,7 +44,19 @@ Program Generator::make() {
       for (; at >= entry->weight; ++entry) at -= entry->weight;
       Instruction i;
       i.op = entry->name;
-      if (!entry->propose(*this, i)) continue;
+      // Now and then an op that is there already, of the same operand with other attributes.
+      if (!program_.body.empty() && rng_.one_in(6)) {
+        const Instruction& before =
+            program_.body[static_cast<size_t>(rng_.below(static_cast<int64_t>(program_.body.size())))];
+        if (!before.inputs.empty() && before.op != "watch" && usable(before.inputs[0])) {
+          i.op = before.op;
+          entry = &op_entry(i.op);
+          echo_ = before.inputs[0];
+        }
+      }
+      const bool fits = entry->propose(*this, i);
+      echo_ = -1;
+      if (!fits) continue;
       if (rng_.one_in(6)) i.scope = 1 + rng_.below(2);
       if (rng_.one_in(6))
         for (const Instruction& before : program_.body)
@@ -61,14 +73,21 @@ int Generator::add(Instruction i) {
   const int output = i.output = program_.num_values;
   program_.num_values += i.outputs;
   bool rank_known = i.op != "placeholder" || i.declared.has_rank(), symbolic = i.op != "concrete";
+  if (i.op == "squeeze" && i.axes.empty()) rank_known = false;  // it depends on the extents
+  bool conditional = is_control_flow(i);
   for (int v : i.inputs) {
     rank_known = rank_known && rank_known_[static_cast<size_t>(v)];
     symbolic = symbolic && symbolic_[static_cast<size_t>(v)];
+    conditional = conditional || conditional_[static_cast<size_t>(v)];
   }
   const auto n = static_cast<size_t>(program_.num_values);
   rank_known_.resize(n, rank_known);
   symbolic_.resize(n, symbolic);
   watched_.resize(n, false);
+  conditional_.resize(n, conditional);
+  // Of a branch not taken the gradient is None eagerly and zero deferred, and second derivatives through control flow
+  // may differ in the last bit (session/interpreter.h): nothing is made of a gradient once there is control flow.
+  uncertain_.resize(n, i.op == "gradient" && program_.has_control_flow());
   state_.values.resize(n);
   state_.operations.resize(n);
   const bool watch = i.op == "placeholder" && recipe_.gradients && tf::is_floating(i.dtype) && !rng_.one_in(5);
@@ -87,10 +106,17 @@ int Generator::add(Instruction i) {
   return output;
 }
 
+bool Generator::alias(int v) const {
+  const tf::Tensor& t = state_.values[static_cast<size_t>(v)];
+  return std::any_of(state_.values.begin(), state_.values.begin() + v,
+                     [&](const tf::Tensor& u) { return u.same_as(t); });
+}
+
 int Generator::pick(const Test& test) {
+  if (echo_ >= 0 && test(echo_)) return echo_;
   std::vector<int> fitting;
   for (int v = 0; v < program_.num_values; ++v)
-    if (state_.values[static_cast<size_t>(v)].defined() && test(v)) fitting.push_back(v);
+    if (usable(v) && test(v)) fitting.push_back(v);
   if (fitting.empty()) return -1;
   const int n = static_cast<int>(fitting.size());
   return fitting[static_cast<size_t>(std::max(rng_.below(n), rng_.below(n)))];
@@ -117,6 +143,19 @@ int Generator::fresh_leaf(tf::DType t, const tf::Shape& s) {
   i.shape = i.declared = s;
   i.data = rng_.next() >> 32;
   if (rng_.one_in(6)) i.declared = tf::unknown_shape;
+  return add(std::move(i));
+}
+int Generator::vague_leaf(tf::DType t, const tf::Shape& s) {
+  Instruction i;
+  i.op = "placeholder";
+  i.dtype = t;
+  i.shape = i.declared = s;
+  i.data = rng_.next() >> 32;
+  if (rng_.one_in(4))
+    i.declared = tf::unknown_shape;
+  else
+    for (int k = 0; k < s.rank(); ++k)
+      if (!rng_.one_in(3)) i.declared.set(k, -1);
   return add(std::move(i));
 }
 

@@ -34,6 +34,14 @@ class Generator {
   /// False where it may be computed at once in either mode.
   bool symbolic(int v) const { return symbolic_[static_cast<size_t>(v)]; }
   bool watched(int v) const { return watched_[static_cast<size_t>(v)]; }
+  /// True where control flow has a part in it.
+  bool conditional(int v) const { return conditional_[static_cast<size_t>(v)]; }
+  /// True for the very tensor that an earlier value is.
+  bool alias(int v) const;
+  /// False for None, and for what is None in one mode alone.
+  bool usable(int v) const {
+    return state_.values[static_cast<size_t>(v)].defined() && !uncertain_[static_cast<size_t>(v)];
+  }
 
   using Test = std::function<bool(int)>;
   /// A value that passes, recent ones preferred; -1 if there is none.
@@ -42,6 +50,8 @@ class Generator {
   /// A value of that dtype and shape, made if need be.
   int value_of(tf::DType dtype, const tf::Shape& shape);
   int fresh_leaf(tf::DType dtype, const tf::Shape& shape);
+  /// A placeholder of which the graph does not know all extents, or none.
+  int vague_leaf(tf::DType dtype, const tf::Shape& shape);
   int pick_variable(const Test& test);
 
   tf::DType any_dtype();
@@ -60,7 +70,8 @@ class Generator {
   Program program_;
   State state_;
   std::vector<int64_t> extents_;
-  std::vector<bool> rank_known_, symbolic_, watched_;
+  std::vector<bool> rank_known_, symbolic_, watched_, conditional_, uncertain_;
+  int echo_ = -1;  ///< picked wherever it passes
 };
 
 /// Program number `index` of the sequence that begins at `seed`.

@@ -14,6 +14,7 @@ std::span<const OpEntry> op_entries() {
     add_pointwise_entries(all);
     add_array_entries(all);
     add_state_entries(all);
+    add_control_entries(all);
     return all;
   }();
   return entries;
@@ -30,8 +31,11 @@ const OpEntry& op_entry(const std::string& name) {
   return *it->second;
 }
 
+bool is_control_flow(const Instruction& i) { return i.op.starts_with("cond") || i.op.starts_with("while"); }
+
 bool is_effect(const Instruction& i) {
-  return i.op.starts_with("assign") || i.op == "print" || i.op == "group" || i.op == "with_effects";
+  return i.op.ends_with("_write") || i.op.starts_with("assign") || i.op == "print" || i.op == "group" ||
+         i.op == "with_effects";
 }
 
 namespace {

@@ -29,9 +29,12 @@ std::span<const OpEntry> op_entries();
 void add_pointwise_entries(std::vector<OpEntry>& all);
 void add_array_entries(std::vector<OpEntry>& all);
 void add_state_entries(std::vector<OpEntry>& all);
+void add_control_entries(std::vector<OpEntry>& all);
 
 const OpEntry& op_entry(const std::string& name);
 
+/// True for branches and loops.
+bool is_control_flow(const Instruction& i);
 /// True for instructions that change something beyond their values.
 bool is_effect(const Instruction& i);
 

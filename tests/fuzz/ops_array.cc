@@ -131,11 +131,16 @@ bool propose_transpose(Generator& g, Instruction& i) {
   i.axes = tf::Axes(order);
   return true;
 }
+/// Now and then a tensor whose extents the graph does not know: gradients then read them from it in the run.
+int vague(Generator& g, int min_rank) {
+  return g.rng().one_in(4) ? g.vague_leaf(g.rng().one_in(3) ? tf::float64 : tf::float32, g.any_shape(min_rank)) : -1;
+}
+
 bool propose_concat(Generator& g, Instruction& i) {
-  const int first = g.pick([&](int v) { return g.shape(v).rank() >= 1; });
+  int first = vague(g, 1);
+  if (first < 0) first = g.pick([&](int v) { return g.shape(v).rank() >= 1; });
   if (first < 0) return false;
-  const tf::Shape& s = g.shape(first);
-  const int rank = s.rank(), axis = g.rng().below(rank);
+  const int rank = g.shape(first).rank(), axis = g.rng().below(rank);
   i.integer = g.rng().one_in(2) ? axis : axis - rank;
   i.inputs = {first};
   for (int n = g.rng().below(3); n > 0; --n) {
@@ -177,7 +182,10 @@ bool propose_pad_like(Generator& g, Instruction& i) {
 }
 
 bool propose_reduce(Generator& g, Instruction& i, bool floating) {
-  if (!ranked(g, i, 0, floating)) return false;
+  if (const int x = vague(g, 0); x >= 0)
+    i.inputs = {x};
+  else if (!ranked(g, i, 0, floating))
+    return false;
   i.axes = g.some_axes(g.shape(i.inputs[0]).rank());
   i.flag[0] = g.rng().one_in(2);
   return true;

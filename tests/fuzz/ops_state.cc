@@ -1,5 +1,7 @@
 // Variables, effects, gradients.
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "generator.h"
 #include "ops.h"
@@ -52,8 +54,37 @@ bool propose_print(Generator& g, Instruction& i) {
   return x >= 0;
 }
 
+/// True if gradients with respect to v are one thing in both modes. What control flow has made is on an eager tape only
+/// if a branch taken put it there; in a graph, if any branch does. And functions that have nothing to do
+/// (broadcast_like of the same shape) give back their operand, which a graph that does not know the shapes cannot.
+bool differentiable(const Generator& g, int v) {
+  return tf::is_floating(g.dtype(v)) && !g.conditional(v) && !g.alias(v);
+}
+
+/// What one instruction makes, with respect to what it is made of.
+bool propose_direct_gradient(Generator& g, Instruction& i) {
+  const auto floating = [&](int v) { return tf::is_floating(g.dtype(v)); };
+  const auto is_x = [&](int v) { return g.usable(v) && differentiable(g, v); };
+  // Half of them are of those whose gradients have ops of their own.
+  const bool own = g.rng().one_in(2);
+  std::vector<std::pair<int, const Instruction*>> ways;
+  for (const Instruction& m : g.program().body) {
+    if (own && m.op != "concat" && m.op != "mean" && m.op != "batch_norm" && !is_control_flow(m)) continue;
+    // A loop makes its count first.
+    const int y = m.output + (m.op.starts_with("while") ? 1 : 0);
+    if (m.outputs > 0 && g.usable(y) && floating(y) && std::ranges::any_of(m.inputs, is_x)) ways.emplace_back(y, &m);
+  }
+  if (ways.empty()) return false;
+  const auto [y, through] = ways[static_cast<size_t>(g.rng().below(static_cast<int64_t>(ways.size())))];
+  i.inputs = {y};
+  std::ranges::copy_if(through->inputs, std::back_inserter(i.inputs), is_x);
+  i.outputs = static_cast<int>(i.inputs.size()) - 1;
+  return true;
+}
+
 bool propose_gradient(Generator& g, Instruction& i) {
   if (!g.recipe().gradients) return false;
+  if (g.rng().one_in(3) && propose_direct_gradient(g, i)) return true;
   const int y = g.pick_floating();
   if (y < 0) return false;
   i.inputs = {y};
@@ -62,7 +93,7 @@ bool propose_gradient(Generator& g, Instruction& i) {
   i.flag[0] = i.flag[1] && g.rng().one_in(2);
   if (i.flag[0]) i.inputs.push_back(g.value_of(g.dtype(y), g.shape(y)));
   for (int n = 1 + g.rng().below(3); n > 0; --n) {
-    const int x = g.pick([&](int v) { return tf::is_floating(g.dtype(v)) && (!i.flag[1] || g.watched(v)); });
+    const int x = g.pick([&](int v) { return differentiable(g, v) && (!i.flag[1] || g.watched(v)); });
     if (x >= 0) i.inputs.push_back(x);
   }
   for (int n = g.rng().below(3); n > 0; --n) {

@@ -13,8 +13,10 @@ bool Program::has_gradients() const {
   return std::ranges::any_of(body, [](const Instruction& i) { return i.op == "gradient" || i.op == "watch"; });
 }
 bool Program::has_writes() const {
-  return std::ranges::any_of(body, [](const Instruction& i) { return i.op.starts_with("assign"); });
+  return std::ranges::any_of(
+      body, [](const Instruction& i) { return i.op.starts_with("assign") || i.op.ends_with("_write"); });
 }
+bool Program::has_control_flow() const { return std::ranges::any_of(body, is_control_flow); }
 
 namespace {
 

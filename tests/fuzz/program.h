@@ -54,6 +54,7 @@ struct Program {
   /// True if anything in it asks for gradients: the body then runs under a tape.
   bool has_gradients() const;
   bool has_writes() const;
+  bool has_control_flow() const;
 };
 
 /// `program` as the text of a C++ program that runs it in both modes.

@@ -47,7 +47,7 @@ class Shrinker {
     do {
       improved_ = false;
       for (size_t k = best_.body.size(); k-- > 0;)
-        if (k < best_.body.size()) attempt(without(best_, k));
+        if (k < best_.body.size() && best_.body[k].op != "watch") attempt(without(best_, k));
       take_values();
       for (size_t k = 0; k < best_.body.size(); ++k) simplify(k);
       shrink_extents();
@@ -84,6 +84,9 @@ class Shrinker {
     if (i.op == "placeholder" && !(i.declared == i.shape))
       attempt_with([&](Program& p) { p.body[k].declared = p.body[k].shape; });
     if (i.op == "placeholder") attempt_with([&](Program& p) { p.body[k].op = "constant"; });
+    // What is watched, and what gradients are taken of, stays as the generator chose it: it keeps to what both modes
+    // answer alike.
+    if (i.op == "watch" || i.op == "gradient") return;
     // An operand made later or elsewhere may do as well as an early one.
     for (size_t n = 0; n < i.inputs.size(); ++n)
       for (size_t before = 0; before < k && best_.body[before].output < i.inputs[n]; ++before)
@@ -148,8 +151,9 @@ Program shrink(Program p, const std::function<bool(const Program&)>& fails) {
 
 Program shrink_difference(const Program& p, const Difference& difference) {
   // An error must stay that error: leaving things out makes others.
-  const auto kind = [](const Difference& d) {
-    return d.what.starts_with("throws") ? d.what.substr(0, 40) : std::string();
+  const auto kind = [](const Difference& d) -> std::string {
+    if (d.what.starts_with("throws")) return d.what.substr(0, 40);
+    return d.what.find("None") == std::string::npos ? "bits" : "None";
   };
   return shrink(p, [&](const Program& q) {
     const auto d = find_difference(q, &difference.config);
