@@ -50,7 +50,7 @@ void infer(InferContext& c) {
 void infer_flatten_batch(InferContext& c) {
   const Shape &x = c.shape(0), &like = c.shape(1);
   const bool flatten = like.rank() == 2;
-  if (!x.has_rank() || !like.has_rank()) return c.output(c.dtype(0), flatten ? Shape{-1, -1} : unknown_shape);
+  if (!x.has_rank() || (!like.has_rank() && x.rank() > 2)) return c.output(c.dtype(0), unknown_shape);
   if (!flatten || x.rank() <= 2) return c.output(c.dtype(0), x);
   int64_t rows = 1;
   for (int i = 0; i + 1 < x.rank(); ++i) rows = rows < 0 || x[i] < 0 ? -1 : rows * x[i];

@@ -210,3 +210,12 @@ TEST_CASE("Threads that update one eager variable lose nothing") {
   for (std::thread& t : threads) t.join();
   CHECK(v.item<int32_t>() == kThreads * kUpdates);
 }
+
+TEST_CASE("A batch of unknown rank may be a vector, which stays one") {
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  const tf::Tensor x = tf::placeholder(tf::float32), like = tf::constant({{1.f}});
+  const tf::Tensor y = tf::apply(*tf::find_op("FlattenBatch"), {&x, &like}, std::source_location::current());
+  CHECK_FALSE(y.shape().has_rank());
+  CHECK(tf::Session(graph).run(y, {{x, {1.f, 2.f}}}).shape() == tf::Shape{2});
+}
