@@ -299,7 +299,8 @@ Tensor internal::broadcast_to(const Operand& x, const Tensor& shape) {
 Tensor broadcast_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
   if (!to.shape().is_known()) return apply(broadcast_like_op, {&from, &to}, x.where());
-  if (from.shape() == to.shape()) return apply(identity_op, {&from}, x.where());
+  // Its gradient, too, is a tensor of its own.
+  if (from.shape() == to.shape()) return apply(reshape_op, {&from}, ShapeAttrs{to.shape()}, x.where());
   return apply(broadcast_to_op, {&from}, ShapeAttrs{to.shape()}, x.where());
 }
 

@@ -213,11 +213,11 @@ Tensor sum_to_like(Operand x, Operand like) {
   return sum_to_shape(Operand(from, x.where()), to.shape());
 }
 
-// A tensor of its own in any case: whether shapes are known must not decide what depends on what.
+// A tensor of its own in any case, as its gradient is: whether shapes are known must not decide what depends on what.
 Tensor sum_to_shape(Operand x, Shape shape) {
   const Tensor& from = x.resolve();
   if (from.shape().is_known() && from.shape() == shape && from.dtype() != bool_)
-    return identity(Operand(from, x.where()));
+    return reshape(Operand(from, x.where()), shape);
   return apply(sum_to_op, {&from}, SumToAttrs{shape}, x.where());
 }
 

@@ -148,6 +148,9 @@ TEST_CASE("A tensor like another is one of its own, whether their shapes are kno
       CHECK_FALSE(y.same_as(x));
       found.push_back(tape.gradient(x * 2.f, y));
       found.push_back(tape.gradient(y * 2.f, y));
+      const tf::Tensor dx = tf::gradients({y}, {x}, {x})[0];
+      found.push_back(tape.gradient(x, dx));
+      found.push_back(tape.gradient(dx, dx));
     }
     return found;
   };
