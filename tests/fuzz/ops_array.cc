@@ -222,9 +222,9 @@ bool propose_matmul(Generator& g, Instruction& i) {
   i.inputs = {a, g.value_of(g.dtype(a), b)};
   return true;
 }
-/// Beside x a value whose rank decides.
+/// Matrices, as in a product, and beside them a value whose rank decides.
 bool propose_flatten_batch(Generator& g, Instruction& i) {
-  if (!any_value(g, i)) return false;
+  if (!ranked(g, i, 2, false)) return false;
   tf::Shape like;
   for (int64_t axis = g.rng().one_in(3) ? 3 : 2; axis > 0; --axis) like.push_back(g.rng().below(4));
   i.inputs.push_back(g.value_of(g.any_dtype(), like));
