@@ -63,7 +63,7 @@ for build, test in chosen:
     name = f"{build}/{test['name']}"
     print(f"== {name}", flush=True)
     start = time.time()
-    process = subprocess.Popen(test["cmd"], cwd=test["workdir"], env=os.environ | test["env"], stdout=subprocess.PIPE,
+    process = subprocess.Popen(test["cmd"], cwd=test["workdir"] or build, env=os.environ | test["env"], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
     lines = []
     for line in process.stdout:

@@ -72,14 +72,14 @@ std::vector<bool> choose_fetches(const Program& p, const State& s, bool everythi
         brought[static_cast<size_t>(i.inputs[k])] = true;
     // A function may give back what was there already, and then nothing is bound.
     // What is fed does not run what its producer is bound to.
-    if (i.op == "placeholder") continue;
+    if (i.op == "placeholder" || i.outputs == 0) continue;
     const tf::Tensor& made = s.values[static_cast<size_t>(i.output)];
     const auto is_made = [&](const tf::Tensor& t) { return t.same_as(made); };
     if (made.is_symbolic() && std::none_of(s.values.begin(), s.values.begin() + i.output, is_made))
       for (int v : i.after) brought[static_cast<size_t>(v)] = true;
   }
   for (const Instruction& i : p.body)
-    if (is_effect(i) && !brought[static_cast<size_t>(i.output)]) mark(i);
+    if (i.outputs != 0 && is_effect(i) && !brought[static_cast<size_t>(i.output)]) mark(i);
   return fetched;
 }
 
