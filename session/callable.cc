@@ -68,6 +68,7 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
   for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
   feeding.stop();
   std::shared_ptr<const Plan> used;
+  bool hit;
   {
     std::lock_guard lock(mutex);
     const auto fits = [&] {
@@ -76,9 +77,7 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
         if (!(specs[i] == values[i].value()->spec())) return false;
       return true;
     };
-    if (fits()) {
-      if (ledger) ledger->add_plan(true);
-    } else {
+    if (hit = fits(); !hit) {
       SmallVector<Target, 4> ordered(feeds.size());
       for (size_t i = 0; i < feeds.size(); ++i) ordered[order[i]] = feeds[i];
       plan = session->plan(fetches, ordered, values, ledger);
@@ -87,7 +86,10 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
     }
     used = plan;
   }
-  if (ledger) ledger->add_run();
+  if (ledger) {
+    if (hit) ledger->add_plan(true);
+    ledger->add_run();
+  }
   SmallVector<Tensor, 4> fetched(used->num_fetches());
   used->execute(values, fetched, ledger, false);
   scatter(fetches, fetched, results);
