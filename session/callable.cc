@@ -62,11 +62,11 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
   if (given.size() != feeds.size())
     fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", feeds.size(), given.size()));
   Ledger* ledger = current_ledger();
-  PhaseTimer feeding(ledger, Phase::feed);
+  const auto feeding = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
   SmallVector<Tensor, 4> values(given.size());
   for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
   for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
-  feeding.stop();
+  if (ledger) ledger->add(Phase::feed, std::chrono::steady_clock::now() - feeding);
   std::shared_ptr<const Plan> used;
   bool hit;
   {

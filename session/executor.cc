@@ -179,13 +179,14 @@ void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
   {
     const Locks locks(locked || slots_.empty() ? nullptr : this);
     run_code(*frame, ledger);
-    PhaseTimer timer(ledger, Phase::fetch);
+    const auto fetching = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
     for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = kept(tensor_of(*frame, fetches_[i]));
     for (size_t i = 0; i < fetched_slots_.size(); ++i) {
       const Tensor& t = fetched_slots_[i]->current();
       if (!t.defined()) throw_uninitialized(*fetched_slots_[i]);
       fetched[fetches_.size() + i] = t;
     }
+    if (ledger) ledger->add(Phase::fetch, std::chrono::steady_clock::now() - fetching);
     if (!locked && writes_) {
       for (const auto& [slot, write] : slots_)
         if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
