@@ -91,9 +91,8 @@ Tensor kept(Tensor t) { return t.value()->is_borrowed() ? retained(t) : t; }
 }
 }  // namespace
 
-// Inlined for both: a run without a ledger is not to pay a call for there being another kind.
 template <bool kTimed>
-[[gnu::always_inline]] inline void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
+void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
   KernelContext context{.parallel = parallel_for(), .workspace = frame.arena + workspace_offset_};
   void* const* args = frame.args.data();
   using Clock = std::chrono::steady_clock;
