@@ -149,13 +149,8 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
   if constexpr (kTimed) ledger->add(Phase::dispatch, Clock::now() - begin - accounted);
 }
 
-void Plan::take_fetches(const Frame& frame, std::span<Tensor> fetched) const {
-  for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = kept(tensor_of(frame, fetches_[i]));
-  for (size_t i = 0; i < fetched_slots_.size(); ++i) {
-    const Tensor& t = fetched_slots_[i]->current();
-    if (!t.defined()) throw_uninitialized(*fetched_slots_[i]);
-    fetched[fetches_.size() + i] = t;
-  }
+void Plan::run_code(Frame& frame, Ledger* ledger) const {
+  ledger ? run_code_as<true>(frame, ledger) : run_code_as<false>(frame, nullptr);
 }
 
 void Plan::lock_slots() const {
@@ -183,15 +178,15 @@ void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
   for (const auto& [feed, external] : feeds_) set_external(*frame, external, feeds[feed]);
   {
     const Locks locks(locked || slots_.empty() ? nullptr : this);
-    // One question for all that a ledger would record.
-    if (ledger) {
-      run_code_as<true>(*frame, ledger);
-      const PhaseTimer timer(ledger, Phase::fetch);
-      take_fetches(*frame, fetched);
-    } else {
-      run_code_as<false>(*frame, nullptr);
-      take_fetches(*frame, fetched);
+    run_code(*frame, ledger);
+    const auto fetching = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+    for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = kept(tensor_of(*frame, fetches_[i]));
+    for (size_t i = 0; i < fetched_slots_.size(); ++i) {
+      const Tensor& t = fetched_slots_[i]->current();
+      if (!t.defined()) throw_uninitialized(*fetched_slots_[i]);
+      fetched[fetches_.size() + i] = t;
     }
+    if (ledger) ledger->add(Phase::fetch, std::chrono::steady_clock::now() - fetching);
     if (!locked && writes_) {
       for (const auto& [slot, write] : slots_)
         if (write && slot->pending.defined()) slot->value = std::move(slot->pending);

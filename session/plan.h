@@ -100,7 +100,7 @@ class Plan {
 
   std::unique_ptr<Frame> take_frame() const;
   void give_frame(std::unique_ptr<Frame> frame) const;
-  void take_fetches(const Frame& frame, std::span<Tensor> fetched) const;
+  void run_code(Frame& frame, Ledger* ledger) const;
   template <bool kTimed>
   void run_code_as(Frame& frame, Ledger* ledger) const;
   void set_external(Frame& frame, uint32_t external, Tensor t) const;
