@@ -66,7 +66,6 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
   SmallVector<Tensor, 4> values(given.size());
   for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
   for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
-  if (ledger) ledger->add(Phase::feed, std::chrono::steady_clock::now() - feeding);
   std::shared_ptr<const Plan> used;
   bool hit;
   {
@@ -87,7 +86,10 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
     used = plan;
   }
   if (ledger) {
-    if (hit) ledger->add_plan(true);
+    if (hit) {  // a call that plans spends its time there
+      ledger->add_plan(true);
+      ledger->add(Phase::feed, std::chrono::steady_clock::now() - feeding);
+    }
     ledger->add_run();
   }
   SmallVector<Tensor, 4> fetched(used->num_fetches());
