@@ -2,21 +2,19 @@
 # Installs what is missing, builds, runs every test, and ends with "N passed, N failed" and, after it, ", N skipped" if
 # any were. Exits 0 if none failed.
 #
-# The core suites run a second time under AddressSanitizer and UndefinedBehaviorSanitizer, and those that use threads under
-# ThreadSanitizer, in build folders of their own.
-#
-# usage: tests/run.sh [--quick] [NAME...]
-#   NAME     only these test programs (see tests/meson.build), without sanitizers
-#   --quick  without sanitizers
+# usage: tests/run.sh [--sanitizers] [NAME...]
+#   NAME          only these test programs (see tests/meson.build)
+#   --sanitizers  besides, the core suites under AddressSanitizer and UndefinedBehaviorSanitizer, and those that use threads
+#                 under ThreadSanitizer, in build folders of their own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sanitizers=true
+sanitizers=false
 names=()
 for argument; do
   case $argument in
-    --quick) sanitizers=false ;;
-    *) names+=("$argument") sanitizers=false ;;
+    --sanitizers) sanitizers=true ;;
+    *) names+=("$argument") ;;
   esac
 done
 
