@@ -1,2 +1,0 @@
-#pragma once
-#include <twofold/lib/autodiff/gradients.h>
