@@ -10,6 +10,7 @@
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/op/variable_ops.h>
 
 namespace twofold {
 
@@ -37,20 +38,7 @@ void Tape::stop() {
   }
 }
 
-void Tape::variable_read(const VariableState& v, const Tensor& value) {
-  if (!everything_ && !(watch_variables_ && v.trainable) && !watched_variables_.contains(v.id)) return;
-  auto& ids = variables_[v.id];
-  const uint64_t id = value.id();
-  if (ids.empty() || ids.back() != id) ids.push_back(id);
-  if (apart_ && !active_.contains(id)) return capture(value);
-  active_.insert(id);
-}
-
-std::vector<TensorKey> Tape::values_read(const VariableState& v) const {
-  const auto it = variables_.find(v.id);
-  return it == variables_.end() ? std::vector<TensorKey>() : it->second;
-}
-
+static Tensor shell_of(const VariableState& v) { return Tensor::adopt(Value::shell(v.dtype, v.shape, {}, 0).detach()); }
 static Tensor shell_of(const Tensor& t) {
   return Tensor::adopt(Value::shell(t.dtype(), t.shape(), t.value()->device(), t.id()).detach());
 }
@@ -72,18 +60,40 @@ bool Tape::depends(const Tensor& t) {
   return false;
 }
 
+bool Tape::watches(const VariableState& v) const {
+  return everything_ || (watch_variables_ && v.trainable) || watched_variables_.contains(v.id) ||
+         (apart_ && outer_ && outer_->watches(v));
+}
+
+bool Tape::depends(const Ref<VariableState>& v) {
+  if (!watches(*v)) return false;
+  if (apart_ && std::ranges::find(variables_, v) == variables_.end()) variables_.push_back(v);
+  return true;
+}
+
 void Tape::watch_inside(const Tensor& inside, const Tensor& outside) {
   bool watched = everything_ && is_floating(inside.dtype());
   for (const Tape* around = outer_; around && !watched; around = around->outer_) watched = around->active_.contains(outside.id());
   if (watched) active_.insert(inside.id());
 }
 
-void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs) {
+void Tape::record_read(const Ref<VariableState>& v, const Tensor& value) {
+  if (!depends(v)) return;
+  Record& r = records_.emplace_back();
+  r.op = &read_variable_op;
+  r.variables.push_back(v);
+  r.outputs.push_back(shell_of(value));
+  active_.insert(value.id());
+}
+
+void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs,
+                  std::span<const Ref<VariableState>> variables) {
   if (op.differentiable == Differentiability::none) return;
   // All of them, for a tape apart notes what it captures. No gradient flows where only a shape is used.
   bool any = false;
   for (size_t i = 0; i < inputs.size(); ++i)
     if (!(i < 32 && (op.shape_inputs >> i & 1))) any |= depends(*inputs[i]);
+  for (const auto& v : variables) any |= depends(v);
   if (!any) return;
   Record& r = records_.emplace_back();
   r.op = &op;
@@ -98,38 +108,30 @@ void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
     r.outputs.push_back(kept(outputs[i], op.reads.outputs, i));
     active_.insert(outputs[i].id());
   }
+  r.variables.assign(variables.begin(), variables.end());
+}
+
+TensorKey Tape::input_key(size_t r, size_t i) const {
+  const Record& record = records_[r];
+  const size_t n = record.inputs.size();
+  return i < n ? record.inputs[i].id() : variable_key(*record.variables[i - n]);
+}
+Tensor Tape::input(size_t r, size_t i) const {
+  const Record& record = records_[r];
+  const size_t n = record.inputs.size();
+  return i < n ? record.inputs[i] : shell_of(*record.variables[i - n]);
 }
 
 std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) const {
   std::vector<Seed> seeds;
   for (size_t i = 0; i < ys.size(); ++i) {
     if (!dys.empty() && !dys[i].defined()) continue;
-    seeds.push_back({ys[i].id(), dys.empty() ? ones_like(ys[i]) : dys[i]});
+    seeds.push_back({ys[i].id(), dys.empty() ? ones_like(ys[i]) : identity(dys[i])});
   }
-  // A variable read before and after an assignment is several tensors.
   std::vector<TensorKey> keys;
-  std::vector<size_t> counts;
-  for (const Differentiable& x : xs) {
-    const size_t before = keys.size();
-    if (!x.variable()) {
-      if (active_.contains(x.tensor().id())) keys.push_back(x.tensor().id());
-    } else if (const auto it = variables_.find(x.variable()->id); it != variables_.end()) {
-      keys.insert(keys.end(), it->second.begin(), it->second.end());
-    }
-    counts.push_back(keys.size() - before);
-  }
-  const std::vector<Tensor> parts = differentiate(*this, seeds, keys);
-  std::vector<Tensor> result;
-  size_t next = 0;
-  for (size_t count : counts) {
-    Tensor sum;
-    for (size_t i = 0; i < count; ++i) {
-      const Tensor& part = parts[next++];
-      if (part.defined()) sum = sum.defined() ? add(sum, part) : part;
-    }
-    result.push_back(std::move(sum));
-  }
-  return result;
+  for (const Differentiable& x : xs)
+    keys.push_back(x.variable() ? variable_key(*x.variable()) : active_.contains(x.tensor().id()) ? x.tensor().id() : kNoKey);
+  return differentiate(*this, seeds, keys);
 }
 
 std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) {
@@ -154,15 +156,18 @@ std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inpu
   return tape.gradients(ys, xs, dys);
 }
 
-void eager_variable_read(const VariableState& v, const Tensor& value) {
-  for (Tape* t = t_state.tape; t; t = t->outer()) t->variable_read(v, value);
+Tensor eager_read(const Ref<VariableState>& v, const Tensor& value) {
+  Tensor read = renamed(value);
+  for (Tape* t = t_state.tape; t; t = t->next()) t->record_read(v, read);
+  return read;
 }
 
 GradientTape::GradientTape(GradientTapeOptions options) : options_(options) {
   if (executing_eagerly()) {
     tape_ = std::make_unique<Tape>(options.watch_accessed_variables);
   } else {
-    begin_ = graph_position();
+    watch_.begin = graph_position();
+    watch_.trainable = options.watch_accessed_variables;
   }
 }
 GradientTape::~GradientTape() = default;
@@ -173,16 +178,16 @@ void GradientTape::watch(const Tensor& x) {
          "tf::cast(x, tf::float32)");
   if (tape_) {
     tape_->watch(x);
-  } else {
-    watched_.push_back(x);
+  } else if (!graph_depends(x, watch_)) {
+    watch_.tensors.emplace_back(x, graph_position());
   }
 }
 
 void GradientTape::watch(const Variable& x) {
   if (tape_) {
     tape_->watch(*x.state());
-  } else {
-    watched_variables_.insert(x.state()->id);
+  } else if (!watch_.watches(*x.state())) {
+    watch_.variables.emplace_back(x.state(), graph_position());
   }
 }
 
@@ -202,13 +207,10 @@ std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Di
   std::vector<Differentiable> watched;
   std::vector<bool> is_watched;
   for (const Differentiable& x : xs) {
-    const bool known = x.variable() ? (x.variable()->trainable && options_.watch_accessed_variables) || watched_variables_.contains(x.variable()->id)
-                                    : std::ranges::any_of(watched_, [&](const Tensor& t) { return t.same_as(x.tensor()); }) ||
-                                          graph_depends(x.tensor(), watched_, begin_);
-    is_watched.push_back(known);
-    if (known) watched.push_back(x);
+    is_watched.push_back(x.variable() ? watch_.watches(*x.variable()) : graph_depends(x.tensor(), watch_));
+    if (is_watched.back()) watched.push_back(x);
   }
-  std::vector<Tensor> found = graph_gradients({&y, 1}, watched, {}, begin_);
+  std::vector<Tensor> found = graph_gradients({&y, 1}, watched, {}, &watch_);
   std::vector<Tensor> result;
   size_t next = 0;
   for (bool known : is_watched) result.push_back(known ? found[next++] : Tensor());

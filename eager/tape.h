@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -29,12 +28,13 @@ class Tape final : public RecordList {
 
   void watch(const Tensor& t) { active_.insert(t.id()); }
   void watch(const VariableState& v) { watched_variables_.insert(v.id); }
-  /// A variable was read: trainable ones are watched by themselves.
-  void variable_read(const VariableState& v, const Tensor& value);
-  void record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs);
+  /// A variable was read, as `value`. Trainable ones are watched by themselves.
+  void record_read(const Ref<VariableState>& v, const Tensor& value);
+  /// `variables` are those that a body read.
+  void record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs,
+              std::span<const Ref<VariableState>> variables = {});
   void stop();
   bool recording() const { return recording_; }
-  Tape* outer() const { return outer_; }
   /// The next tape that records what this one does.
   Tape* next() const { return apart_ ? nullptr : outer_; }
 
@@ -42,9 +42,9 @@ class Tape final : public RecordList {
   void watch_inside(const Tensor& inside, const Tensor& outside);
   /// Of a tape apart: `t` is a result of the body, though perhaps of no op in it.
   void returned(const Tensor& t) { depends(t); }
-  /// Of a tape apart: what the tapes around watch (or variables) that was used, in order of first use; shells.
+  /// Of a tape apart: what the tapes around watch that was used, in order of first use; shells, and variables.
   const std::vector<Tensor>& captures() const { return captures_; }
-  std::vector<TensorKey> values_read(const VariableState& v) const;
+  const std::vector<Ref<VariableState>>& variables() const { return variables_; }
 
   std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) const;
 
@@ -52,11 +52,11 @@ class Tape final : public RecordList {
   const OpDef& op(size_t r) const override { return *records_[r].op; }
   AttrsView attrs(size_t r) const override { return records_[r].attrs ? records_[r].attrs->view() : AttrsView(); }
   std::source_location where(size_t r) const override { return records_[r].where; }
-  size_t num_inputs(size_t r) const override { return records_[r].inputs.size(); }
+  size_t num_inputs(size_t r) const override { return records_[r].inputs.size() + records_[r].variables.size(); }
   size_t num_outputs(size_t r) const override { return records_[r].outputs.size(); }
-  TensorKey input_key(size_t r, size_t i) const override { return records_[r].inputs[i].id(); }
+  TensorKey input_key(size_t r, size_t i) const override;
   TensorKey output_key(size_t r, size_t i) const override { return records_[r].outputs[i].id(); }
-  Tensor input(size_t r, size_t i) const override { return records_[r].inputs[i]; }
+  Tensor input(size_t r, size_t i) const override;
   Tensor output(size_t r, size_t i) const override { return records_[r].outputs[i]; }
 
  private:
@@ -65,9 +65,12 @@ class Tape final : public RecordList {
     Ref<AttrsBox> attrs;
     std::source_location where;
     SmallVector<Tensor, 2> inputs, outputs;
+    std::vector<Ref<VariableState>> variables;  // inputs too
   };
 
+  bool watches(const VariableState& v) const;
   bool depends(const Tensor& t);
+  bool depends(const Ref<VariableState>& v);
   void capture(const Tensor& t);
 
   bool watch_variables_ = false;
@@ -76,9 +79,9 @@ class Tape final : public RecordList {
   bool recording_ = true;
   Tape* outer_;
   std::vector<Record> records_;
-  std::unordered_set<uint64_t> active_;                             // ids that depend on what is watched
-  std::unordered_map<uint64_t, std::vector<uint64_t>> variables_;  // by VariableState::id: ids of the values read, in order
+  std::unordered_set<uint64_t> active_;  // ids that depend on what is watched
   std::vector<Tensor> captures_;
+  std::vector<Ref<VariableState>> variables_;
 };
 
 struct GradientTapeOptions {
@@ -96,7 +99,7 @@ class [[nodiscard]] GradientTape {
   GradientTape(const GradientTape&) = delete;
   GradientTape& operator=(const GradientTape&) = delete;
 
-  /// Throws InvalidArgument unless `x` is floating.
+  /// Uses of `x` from here on count. Throws InvalidArgument unless `x` is floating.
   void watch(const Tensor& x);
   void watch(const Variable& x);
   /// Gradients of y by xs, undefined where unconnected or not watched. Without `persistent` this may be called once
@@ -107,10 +110,8 @@ class [[nodiscard]] GradientTape {
 
  private:
   GradientTapeOptions options_;
-  std::unique_ptr<Tape> tape_;                       // eager
-  GraphPosition begin_;                              // deferred: what was made before does not count
-  std::vector<Tensor> watched_;                      // deferred: symbols
-  std::unordered_set<uint64_t> watched_variables_;   // deferred
+  std::unique_ptr<Tape> tape_;  // eager
+  GraphWatch watch_;            // deferred
   bool used_ = false;
 };
 

@@ -32,7 +32,7 @@ void perturb_field(Ref<Trace>& t) { t = t ? Ref<Trace>() : Ref<Trace>(make_ref<T
 namespace {
 
 void trace_gradient(Backward& b);
-// A tape's record of a body. Inputs: what it was called with, then what it captured.
+// A tape's record of a body. Inputs: what it was called with, then what it captured, then the variables that it read.
 const OpDef kTraceOp{.name = "Body",
                      .doc = "A pass through a body of control flow.",
                      .min_inputs = 0,
@@ -64,7 +64,7 @@ Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<co
     for (const Tensor& t : inputs) all.push_back(&t);
     for (const Tensor& t : trace->tape->captures()) all.push_back(&t);
     for (Tape* tape = t_state.tape; tape; tape = tape->next()) {
-      tape->record(kTraceOp, all, TraceAttrs{trace}, where, recorded);
+      tape->record(kTraceOp, all, TraceAttrs{trace}, where, recorded, trace->tape->variables());
       // Whatever was read inside: a graph's node stands for all that it might have read.
       for (const Tensor& t : traced.outputs)
         if (t.defined()) tape->watch(t);
@@ -74,27 +74,14 @@ Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<co
   return traced;
 }
 
-// Gradients of the tensors named by each element of `wanted`, summed within it.
+// Gradients of what the keys name.
 Traced differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
-                           std::span<const std::vector<TensorKey>> wanted, bool keep) {
-  std::vector<TensorKey> keys;
-  for (const auto& each : wanted) keys.insert(keys.end(), each.begin(), each.end());
+                           std::span<const TensorKey> wanted, bool keep) {
   const auto gradients = [&](std::span<const Tensor> given) {
     std::vector<Seed> seeds;
     for (size_t i = 0; i < given.size(); ++i)
       if (given[i].defined() && trace.outputs[i]) seeds.push_back({trace.outputs[i], given[i]});
-    const std::vector<Tensor> parts = differentiate(*trace.tape, seeds, keys);
-    std::vector<Tensor> sums;
-    size_t next = 0;
-    for (const auto& each : wanted) {
-      Tensor sum;
-      for (size_t i = 0; i < each.size(); ++i) {
-        const Tensor& part = parts[next++];
-        if (part.defined()) sum = sum.defined() ? add(sum, part) : part;
-      }
-      sums.push_back(std::move(sum));
-    }
-    return sums;
+    return differentiate(*trace.tape, seeds, wanted);
   };
   if (!keep && !t_state.tape) return {gradients(dys), {}};
   // Forward records, then the backward ones: of both together the gradient is again a gradient of a trace.
@@ -116,14 +103,15 @@ Traced differentiate_trace(const TapeTrace& trace, std::span<const Tensor> input
 void trace_gradient(Backward& b) {
   const auto& trace = static_cast<const TapeTrace&>(*b.attrs<TraceAttrs>().trace);
   std::vector<Tensor> inputs, dys;
-  std::vector<std::vector<TensorKey>> wanted;
+  std::vector<TensorKey> keys = trace.inputs, wanted;
+  for (const Tensor& t : trace.tape->captures()) keys.push_back(t.id());
+  for (const auto& v : trace.tape->variables()) keys.push_back(variable_key(*v));
   std::vector<int> places;
   for (int i = 0; i < b.num_inputs(); ++i) {
     const auto at = static_cast<size_t>(i);
-    const bool given = at < trace.inputs.size();
-    if (given) inputs.push_back(b.input(i));
+    if (at < trace.inputs.size()) inputs.push_back(b.input(i));
     if (!b.needs(i)) continue;
-    wanted.push_back({given ? trace.inputs[at] : trace.tape->captures()[at - trace.inputs.size()].id()});
+    wanted.push_back(keys[at]);
     places.push_back(i);
   }
   for (size_t i = 0; i < trace.outputs.size(); ++i) dys.push_back(b.dy(static_cast<int>(i)));
@@ -148,9 +136,9 @@ Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const 
 
 Traced run_backprop(const Trace& trace, const Backprop& request, bool keep) {
   const auto& of = static_cast<const TapeTrace&>(trace);
-  std::vector<std::vector<TensorKey>> wanted;
-  for (size_t i : request.wanted) wanted.push_back({of.inputs[i]});
-  for (const auto& v : request.variables) wanted.push_back(of.tape->values_read(*v));
+  std::vector<TensorKey> wanted;
+  for (size_t i : request.wanted) wanted.push_back(of.inputs[i]);
+  for (const auto& v : request.variables) wanted.push_back(variable_key(*v));
   return differentiate_trace(of, request.inputs, request.dys, wanted, keep);
 }
 

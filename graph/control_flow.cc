@@ -111,16 +111,12 @@ class Wiring {
     }
     return std::move(b);
   }
-  internal::ControlFlowResult node(GraphData& outer, const OpDef& op, AttrsView attrs,
-                                   std::span<const Body* const> bodies, std::source_location where) const {
+  internal::ControlFlowResult node(GraphData& outer, const OpDef& op, AttrsView attrs, std::source_location where) const {
     const CurrentGraph* entered = &outer == &current_graph() ? nullptr : new CurrentGraph(outer);
     const std::unique_ptr<const CurrentGraph> leave(entered);
     std::vector<const Tensor*> pointers;
     for (const Tensor& t : inputs_) pointers.push_back(&t);
     Outputs outputs = apply_all(op, pointers, attrs, where);
-    for (const Body* b : bodies)
-      for (const auto& v : b->writes)
-        for (GraphData* g = &outer; g; g = g->outer()) g->wrote(*v);
     internal::ControlFlowResult result;
     result.operation = outputs[0].op();
     outputs.resize(outputs.size() - static_cast<size_t>(op.hidden));
@@ -234,7 +230,7 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
   check_alike(built_then.body, built_else.body, where);
   Wiring wiring({p});
   const IfAttrs attrs{wiring.add(std::move(built_then)), wiring.add(std::move(built_else))};
-  return wiring.node(outer, if_op, attrs, bodies_of(if_op, attrs), where);
+  return wiring.node(outer, if_op, attrs, where);
 }
 
 ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const BodyFunction& body,
@@ -268,7 +264,7 @@ ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test
   WhileAttrs attrs;
   attrs.test = wiring.add(std::move(built_test));
   attrs.body = wiring.add(std::move(built_body));
-  return wiring.node(outer, while_op, attrs, bodies_of(while_op, attrs), where);
+  return wiring.node(outer, while_op, attrs, where);
 }
 
 Tensor loop_value(const Operand& value, std::span<const Tensor> state, size_t i) {

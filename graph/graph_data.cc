@@ -177,24 +177,9 @@ GraphVariable GraphData::variable(const VariableState& v) const {
 }
 
 Edge GraphData::read(const Ref<VariableState>& v, std::source_location where) {
-  const bool bound = !current_controls(*this).empty();
-  if (!bound) {
-    std::lock_guard lock(mutex_);
-    const auto it = variable_index_.find(v->id);
-    if (it != variable_index_.end() && variables_[it->second].last_read) return {variables_[it->second].last_read, 0};
-  }
   variable(*v);  // throws if it is foreign
   const TensorSpec spec{v->dtype, v->shape};
-  const uint32_t id = add(read_variable_op, {}, VariableAttrs{v}, {&spec, 1}, v->name + "/read/", where);
-  std::lock_guard lock(mutex_);
-  const auto it = variable_index_.find(v->id);
-  if (!bound && it != variable_index_.end()) variables_[it->second].last_read = id;
-  return {id, 0};
-}
-
-void GraphData::wrote(const VariableState& v) {
-  std::lock_guard lock(mutex_);
-  if (const auto it = variable_index_.find(v.id); it != variable_index_.end()) variables_[it->second].last_read = 0;
+  return {add(read_variable_op, {}, VariableAttrs{v}, {&spec, 1}, v->name + "/read/", where), 0};
 }
 
 bool GraphData::within(const GraphData* g) const {

@@ -44,7 +44,6 @@ struct GraphVariable {
   Ref<VariableState> state;
   Edge initial;
   uint32_t initializer = 0;
-  uint32_t last_read = 0;        ///< a read with no write since; 0: none (node 0 is never a read)
 };
 
 /// A value of an enclosing graph that a subgraph uses, and the node that stands for it inside.
@@ -85,9 +84,8 @@ class GraphData final : public RefCounted {
   std::vector<GraphVariable> variables() const;
   /// The record of a variable of this graph or of one around it; throws InvalidArgument naming the variable if it is foreign.
   GraphVariable variable(const VariableState& v) const;
-  /// A node that reads the variable now: the last one, if nothing has been written since.
+  /// A node that reads the variable at this point of the program.
   Edge read(const Ref<VariableState>& v, std::source_location where);
-  void wrote(const VariableState& v);
 
   // A subgraph: a branch, a loop's body.
   GraphData* outer() const { return outer_.get(); }

@@ -84,7 +84,7 @@ constinit OpDef variable_op{.name = "Variable", .doc = "State that a session hol
                             .flags = {.session = true}, .attrs = &internal::kAttrsType<VariableAttrs>};
 constinit OpDef read_variable_op{.name = "ReadVariable", .node_name = "read", .doc = "A variable's value at this point of the program.",
                                  .min_inputs = 0, .max_inputs = 0, .infer = infer_variable,
-                                 .differentiable = Differentiability::none, .flags = {.session = true},
+                                 .differentiable = Differentiability::rule, .gradient = gradient_same, .flags = {.session = true},
                                  .attrs = &internal::kAttrsType<VariableAttrs>};
 constinit OpDef assign_op{.name = "Assign", .doc = "variable := value; the new value.", .infer = infer_assign,
                           .differentiable = Differentiability::none, .flags = {.effect = true, .session = true},

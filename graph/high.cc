@@ -95,8 +95,6 @@ void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
   op.infer(context);
   const auto out = context.outputs();
   const uint32_t node = g.add(op, edges, attrs, out, t_next_name, where);
-  if (op.flags.effect && op.flags.session && attrs.type() == &internal::kAttrsType<VariableAttrs>)
-    g.wrote(*attrs.as<VariableAttrs>().variable);
   for (size_t i = 0; i < out.size(); ++i) outputs.push_back(symbol(g, node, static_cast<int>(i)));
 }
 
@@ -175,7 +173,7 @@ Variable graph_variable(const Tensor& initial, const VariableOptions& options, s
   const Edge from{value.node(), value.output()};
   const uint32_t initializer =
       g.add(assign_op, {&from, 1}, VariableAttrs{state}, {&spec, 1}, state->name + "/Assign/", where);
-  g.add_variable({state, from, initializer, 0});
+  g.add_variable({state, from, initializer});
   return Variable(state, Ref<RefCounted>(&g));
 }
 

@@ -14,7 +14,7 @@
 
 namespace twofold {
 
-void Interpreter::feed(const VariableState& v, const Tensor& value) { fed_[v.id] = renamed(value); }
+void Interpreter::feed(const VariableState& v, const Tensor& value) { fed_[v.id] = value; }
 
 Traced Interpreter::run(const OpDef& op, AttrsView attrs, std::span<const Tensor> inputs, std::source_location where) {
   const auto body = [&](std::span<const Tensor> inside) {
@@ -106,12 +106,9 @@ Tensor Interpreter::read(const Ref<VariableState>& v) {
     if (!stored.defined())
       fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", v->name),
            "session.run(tf::global_variables_initializer())");
-    Reading& reading = readings_[v->id];
-    if (!reading.stored.defined() || !reading.stored.same_as(stored)) reading = {stored, renamed(stored)};
-    value = reading.read;
+    value = stored;
   }
-  if (t_state.tape && is_floating(v->dtype)) eager_variable_read(*v, value);
-  return value;
+  return t_state.tape && is_floating(v->dtype) ? eager_read(v, value) : value;
 }
 
 Tensor Interpreter::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given) {

@@ -28,21 +28,13 @@ class Interpreter {
   Tensor read(const Ref<VariableState>& v);
   Tensor assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given);
 
-  // What was read of a variable, as one tensor until another value is assigned.
-  struct Reading {
-    Tensor stored;
-    Tensor read;
-  };
-
   SessionSlots& slots_;
-  std::unordered_map<uint64_t, Reading> readings_;                      // by VariableState::id
   std::unordered_map<uint64_t, Tensor> fed_;                            // by VariableState::id
   std::unordered_map<const GraphData*, std::vector<uint32_t>> orders_;  // the nodes that a body needs
 };
 
 /// Does a Backprop node. Where no gradient arrives (a branch not taken) the result is filled with -0, which added to
-/// anything leaves it as it is, to the bit. The sum is yet a node that eager execution, which has None there, does
-/// without: second derivatives through it may be associated otherwise and differ in the last bit.
+/// anything leaves it as it is, to the bit. Eager execution has None there.
 Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, SessionSlots& slots, bool keep);
 /// The trace in the hidden output of a node.
 Tensor trace_handle(Ref<Trace> trace);

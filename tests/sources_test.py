@@ -40,6 +40,7 @@ EXCEPTIONS = {
     ("lib/op/operand.cc", "kernels/pointwise/pointwise.h"),
     ("lib/op/variable.cc", "kernels/pointwise/pointwise.h"),
     ("lib/op/tensor.cc", "kernels/layout/layout.h"),
+    ("lib/autodiff/engine.cc", "kernels/layout/layout.h"),
     ("lib/autodiff/engine.cc", "kernels/pointwise/pointwise.h"),
     ("lib/autodiff/engine.cc", "kernels/reduce/reduce.h"),
 }

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
+#include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/backward.h>
@@ -35,6 +37,10 @@ class InheritLine {
 // Whether `x` may have been broadcast to the shape of its op's output.
 bool may_be_broadcast(const Tensor& x, const Tensor& dx) {
   return !(x.shape().is_known() && dx.shape().is_known()) || x.shape() != dx.shape();
+}
+
+bool contains(std::span<const Tensor> tensors, const Tensor& t) {
+  return std::ranges::any_of(tensors, [&](const Tensor& u) { return u.defined() && u.same_as(t); });
 }
 
 class Engine {
@@ -103,8 +109,15 @@ class Engine {
     op.gradient(backward);
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (!dxs[i].defined() || !needs[i]) continue;
-      if (inputs.size() > 1 && !op.flags.session && may_be_broadcast(inputs[i], dxs[i])) dxs[i] = sum_to_like(dxs[i], inputs[i]);
-      accumulate(records_.input_key(r, i), std::move(dxs[i]));
+      Tensor dx = dxs[i];
+      if (inputs.size() > 1 && !op.flags.session && may_be_broadcast(inputs[i], dx)) {
+        dx = sum_to_like(dx, inputs[i]);
+      } else if (contains(dys, dx) || contains(inputs, dx) || contains(outputs, dx) || contains({dxs.data(), i}, dx)) {
+        // A rule that hands on what it was given. Were it one tensor with its gradient, the sums of second derivatives
+        // would be made in another order where a graph does not know that it need not sum over axes.
+        dx = identity(dx);
+      }
+      accumulate(records_.input_key(r, i), std::move(dx));
     }
   }
 

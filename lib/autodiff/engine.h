@@ -6,13 +6,17 @@
 #include <vector>
 
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/variable.h>
 
 namespace twofold {
 
-/// Names a tensor among the records: equal keys are the same tensor.
+/// Names a tensor or a variable among the records: equal keys are the same one.
 using TensorKey = uint64_t;
+constexpr TensorKey kNoKey = ~TensorKey{0};  ///< of nothing that is recorded
+inline TensorKey variable_key(const VariableState& v) { return uint64_t{1} << 63 | v.id; }
 
-/// Ops in the order in which they were done. Records added while the engine runs are not seen by it.
+/// Ops in the order in which they were done. A variable that an op reads, itself or in a body, is an input of it, behind
+/// the tensors. Records added while the engine runs are not seen by it.
 class RecordList {
  public:
   virtual ~RecordList() = default;
@@ -34,7 +38,7 @@ struct Seed {
 };
 
 /// For each key of xs, the sum over seeds of <dy, dy/dx>; undefined if unconnected. Records are walked backwards and
-/// contributions added in that order, so that equal record lists give equal bits.
+/// contributions added in that order, so that equal record lists give equal bits. Each result is a tensor of its own.
 std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs);
 
 }  // namespace twofold

@@ -1,8 +1,10 @@
 // Gradients, in both modes.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <twofold/lib/op/tensor.h>
@@ -36,6 +38,19 @@ std::vector<Tensor> gradients(const Tensor& y, const std::vector<Differentiable>
 struct GraphPosition {
   const GraphData* graph = nullptr;
   uint32_t node = 0;
+};
+
+/// What a tape over a graph has seen, as an eager one would have recorded it.
+struct GraphWatch {
+  GraphPosition begin;    ///< nodes before do not count
+  bool trainable = true;  ///< reads of trainable variables do, without being asked for
+  // What was asked for, and the position from which on uses of it count.
+  std::vector<std::pair<Tensor, GraphPosition>> tensors;
+  std::vector<std::pair<Ref<VariableState>, GraphPosition>> variables;
+
+  bool watches(const VariableState& v) const {
+    return (trainable && v.trainable) || std::ranges::any_of(variables, [&](const auto& w) { return w.first.get() == &v; });
+  }
 };
 
 using VjpFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;

@@ -44,16 +44,4 @@ struct Backprop {
 /// forward and backward pass together as a function of `inputs` and the defined dys.
 Traced run_backprop(const Trace& trace, const Backprop& request, bool keep);
 
-/// No tape sees what is done on this thread during its lifetime.
-class [[nodiscard]] WithoutTape {
- public:
-  WithoutTape() : tape_(t_state.tape) { t_state.tape = nullptr; }
-  ~WithoutTape() { t_state.tape = tape_; }
-  WithoutTape(const WithoutTape&) = delete;
-  WithoutTape& operator=(const WithoutTape&) = delete;
-
- private:
-  Tape* tape_;
-};
-
 }  // namespace twofold

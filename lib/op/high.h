@@ -42,18 +42,17 @@ Tensor graph_read(const Variable& v, std::source_location where);
 Operation graph_initializer(const VariableState& v);
 Tensor graph_initial_value(const VariableState& v);
 
-// eager/: a tape is told of variables it may have to watch.
-void eager_variable_read(const VariableState& v, const Tensor& value);
+// eager/: `value` as what reading `v` gives here: a tensor of its own, recorded by the live tapes that watch `v`.
+Tensor eager_read(const Ref<VariableState>& v, const Tensor& value);
 
 // Gradients, over the current graph's nodes or the innermost tape's records.
 /// Behind all nodes that the current graph has now.
 GraphPosition graph_position();
-/// Through nodes from `begin` on, if they are of that graph.
+/// Through what `watch` sees; null: through the whole graph.
 std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys,
-                                    GraphPosition begin = {});
-/// Whether the symbol `t` is one of `sources`, or depends by nodes from `begin` on on one of them, on a trainable variable
-/// or on control flow.
-bool graph_depends(const Tensor& t, std::span<const Tensor> sources, GraphPosition begin);
+                                    const GraphWatch* watch = nullptr);
+/// Whether the symbol `t` is watched, or depends on what is watched or on control flow.
+bool graph_depends(const Tensor& t, const GraphWatch& watch);
 std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
 std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
 std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);

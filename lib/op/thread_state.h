@@ -34,6 +34,18 @@ struct ThreadState {
 // initial-exec: one instruction instead of a call for each access.
 extern thread_local constinit ThreadState t_state __attribute__((tls_model("initial-exec")));
 
+/// No tape sees what is done on this thread during its lifetime.
+class [[nodiscard]] WithoutTape {
+ public:
+  WithoutTape() : tape_(t_state.tape) { t_state.tape = nullptr; }
+  ~WithoutTape() { t_state.tape = tape_; }
+  WithoutTape(const WithoutTape&) = delete;
+  WithoutTape& operator=(const WithoutTape&) = delete;
+
+ private:
+  Tape* tape_;
+};
+
 /// The mode that sources and toolkits see now on this thread.
 bool executing_eagerly();
 

@@ -68,10 +68,10 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   const std::lock_guard lock(v.state()->updating());
   const Tensor current = v.state()->eager_value();
   // A tensor of its own: no gradient flows through state, and other holders of the value are other tensors.
-  Tensor next = &op == &assign_op        ? renamed(given)
-                : &op == &assign_add_op ? add(current, given)
-                                        : subtract(current, given);
-  if (t_state.tape && &op != &assign_op) next = renamed(next);
+  const WithoutTape hidden;
+  const Tensor next = &op == &assign_op        ? renamed(given)
+                      : &op == &assign_add_op ? add(current, given)
+                                              : subtract(current, given);
   if (!next.shape().compatible_with(v.shape()))
     fail_at(value.where(), op.name, Code::InvalidArgument, fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
                                             v.name(), v.shape().str()));
@@ -112,8 +112,7 @@ Tensor Variable::read(std::source_location where) const {
     fail(Code::FailedPrecondition, fmt::format("The eager variable '{}', made at {}:{}, cannot be used in a graph", name(),
                                                state_->where.file_name(), state_->where.line()),
          "make the variable in deferred mode, or feed its value");
-  if (t_state.tape) eager_variable_read(*state_, value);
-  return value;
+  return t_state.tape && is_floating(dtype()) ? eager_read(state_, value) : value;
 }
 
 Tensor Variable::assign(Operand value) const { return assignment(*this, value, assign_op); }

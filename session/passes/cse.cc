@@ -1,6 +1,8 @@
 #include <unordered_map>
 
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/op/variable_ops.h>
+#include <twofold/session/control_flow.h>
 #include <twofold/session/passes/passes.h>
 
 namespace twofold {
@@ -30,9 +32,26 @@ int64_t eliminate_common_subexpressions(Program& p) {
   for (ValueId v = 0; v < p.values.size(); ++v) same_as[v] = v;
   std::unordered_map<Expression, const ProgramNode*, ExpressionHash> seen;
   seen.reserve(p.nodes.size());
+  std::unordered_map<const VariableState*, ValueId> reads;  // with no write since
   for (ProgramNode& n : p.nodes) {
     if (n.dead) continue;
     for (ValueId& v : n.inputs) v = same_as[v];
+    // What only hands its input on is that input.
+    if (n.op->flags.alias && !n.has_effect() && !n.dynamic && !n.root && p.values[n.first_output].spec == p.values[n.inputs[0]].spec) {
+      same_as[n.first_output] = n.inputs[0];
+      n.dead = true;
+      ++changes;
+      continue;
+    }
+    if (n.has_effect() || is_control_flow(*n.op)) reads.clear();
+    if (n.op == &read_variable_op && !n.root) {
+      const auto [it, fresh] = reads.emplace(n.attrs_view().as<VariableAttrs>().variable.get(), n.first_output);
+      if (fresh) continue;
+      same_as[n.first_output] = it->second;
+      n.dead = true;
+      ++changes;
+      continue;
+    }
     if (n.op->flags.effect || n.op->flags.random || n.op->flags.session || n.root || n.num_outputs == 0) continue;
     const auto [it, fresh] = seen.emplace(Expression{&p, &n}, &n);
     if (fresh) continue;

@@ -74,20 +74,17 @@ int Generator::add(Instruction i) {
   program_.num_values += i.outputs;
   bool rank_known = i.op != "placeholder" || i.declared.has_rank(), symbolic = i.op != "concrete";
   if (i.op == "squeeze" && i.axes.empty()) rank_known = false;  // it depends on the extents
-  bool conditional = is_control_flow(i);
+  bool decided = is_control_flow(i) && !symbolic_[static_cast<size_t>(i.inputs[0])];
   for (int v : i.inputs) {
+    decided = decided || decided_[static_cast<size_t>(v)];
     rank_known = rank_known && rank_known_[static_cast<size_t>(v)];
     symbolic = symbolic && symbolic_[static_cast<size_t>(v)];
-    conditional = conditional || conditional_[static_cast<size_t>(v)];
   }
   const auto n = static_cast<size_t>(program_.num_values);
   rank_known_.resize(n, rank_known);
   symbolic_.resize(n, symbolic);
   watched_.resize(n, false);
-  conditional_.resize(n, conditional);
-  // Of a branch not taken the gradient is None eagerly and zero deferred, and second derivatives through control flow
-  // may differ in the last bit (session/interpreter.h): nothing is made of a gradient once there is control flow.
-  uncertain_.resize(n, i.op == "gradient" && program_.has_control_flow());
+  decided_.resize(n, decided);
   state_.values.resize(n);
   state_.operations.resize(n);
   const bool watch = i.op == "placeholder" && recipe_.gradients && tf::is_floating(i.dtype) && !rng_.one_in(5);
@@ -104,12 +101,6 @@ int Generator::add(Instruction i) {
     watched_[static_cast<size_t>(output)] = true;
   }
   return output;
-}
-
-bool Generator::alias(int v) const {
-  const tf::Tensor& t = state_.values[static_cast<size_t>(v)];
-  return std::any_of(state_.values.begin(), state_.values.begin() + v,
-                     [&](const tf::Tensor& u) { return u.same_as(t); });
 }
 
 int Generator::pick(const Test& test) {

@@ -34,14 +34,10 @@ class Generator {
   /// False where it may be computed at once in either mode.
   bool symbolic(int v) const { return symbolic_[static_cast<size_t>(v)]; }
   bool watched(int v) const { return watched_[static_cast<size_t>(v)]; }
-  /// True where control flow has a part in it.
-  bool conditional(int v) const { return conditional_[static_cast<size_t>(v)]; }
-  /// True for the very tensor that an earlier value is.
-  bool alias(int v) const;
-  /// False for None, and for what is None in one mode alone.
-  bool usable(int v) const {
-    return state_.values[static_cast<size_t>(v)].defined() && !uncertain_[static_cast<size_t>(v)];
-  }
+  /// True where control flow that a plain value decides has a part in it.
+  bool decided(int v) const { return decided_[static_cast<size_t>(v)]; }
+  /// False for None.
+  bool usable(int v) const { return state_.values[static_cast<size_t>(v)].defined(); }
 
   using Test = std::function<bool(int)>;
   /// A value that passes, recent ones preferred; -1 if there is none.
@@ -70,7 +66,7 @@ class Generator {
   Program program_;
   State state_;
   std::vector<int64_t> extents_;
-  std::vector<bool> rank_known_, symbolic_, watched_, conditional_, uncertain_;
+  std::vector<bool> rank_known_, symbolic_, watched_, decided_;
   int echo_ = -1;  ///< picked wherever it passes
 };
 

@@ -25,13 +25,8 @@ bool propose_operands(Generator& g, Instruction& i, bool floating) {
 /// The same, with a variable that takes them.
 bool propose_writes(Generator& g, Instruction& i) {
   if (!g.recipe().writes) return false;
-  // Where gradients are taken, a graph numbers the readings of a variable by the assignments that may come before, in
-  // any branch and, for a loop, before it; eager readings are apart only where something was assigned between them. So
-  // no gradients are taken of variables that bodies assign to.
-  const int v = g.pick_variable([&](int n) {
-    const VariableDecl& candidate = g.program().variables[static_cast<size_t>(n)];
-    return candidate.dtype != tf::bool_ && !(g.recipe().gradients && candidate.trainable);
-  });
+  const int v =
+      g.pick_variable([&](int n) { return g.program().variables[static_cast<size_t>(n)].dtype != tf::bool_; });
   if (v < 0) return false;
   const VariableDecl& variable = g.program().variables[static_cast<size_t>(v)];
   i.variables = {v};

@@ -54,12 +54,9 @@ bool propose_print(Generator& g, Instruction& i) {
   return x >= 0;
 }
 
-/// True if gradients with respect to v are one thing in both modes. What control flow has made is on an eager tape only
-/// if a branch taken put it there; in a graph, if any branch does. And functions that have nothing to do
-/// (broadcast_like of the same shape) give back their operand, which a graph that does not know the shapes cannot.
-bool differentiable(const Generator& g, int v) {
-  return tf::is_floating(g.dtype(v)) && !g.conditional(v) && !g.alias(v);
-}
+/// True if gradients with respect to v are one thing in both modes: tapes watch what control flow has made, but a graph
+/// has no node for it where a plain value decides.
+bool differentiable(const Generator& g, int v) { return tf::is_floating(g.dtype(v)) && !g.decided(v); }
 
 /// What one instruction makes, with respect to what it is made of.
 bool propose_direct_gradient(Generator& g, Instruction& i) {
