@@ -172,10 +172,11 @@ GradientTape::GradientTape(GradientTapeOptions options) : options_(options) {
 }
 GradientTape::~GradientTape() = default;
 
-void GradientTape::watch(const Tensor& x) {
-  if (!x.defined() || !is_floating(x.dtype()))
-    fail(Code::InvalidArgument, fmt::format("Only floating tensors can be watched, not {}", x.defined() ? name_of(x.dtype()) : "None"),
-         "tf::cast(x, tf::float32)");
+void GradientTape::watch(const Tensor& x, std::source_location where) {
+  const SourceFrame frame(where);
+  check_input("watch", 0, x, where);
+  if (!is_floating(x.dtype()))
+    fail(Code::InvalidArgument, fmt::format("Only floating tensors can be watched, not {}", name_of(x.dtype())), "tf::cast(x, tf::float32)");
   if (tape_) {
     tape_->watch(x);
   } else if (!graph_depends(x, watch_)) {
@@ -196,9 +197,10 @@ std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Di
   if (used_ && !options_.persistent)
     fail(Code::FailedPrecondition, "GradientTape.gradient can only be called once on non-persistent tapes.",
          "tf::GradientTape tape({.persistent = true})");
+  if (!tape_ && executing_eagerly())
+    fail(Code::FailedPrecondition, "A GradientTape made in deferred mode has not recorded what was done eagerly", "make the tape in eager mode");
+  check_gradient_arguments({&y, 1}, xs, {});
   used_ = true;
-  if (!y.defined() || !is_floating(y.dtype()))
-    fail(Code::InvalidArgument, "Only floating tensors have gradients", "tf::cast(y, tf::float32)");
   if (tape_) {
     if (!options_.persistent) tape_->stop();
     return tape_->gradients({&y, 1}, xs, {});

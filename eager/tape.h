@@ -100,7 +100,7 @@ class [[nodiscard]] GradientTape {
   GradientTape& operator=(const GradientTape&) = delete;
 
   /// Uses of `x` from here on count. Throws InvalidArgument unless `x` is floating.
-  void watch(const Tensor& x);
+  void watch(const Tensor& x, std::source_location where = std::source_location::current());
   void watch(const Variable& x);
   /// Gradients of y by xs, undefined where unconnected or not watched. Without `persistent` this may be called once
   /// (FailedPrecondition afterwards) and ends the recording.

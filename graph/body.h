@@ -66,8 +66,9 @@ void infer_backprop(InferContext& c);
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs);
 /// What is known of both shapes.
 Shape merged_shape(const Shape& a, const Shape& b);
-/// The edge of `g` for a tensor that code inside `g` uses: its own, a capture, or a constant. Throws for a closed
-/// body's.
+/// Throws InvalidArgument, naming both lines, if `t` is of a body that has been built: it has no value outside of it.
+void check_not_escaped(const Tensor& t, std::source_location used);
+/// The edge of `g` for a tensor that code inside `g` uses: its own, a capture, or a constant.
 Edge edge_in(GraphData& g, const Tensor& t, std::source_location where);
 
 }  // namespace twofold

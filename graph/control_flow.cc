@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <twofold/graph/body.h>
+#include <twofold/graph/control.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/autodiff/trace.h>
 #include <twofold/lib/core/error.h>
@@ -22,6 +23,7 @@ namespace {
 
 // In the words of TensorFlow's type and shape checks.
 void check_predicate(const Tensor& p, const char* op, std::source_location where) {
+  if (!p.defined()) fail_at(where, op, "The predicate is None: an undefined Tensor");
   if (p.dtype() != bool_)
     fail_at(where, op,
             fmt::format("Input 'pred' of '{}' Op has type {} that does not match expected type of bool.", op,
@@ -71,6 +73,7 @@ GraphData& surrounding_graph(std::span<const Tensor> given) {
 struct BuiltBody {
   Body body;
   std::vector<Capture> captures;
+  std::vector<uint32_t> follows;  // nodes of the graph around it
 };
 
 // Calls `f` with parameters of `specs` to build a body.
@@ -81,6 +84,10 @@ BuiltBody build_body(GraphData& outer, const char* label, const RandomBody& rand
   Body& b = built.body;
   b.graph = make_ref<GraphData>(&outer, label);
   GraphData& g = *b.graph;
+  struct Closing {  // also if `f` throws: what it has built is used nowhere
+    GraphData& graph;
+    ~Closing() { graph.close(); }
+  } closing{g};
   const CurrentGraph enter(g);
   const RandomFrame frame(random);
   std::vector<Tensor> parameters;
@@ -92,7 +99,7 @@ BuiltBody build_body(GraphData& outer, const char* label, const RandomBody& rand
   for (const Tensor& t : f(std::span<const Tensor>(parameters))) b.outputs.push_back(edge_in(g, t, where));
   find_effects(b);
   built.captures = g.captures();
-  g.close();
+  built.follows = g.followed();
   return built;
 }
 
@@ -102,6 +109,7 @@ class Wiring {
   explicit Wiring(std::vector<Tensor> first) : inputs_(std::move(first)), first_(inputs_.size()) {}
   Body add(BuiltBody built) {
     Body& b = built.body;
+    follows_.insert(follows_.end(), built.follows.begin(), built.follows.end());
     for (const Capture& c : built.captures) {
       const auto known = std::find_if(inputs_.begin() + static_cast<std::ptrdiff_t>(first_), inputs_.end(),
                                       [&](const Tensor& t) { return t.same_as(c.outer); });
@@ -112,8 +120,7 @@ class Wiring {
     return std::move(b);
   }
   internal::ControlFlowResult node(GraphData& outer, const OpDef& op, AttrsView attrs, std::source_location where) const {
-    const CurrentGraph* entered = &outer == &current_graph() ? nullptr : new CurrentGraph(outer);
-    const std::unique_ptr<const CurrentGraph> leave(entered);
+    const ControlScope after(outer, follows_, false);
     std::vector<const Tensor*> pointers;
     for (const Tensor& t : inputs_) pointers.push_back(&t);
     Outputs outputs = apply_all(op, pointers, attrs, where);
@@ -127,6 +134,7 @@ class Wiring {
  private:
   std::vector<Tensor> inputs_;
   size_t first_;
+  std::vector<uint32_t> follows_;
 };
 
 void check_alike(const Body& a, const Body& b, std::source_location where) {
@@ -140,7 +148,7 @@ void check_alike(const Body& a, const Body& b, std::source_location where) {
       fail_at(where, "If",
               fmt::format("The branches of cond must return the same dtypes: for result {} then returned {}, else {}",
                           i, name_of(x), name_of(y)),
-              fmt::format("tf::cast(value, tf::{})", name_of(x)));
+              fmt::format("tf::cast(value, {})", spelling_of(x)));
   }
 }
 
@@ -153,7 +161,7 @@ void check_state(std::span<const TensorSpec> state, std::span<const TensorSpec> 
       fail_at(where, "While",
               fmt::format("Loop variable {} enters the loop with dtype {}, but has dtype {} after one iteration", i,
                           name_of(state[i].dtype), name_of(next[i].dtype)),
-              fmt::format("tf::cast(value, tf::{})", name_of(state[i].dtype)));
+              fmt::format("tf::cast(value, {})", spelling_of(state[i].dtype)));
   }
 }
 
@@ -163,10 +171,12 @@ std::vector<TensorSpec> specs_of(std::span<const Tensor> tensors) {
   return specs;
 }
 
-// Values alone: a body's own `None` is a mistake in both modes.
+// What a body may return: no None, and in eager mode no symbols.
 std::vector<Tensor> checked(std::vector<Tensor> values, const char* op, std::source_location where) {
-  for (const Tensor& t : values)
-    if (!t.defined()) fail_at(where, op, "A body of control flow returned None: an undefined Tensor");
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!values[i].defined()) fail_at(where, op, "A body of control flow returned None: an undefined Tensor");
+    check_input(op, i, values[i], where);
+  }
   return values;
 }
 
@@ -224,9 +234,13 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
     };
     return {executing_eagerly() ? call_now({}, branch, where) : branch({}), {}};
   }
+  check_not_escaped(p, where);
   GraphData& outer = surrounding_graph({&p, 1});
-  BuiltBody built_then = build_body(outer, "cond", random_then, {}, where, [&](auto) { return then(); });
-  BuiltBody built_else = build_body(outer, "cond", random_else, {}, where, [&](auto) { return otherwise(); });
+  const EnterGraph enter(outer);
+  BuiltBody built_then =
+      build_body(outer, "cond", random_then, {}, where, [&](auto) { return checked(then(), "If", where); });
+  BuiltBody built_else =
+      build_body(outer, "cond", random_else, {}, where, [&](auto) { return checked(otherwise(), "If", where); });
   check_alike(built_then.body, built_else.body, where);
   Wiring wiring({p});
   const IfAttrs attrs{wiring.add(std::move(built_then)), wiring.add(std::move(built_else))};
@@ -236,15 +250,21 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
 ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const BodyFunction& body,
                              std::source_location where) {
   if (t_state.frame_guards) where = t_state.frame;
+  for (size_t i = 0; i < state.size(); ++i) {
+    check_input("While", i, state[i], where);
+    check_not_escaped(state[i], where);
+  }
   const RandomBody random_test = new_random_body("test"), random_body = new_random_body("body");
   if (executing_eagerly()) return {eager_while(std::move(state), test, body, random_test, random_body, where), {}};
   GraphData& outer = surrounding_graph(state);
+  const EnterGraph enter(outer);
   for (Tensor& t : state)
     if (t.is_concrete()) t = Tensor::symbol(&outer, add_constant(outer, t, "", where), 0);
   std::vector<TensorSpec> specs = specs_of(state);
   BuiltBody built_body;
   for (bool settled = false; !settled;) {
-    built_body = build_body(outer, "while_loop", random_body, specs, where, [&](auto values) { return body(values); });
+    built_body = build_body(outer, "while_loop", random_body, specs, where,
+                            [&](auto values) { return checked(body(values), "While", where); });
     std::vector<TensorSpec> next;
     for (size_t i = 0; i < built_body.body.outputs.size(); ++i) next.push_back(built_body.body.output_spec(i));
     check_state(specs, next, where);

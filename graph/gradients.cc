@@ -77,6 +77,7 @@ std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& 
                                         std::span<const Differentiable> xs, std::span<const Tensor> dys) {
   const auto key = [&](const Tensor& t) {
     if (t.graph() == &g) return Edge{t.node(), t.output()}.key();
+    check_not_escaped(t, t_state.frame);
     if (!g.within(t.graph()))
       fail(Code::InvalidArgument, fmt::format("{} is not an element of this graph", to_string(t)));
     return g.capture(t).key();
@@ -109,10 +110,10 @@ GraphPosition graph_position() {
 
 std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys,
                                     const GraphWatch* watch) {
+  for (const Tensor& y : ys) check_not_escaped(y, t_state.frame);
   GraphData& g = graph_of(ys);
   const Ref<GraphData> keep(&g);
-  std::unique_ptr<CurrentGraph> enter;
-  if (&g != &current_graph()) enter = std::make_unique<CurrentGraph>(g);
+  const EnterGraph enter(g);
   const NameScope scope("gradients");
   return differentiate_graph(GraphRecords(g, watch), g, ys, xs, dys);
 }

@@ -91,21 +91,22 @@ Operation::~Operation() {
   if (graph_) graph_->release();
 }
 namespace {
-const Node& node_of(const Operation& o) {
+const Node& node_of(const Operation& o, std::source_location where = {}) {
   if (!o.defined())
-    fail(Code::FailedPrecondition, "An undefined Operation: eager work is done already and has no node");
+    fail_at(where, "", Code::FailedPrecondition, "An undefined Operation: eager work is done already and has no node",
+            "if (op.defined()) ...");
   return o.graph()->node(o.node());
 }
 }  // namespace
-std::string Operation::name() const { return node_of(*this), graph_->node_name(node_); }
-std::string Operation::type() const { return node_of(*this).op->name; }
-int Operation::num_outputs() const {
-  const Node& n = node_of(*this);
+std::string Operation::name(Where where) const { return node_of(*this, where), graph_->node_name(node_); }
+std::string Operation::type(Where where) const { return node_of(*this, where).op->name; }
+int Operation::num_outputs(Where where) const {
+  const Node& n = node_of(*this, where);
   return static_cast<int>(n.outputs.size()) - n.op->hidden;
 }
-Tensor Operation::output(int i) const {
-  if (i < 0 || i >= num_outputs())
-    fail(Code::OutOfRange, fmt::format("Operation '{}' has {} outputs, not {}", name(), num_outputs(), i + 1));
+Tensor Operation::output(int i, Where where) const {
+  if (i < 0 || i >= num_outputs(where))
+    fail_at(where, "", Code::OutOfRange, fmt::format("Operation '{}' has {} outputs, not {}", name(), num_outputs(), i + 1));
   return Tensor::symbol(graph_, node_, static_cast<uint16_t>(i));
 }
 std::source_location Operation::where() const { return node_of(*this).where; }
@@ -158,8 +159,9 @@ std::vector<Variable> Graph::variables() const {
 
 Graph get_default_graph() { return Graph(Ref<GraphData>(&current_graph())); }
 
-void reset_default_graph() {
-  if (t_state.graph) fail(Code::FailedPrecondition, "Do not use reset_default_graph() while a graph is as_default()");
+void reset_default_graph(std::source_location where) {
+  if (t_state.graph)
+    fail_at(where, "", Code::FailedPrecondition, "Do not use reset_default_graph() while a graph is as_default()");
   std::lock_guard lock(g_default_mutex);
   g_default = make_ref<GraphData>();
 }
@@ -183,14 +185,15 @@ DeviceScope::~DeviceScope() { t_state.device = outer_; }
 
 namespace {
 
-// The node behind something to run, in `g`; the concrete and the undefined have nothing left to run.
-void add_node(std::vector<uint32_t>& nodes, const GraphData& g, const Fetch& f) {
+// Adds the node behind something to run to `nodes` of `g`; the concrete and the undefined have nothing left to run.
+void add_node(std::vector<uint32_t>& nodes, GraphData& g, const Fetch& f, std::source_location where) {
   const GraphData* from = nullptr;
   uint32_t node = 0;
   std::string text;
   switch (f.kind()) {
     case Fetch::Kind::tensor:
       if (!f.tensor().is_symbolic()) return;
+      check_not_escaped(f.tensor(), where);
       from = f.tensor().graph(), node = f.tensor().node(), text = to_string(f.tensor());
       break;
     case Fetch::Kind::operation:
@@ -199,27 +202,47 @@ void add_node(std::vector<uint32_t>& nodes, const GraphData& g, const Fetch& f) 
       break;
     case Fetch::Kind::variable: return;
     case Fetch::Kind::name: {
-      const int64_t id = g.find(f.name().substr(0, f.name().find(':')));
+      int64_t id = -1;
+      for (const GraphData* each = &g; each && id < 0; each = each->outer()) {
+        id = each->find(f.name().substr(0, f.name().find(':')));
+        from = each;
+      }
       if (id < 0) fail(Code::NotFound, fmt::format("The name '{}' refers to an Operation not in the graph.", f.name()));
-      from = &g, node = static_cast<uint32_t>(id);
+      node = static_cast<uint32_t>(id);
       break;
     }
   }
-  if (from != &g) {
-    if (g.within(from)) return;  // of an enclosing graph: done before this one starts
-    fail(Code::InvalidArgument, fmt::format("{} is not an element of this graph", text));
+  if (from == &g) return nodes.push_back(node);
+  if (!g.within(from)) fail(Code::InvalidArgument, fmt::format("{} is not an element of this graph", text));
+  // Of a graph around this one: before the node that holds this one.
+  GraphData* body = &g;
+  while (body->outer() != from) body = body->outer();
+  body->follow(node);
+}
+
+// Eager, what is given has been done; what belongs to a graph never is.
+void check_done(const std::vector<Fetch>& all, const char* op, std::source_location where) {
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (all[i].tensor().is_symbolic()) check_input(op, i, all[i].tensor(), where);
+    if (const Operation& o = all[i].operation(); o.defined())
+      fail_at(where, op, Code::FailedPrecondition,
+              fmt::format("Operation '{}' belongs to a graph, made at {}:{}; eager code cannot run it", o.name(),
+                          o.where().file_name(), o.where().line()),
+              "session.run(op), or leave eager mode");
   }
-  nodes.push_back(node);
 }
 
 }  // namespace
 
 ControlDependencies::ControlDependencies(const std::vector<Fetch>& before, std::source_location where) {
   const SourceFrame frame(where);
-  if (executing_eagerly()) return;
+  if (executing_eagerly()) {
+    check_done(before, "control_dependencies", where);
+    return;
+  }
   GraphData& g = current_graph();
   std::vector<uint32_t> nodes;
-  for (const Fetch& f : before) add_node(nodes, g, f);
+  for (const Fetch& f : before) add_node(nodes, g, f, where);
   scope_ = std::make_unique<ControlScope>(g, std::move(nodes), before.empty());
 }
 ControlDependencies::~ControlDependencies() = default;
@@ -238,27 +261,39 @@ Tensor placeholder(DType dtype, const Shape& shape, PlaceholderOptions options, 
 }
 
 Operation group(const std::vector<Fetch>& all, std::source_location where) {
-  if (executing_eagerly()) return {};
+  const SourceFrame frame(where);
+  if (executing_eagerly()) {
+    check_done(all, "group", where);
+    return {};
+  }
   GraphData& g = current_graph();
   std::vector<uint32_t> nodes;
-  for (const Fetch& f : all) add_node(nodes, g, f);
+  for (const Fetch& f : all) add_node(nodes, g, f, where);
   const ControlScope after(g, std::move(nodes), false);
-  return Operation(Ref<GraphData>(&g),
-                   g.add(no_op_op, {}, {}, {}, "group_deps", t_state.frame_guards ? t_state.frame : where));
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "group_deps", t_state.frame));
 }
 
 Operation no_op(std::source_location where) {
+  const SourceFrame frame(where);
   if (executing_eagerly()) return {};
   GraphData& g = current_graph();
-  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "", t_state.frame_guards ? t_state.frame : where));
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "", t_state.frame));
 }
 
 Tensor with_effects(Operand y, const std::vector<Fetch>& effects) {
+  const SourceFrame frame(y.where());
   const Tensor& value = y.resolve();
-  if (executing_eagerly()) return identity(Operand(value, y.where()));  // another tensor than y, as in a graph
-  GraphData& g = current_graph();
+  check_input(with_effects_op.name, 0, value, y.where());
+  if (executing_eagerly()) {
+    check_done(effects, with_effects_op.name, y.where());
+    return identity(Operand(value, y.where()));  // another tensor than y, as in a graph
+  }
+  check_not_escaped(value, y.where());
+  GraphData& current = current_graph();
+  GraphData& g = value.is_symbolic() && !current.within(value.graph()) ? *value.graph() : current;
+  const EnterGraph enter(g);
   std::vector<uint32_t> nodes;
-  for (const Fetch& f : effects) add_node(nodes, g, f);
+  for (const Fetch& f : effects) add_node(nodes, g, f, y.where());
   const ControlScope after(g, std::move(nodes), false);
   const Tensor symbolic = value.is_symbolic() ? value : graph_constant(value, "", y.where());
   return apply(with_effects_op, {&symbolic}, y.where());
@@ -274,12 +309,13 @@ Tensor print(Operand x, std::string message) {
 }
 
 Operation global_variables_initializer(std::source_location where) {
+  const SourceFrame frame(where);
   if (executing_eagerly()) return {};
   GraphData& g = current_graph();
   std::vector<uint32_t> nodes;
   for (const auto& v : g.variables()) nodes.push_back(v.initializer);
   const ControlScope after(g, std::move(nodes), true);
-  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", where));
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", t_state.frame));
 }
 
 std::vector<Variable> global_variables() { return get_default_graph().variables(); }

@@ -23,6 +23,9 @@ class Graph {
 
   Graph();
   explicit Graph(const Ref<GraphData>& data);
+  // Moving one copies it, so that every Graph is one.
+  Graph(const Graph&) = default;
+  Graph& operator=(const Graph&) = default;
 
   /// Makes it the graph that sources on this thread add to, for the guard's lifetime.
   class [[nodiscard]] Scope {
@@ -59,7 +62,7 @@ class Graph {
 /// The graph that sources on this thread add to: the innermost as_default's, else the process's.
 Graph get_default_graph();
 /// Replaces the process's default graph by an empty one. Tensors and sessions of the old one stay good.
-void reset_default_graph();
+void reset_default_graph(std::source_location where = std::source_location::current());
 
 /// Names begin with "name/" for the guard's lifetime. Opened again, the scope is "name_1"; a name that ends in '/' re-enters.
 class [[nodiscard]] NameScope {

@@ -172,8 +172,8 @@ GraphVariable GraphData::variable(const VariableState& v) const {
     if (const auto it = variable_index_.find(v.id); it != variable_index_.end()) return variables_[it->second];
   }
   if (outer_) return outer_->variable(v);
-  fail(Code::InvalidArgument, fmt::format("Variable '{}:0', made at {}:{}, is not an element of this graph ({})", v.name,
-                                          v.where.file_name(), v.where.line(), label_));
+  fail(Code::InvalidArgument, fmt::format("Variable '{}:0', made at {}:{}, is not an element of this graph", v.name,
+                                          v.where.file_name(), v.where.line()));
 }
 
 Edge GraphData::read(const Ref<VariableState>& v, std::source_location where) {

@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -94,6 +95,9 @@ class GraphData final : public RefCounted {
   /// The node inside that stands for `outer_tensor`, of an enclosing graph.
   Edge capture(const Tensor& outer_tensor);
   const std::vector<Capture>& captures() const { return captures_; }
+  /// From within: whatever runs this subgraph must run the node `outer_node` of the graph around it first.
+  void follow(uint32_t outer_node) { followed_.push_back(outer_node); }
+  const std::vector<uint32_t>& followed() const { return followed_; }
   /// No longer being built: its tensors must not be used outside. Lets go of the graph around it, whose node will hold this one.
   void close();
   bool closed() const { return closed_; }
@@ -154,6 +158,7 @@ class GraphData final : public RefCounted {
   Ref<GraphData> outer_;
   std::vector<Capture> captures_;
   std::unordered_map<uint64_t, size_t> capture_index_;       // by Tensor::id of the outer tensor
+  std::vector<uint32_t> followed_;
   std::string label_;
   uint64_t id_;
 };
@@ -172,6 +177,17 @@ class [[nodiscard]] CurrentGraph {
  private:
   GraphData* outer_graph_;
   uint32_t outer_scope_;
+};
+
+/// The same, unless `g` is the current graph already, whose scope and control dependencies then stay in force.
+class [[nodiscard]] EnterGraph {
+ public:
+  explicit EnterGraph(GraphData& g) {
+    if (&g != &current_graph()) entered_.emplace(g);
+  }
+
+ private:
+  std::optional<CurrentGraph> entered_;
 };
 
 /// Name given to the next node that is added on this thread.

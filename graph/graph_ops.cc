@@ -52,7 +52,7 @@ void infer_assign(InferContext& c) {
   const auto& v = *c.attrs<VariableAttrs>().variable;
   if (c.dtype(0) != v.dtype)
     c.fail(fmt::format("A {} value cannot be assigned to variable '{}:0' of dtype {}", name_of(c.dtype(0)), v.name, name_of(v.dtype)),
-           fmt::format("tf::cast(value, tf::{})", name_of(v.dtype)));
+           fmt::format("tf::cast(value, {})", spelling_of(v.dtype)));
   const bool fits = &c.op() == &assign_op ? c.shape(0).compatible_with(v.shape)
                                           : !c.shape(0).has_rank() || !v.shape.has_rank() || c.shape(0).rank() <= v.shape.rank();
   if (!fits)

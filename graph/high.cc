@@ -27,7 +27,39 @@ Tensor symbol(GraphData& g, uint32_t node, int output = 0) {
   return Tensor::symbol(&g, node, static_cast<uint16_t>(output));
 }
 
-[[noreturn]] void throw_escaped(const Tensor& t, const GraphData& g, std::source_location used) {
+// The graph that an op with these inputs belongs to, if it is another than `current`.
+GraphData* foreign_graph(const GraphData& current, Inputs inputs, std::source_location where) {
+  GraphData* foreign = nullptr;
+  for (const Tensor* t : inputs) {
+    if (!t->is_symbolic()) continue;
+    GraphData* g = t->graph();
+    if (current.within(g)) continue;
+    check_not_escaped(*t, where);
+    if (foreign && foreign != g && !foreign->within(g) && !g->within(foreign))
+      fail(Code::InvalidArgument,
+           fmt::format("{} is of another graph than the op's other inputs (graph {} and graph {})",
+                       to_string(*t), g->id(), foreign->id()),
+           "build both in one graph");
+    if (!foreign || g->within(foreign)) foreign = g;
+  }
+  if (!foreign) return nullptr;
+  const auto in_foreign = [&](const Tensor* t) { return t->is_symbolic() && t->graph() == foreign; };
+  const Tensor* other = *std::ranges::find_if(inputs, in_foreign);
+  for (const Tensor* t : inputs) {
+    if (t->is_symbolic() && !foreign->within(t->graph()))
+      fail(Code::InvalidArgument,
+           fmt::format("{} must be from the same graph as {}: graph {} and graph {}", to_string(*t),
+                       to_string(*other), t->graph()->id(), foreign->id()),
+           "build both in one graph");
+  }
+  return foreign;
+}
+
+}  // namespace
+
+void check_not_escaped(const Tensor& t, std::source_location used) {
+  if (!t.is_symbolic() || !t.graph()->closed()) return;
+  const GraphData& g = *t.graph();
   const auto made = g.node(t.node()).where;
   throw Error(
       Code::InvalidArgument,
@@ -38,40 +70,12 @@ Tensor symbol(GraphData& g, uint32_t node, int output = 0) {
        .hint = "return it from the body"});
 }
 
-// The graph that an op with these inputs belongs to.
-GraphData& target_graph(Inputs inputs, std::source_location where) {
-  GraphData& current = current_graph();
-  GraphData* foreign = nullptr;
-  for (const Tensor* t : inputs) {
-    if (!t->is_symbolic()) continue;
-    GraphData* g = t->graph();
-    if (current.within(g)) continue;
-    if (g->closed()) throw_escaped(*t, *g, where);
-    if (foreign && foreign != g && !foreign->within(g) && !g->within(foreign))
-      fail(Code::InvalidArgument,
-           fmt::format("Tensor {} is of another graph than the op's other inputs (graph {} and graph {})",
-                       to_string(*t), g->id(), foreign->id()),
-           "build both in one graph");
-    if (!foreign || g->within(foreign)) foreign = g;
-  }
-  if (!foreign) return current;
-  const auto in_foreign = [&](const Tensor* t) { return t->is_symbolic() && t->graph() == foreign; };
-  const Tensor* other = *std::ranges::find_if(inputs, in_foreign);
-  for (const Tensor* t : inputs) {
-    if (t->is_symbolic() && !foreign->within(t->graph()))
-      fail(Code::InvalidArgument,
-           fmt::format("Tensor {} must be from the same graph as Tensor {}: graph {} and graph {}", to_string(*t),
-                       to_string(*other), t->graph()->id(), foreign->id()),
-           "build both in one graph");
-  }
-  return *foreign;
-}
-
-}  // namespace
-
 void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs) {
   const PhaseTimer timer(t_state.ledger, Phase::build);
-  GraphData& g = target_graph(inputs, where);
+  GraphData* const foreign = foreign_graph(current_graph(), inputs, where);
+  std::optional<CurrentGraph> enter;
+  if (foreign) enter.emplace(*foreign);
+  GraphData& g = current_graph();
   SmallVector<Edge, 4> edges;
   SmallVector<TensorSpec, 4> specs;
   SmallVector<Tensor, 4> inside;
@@ -99,14 +103,12 @@ void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
 }
 
 Edge edge_in(GraphData& g, const Tensor& t, std::source_location where) {
-  if (!t.defined())
-    fail(Code::InvalidArgument, fmt::format("The body of a {} returned None: an undefined Tensor", g.label()));
   if (t.is_concrete()) return {add_constant(g, t, "", where), 0};
   if (t.graph() == &g) return {t.node(), t.output()};
-  if (t.graph()->closed()) throw_escaped(t, *t.graph(), where);
+  check_not_escaped(t, where);
   if (!g.within(t.graph()))
-    fail(Code::InvalidArgument,
-         fmt::format("{} is not an element of the graph around this {}", to_string(t), g.label()));
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("{} is not an element of the graph around this {}", to_string(t), g.label()));
   return g.capture(t);
 }
 
@@ -163,6 +165,7 @@ Variable graph_variable(const Tensor& initial, const VariableOptions& options, s
          "make it before the body");
   Tensor value = initial;
   if (!value.is_symbolic()) value = symbol(g, add_constant(g, initial, "initial_value", where));
+  check_not_escaped(value, where);
   if (value.graph() != &g)
     fail(Code::InvalidArgument, fmt::format("The initial value {} is of another graph", to_string(value)));
   const ControlScope free(g, {}, true);

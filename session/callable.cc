@@ -34,6 +34,7 @@ Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::ve
     data_->check_open();
     for (const Fetch& f : fetches) state->fetches.push_back(data_->resolve(f, "Fetch"));
     for (const Fetch& f : feed_keys) state->feeds.push_back(data_->resolve(f, "Feed key"));
+    for (const Target& t : state->feeds) check_key(t);
     check_distinct(state->feeds, feed_keys);
   });
   for (size_t i = 0; i < state->fetches.size(); ++i) {

@@ -41,7 +41,7 @@ Tensor converted(const Tensor& t, DType dtype, const Fetch& key) {
             fail(Code::InvalidArgument,
                  fmt::format("Cannot feed the {} value {} for Tensor '{}', which has dtype {}", name_of(from.dtype()),
                              in[i], key_name(key), name_of(dtype)),
-                 fmt::format("tf::cast(value, tf::{})", name_of(dtype)));
+                 fmt::format("tf::cast(value, {})", spelling_of(dtype)));
         }
         out[i] = static_cast<To>(in[i]);
       }
@@ -60,7 +60,7 @@ std::string key_name(const Fetch& key) {
 
 Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const Fetch& key) {
   Tensor t = value.tensor();
-  if (!t.defined()) {
+  if (!value.is_tensor()) {
     const Literal& v = value.literal();
     if (const void* memory = v.viewed(); memory && v.default_dtype() == spec.dtype) {
       t = Tensor::adopt(Value::borrow(spec.dtype, v.shape(), const_cast<void*>(memory)).detach());

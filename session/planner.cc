@@ -143,6 +143,7 @@ class Planner {
 
   size_t bytes_of(ValueId root) const {
     const TensorSpec& s = p_.values[root].spec;
+    check_size(s.shape);
     return static_cast<size_t>(s.shape.num_elements()) * size_of(s.dtype);
   }
 

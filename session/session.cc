@@ -1,12 +1,17 @@
 #include <twofold/session/session.h>
 
+#include <twofold/lib/op/apply.h>
+#include <twofold/session/passes/passes.h>
 #include <twofold/session/session_data.h>
 
 namespace twofold {
 
-Session::Session(SessionOptions options) : Session(get_default_graph(), std::move(options)) {}
-Session::Session(const Graph& graph, SessionOptions options)
-    : data_(std::make_shared<SessionData>(Ref<GraphData>(graph.data()), std::move(options))) {}
+Session::Session(SessionOptions options, Where where) : Session(get_default_graph(), std::move(options), where) {}
+Session::Session(const Graph& graph, SessionOptions options, Where where) {
+  const SourceFrame frame(where);
+  check_options(options);
+  data_ = std::make_shared<SessionData>(Ref<GraphData>(graph.data()), std::move(options));
+}
 Session::~Session() = default;
 
 void Session::close() { data_->close(); }

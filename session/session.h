@@ -26,16 +26,20 @@ class Feed {
  public:
   class Value {
    public:
-    Value(const Tensor& t) : tensor_(t) {}
-    Value(std::initializer_list<Literal> v) : literal_(v) {}
+    using Where = std::source_location;
+    Value(const Tensor& t, Where = {}) : tensor_(t), is_tensor_(true) {}
+    Value(std::initializer_list<Literal> v, Where where = Where::current()) : literal_(v, where) {}
     template <class T>
       requires(!std::derived_from<T, Tensor> && std::convertible_to<const T&, Literal>)
-    Value(const T& v) : literal_(v) {}
+    Value(const T& v, Where where = Where::current()) : literal_(v, where) {}
+    /// Whether it was given as a tensor, be it None; else it is a literal.
+    bool is_tensor() const { return is_tensor_; }
     const Tensor& tensor() const { return tensor_; }
     const Literal& literal() const { return literal_; }
 
    private:
     Tensor tensor_;
+    bool is_tensor_ = false;
     Literal literal_ = 0;
   };
   Feed(Fetch key, Value value) : key_(std::move(key)), value_(std::move(value)) {}
@@ -138,10 +142,14 @@ Fetched<T> rebuild(const T& nest, std::vector<Tensor>::iterator& next) {
 /// the session alive.
 class Callable {
  public:
+  // Moving one copies it, so that every Callable can be called.
+  Callable(const Callable&) = default;
+  Callable& operator=(const Callable&) = default;
+
   /// One value for each feed key, in order. Throws InvalidArgument on another number of values.
   template <class... V>
   Tensor operator()(const V&... values) const {
-    const std::initializer_list<Feed::Value> list = {Feed::Value(values)...};
+    const std::initializer_list<Feed::Value> list = {Feed::Value(values, {})...};  // a call knows no line of its own
     return call(list);
   }
   /// The same for several fetches.
@@ -161,9 +169,9 @@ class Session {
  public:
   using Where = std::source_location;
 
-  /// On the default graph.
-  explicit Session(SessionOptions options = {});
-  explicit Session(const Graph& graph, SessionOptions options = {});
+  /// On the default graph. Throws InvalidArgument for options that make no sense.
+  explicit Session(SessionOptions options = {}, Where where = Where::current());
+  explicit Session(const Graph& graph, SessionOptions options = {}, Where where = Where::current());
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -177,7 +185,9 @@ class Session {
     run_flat({&one, 1}, feeds, {&result, 1}, where);
     return result;
   }
-  void run(const Operation& operation, Feeds feeds = {}, Where where = Where::current()) const {
+  /// (A template, so that `run({op})` means a list.)
+  template <std::same_as<Operation> T>
+  void run(const T& operation, Feeds feeds = {}, Where where = Where::current()) const {
     const Fetch one(operation);
     Tensor nothing;
     run_flat({&one, 1}, feeds, {&nothing, 1}, where);
@@ -204,9 +214,10 @@ class Session {
   /// A run prepared once, for calls as cheap as can be.
   Callable make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys = {},
                          Where where = Where::current()) const;
-  Callable make_callable(const Tensor& fetch, const std::vector<Fetch>& feed_keys = {},
+  template <internal::Fetchable T>
+  Callable make_callable(const T& fetch, const std::vector<Fetch>& feed_keys = {},
                          Where where = Where::current()) const {
-    return make_callable(std::vector<Fetch>{fetch}, feed_keys, where);
+    return make_callable(std::vector<Fetch>{Fetch(fetch)}, feed_keys, where);
   }
 
   /// From now on run throws: "Attempted to use a closed Session." Values of variables are released.

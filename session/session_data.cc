@@ -64,6 +64,13 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
         fail(Code::InvalidArgument,
              fmt::format("{} {} is a value already, not a symbol of this graph", role, to_string(tensor)),
              "use it as it is");
+      if (const GraphData& g = *tensor.graph(); g.closed()) {
+        const auto made = g.node(tensor.node()).where;
+        fail(Code::InvalidArgument,
+             fmt::format("{} {} belongs to the body of a {} (made at {}:{}) and has no value outside of it", role,
+                         to_string(tensor), g.label(), made.file_name(), made.line()),
+             "return it from the body");
+      }
       if (tensor.graph() != graph_.get())
         fail(Code::InvalidArgument, fmt::format("{} {} is not an element of this graph.", role, to_string(tensor)),
              "tf::Session session(graph) on the tensor's own graph");
@@ -79,6 +86,7 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
       t.edge = {f.operation().node(), 0};
       return t;
     case Fetch::Kind::variable:
+      if (!f.variable()) fail(Code::InvalidArgument, fmt::format("{} has been moved from", role));
       if (f.variable()->eager_value().defined())
         fail(Code::InvalidArgument,
              fmt::format("{} is the eager variable '{}:0', made at {}:{}, not an element of this graph.", role,
@@ -150,14 +158,23 @@ std::shared_ptr<const Plan> SessionData::plan(std::span<const Target> fetches, s
   return made;
 }
 
-Tensor SessionData::fed(const Target& t, const Fetch& key, const Feed::Value& value) const {
+void check_key(const Target& t) {
   if (t.kind == Target::Kind::operation || t.kind == Target::Kind::nothing)
     fail(Code::InvalidArgument, "An Operation cannot be fed; feed one of its output tensors", "\"name:0\"");
+}
+
+Tensor SessionData::fed(const Target& t, const Fetch& key, const Feed::Value& value) const {
+  check_key(t);
   if (value.tensor().is_symbolic())
     fail(Code::InvalidArgument,
          fmt::format("The value of a feed cannot be a symbolic Tensor: {} was given for '{}'",
                      to_string(value.tensor()), key_name(key)),
          "session.run it first, and feed the value");
+  if (value.is_tensor() && !value.tensor().defined())
+    fail(Code::InvalidArgument,
+         fmt::format("The value fed for '{}' is None: an undefined Tensor, such as an unconnected gradient",
+                     key_name(key)),
+         "if (t.defined()) ...");
   return convert_feed(value, t.spec, key);
 }
 

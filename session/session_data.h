@@ -87,6 +87,8 @@ class SessionData {
 /// Puts a plan's results in the places of its fetches: operations have none.
 void scatter(std::span<const Target> fetches, std::span<Tensor> fetched, std::span<Tensor> results);
 
+/// Throws InvalidArgument if `t` is nothing to feed.
+void check_key(const Target& t);
 /// Throws InvalidArgument if two of the feeds are one.
 void check_distinct(std::span<const Target> feeds, std::span<const Fetch> keys);
 

@@ -12,6 +12,7 @@
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/report/ledger.h>
@@ -69,17 +70,21 @@ struct Built {
 using Signature = std::vector<std::pair<DType, int>>;
 
 TensorSpec spec_of(const Feed::Value& v) {
-  if (v.tensor().defined()) return {v.tensor().dtype(), v.tensor().shape()};
+  if (v.is_tensor()) return {v.tensor().dtype(), v.tensor().shape()};
   return {v.literal().default_dtype(), v.literal().shape()};
 }
 
-void check_arguments(std::initializer_list<Feed::Value> arguments) {
-  for (const Feed::Value& v : arguments)
+void check_arguments(std::initializer_list<Feed::Value> arguments, std::source_location where) {
+  for (const Feed::Value& v : arguments) {
+    const auto i = &v - arguments.begin();
+    if (v.is_tensor() && !v.tensor().defined())
+      fail_at(where, "", Code::InvalidArgument,
+              fmt::format("A step takes values; argument {} is None: an undefined Tensor", i), "if (t.defined()) ...");
     if (v.tensor().is_symbolic())
-      fail(Code::InvalidArgument,
-           fmt::format("A step takes values; argument {} is the symbol {}", &v - arguments.begin(),
-                       to_string(v.tensor())),
-           "step(session.run(x))");
+      fail_at(where, "", Code::InvalidArgument,
+              fmt::format("A step takes values; argument {} is the symbol {}", i, to_string(v.tensor())),
+              "step(session.run(x))");
+  }
 }
 
 // Nodes that do something, by themselves or in a branch or loop of theirs.
@@ -132,10 +137,8 @@ struct StepRunner::State {
 
   const Graph& deferred_graph() const {
     if (!graph)
-      fail(Code::FailedPrecondition,
-           fmt::format("The step made in eager mode at {}:{} was called in deferred mode", where.file_name(),
-                       where.line()),
-           "make it in the mode it is called in");
+      fail_at(where, "", Code::FailedPrecondition, "A step made in eager mode was called in deferred mode",
+              "make it in the mode it is called in");
     return *graph;
   }
 
@@ -169,7 +172,7 @@ std::shared_ptr<const Built> StepRunner::State::build(const Signature& signature
   }
   for (Operation& effect : effects(*graph->data(), begin)) fetches.emplace_back(std::move(effect));
   timer.stop();
-  if (!fetches.empty()) made->run.emplace(session().make_callable(fetches, keys));
+  if (!fetches.empty()) made->run.emplace(session().make_callable(fetches, keys, where));
   return made;
 }
 
@@ -180,12 +183,12 @@ StepRunner::StepRunner(const Session* session, std::source_location where)
 StepRunner::~StepRunner() = default;
 
 StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments, const Body& body) {
-  check_arguments(arguments);
+  check_arguments(arguments, state_->where);
   Result result;
   if (executing_eagerly()) {
     std::vector<Tensor> tensors;
     for (const Feed::Value& v : arguments)
-      tensors.push_back(v.tensor().defined() ? v.tensor() : v.literal().to_tensor(v.literal().default_dtype()));
+      tensors.push_back(v.is_tensor() ? v.tensor() : v.literal().to_tensor(v.literal().default_dtype()));
     std::vector<Fetch> returned;
     {
       const Tape tape(true);
@@ -222,11 +225,12 @@ StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments
   return result;
 }
 
-Tensor StepRunner::evaluate(const Fetch& fetch) {
+Tensor StepRunner::evaluate(const Fetch& fetch, std::source_location where) {
+  const SourceFrame frame(where);
   if (executing_eagerly()) return value_now(fetch);
   if (fetch.kind() == Fetch::Kind::tensor && !fetch.tensor().is_symbolic()) return fetch.tensor();
   state_->deferred_graph();
-  return state_->session().run(std::vector<Fetch>{fetch})[0];
+  return state_->session().run(std::vector<Fetch>{fetch}, {}, where)[0];
 }
 
 }  // namespace twofold::internal

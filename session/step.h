@@ -31,7 +31,7 @@ class StepRunner {
   StepRunner(const Session* session, std::source_location where);
   ~StepRunner();
   Result call(std::initializer_list<Feed::Value> arguments, const Body& body);
-  Tensor evaluate(const Fetch& fetch);
+  Tensor evaluate(const Fetch& fetch, std::source_location where);
 
  private:
   struct State;
@@ -62,7 +62,7 @@ class Step {
   auto operator()(const A&... arguments) {
     using Indices = std::index_sequence_for<A...>;
     using Returned = typename internal::StepReturn<F, Indices>::type;
-    auto result = runner_.call({Feed::Value(arguments)...},
+    auto result = runner_.call({Feed::Value(arguments, {})...},
                                [this](std::span<const Tensor> tensors, std::vector<Fetch>& returned) {
                                  return invoke<Returned>(tensors, returned, Indices());
                                });
@@ -73,7 +73,9 @@ class Step {
   }
 
   /// The value now of a variable, or of a tensor that needs no feeds. Throws as Session::run does.
-  Tensor evaluate(const Fetch& fetch) { return runner_.evaluate(fetch); }
+  Tensor evaluate(const Fetch& fetch, std::source_location where = std::source_location::current()) {
+    return runner_.evaluate(fetch, where);
+  }
 
  private:
   template <class Returned, size_t... I>

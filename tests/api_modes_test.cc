@@ -153,6 +153,24 @@ TEST_CASE("gradients adds nodes when deferred and goes over the innermost live t
   CHECK(tf::gradients(program(x), {x})[0].item<float>() == 12);
 }
 
+TEST_CASE("A dy must be like its y, in both modes") {
+  const auto program = [] {
+    const tf::Tensor x = tf::ones({2});
+    tf::GradientTape tape({.persistent = true});
+    tape.watch(x);
+    const tf::Tensor y = x * x;
+    CHECK_ERROR(tf::gradients({y}, {x}, {tf::ones({3})}), InvalidArgument,
+                "dy number 0 of gradients() must be like its y, of dtype float32 and shape (2,), but is of dtype float32 and "
+                "shape (3,)");
+    CHECK_ERROR(tf::gradients({y}, {x}, {tf::ones({2}, tf::float64)}), InvalidArgument, "but is of dtype float64");
+    CHECK_ERROR(tf::gradients({y, y}, {x}, {tf::ones({2})}), InvalidArgument, "2 ys and 1 dys");
+    CHECK(tf::gradients({y}, {x}, {tf::ones({2})})[0].defined());
+  };
+  tf::eagerly(program);
+  FreshGraph fresh;
+  program();
+}
+
 TEST_CASE("GradientTape watches, is persistent and nests, in both modes") {
   const auto program = [](const tf::Tensor& x) {
     std::vector<tf::Tensor> found;
@@ -245,6 +263,32 @@ TEST_CASE("The user's line is known through operators and functions") {
   CHECK(tf::group({x}).where().line() == __LINE__);
   CHECK(tf::no_op().where().line() == __LINE__);
   CHECK(tf::global_variables_initializer().where().line() == __LINE__);
+}
+
+TEST_CASE("A variable read by conversion has the variable's line, never one of the library's") {
+  FreshGraph fresh;
+  const tf::Variable v(1.f);
+  const auto line = static_cast<uint_least32_t>(__LINE__ - 1);
+  const tf::Tensor t = v;
+  CHECK(t.op().type() == "ReadVariable");
+  CHECK(std::string(t.op().where().file_name()) == __FILE__);
+  CHECK(t.op().where().line() == line);
+}
+
+TEST_CASE("Errors of a step and of evaluate name the program's lines") {
+  const std::string file = __FILE__;
+  FreshGraph fresh;
+  const tf::Variable w(2.f);
+  tf::Session session;
+  session.run(w.initializer());
+  auto step = tf::step(session, [&](tf::Tensor x) { return x * w; });
+  const std::string made = file + ":" + std::to_string(__LINE__ - 1);
+  CHECK(step(2.f).item<float>() == 4);
+  CHECK_ERROR(step(tf::Tensor()), InvalidArgument, made);
+  CHECK_ERROR(step.evaluate("nobody:0"), NotFound, file);
+  session.close();
+  CHECK_ERROR(step(1.f), FailedPrecondition, made);
+  CHECK_ERROR(step.evaluate(w), FailedPrecondition, file + ":" + std::to_string(__LINE__));
 }
 
 namespace {

@@ -52,6 +52,24 @@ TEST_CASE("A Variable has options and a name") {
   CHECK(tf::trainable_variables().size() == 2);
 }
 
+TEST_CASE("{.dtype} makes a Variable's literal so and casts other values where nothing is cut off, in both modes") {
+  const auto program = [] {
+    CHECK(tf::Variable(1, {.dtype = tf::float64}).dtype() == tf::float64);
+    CHECK(tf::Variable(tf::zeros({2}), {.dtype = tf::float64}).dtype() == tf::float64);
+    CHECK(tf::Variable(std::vector<double>{0.1}, {.dtype = tf::float32}).dtype() == tf::float32);
+    CHECK(tf::Variable(tf::constant({1, 2}), {.dtype = tf::int64}).dtype() == tf::int64);
+    CHECK(tf::Variable(tf::constant(true), {.dtype = tf::float32}).dtype() == tf::float32);
+    CHECK_ERROR(tf::Variable(2.5, {.dtype = tf::int32}), InvalidArgument, "The literal 2.5 does not fit dtype int32");
+    CHECK_ERROR(tf::Variable(std::vector<float>{2.5f}, {.dtype = tf::int32}), InvalidArgument,
+                "An initial value of dtype float32 cannot become int32 without loss");
+    CHECK_ERROR(tf::Variable(tf::zeros({2}), {.dtype = tf::int64}), InvalidArgument, "Try: tf::cast(value, tf::int64)");
+    CHECK_ERROR(tf::Variable(tf::constant(1), {.dtype = tf::bool_}), InvalidArgument, "Try: tf::cast(value, tf::bool_)");
+  };
+  tf::eagerly(program);
+  FreshGraph fresh;
+  program();
+}
+
 TEST_CASE("Copies of a Variable alias, in both modes") {
   {
     tf::EagerMode eager;
@@ -163,6 +181,8 @@ TEST_CASE_METHOD(Nested, "An Operation gives nothing, in a nest an undefined Ten
   auto [_, loss] = session.run({train, c});
   CHECK((!_.defined() && number(loss) == 3));
   CHECK(!session.run(std::vector{train})[0].defined());
+  const std::array<tf::Tensor, 1> one = session.run({train});
+  CHECK(!one[0].defined());
 }
 
 TEST_CASE_METHOD(Nested, "Names work as fetches and keys") {
@@ -214,11 +234,57 @@ TEST_CASE("A callable is a run prepared once") {
   CHECK_ERROR(session.make_callable(x, {x, x}), InvalidArgument, "is fed twice");
 }
 
+TEST_CASE("A callable is made of anything that can be fetched") {
+  FreshGraph fresh;
+  const tf::Tensor x = tf::placeholder(tf::float32, {}, {.name = "x"}), y = x * 2.f;
+  const tf::Variable v(10.f, {.name = "v"});
+  const tf::Operation add = tf::group({v.assign_add(x)});
+  tf::Session session;
+  session.run(tf::global_variables_initializer());
+  CHECK(session.make_callable("mul:0", {"x:0"})(3.f).item<float>() == 6);
+  CHECK(!session.make_callable(add, {x})(1.f).defined());
+  CHECK(session.make_callable(v)().item<float>() == 11);  // the variable, not a read of it: no node was added
+  CHECK(session.make_callable({v, y}, {x}).call_all({4.f})[1].item<float>() == 8);
+  CHECK_ERROR(session.make_callable(y, {add}), InvalidArgument, "An Operation cannot be fed");
+  CHECK_ERROR(session.make_callable(y, {tf::Operation()}), InvalidArgument, "An Operation cannot be fed");
+  CHECK_ERROR(session.make_callable(y, {"nobody:0"}), NotFound, "nobody");
+}
+
 TEST_CASE("A callable outlives its session's handle") {
   FreshGraph fresh;
   const tf::Tensor x = tf::placeholder(tf::float32);
   const auto call = tf::Session().make_callable(x * x, {x});
   CHECK(call(3.f).item<float>() == 9);
+}
+
+// ---- Sessions ----
+
+TEST_CASE("A session's options are checked where it is made") {
+  FreshGraph fresh;
+  const std::string file = __FILE__;
+  CHECK_ERROR(tf::Session({.disabled_passes = {"fuze"}}), InvalidArgument,
+              "There is no pass 'fuze' to disable; there are memory, ");
+  CHECK_ERROR(tf::Session({.disabled_passes = {"fuze"}}), InvalidArgument, file);
+  CHECK_ERROR(tf::Session(fresh.graph, {.max_plans = 0}), InvalidArgument, "max_plans is 0");
+  tf::Session session({.disabled_passes = {"fold", "cse", "dce", "fuse", "memory"}, .max_plans = 1});
+  CHECK(session.run(tf::constant(1) + 1).item<int32_t>() == 2);
+}
+
+TEST_CASE("The plan that was used longest ago goes first") {
+  FreshGraph fresh;
+  const tf::Tensor x = tf::placeholder(tf::float32), y = x * 2.f;
+  const tf::Session session({.max_plans = 2});
+  tf::Ledger ledger;
+  const auto misses = [&](size_t n) {
+    const auto recording = ledger.record();
+    const auto before = ledger.plan_misses();
+    session.run(y, {{x, std::vector<float>(n)}});
+    return ledger.plan_misses() - before;
+  };
+  CHECK((misses(1) == 1 && misses(2) == 1 && misses(1) == 0));
+  CHECK(misses(3) == 1);  // the plan for 2 goes, not the older one for 1
+  CHECK((misses(1) == 0 && misses(2) == 1));
+  CHECK(session.num_plans() == 2);
 }
 
 // ---- Feeds ----

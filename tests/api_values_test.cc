@@ -6,6 +6,8 @@
 #include <limits>
 #include <list>
 #include <span>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 #include "catch.h"
@@ -37,6 +39,21 @@ TEST_CASE("A symbol keeps its graph alive") {
   const tf::Tensor z = y + 1.f;  // goes to the graph of its operand
   CHECK(z.name() == "add:0");
   CHECK(z.op().type() == "Add");
+}
+
+TEST_CASE("An op goes to its operand's graph, whatever scope the current graph is in") {
+  FreshGraph fresh;
+  const tf::Tensor y = tf::constant(2.f);
+  const tf::Graph other;
+  const auto current = other.as_default();
+  const auto outer = tf::name_scope("outer");
+  const auto inner = tf::name_scope("inner");
+  const tf::Tensor z = y + 1.f;
+  CHECK(z.name() == "add:0");
+  CHECK(z.op().type() == "Add");
+  CHECK(other.num_operations() == 0);
+  CHECK(tf::constant(1.f).name() == "outer/inner/Const:0");
+  CHECK(tf::Session(fresh.graph).run(z).item<float>() == 3);
 }
 
 TEST_CASE("dtype, shape, dim, name, id and defined answer for both kinds") {
@@ -184,6 +201,15 @@ TEST_CASE("constant is a source, tensor is always concrete, and both take a shap
   CHECK_ERROR(tf::tensor(v, {37, 20}), InvalidArgument, "703 elements cannot take the shape (37, 20)");
 }
 
+TEST_CASE("What is filled with one number has a shape in full") {
+  tf::EagerMode eager;
+  CHECK_ERROR(tf::zeros({-1}), InvalidArgument, "The shape of zeros must be fully known, but is (?,)");
+  CHECK_ERROR(tf::ones({2, -1}), InvalidArgument, "The shape of ones must be fully known, but is (2, ?)");
+  CHECK_ERROR(tf::full(tf::unknown_shape, 3), InvalidArgument, "The shape of full must be fully known, but is <unknown>");
+  CHECK_ERROR(tf::full({2}, {1, 2}), InvalidArgument, "full is filled with one number");
+  CHECK(printed(tf::full({2}, 1.5)) == "[1.5 1.5]");
+}
+
 // ---- Literals ----
 
 TEST_CASE("Bare numbers are int32, int64 where it does not fit, float32 and bool") {
@@ -215,6 +241,19 @@ TEST_CASE("Typed containers keep their dtype") {
   const int64_t c_array[] = {1, 2, 3};
   CHECK(tf::tensor(c_array).dtype() == tf::int64);
   CHECK(tf::tensor(std::list<double>{1, 2}).dtype() == tf::float64);
+  CHECK(tf::tensor(std::vector<long long>{1}).dtype() == tf::int64);
+  CHECK(tf::tensor(std::vector<long long>{}).dtype() == tf::int64);
+  CHECK(tf::tensor(std::vector<std::vector<long long>>{{1}, {2}}).dtype() == tf::int64);
+}
+
+TEST_CASE("Containers of types without a dtype hold bare numbers; a text is no list of numbers") {
+  CHECK(tf::tensor(std::vector<short>{1}).dtype() == tf::int32);
+  CHECK(tf::tensor(std::vector<size_t>{1}).dtype() == tf::int32);
+  CHECK(tf::tensor(std::vector<unsigned>{1, 3000000000u}).dtype() == tf::int64);
+  CHECK_ERROR(tf::tensor(std::vector<size_t>{~size_t{0}}), InvalidArgument, "beyond int64");
+  CHECK(!std::is_convertible_v<std::string, tf::Literal>);
+  CHECK(!std::is_convertible_v<const char*, tf::Literal>);
+  CHECK(!std::is_convertible_v<std::vector<std::string>, tf::Literal>);
 }
 
 TEST_CASE("{.dtype} overrides") {
@@ -310,6 +349,9 @@ TEST_CASE("Extents are taken from any integral type") {
   CHECK(tf::reshape(tf::tensor({1, 2, 3}), {v.size(), 1u}).shape() == Shape{3, 1});
   CHECK_ERROR(Shape({2, -2}), InvalidArgument, "A shape has the extent -2");
   CHECK_ERROR(Shape({1, 1, 1, 1, 1, 1, 1, 1, 1}), InvalidArgument, "at most 8 axes are supported");
+  const std::vector<int> empty;
+  CHECK_ERROR(Shape({empty.size() - 1}), InvalidArgument, "A shape has an extent beyond int64");
+  CHECK_ERROR(Shape(std::vector<size_t>{empty.size() - 1}), InvalidArgument, "A shape has an extent beyond int64");
 }
 
 // ---- Truth and equality ----

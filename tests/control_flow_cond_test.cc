@@ -1,9 +1,12 @@
 // Branches.
 #include <twofold/twofold.h>
 
+#include <functional>
+#include <string>
 #include <vector>
 
 #include <twofold/graph/body.h>
+#include <twofold/graph/graph_data.h>
 
 #include "both_modes.h"
 #include "errors.h"
@@ -200,7 +203,154 @@ TEST_CASE("a branch's tensor that is used outside is an error naming both lines"
     CHECK(text.find("control_flow_cond_test.cc:" + std::to_string(used)) != text.npos);
   }
   const tf::Session session(graph);
-  CHECK_ERROR(session.run(leaked, {{x, 1.f}}), InvalidArgument, "is not an element of this graph");
+  CHECK_ERROR(session.run(leaked, {{x, 1.f}}), InvalidArgument, "control_flow_cond_test.cc:" + std::to_string(made));
+}
+
+TEST_CASE("a body's tensor is refused by everything outside, naming its line") {
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  const Tensor x = tf::placeholder(tf::float32, {});
+  Tensor leaked;
+  const std::string made = "control_flow_cond_test.cc:" + std::to_string(__LINE__ + 2);
+  const Tensor y = tf::cond(
+      x > 0.f, [&] { return leaked = x * 2.f; }, [&] { return x; });
+  const tf::Session session(graph);
+  const tf::Variable v(1.f);
+  for (const auto& use : std::vector<std::function<void()>>{
+           [&] { session.run({y, leaked}, {{x, 1.f}}); },
+           [&] { session.run(y, {{x, 1.f}, {leaked, 1.f}}); },
+           [&] { session.make_callable(leaked, {x}); },
+           [&] { tf::ControlDependencies guard({leaked}); },
+           [&] { tf::group({leaked}); },
+           [&] { tf::with_effects(x, {leaked}); },
+           [&] { tf::with_effects(leaked, {}); },
+           [&] { tf::gradients(leaked, {x}); },
+           [&] { tf::gradients(y, {leaked}); },
+           [&] { tf::Variable w(leaked); },
+           [&] { v.assign(leaked); },
+           [&] { tf::print(leaked); },
+           [&] { tf::cond(x > 1.f, [&] { return leaked; }, [&] { return x; }); },
+           [&] { tf::while_loop([](Tensor t) { return t < 1.f; }, [](Tensor t) { return t + 1.f; }, leaked); }}) {
+    CHECK_ERROR((use(), 0), InvalidArgument, "belongs to the body of a cond");
+    CHECK_ERROR((use(), 0), InvalidArgument, made);
+  }
+}
+
+TEST_CASE("a body whose making failed leaves all guards as they were, and its tensors are refused") {
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  const Tensor x = tf::placeholder(tf::float32, {});
+  Tensor leaked;
+  const auto fails = [&]() -> Tensor {
+    leaked = tf::executing_eagerly() ? tf::ones({}) : x * 2.f;
+    const auto name = tf::name_scope("inside");
+    const auto device = tf::device("/cpu:0");
+    const auto after = tf::control_dependencies({leaked});
+    tf::GradientTape tape;
+    tf::EagerMode eager;
+    throw 42;
+  };
+  const std::vector<std::function<void()>> programs = {
+      [&] { tf::cond(x > 0.f, fails, fails); },
+      [&] { tf::cond(x > 0.f, [&] { return x; }, fails); },
+      [&] { tf::while_loop([](Tensor t) { return t < 1.f; }, [&](Tensor) { return fails(); }, x); },
+      [&] { tf::while_loop([&](Tensor) { return fails() < 1.f; }, [](Tensor t) { return t; }, x); },
+      [&] {
+        auto step = tf::step([&](Tensor) { return fails(); });
+        step(1.f);
+      },
+      [&] {
+        tf::eagerly([&] {
+          tf::GradientTape tape;
+          return tf::cond(true, fails, fails);
+        });
+      },
+      [&] {
+        tf::eagerly([&] {
+          auto step = tf::step([&](Tensor) { return fails(); });
+          step(1.f);
+        });
+      }};
+  for (const auto& program : programs) {
+    int thrown = 0;
+    try {
+      program();
+    } catch (int number) {
+      thrown = number;
+    }
+    CHECK(thrown == 42);
+    CHECK(!tf::executing_eagerly());
+    CHECK(tf::get_default_graph() == graph);
+    const Tensor made = tf::constant(1);
+    CHECK(made.name().find('/') == std::string::npos);
+    CHECK(made.device().empty());
+    CHECK(graph.data()->node(made.node()).controls.empty());
+  }
+  tf::Tensor from_cond;
+  try {
+    tf::cond(
+        x > 0.f,
+        [&]() -> Tensor {
+          from_cond = x * 2.f;
+          throw 42;
+        },
+        [&] { return x; });
+  } catch (int) {
+  }
+  CHECK_ERROR(from_cond + 1.f, InvalidArgument, "belongs to the body of a cond");
+  // Gradients and random numbers go on as if nothing had happened.
+  tf::EagerMode eager;
+  const tf::Variable v(2.f);
+  tf::GradientTape tape;
+  CHECK(tape.gradient(v * v, v).item<float>() == 4);
+}
+
+TEST_CASE("an effect that only a body follows is run, once for a run of its node, by handle and by name") {
+  for (const bool optimize : {false, true}) {
+    const tf::Graph graph;
+    const auto scope = graph.as_default();
+    const tf::Variable v(0);
+    const Tensor p = tf::placeholder(tf::bool_, {}), up = v.assign_add(1);
+    const auto followed = [&](const tf::Fetch& before) {
+      const auto guard = tf::control_dependencies({before});
+      return tf::constant(1) + 1;
+    };
+    const auto zero = [] { return tf::constant(0); };
+    const std::vector<Tensor> ys = {
+        tf::cond(p, [&] { return followed(up); }, zero),
+        tf::cond(p, [&] { return followed(up.op().name()); }, zero),
+        tf::cond(p, [&] { return tf::cond(p, [&] { return followed(up); }, zero); }, zero),
+        tf::cond(p, [&] { return tf::with_effects(tf::constant(2), {up}); }, zero),
+        tf::while_loop([](Tensor i) { return i < 2; }, [&](Tensor i) { return i + followed(up) - 1; }, 0),
+    };
+    const tf::Session session(graph, {.optimize = optimize});
+    session.run(tf::global_variables_initializer());
+    int expected = 0;
+    for (const Tensor& y : ys) {
+      CHECK(session.run(y, {{p, true}}).item<int>() == 2);
+      CHECK(session.run(v).item<int>() == ++expected);
+    }
+  }
+}
+
+TEST_CASE("with_effects belongs to its value's graph") {
+  const tf::Graph first, second;
+  Tensor y, up;
+  {
+    const auto scope = first.as_default();
+    const tf::Variable v(0, {.name = "v"});
+    y = tf::constant(5), up = v.assign_add(1);
+  }
+  const auto scope = second.as_default();
+  const auto name = tf::name_scope("elsewhere");
+  const Tensor both = tf::with_effects(y, {up});
+  CHECK(both.name() == "with_effects:0");
+  const tf::Session session(first);
+  session.run("v/Assign");
+  CHECK(session.run(both).item<int>() == 5);
+  CHECK(session.run("v:0").item<int>() == 1);
+  const tf::Variable w(0);
+  CHECK_ERROR(tf::with_effects(y, {w.assign_add(1)}), InvalidArgument, "is not an element of this graph");
 }
 
 TEST_CASE("bodies are attributes by identity") {

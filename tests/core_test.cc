@@ -207,7 +207,7 @@ TEST_CASE("A parallel loop does each chunk once, on any number of threads") {
     }
   }
   tf::set_num_threads(before);
-  CHECK_ERROR(tf::set_num_threads(0), InvalidArgument, "at least one thread");
+  CHECK_ERROR(tf::set_num_threads(0), InvalidArgument, "there can be 1 to 1024 threads");
 }
 
 TEST_CASE("Parallel loops of several threads at once, and loops within loops, end") {

@@ -158,6 +158,7 @@ OpDef batch_norm_grad_op{
 
 BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOptions options) {
   const Tensor& input = x.resolve();
+  check_input(batch_norm_op.name, 0, input, x.where());
   const Tensor* inputs[] = {&input, &scale.resolve(input.dtype()), &offset.resolve(input.dtype())};
   Outputs out = apply_all(batch_norm_op, inputs, BatchNormAttrs{options.epsilon, options.axis}, x.where());
   return {out[0], out[1], out[2]};

@@ -279,6 +279,7 @@ Tensor internal::reshape_to(const Operand& x, const Tensor& shape) {
 }
 Tensor reshape_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
+  check_input(reshape_like_op.name, 1, to, x.where());
   if (!to.shape().is_known()) return apply(reshape_like_op, {&from, &to}, x.where());
   return apply(reshape_op, {&from}, ShapeAttrs{to.shape()}, x.where());
 }
@@ -298,6 +299,8 @@ Tensor internal::broadcast_to(const Operand& x, const Tensor& shape) {
 }
 Tensor broadcast_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
+  check_input(broadcast_like_op.name, 0, from, x.where());
+  check_input(broadcast_like_op.name, 1, to, x.where());
   if (!to.shape().is_known()) return apply(broadcast_like_op, {&from, &to}, x.where());
   // Its gradient, too, is a tensor of its own.
   if (from.shape() == to.shape()) return apply(reshape_op, {&from}, ShapeAttrs{to.shape()}, x.where());
@@ -306,6 +309,7 @@ Tensor broadcast_like(Operand x, Operand like) {
 
 Tensor concat(std::span<const Tensor> tensors, int64_t axis, source_location where) {
   if (tensors.empty()) fail_empty_concat(where);
+  for (size_t i = 0; i < tensors.size(); ++i) check_input(concat_op.name, i, tensors[i], where);
   DType dtype = tensors[0].dtype();
   bool same = true;
   for (const Tensor& t : tensors) {
@@ -320,6 +324,8 @@ Tensor concat(std::span<const Tensor> tensors, int64_t axis, source_location whe
 
 Tensor concat(std::initializer_list<Operand> tensors, int64_t axis, source_location where) {
   if (tensors.size() == 0) fail_empty_concat(where);
+  for (const Operand& t : tensors)
+    if (t.tensor()) check_input(concat_op.name, static_cast<size_t>(&t - tensors.begin()), *t.tensor(), where);
   // Tensors decide the dtype; literals take it where they fit.
   const Operand* decider = nullptr;
   DType dtype = tensors.begin()->dtype();
@@ -337,6 +343,7 @@ Tensor slice(Operand x, Axes begin, Axes size) {
   return apply(slice_op, {&x.resolve()}, SliceAttrs{begin, size}, x.where());
 }
 Tensor index(Operand x, int64_t i) {
+  check_input(slice_op.name, 0, x.resolve(), x.where());
   const Shape& s = x.resolve().shape();
   if (s.rank() == 0) fail_at(x.where(), "Slice", Code::InvalidArgument, "A scalar cannot be indexed", "t.item<T>()");
   if (s.has_rank() && s[0] >= 0 && (i < -s[0] || i >= s[0]))
@@ -345,6 +352,7 @@ Tensor index(Operand x, int64_t i) {
 }
 Tensor pad_like(Operand x, Operand like, Axes begin) {
   const Tensor &from = x.resolve(), &to = like.resolve();
+  check_input(pad_like_op.name, 1, to, x.where());
   const Shape& shape = to.shape();
   if (!shape.is_known()) return apply(pad_like_op, {&from, &to}, PadAttrs{begin, {}}, x.where());
   return apply(pad_like_op, {&from}, PadAttrs{begin, shape}, x.where());

@@ -36,7 +36,7 @@ Shape wanted_shape(const InferContext& c, bool& known) {
   if (c.num_inputs() == 2) return shape_operand(c, 1, known);
   known = true;
   const Shape& wanted = c.attrs<ShapeAttrs>().shape;
-  if (!wanted.has_rank()) c.fail("A shape of unknown rank cannot be asked for");
+  if (!wanted.has_rank()) c.fail("The shape asked for must have a known rank");
   return wanted;
 }
 
@@ -72,17 +72,18 @@ void infer_reshape(InferContext& c) {
   const Shape& x = c.shape(0);
   if (!known) return c.output(c.dtype(0), y);
   int open = -1;
-  int64_t given = 1;
+  Shape known_part;
   for (int i = 0; i < y.rank(); ++i) {
     if (y[i] >= 0) {
-      if (__builtin_mul_overflow(given, y[i], &given)) c.fail("Shape " + y.brackets() + " has too many elements");
+      known_part.push_back(y[i]);
     } else if (open < 0) {
       open = i;
     } else {
       c.fail("Only one extent may be -1, got shape " + y.brackets());
     }
   }
-  const int64_t elements = x.num_elements();
+  const int64_t given = known_part.num_elements(), elements = x.num_elements();
+  if (given == INT64_MAX) c.fail("Shape " + y.brackets() + " has too many elements");
   if (elements < 0) return c.output(c.dtype(0), y);
   if (open >= 0 && given == 0)
     c.fail(
@@ -136,6 +137,7 @@ void infer_squeeze(InferContext& c) {
     const int i = c.axis(given, x.rank());
     if (x[i] >= 0 && x[i] != 1)
       c.fail("Can not squeeze dim[" + std::to_string(i) + "], expected a dimension of 1, got " + std::to_string(x[i]));
+    if (dropped >> i & 1) c.fail("Axis " + std::to_string(given) + " is given twice");
     dropped |= 1u << i;
   }
   Shape y;
@@ -191,9 +193,12 @@ void infer_concat(InferContext& c) {
       c.fail("Ranks of all input tensors should match: shape[0] = " + y.brackets() + " vs. shape[" + std::to_string(i) +
              "] = " + x.brackets());
     for (int d = 0; d < y.rank(); ++d) {
-      if (d == axis)
-        y.set(d, y[d] < 0 || x[d] < 0 ? -1 : y[d] + x[d]);
-      else if (y[d] < 0)
+      if (d == axis) {
+        int64_t both = -1;
+        if (y[d] >= 0 && x[d] >= 0 && __builtin_add_overflow(y[d], x[d], &both))
+          c.fail("The extents of axis " + std::to_string(d) + " add up beyond int64");
+        y.set(d, both);
+      } else if (y[d] < 0)
         y.set(d, x[d]);
       else if (x[d] >= 0 && x[d] != y[d])
         c.fail("Dimension " + std::to_string(d) + " in both shapes must be equal, but are " + std::to_string(y[d]) +

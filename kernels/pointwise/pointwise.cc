@@ -210,12 +210,13 @@ Tensor binary(const OpDef& op, const Operand& a, const Operand& b) {
 #include <twofold/kernels/pointwise/ops.def>
 
 Tensor where(Operand condition, Operand a, Operand b) {
-  const OperandPair pair(a, b, op_select.name);
+  const OperandPair pair(a, b, op_select.name, 1);
   return apply(op_select, {&condition.resolve(), pair.a, pair.b}, condition.where());
 }
 
 Tensor cast(Operand x, DType to) {
   const Tensor& t = x.resolve();
+  check_input(op_cast.name, 0, t, x.where());
   if (t.dtype() == to) return t;
   return apply(op_cast, {&t}, CastAttrs{.to = to}, x.where());
 }

@@ -209,6 +209,7 @@ Tensor argmax(Operand x, int64_t axis, ReduceOptions options) {
 
 Tensor sum_to_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
+  check_input(sum_to_like_op.name, 1, to, x.where());
   if (!to.shape().is_known()) return apply(sum_to_like_op, {&from, &to}, x.where());
   return sum_to_shape(Operand(from, x.where()), to.shape());
 }
@@ -216,6 +217,7 @@ Tensor sum_to_like(Operand x, Operand like) {
 // A tensor of its own in any case, as its gradient is: whether shapes are known must not decide what depends on what.
 Tensor sum_to_shape(Operand x, Shape shape) {
   const Tensor& from = x.resolve();
+  check_input(sum_to_op.name, 0, from, x.where());
   if (from.shape().is_known() && from.shape() == shape && from.dtype() != bool_)
     return reshape(Operand(from, x.where()), shape);
   return apply(sum_to_op, {&from}, SumToAttrs{shape}, x.where());

@@ -171,6 +171,7 @@ Prepared prepare(const Signature& s) {
   SoftmaxParams p{1, x[axis], 1};
   for (int i = 0; i < axis; ++i) p.outer *= x[i];
   for (int i = axis + 1; i < x.rank(); ++i) p.inner *= x[i];
+  if (p.extent == 0) p.outer = 0;  // however many empty rows there are
   if (s.inputs[0].dtype == float32) return {softmax_kernel<float, kLog>, p};
   if (s.inputs[0].dtype == float64) return {softmax_kernel<double, kLog>, p};
   return {};

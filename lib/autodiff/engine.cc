@@ -133,17 +133,35 @@ std::vector<Tensor> differentiate(const RecordList& records, std::span<const See
   return Engine(records, xs).run(seeds, xs);
 }
 
-std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<Differentiable>& xs, const std::vector<Tensor>& dys,
-                              std::source_location where) {
-  SourceFrame frame(where);
+void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) {
+  constexpr const char* kOp = "gradients";
   if (!dys.empty() && dys.size() != ys.size())
     fail(Code::InvalidArgument, fmt::format("gradients() was given {} ys and {} dys", ys.size(), dys.size()));
   for (size_t i = 0; i < ys.size(); ++i) {
-    if (!ys[i].defined()) fail(Code::InvalidArgument, fmt::format("y number {} of gradients() is None", i));
-    if (!is_floating(ys[i].dtype()))
-      fail(Code::InvalidArgument, fmt::format("Only floating tensors have gradients; y number {} has dtype {}", i, name_of(ys[i].dtype())),
+    const Tensor& y = ys[i];
+    if (!y.defined()) fail(Code::InvalidArgument, fmt::format("y number {} of gradients() is None: an undefined Tensor", i));
+    check_input(kOp, i, y, t_state.frame);
+    if (!is_floating(y.dtype()))
+      fail(Code::InvalidArgument, fmt::format("Only floating tensors have gradients; y number {} has dtype {}", i, name_of(y.dtype())),
            "tf::cast(y, tf::float32)");
+    if (dys.empty() || !dys[i].defined()) continue;
+    if (dys[i].dtype() != y.dtype() || !dys[i].shape().compatible_with(y.shape()))
+      fail(Code::InvalidArgument,
+           fmt::format("dy number {} of gradients() must be like its y, of dtype {} and shape {}, but is of dtype {} and shape {}", i,
+                       name_of(y.dtype()), y.shape().str(), name_of(dys[i].dtype()), dys[i].shape().str()));
   }
+  for (size_t i = 0; i < xs.size(); ++i) {
+    if (xs[i].variable()) continue;
+    if (!xs[i].tensor().defined())
+      fail(Code::InvalidArgument, fmt::format("x number {} of gradients() is None: an undefined Tensor", i));
+    check_input(kOp, i, xs[i].tensor(), t_state.frame);
+  }
+}
+
+std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<Differentiable>& xs, const std::vector<Tensor>& dys,
+                              std::source_location where) {
+  SourceFrame frame(where);
+  check_gradient_arguments(ys, xs, dys);
   return executing_eagerly() ? eager_gradients(ys, xs, dys) : graph_gradients(ys, xs, dys);
 }
 

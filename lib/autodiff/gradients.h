@@ -34,6 +34,10 @@ std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<D
 std::vector<Tensor> gradients(const Tensor& y, const std::vector<Differentiable>& xs,
                               std::source_location where = std::source_location::current());
 
+/// Throws InvalidArgument for None among ys and xs, for a y that is not floating, for a dy unlike its y; FailedPrecondition
+/// for symbols in eager mode. An undefined dy stands for no gradient. Precondition: a SourceFrame.
+void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
+
 /// A place in the order of a graph's nodes.
 struct GraphPosition {
   const GraphData* graph = nullptr;

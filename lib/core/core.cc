@@ -29,11 +29,19 @@ std::string Shape::str() const {
 
 std::string Shape::brackets() const { return has_rank() ? "[" + extents(*this, ",") + "]" : "<unknown>"; }
 
-void internal::throw_bad_shape(int64_t rank, int64_t extent) {
-  if (extent < -1)
-    fail(Code::InvalidArgument, fmt::format("A shape has the extent {}; extents are >= 0, or -1 for unknown", extent));
-  if (rank <= 0) fail(Code::InvalidArgument, "An axis cannot be added to a shape of unknown rank");
-  fail(Code::InvalidArgument, fmt::format("A tensor of rank {} was asked for; at most {} axes are supported", rank, kMaxRank));
+void internal::throw_bad_shape(int64_t rank, int64_t extent, std::source_location where) {
+  std::string message;
+  if (extent == INT64_MIN) {
+    message = "A shape has an extent beyond int64, as unsigned numbers below 0 are";
+  } else if (extent < -1) {
+    message = fmt::format("A shape has the extent {}; extents are >= 0, or -1 for unknown", extent);
+  } else if (rank <= 0) {
+    message = "An axis cannot be added to a shape of unknown rank";
+  } else {
+    message = fmt::format("A tensor of rank {} was asked for; at most {} axes are supported", rank, kMaxRank);
+  }
+  if (where.line() == 0) fail(Code::InvalidArgument, std::move(message));
+  fail_at(where, "", Code::InvalidArgument, std::move(message));
 }
 
 std::string_view name_of(Code code) {

@@ -27,6 +27,11 @@ constexpr std::string_view name_of(DType t) {
   constexpr std::string_view kNames[kDTypeCount] = {"float32", "float64", "int32", "int64", "uint8", "bool"};
   return kNames[static_cast<int>(t)];
 }
+/// As a program writes it: "tf::float32", "tf::bool_".
+constexpr std::string_view spelling_of(DType t) {
+  constexpr std::string_view kNames[kDTypeCount] = {"tf::float32", "tf::float64", "tf::int32", "tf::int64", "tf::uint8", "tf::bool_"};
+  return kNames[static_cast<int>(t)];
+}
 constexpr bool is_floating(DType t) { return t == float32 || t == float64; }
 constexpr bool is_integer(DType t) { return t == int32 || t == int64 || t == uint8; }
 

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <vector>
@@ -69,24 +70,45 @@ struct Kernels {
   }
 };
 
-Kernels load_cpu() {
+constexpr const char* kLevels[] = {"v4", "v3", "v2"};  // best first
+
+bool runs_here(std::string_view level) {
   __builtin_cpu_init();
-  std::vector<std::string> levels;
-  if (const char* forced = std::getenv("TWOFOLD_ISA")) {
-    levels = {forced};
-  } else {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-      levels.push_back("v4");
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
-      levels.push_back("v3");
-    levels.push_back("v2");
+  if (level == "v4")
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (level == "v3") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+}
+
+// The levels whose kernels may be loaded, best first: what the environment asks for, or all that run here.
+std::vector<std::string> levels_to_try() {
+  if (const char* forced = std::getenv("TWOFOLD_ISA"); forced && *forced) {
+    if (std::ranges::find(kLevels, std::string_view(forced)) == std::end(kLevels))
+      fail(Code::InvalidArgument, fmt::format("TWOFOLD_ISA is '{}'; it must be one of v2, v3, v4", forced), "TWOFOLD_ISA=v3");
+    if (!runs_here(forced))
+      fail(Code::FailedPrecondition, fmt::format("TWOFOLD_ISA is '{}', which this processor does not run", forced), "unset TWOFOLD_ISA");
+    return {forced};
   }
+  std::vector<std::string> levels;
+  for (const char* level : kLevels)
+    if (runs_here(level)) levels.emplace_back(level);
+  return levels;
+}
+
+Kernels load_cpu() {
   Kernels k;
-  for (const auto& level : levels)
-    if (!k.table) k.table = load("twofold_cpu_" + level, k.why);
+  std::vector<std::string> reasons;
+  for (const auto& level : levels_to_try()) {
+    k.table = load("twofold_cpu_" + level, k.why);
+    if (k.table) break;
+    reasons.push_back(k.why);
+  }
   if (!k.table) {
-    fail(Code::FailedPrecondition, fmt::format("No CPU kernels could be loaded: {}", k.why),
+    std::vector<std::string> folders;
+    for (const auto& folder : plugin_folders()) folders.push_back(folder.string());
+    fail(Code::FailedPrecondition,
+         fmt::format("No CPU kernels could be loaded: {}. Folders: {}", fmt::join(reasons, "; "), fmt::join(folders, ", ")),
          "set TWOFOLD_PLUGINS to the folder that has twofold_cpu_*.so, TWOFOLD_ISA to one of v2, v3, v4");
   }
   k.index();

@@ -6,8 +6,10 @@
 #include <initializer_list>
 #include <iosfwd>
 #include <ranges>
+#include <source_location>
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace twofold {
 
@@ -15,12 +17,20 @@ namespace twofold {
 inline constexpr int kMaxRank = 8;
 
 namespace internal {
-[[noreturn]] void throw_bad_shape(int64_t rank, int64_t extent);
+[[noreturn]] void throw_bad_shape(int64_t rank, int64_t extent, std::source_location where);
+/// `v` as an extent; what is beyond int64 becomes its least, which is no extent.
+template <class I>
+constexpr int64_t extent_of(I v) {
+  if constexpr (std::is_unsigned_v<I> && sizeof(I) >= sizeof(int64_t)) {
+    if (v > static_cast<I>(INT64_MAX)) return INT64_MIN;
+  }
+  return static_cast<int64_t>(v);
+}
 /// An extent of any integral type, so that `Shape{v.size(), n}` draws no narrowing complaint.
 struct Extent {
   template <class I>
     requires std::is_integral_v<I>
-  constexpr Extent(I v) : value(static_cast<int64_t>(v)) {}
+  constexpr Extent(I v) : value(extent_of(v)) {}
   int64_t value;
 };
 }  // namespace internal
@@ -31,13 +41,14 @@ struct Extent {
 class Shape {
  public:
   constexpr Shape() = default;
-  constexpr Shape(std::initializer_list<internal::Extent> extents) {
-    for (auto e : extents) push_back(e.value);
+  constexpr Shape(std::initializer_list<internal::Extent> extents,
+                  std::source_location where = std::source_location::current()) {
+    for (auto e : extents) push_back(e.value, where);
   }
   template <std::ranges::input_range R>
     requires std::is_integral_v<std::ranges::range_value_t<R>> && (!std::is_same_v<std::remove_cvref_t<R>, Shape>)
-  explicit constexpr Shape(const R& extents) {
-    for (auto e : extents) push_back(static_cast<int64_t>(e));
+  explicit constexpr Shape(const R& extents, std::source_location where = std::source_location::current()) {
+    for (auto e : extents) push_back(internal::extent_of(e), where);
   }
   static constexpr Shape unknown() {
     Shape s;
@@ -54,11 +65,11 @@ class Shape {
   /// Number of axes; -1 if unknown.
   constexpr int rank() const { return rank_; }
   constexpr bool has_rank() const { return rank_ >= 0; }
-  /// The extent of axis `i`, 0 <= i < rank(); -1 if unknown.
+  /// The extent of axis `i`; -1 if unknown. Precondition: 0 <= i < rank(); Tensor::dim checks and counts from the end.
   constexpr int64_t operator[](int i) const { return dims_[static_cast<size_t>(i)]; }
   constexpr void set(int i, int64_t extent) { dims_[static_cast<size_t>(i)] = extent; }
-  constexpr void push_back(int64_t extent) {
-    if (rank_ < 0 || rank_ >= kMaxRank || extent < -1) internal::throw_bad_shape(rank_ + 1, extent);
+  constexpr void push_back(int64_t extent, std::source_location where = {}) {
+    if (rank_ < 0 || rank_ >= kMaxRank || extent < -1) internal::throw_bad_shape(rank_ + 1, extent, where);
     dims_[static_cast<size_t>(rank_++)] = extent;
   }
   constexpr const int64_t* begin() const { return dims_.data(); }
@@ -114,21 +125,22 @@ std::ostream& operator<<(std::ostream&, const Shape&);
 class Axes {
  public:
   constexpr Axes() = default;
-  constexpr Axes(std::initializer_list<internal::Extent> axes) {
-    for (auto a : axes) push_back(a.value);
+  constexpr Axes(std::initializer_list<internal::Extent> axes,
+                 std::source_location where = std::source_location::current()) {
+    for (auto a : axes) push_back(a.value, where);
   }
   template <class I>
     requires std::is_integral_v<I>
   constexpr Axes(I axis) {
-    push_back(static_cast<int64_t>(axis));
+    push_back(internal::extent_of(axis));
   }
   template <std::ranges::input_range R>
     requires std::is_integral_v<std::ranges::range_value_t<R>> && (!std::is_same_v<std::remove_cvref_t<R>, Axes>)
-  explicit constexpr Axes(const R& axes) {
-    for (auto a : axes) push_back(static_cast<int64_t>(a));
+  explicit constexpr Axes(const R& axes, std::source_location where = std::source_location::current()) {
+    for (auto a : axes) push_back(internal::extent_of(a), where);
   }
-  constexpr void push_back(int64_t axis) {
-    if (size_ >= kMaxRank) internal::throw_bad_shape(size_ + 1, 0);
+  constexpr void push_back(int64_t axis, std::source_location where = {}) {
+    if (size_ >= kMaxRank) internal::throw_bad_shape(size_ + 1, 0, where);
     axes_[static_cast<size_t>(size_++)] = axis;
   }
   constexpr int size() const { return size_; }

@@ -5,7 +5,9 @@
 
 #define EIGEN_USE_THREADS
 #include <atomic>
+#include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <unsupported/Eigen/CXX11/ThreadPool>
@@ -60,9 +62,17 @@ class Pool {
   ParallelFor handle_{this, &run};
 };
 
+constexpr int kMostThreads = 1024;
+
 int default_threads() {
-  if (const char* text = std::getenv("TWOFOLD_THREADS")) {
-    if (const int n = std::atoi(text); n >= 1) return n;
+  if (const char* text = std::getenv("TWOFOLD_THREADS"); text && *text) {
+    int n = 0;
+    const char* end = text + std::strlen(text);
+    const auto [rest, error] = std::from_chars(text, end, n);
+    if (error != std::errc() || rest != end || n < 1 || n > kMostThreads)
+      fail(Code::InvalidArgument,
+           fmt::format("TWOFOLD_THREADS is '{}'; it must be a number from 1 to {}", text, kMostThreads));
+    return n;
   }
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -84,8 +94,10 @@ int num_threads() {
   return n;
 }
 
-void set_num_threads(int n) {
-  if (n < 1) fail(Code::InvalidArgument, fmt::format("set_num_threads({}): at least one thread is needed", n));
+void set_num_threads(int n, std::source_location where) {
+  if (n < 1 || n > kMostThreads)
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("set_num_threads({}): there can be 1 to {} threads", n, kMostThreads));
   std::lock_guard lock(g_mutex);
   g_threads.store(n, std::memory_order_release);
 }

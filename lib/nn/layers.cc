@@ -47,8 +47,9 @@ Tensor Linear::forward(const Tensor& x) const {
   return bias_ ? y + *bias_ : y;
 }
 
-const Variable& Linear::bias() const {
-  if (!bias_) fail(Code::FailedPrecondition, "This Linear has no bias", "nn::Linear(in, out, {.bias = true})");
+const Variable& Linear::bias(std::source_location where) const {
+  if (!bias_)
+    fail_at(where, "", Code::FailedPrecondition, "This Linear has no bias", "nn::Linear(in, out, {.bias = true})");
   return *bias_;
 }
 

@@ -26,7 +26,7 @@ class Linear : public Module {
   Tensor forward(const Tensor& x) const override;
   const Variable& weight() const { return weight_; }
   /// Throws FailedPrecondition if it was made without.
-  const Variable& bias() const;
+  const Variable& bias(std::source_location where = std::source_location::current()) const;
   std::string type_name() const override { return "Linear"; }
   std::string extra_repr() const override;
 

@@ -13,23 +13,6 @@ thread_local constinit ThreadState t_state;
 
 namespace {
 std::atomic<Mode> g_base_mode{Mode::deferred};
-
-// Names the op under way, for errors thrown below.
-class CurrentOp {
- public:
-  CurrentOp(const OpDef& op, std::source_location where) : outer_op_(t_state.current_op), outer_(t_state.current) {
-    t_state.current_op = op.name;
-    t_state.current = where;
-  }
-  ~CurrentOp() {
-    t_state.current_op = outer_op_;
-    t_state.current = outer_;
-  }
-
- private:
-  const char* outer_op_;
-  std::source_location outer_;
-};
 }  // namespace
 
 void fail(Code code, std::string message, std::string hint) {
@@ -53,15 +36,27 @@ EagerMode::~EagerMode() {
   --t_state.mode_guards;
 }
 
-void enable_eager_execution() {
+void enable_eager_execution(std::source_location where) {
   if (g_base_mode.load() == Mode::eager) return;
   if (graph_has_nodes())
-    fail(Code::FailedPrecondition, "tf.enable_eager_execution must be called at program startup.",
+    fail_at(where, "", Code::FailedPrecondition, "tf.enable_eager_execution must be called at program startup.",
          "call tf::enable_eager_execution() before the first op, or use tf::EagerMode for a scope");
   g_base_mode = Mode::eager;
 }
 
 void compat::v1::disable_eager_execution() { g_base_mode = Mode::deferred; }
+
+void check_input(const char* op, size_t i, const Tensor& t, std::source_location where) {
+  if (!t.defined())
+    fail_at(where, op, Code::InvalidArgument,
+            fmt::format("Input {} of '{}' is None: an undefined Tensor, such as an unconnected gradient", i, op), "if (t.defined()) ...");
+  if (!t.is_symbolic() || !executing_eagerly()) return;
+  const auto made = symbol_where(t);
+  fail_at(where, op, Code::FailedPrecondition,
+          fmt::format("{} is a symbol of a graph, made at {}:{}; eager code computes with values", to_string(t),
+                      made.file_name(), made.line()),
+          "session.run(t) for its value, or leave eager mode");
+}
 
 SourceFrame::SourceFrame(std::source_location where) : outermost_(t_state.frame_guards++ == 0) {
   if (outermost_) t_state.frame = where;
@@ -70,22 +65,13 @@ SourceFrame::~SourceFrame() { --t_state.frame_guards; }
 
 Outputs apply_all(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where) {
   if (t_state.frame_guards) where = t_state.frame;
-  const CurrentOp current(op, where);
+  const CurrentOp current(op.name, where);
   const bool eager = executing_eagerly();
   bool symbolic = inputs.empty() && !eager;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& t = *inputs[i];
-    if (!t.defined())
-      fail(Code::InvalidArgument, fmt::format("Input {} of '{}' is None: an undefined Tensor, such as an unconnected gradient", i, op.name),
-           "if (t.defined()) ...");
+    if (!t.defined() || (t.is_symbolic() && eager)) check_input(op.name, i, t, where);
     symbolic |= t.is_symbolic();
-    if (t.is_symbolic() && eager) {
-      const auto made = symbol_where(t);
-      fail(Code::FailedPrecondition,
-           fmt::format("{} is a symbol of a graph, made at {}:{}; eager code computes with values", to_string(t),
-                       made.file_name(), made.line()),
-           "session.run(t) for its value, or leave eager mode");
-    }
   }
   Outputs outputs;
   symbolic ? graph_apply(op, inputs, attrs, where, outputs) : eager_apply(op, inputs, attrs, where, outputs);

@@ -8,6 +8,7 @@
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/tensor.h>
+#include <twofold/lib/op/thread_state.h>
 
 namespace twofold {
 
@@ -28,6 +29,29 @@ inline Tensor apply(const OpDef& op, std::initializer_list<const Tensor*> inputs
 inline Tensor apply(const OpDef& op, std::initializer_list<const Tensor*> inputs, std::source_location where) {
   return apply(op, Inputs(inputs.begin(), inputs.size()), {}, where);
 }
+
+/// Throws as `op` would, called at `where` with `t` as its input `i`: InvalidArgument for None, and in eager mode
+/// FailedPrecondition for a symbol.
+void check_input(const char* op, size_t i, const Tensor& t, std::source_location where);
+
+/// Names the op under way on this thread, for the errors of what it calls.
+class [[nodiscard]] CurrentOp {
+ public:
+  CurrentOp(const char* op, std::source_location where) : outer_op_(t_state.current_op), outer_(t_state.current) {
+    t_state.current_op = op;
+    t_state.current = where;
+  }
+  ~CurrentOp() {
+    t_state.current_op = outer_op_;
+    t_state.current = outer_;
+  }
+  CurrentOp(const CurrentOp&) = delete;
+  CurrentOp& operator=(const CurrentOp&) = delete;
+
+ private:
+  const char* outer_op_;
+  std::source_location outer_;
+};
 
 /// For its lifetime, ops made on this thread are attributed to `where`, the line of the user who called a toolkit function.
 /// The outermost frame wins.

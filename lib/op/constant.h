@@ -21,10 +21,12 @@ Tensor constant(const Literal& value, const Shape& shape, ConstantOptions option
                 std::source_location where = std::source_location::current());
 
 /// The same, but concrete in every mode: to feed, to compare, to compute with at once.
-Tensor tensor(const Literal& value, ConstantOptions options = {});
-Tensor tensor(const Literal& value, const Shape& shape, ConstantOptions options = {});
+Tensor tensor(const Literal& value, ConstantOptions options = {},
+              std::source_location where = std::source_location::current());
+Tensor tensor(const Literal& value, const Shape& shape, ConstantOptions options = {},
+              std::source_location where = std::source_location::current());
 
-/// Sources filled with one number. Shapes must be fully known.
+/// Sources filled with one number. Shapes must be fully known: InvalidArgument.
 Tensor zeros(const Shape& shape, DType dtype = float32, std::source_location where = std::source_location::current());
 Tensor ones(const Shape& shape, DType dtype = float32, std::source_location where = std::source_location::current());
 Tensor full(const Shape& shape, const Literal& value, ConstantOptions options = {},

@@ -18,9 +18,11 @@ struct Literal::Array {
   std::vector<Literal> scalars;  ///< as written
 };
 
-void Literal::throw_too_large() { fail(Code::InvalidArgument, "An unsigned number beyond int64 has no dtype"); }
+void Literal::throw_too_large(Where where) {
+  fail_at(where, "", Code::InvalidArgument, "An unsigned number beyond int64 has no dtype");
+}
 
-Literal::Literal(std::initializer_list<Literal> elements) { assemble(elements.begin(), elements.size()); }
+Literal::Literal(std::initializer_list<Literal> elements, Where where) { assemble(elements.begin(), elements.size(), where); }
 
 void Literal::view(DType dtype, const void* data, int64_t n) {
   auto array = std::make_shared<Array>();
@@ -30,7 +32,7 @@ void Literal::view(DType dtype, const void* data, int64_t n) {
   array_ = std::move(array);
 }
 
-void Literal::assemble(const Literal* elements, size_t n) {
+void Literal::assemble(const Literal* elements, size_t n, Where where) {
   auto array = std::make_shared<Array>();
   array->shape = {n};
   kind_ = n ? Kind::boolean : Kind::floating;  // an empty list is float32, as in NumPy a floating array
@@ -38,9 +40,9 @@ void Literal::assemble(const Literal* elements, size_t n) {
   for (size_t i = 0; i < n; ++i) {
     const Literal& e = elements[i];
     if (e.shape() != elements[0].shape())
-      fail(Code::InvalidArgument,
-           fmt::format("A nested list must be rectangular: element 0 has shape {}, element {} has {}",
-                       elements[0].shape().str(), i, e.shape().str()));
+      fail_at(where, "", Code::InvalidArgument,
+              fmt::format("A nested list must be rectangular: element 0 has shape {}, element {} has {}",
+                          elements[0].shape().str(), i, e.shape().str()));
     if (e.kind_ == Kind::typed) {
       dtype_ = typed ? promote(dtype_, e.dtype_) : e.dtype_;
       typed = true;
@@ -50,7 +52,7 @@ void Literal::assemble(const Literal* elements, size_t n) {
     }
   }
   if (n)
-    for (int64_t d : elements[0].shape()) array->shape.push_back(d);
+    for (int64_t d : elements[0].shape()) array->shape.push_back(d, where);
   if (typed) {
     // Numbers as written beside typed ones take the typed ones' dtype.
     const DType dtype = mixed && kind_ == Kind::floating && !is_floating(dtype_) ? float32 : dtype_;
@@ -59,8 +61,8 @@ void Literal::assemble(const Literal* elements, size_t n) {
       const Literal& e = elements[i];
       const Tensor t = e.kind_ == Kind::typed && e.dtype_ != dtype ? Tensor() : e.to_tensor(dtype);
       if (!t.defined())
-        fail(Code::InvalidArgument,
-             fmt::format("A list mixes elements of dtype {} and {}", name_of(e.dtype_), name_of(dtype)));
+        fail_at(where, "", Code::InvalidArgument,
+                fmt::format("A list mixes elements of dtype {} and {}", name_of(e.dtype_), name_of(dtype)));
       const auto* p = static_cast<const std::byte*>(t.value()->data());
       array->bytes.insert(array->bytes.end(), p, p + t.value()->bytes());
     }
@@ -112,7 +114,7 @@ template <class T>
 T converted(const Literal& e, DType dtype) {
   const auto refuse = [&](const std::string& value) {
     fail(Code::InvalidArgument, fmt::format("The literal {} does not fit dtype {}", value, name_of(dtype)),
-         fmt::format("tf::cast(..., tf::{})", name_of(dtype)));
+         fmt::format("tf::cast(..., {})", spelling_of(dtype)));
   };
   if (e.holds_floating()) {
     if constexpr (!std::is_floating_point_v<T>) refuse(fmt::format("{}", e.floating()));
@@ -158,7 +160,7 @@ Tensor Literal::to_tensor(DType dtype, const Shape& asked) const {
   if (kind_ == Kind::typed && dtype != dtype_)
     fail(Code::InvalidArgument,
          fmt::format("Elements of dtype {} were given where {} is wanted", name_of(dtype_), name_of(dtype)),
-         fmt::format("tf::cast(..., tf::{})", name_of(dtype)));
+         fmt::format("tf::cast(..., {})", spelling_of(dtype)));
   auto v = Value::make(dtype, full);
   dispatch(dtype, [&](auto zero) {
     using T = decltype(zero);

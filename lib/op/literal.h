@@ -5,6 +5,8 @@
 #include <initializer_list>
 #include <memory>
 #include <ranges>
+#include <source_location>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -18,56 +20,61 @@ class Tensor;
 namespace internal {
 template <class T>
 concept Number = std::is_arithmetic_v<T>;
+// A text is no list of numbers.
 template <class R>
 concept NumberRange = std::ranges::input_range<R> && Number<std::remove_cvref_t<std::ranges::range_value_t<R>>> &&
-                      !std::is_convertible_v<R, const char*> && !std::is_same_v<std::remove_cvref_t<R>, Shape>;
+                      !std::is_convertible_v<R, std::string_view> && !std::is_same_v<std::remove_cvref_t<R>, Shape>;
 template <class R>
 concept NestedRange = std::ranges::input_range<R> && std::ranges::input_range<std::ranges::range_value_t<R>> &&
-                      !std::is_convertible_v<R, const char*>;
+                      !std::is_convertible_v<std::ranges::range_value_t<R>, std::string_view>;
 }  // namespace internal
 
 /// A number or nested list of numbers of any rank: `3`, `{1, 2.5}`, `{{1, 2}, {3, 4}}`, a vector, a nested vector, a C
 /// array, a span. As in Python a bare integer is int32 (int64 if it does not fit), a bare floating number float32, a bool
-/// bool; typed containers keep their element type. An argument type: it may refer to the caller's memory, so do not keep
+/// bool; typed containers keep their element type, and those of types without a dtype (short, unsigned) hold bare
+/// numbers. An argument type: it may refer to the caller's memory, so do not keep
 /// one beyond the expression that makes it.
 class Literal {
  public:
   enum class Kind : uint8_t { boolean, integer, floating, typed };
 
+  using Where = std::source_location;
+
   template <internal::Number T>
-  constexpr Literal(T v) {
+  constexpr Literal(T v, Where where = Where::current()) {
     if constexpr (std::is_same_v<T, bool>) {
       kind_ = Kind::boolean, integer_ = v;
     } else if constexpr (std::is_integral_v<T>) {
-      kind_ = Kind::integer, integer_ = checked(v);
+      kind_ = Kind::integer, integer_ = checked(v, where);
     } else {
       kind_ = Kind::floating, floating_ = static_cast<double>(v);
     }
   }
   /// Nested lists must be rectangular; throws InvalidArgument otherwise.
-  Literal(std::initializer_list<Literal> elements);
+  Literal(std::initializer_list<Literal> elements, Where where = Where::current());
   template <internal::NumberRange R>
-  Literal(const R& r) {
-    using T = std::remove_cvref_t<std::ranges::range_value_t<R>>;
-    if constexpr (std::ranges::contiguous_range<const R> && is_element<T>) {
+  Literal(const R& r, Where where = Where::current()) {
+    using Given = std::remove_cvref_t<std::ranges::range_value_t<R>>;
+    using T = std::conditional_t<std::is_same_v<Given, long long>, int64_t, Given>;  // the other 64-bit integer
+    if constexpr (std::ranges::contiguous_range<const R> && std::is_same_v<T, Given> && is_element<T>) {
       view(dtype_of<T>, std::ranges::data(r), static_cast<int64_t>(std::ranges::size(r)));
     } else {
       std::vector<Literal> elements;
-      for (auto&& e : r) elements.emplace_back(typed_scalar(static_cast<T>(e)));
+      for (auto&& e : r) elements.emplace_back(typed_scalar(static_cast<T>(e), where));
       if constexpr (is_element<T>) {
         if (elements.empty()) {  // no element tells the dtype
           view(dtype_of<T>, nullptr, 0);
           return;
         }
       }
-      assemble(elements.data(), elements.size());
+      assemble(elements.data(), elements.size(), where);
     }
   }
   template <internal::NestedRange R>
-  Literal(const R& r) {
+  Literal(const R& r, Where where = Where::current()) {
     std::vector<Literal> elements;
-    for (auto&& e : r) elements.emplace_back(e);
-    assemble(elements.data(), elements.size());
+    for (auto&& e : r) elements.emplace_back(e, where);
+    assemble(elements.data(), elements.size(), where);
   }
 
   Kind kind() const { return kind_; }
@@ -99,25 +106,25 @@ class Literal {
   struct Array;
 
   template <class T>
-  static constexpr int64_t checked(T v) {
+  static constexpr int64_t checked(T v, [[maybe_unused]] Where where) {
     if constexpr (std::is_unsigned_v<T> && sizeof(T) == 8) {
-      if (v > static_cast<T>(INT64_MAX)) throw_too_large();
+      if (v > static_cast<T>(INT64_MAX)) throw_too_large(where);
     }
     return static_cast<int64_t>(v);
   }
   template <class T>
-  static Literal typed_scalar(T v) {
+  static Literal typed_scalar(T v, Where where) {
     if constexpr (is_element<T>) {
-      Literal one(v);
+      Literal one(v, where);
       one.kind_ = Kind::typed, one.dtype_ = dtype_of<T>;
       return one;
     } else {
-      return Literal(v);
+      return Literal(v, where);
     }
   }
-  [[noreturn]] static void throw_too_large();
+  [[noreturn]] static void throw_too_large(Where where);
   void view(DType dtype, const void* data, int64_t n);
-  void assemble(const Literal* elements, size_t n);
+  void assemble(const Literal* elements, size_t n, Where where);
 
   Kind kind_ = Kind::integer;
   DType dtype_ = int32;  ///< of a typed literal

@@ -1,6 +1,7 @@
 // Choosing a mode.
 #pragma once
 
+#include <source_location>
 #include <utility>
 
 #include <twofold/lib/op/thread_state.h>
@@ -30,7 +31,7 @@ class [[nodiscard]] DeferredMode : private EagerMode {
 
 /// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition once
 /// the default graph has nodes: "tf.enable_eager_execution must be called at program startup."
-void enable_eager_execution();
+void enable_eager_execution(std::source_location where = std::source_location::current());
 
 namespace compat::v1 {
 /// Makes deferred execution, the default, the mode of the whole process again.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
@@ -23,22 +24,41 @@ Tensor source(const Literal& value, const Shape* shape, const ConstantOptions& o
 
 }  // namespace
 
-Tensor tensor(const Literal& value, ConstantOptions o) { return value.to_tensor(o.dtype.value_or(value.default_dtype())); }
-Tensor tensor(const Literal& value, const Shape& shape, ConstantOptions o) {
+Tensor tensor(const Literal& value, ConstantOptions o, std::source_location where) {
+  const SourceFrame frame(where);
+  return value.to_tensor(o.dtype.value_or(value.default_dtype()));
+}
+Tensor tensor(const Literal& value, const Shape& shape, ConstantOptions o, std::source_location where) {
+  const SourceFrame frame(where);
   return value.to_tensor(o.dtype.value_or(value.default_dtype()), shape);
 }
 Tensor constant(const Literal& value, ConstantOptions o, std::source_location where) { return source(value, nullptr, o, where); }
 Tensor constant(const Literal& value, const Shape& shape, ConstantOptions o, std::source_location where) {
   return source(value, &shape, o, where);
 }
+
+namespace {
+
+// A source of `shape` filled with one number.
+Tensor filled(const char* function, const Shape& shape, const Literal& value, const ConstantOptions& o, std::source_location where) {
+  if (!shape.is_known())
+    fail_at(where, "", Code::InvalidArgument, fmt::format("The shape of {} must be fully known, but is {}", function, shape.str()));
+  return constant(value, shape, o, where);
+}
+
+}  // namespace
+
 Tensor zeros(const Shape& shape, DType dtype, std::source_location where) {
-  return constant(dtype == bool_ ? Literal(false) : Literal(0), shape, {.dtype = dtype, .name = "zeros"}, where);
+  return filled("zeros", shape, dtype == bool_ ? Literal(false) : Literal(0), {.dtype = dtype, .name = "zeros"}, where);
 }
 Tensor ones(const Shape& shape, DType dtype, std::source_location where) {
-  return constant(dtype == bool_ ? Literal(true) : Literal(1), shape, {.dtype = dtype, .name = "ones"}, where);
+  return filled("ones", shape, dtype == bool_ ? Literal(true) : Literal(1), {.dtype = dtype, .name = "ones"}, where);
 }
 Tensor full(const Shape& shape, const Literal& value, ConstantOptions o, std::source_location where) {
-  return constant(value, shape, std::move(o), where);
+  if (value.shape().num_elements() != 1)
+    fail_at(where, "", Code::InvalidArgument, fmt::format("full is filled with one number, not with a list of shape {}", value.shape().str()),
+            "tf::constant(value, shape)");
+  return filled("full", shape, value, o, where);
 }
 
 DType Operand::dtype() const {
@@ -67,17 +87,17 @@ namespace {
 
 // A literal beside the tensor `beside`, as a value of its dtype: a node beside a symbol, a plain value beside a value.
 Tensor literal_beside(const Operand& o, const Tensor& beside, const char* op) {
-  const SourceFrame frame(o.where());
+  const CurrentOp current(op, o.where());
   const Literal& v = o.literal();
   DType dtype = beside.dtype();
   if (!v.fits(dtype)) {
-    if (v.kind() == Literal::Kind::floating) {
-      fail_at(o.where(), op, Code::InvalidArgument, fmt::format("'{}' has a floating literal beside a tensor of dtype {}", op, name_of(dtype)),
+    if (v.kind() == Literal::Kind::floating)
+      fail(Code::InvalidArgument, fmt::format("'{}' has a floating literal beside a tensor of dtype {}", op, name_of(dtype)),
            "cast the tensor: tf::cast(t, tf::float32)");
-    }
     if (v.kind() != Literal::Kind::typed)
-      fail_at(o.where(), op, Code::InvalidArgument, fmt::format("'{}' has a {} literal beside a tensor of dtype {}", op,
-                                              v.kind() == Literal::Kind::boolean ? "bool" : "integer", name_of(dtype)),
+      fail(Code::InvalidArgument,
+           fmt::format("'{}' has {} literal beside a tensor of dtype {}", op,
+                       v.kind() == Literal::Kind::boolean ? "a bool" : "an integer", name_of(dtype)),
            "cast one of them: tf::cast(t, dtype)");
     dtype = v.default_dtype();
   }
@@ -89,7 +109,9 @@ Tensor literal_beside(const Operand& o, const Tensor& beside, const char* op) {
 
 }  // namespace
 
-OperandPair::OperandPair(const Operand& x, const Operand& y, const char* op) {
+OperandPair::OperandPair(const Operand& x, const Operand& y, const char* op, size_t first) {
+  if (x.tensor() && !x.tensor()->defined()) check_input(op, first, *x.tensor(), x.where());
+  if (y.tensor() && !y.tensor()->defined()) check_input(op, first + 1, *y.tensor(), x.where());
   if (x.is_literal() && !y.is_literal()) {
     b = &y.resolve();
     a = &(made_[0] = literal_beside(x, *b, op));

@@ -22,11 +22,11 @@ class Operand {
   Operand(const Tensor& t, Where where = Where::current()) : where_(where), tensor_(&t) {}
   Operand(const Variable& v, Where where = Where::current()) : where_(where), variable_(&v) {}
   Operand(const Literal& v, Where where = Where::current()) : where_(where), literal_(v) {}
-  Operand(std::initializer_list<Literal> v, Where where = Where::current()) : where_(where), literal_(v) {}
+  Operand(std::initializer_list<Literal> v, Where where = Where::current()) : where_(where), literal_(v, where) {}
   template <class T>
     requires(!std::same_as<T, Literal> && !std::derived_from<T, Variable> && !std::derived_from<T, Tensor> &&
              !std::same_as<T, Operand> && std::convertible_to<const T&, Literal>)
-  Operand(const T& v, Where where = Where::current()) : where_(where), literal_(v) {}
+  Operand(const T& v, Where where = Where::current()) : where_(where), literal_(v, where) {}
 
   Where where() const { return where_; }
   bool is_literal() const { return !tensor_ && !variable_; }
@@ -53,7 +53,8 @@ class Operand {
 /// Two operands brought to one dtype: literals take the tensor's, tensors promote by `promote`. A floating literal beside
 /// an integer tensor throws InvalidArgument and says "cast".
 struct OperandPair {
-  OperandPair(const Operand& a, const Operand& b, const char* op);
+  /// `first`: which input of the op `a` is.
+  OperandPair(const Operand& a, const Operand& b, const char* op, size_t first = 0);
   const Tensor* a;
   const Tensor* b;
 

@@ -58,11 +58,13 @@ void InferContext::fail(std::string message, std::string hint) const {
   std::string shapes;
   for (const auto& s : inputs_) shapes += (shapes.empty() ? "" : ", ") + s.shape.brackets();
   twofold::fail(Code::InvalidArgument,
-                fmt::format("{} for '{}' (op: '{}') with input shapes: {}.", message, op_.node_name, op_.name, shapes),
+                fmt::format("{} for '{}' (op: '{}'){}{}.", message, op_.node_name, op_.name,
+                            inputs_.empty() ? "" : " with input shapes: ", shapes),
                 std::move(hint));
 }
 
 int InferContext::axis(int64_t axis, int rank) const {
+  if (rank == 0) fail(fmt::format("Axis {} is out of range: a scalar has no axes", axis));
   if (axis < -rank || axis >= rank)
     fail(fmt::format("Axis {} is out of range for rank {}, which has axes {}..{}", axis, rank, -rank, rank - 1));
   return static_cast<int>(axis < 0 ? axis + rank : axis);

@@ -7,6 +7,7 @@
 
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/thread_state.h>
 #include <twofold/lib/op/value.h>
@@ -22,8 +23,11 @@ Tensor Tensor::adopt(Value* v) noexcept {
 
 namespace {
 
-[[noreturn]] void throw_none(const char* what) {
-  fail(Code::InvalidArgument, fmt::format("An undefined Tensor (None) has no {}", what), "if (t.defined()) ...");
+// Where an op is under way it is its line that counts, not that of the library's code.
+[[noreturn]] void throw_none(const char* what, std::source_location where) {
+  const auto& op = t_state.current;
+  fail_at(op.line() ? op : where, t_state.current_op, Code::InvalidArgument, fmt::format("An undefined Tensor (None) has no {}", what),
+          "if (t.defined()) ...");
 }
 
 // A symbol was taken for a value. Where the line that did so is not known, the error has the one that made the symbol.
@@ -36,7 +40,7 @@ namespace {
 }
 
 const Value& value_of(const Tensor& t, const char* what, std::source_location where = {}) {
-  if (!t.defined()) throw_none(what);
+  if (!t.defined()) throw_none(what, where);
   if (t.is_symbolic()) {
     fail_about(t, where, fmt::format("{} is a symbol: it has no {} until a Session has run it", to_string(t), what),
                "session.run(t), or compute in tf::EagerMode");
@@ -75,18 +79,18 @@ bool lossless(S v) {
 
 }  // namespace
 
-DType Tensor::dtype() const {
-  if (!defined()) throw_none("dtype");
+DType Tensor::dtype(Where where) const {
+  if (!defined()) throw_none("dtype", where);
   return is_concrete() ? value()->dtype() : symbol_spec(*this).dtype;
 }
 
-const Shape& Tensor::shape() const {
-  if (!defined()) throw_none("shape");
+const Shape& Tensor::shape(Where where) const {
+  if (!defined()) throw_none("shape", where);
   return is_concrete() ? value()->shape() : symbol_spec(*this).shape;
 }
 
 int64_t Tensor::dim(int64_t i, Where where) const {
-  const Shape& s = shape();
+  const Shape& s = shape(where);
   if (!s.has_rank()) return -1;
   if (i < -s.rank() || i >= s.rank())
     fail_at(where, "", Code::OutOfRange, fmt::format("dim({}) of a tensor of shape {}", i, s.str()));
@@ -95,13 +99,13 @@ int64_t Tensor::dim(int64_t i, Where where) const {
 
 std::string Tensor::name() const { return is_symbolic() ? symbol_name(*this) : ""; }
 
-uint64_t Tensor::id() const {
-  if (!defined()) throw_none("id");
+uint64_t Tensor::id(Where where) const {
+  if (!defined()) throw_none("id", where);
   return is_concrete() ? value()->id() : symbol_id(*this);
 }
 
-std::string Tensor::device() const {
-  if (!defined()) throw_none("device");
+std::string Tensor::device(Where where) const {
+  if (!defined()) throw_none("device", where);
   return is_concrete() ? value()->device().name() : symbol_device(*this);
 }
 
@@ -117,7 +121,7 @@ T Tensor::item(Where where) const {
     if (!lossless<T>(element)) {
       fail_at(where, "", Code::InvalidArgument, fmt::format("item<{}>() would lose: the value is {} of dtype {}", name_of(dtype_of<T>), element,
                                               name_of(v.dtype())),
-           fmt::format("tf::cast(t, tf::{})", name_of(dtype_of<T>)));
+           fmt::format("tf::cast(t, {})", spelling_of(dtype_of<T>)));
     }
     return static_cast<T>(element);
   });
@@ -128,7 +132,7 @@ std::span<const T> Tensor::data(Where where) const {
   const Value& v = value_of(*this, "data", where);
   if (v.dtype() != dtype_of<T>)
     fail_at(where, "", Code::InvalidArgument, fmt::format("data<{}>() of a tensor of dtype {}", name_of(dtype_of<T>), name_of(v.dtype())),
-         fmt::format("tf::cast(t, tf::{})", name_of(dtype_of<T>)));
+         fmt::format("tf::cast(t, {})", spelling_of(dtype_of<T>)));
   if (!v.device().is_cpu())
     fail_at(where, "", Code::FailedPrecondition, fmt::format("data() of a tensor on {}", v.device().name()), "t.to(\"/cpu:0\").data<T>()");
   return {static_cast<const T*>(v.data()), static_cast<size_t>(v.num_elements())};
@@ -151,8 +155,9 @@ int64_t Tensor::num_elements(Where where) const {
 
 Tensor Tensor::operator[](Index i) const { return index(Operand(*this, i.where), i.value); }
 
-Tensor Tensor::to(std::string_view device) const {
-  value_of(*this, "device");
+Tensor Tensor::to(std::string_view device, Where where) const {
+  const SourceFrame frame(where);
+  value_of(*this, "device", where);
   const Device wanted = parse_device(device);
   return wanted == value()->device() ? *this : copy_to(*this, wanted);
 }
@@ -173,9 +178,9 @@ Tensor::operator bool() const {
   return dispatch(v.dtype(), [&](auto zero) { return *static_cast<const decltype(zero)*>(host.value()->data()) != zero; });
 }
 
-Tensor::Iterator Tensor::end() const {
-  value_of(*this, "slices");
-  if (rank() == 0) fail(Code::InvalidArgument, "A scalar has no axis to iterate over");
+Tensor::Iterator Tensor::end(Where where) const {
+  value_of(*this, "slices", where);
+  if (rank() == 0) fail_at(where, "", Code::InvalidArgument, "A scalar has no axis to iterate over", "t.item<T>()");
   return {this, dim(0)};
 }
 

@@ -53,18 +53,18 @@ class Tensor {
   bool is_symbolic() const noexcept { return kind_ == Kind::symbol; }
   bool is_concrete() const noexcept { return kind_ == Kind::value; }
 
-  DType dtype() const;
+  DType dtype(Where where = Where::current()) const;
   /// A symbol's shape may be partly unknown.
-  const Shape& shape() const;
+  const Shape& shape(Where where = Where::current()) const;
   /// Extent of axis `i`, which may count from the end; -1 if unknown.
   int64_t dim(int64_t i, Where where = Where::current()) const;
-  int rank() const { return shape().rank(); }
+  int rank(Where where = Where::current()) const { return shape(where).rank(); }
   /// "add:0" for a symbol, "" for a value.
   std::string name() const;
   /// Unique among the tensors of the process while it lives; equal for copies of one handle.
-  uint64_t id() const;
+  uint64_t id(Where where = Where::current()) const;
   /// "/cpu:0", "/gpu:0"; for a symbol the device it is placed on, "" if that is left open.
-  std::string device() const;
+  std::string device(Where where = Where::current()) const;
   /// The node that produces a symbol; an undefined Operation for a value.
   Operation op() const;
 
@@ -79,7 +79,7 @@ class Tensor {
   /// Slice `i` of the first axis, sharing storage; may count from the end. On a symbol it is an op.
   Tensor operator[](Index i) const;
   /// A copy on another device ("/cpu:0", "/gpu:0"); the same handle if it is there already.
-  Tensor to(std::string_view device) const;
+  Tensor to(std::string_view device, Where where = Where::current()) const;
 
   /// The truth of a value with one element. A symbol has none yet: throws.
   explicit operator bool() const;
@@ -105,7 +105,7 @@ class Tensor {
     int64_t i_ = 0;
   };
   Iterator begin() const { return {this, 0}; }
-  Iterator end() const;
+  Iterator end(Where where = Where::current()) const;
 
   // For the library's own floors.
   enum class Kind : uint8_t { none, value, symbol };
@@ -146,6 +146,8 @@ bool operator!=(const A&, const B&) = delete;  // write tf::not_equal(a, b) for 
 /// already and the Operation is undefined; running it is then no error.
 class Operation {
  public:
+  using Where = std::source_location;
+
   Operation() = default;
   Operation(Ref<GraphData> graph, uint32_t node);
   Operation(const Operation&);
@@ -155,11 +157,11 @@ class Operation {
 
   bool defined() const noexcept { return graph_ != nullptr; }
   /// "train/group_deps"
-  std::string name() const;
+  std::string name(Where where = Where::current()) const;
   /// The op type, "NoOp"
-  std::string type() const;
-  int num_outputs() const;
-  Tensor output(int i) const;
+  std::string type(Where where = Where::current()) const;
+  int num_outputs(Where where = Where::current()) const;
+  Tensor output(int i, Where where = Where::current()) const;
   /// The user's line that made it.
   std::source_location where() const;
 

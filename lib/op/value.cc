@@ -71,8 +71,8 @@ Value::~Value() {
 
 Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
   const int64_t n = shape.num_elements();
-  if (n < 0) fail(Code::Internal, fmt::format("a value of shape {} was asked for", shape.str()));
-  if (n > INT64_MAX / 8) fail(Code::ResourceExhausted, fmt::format("a value of shape {} has too many elements", shape.str()));
+  if (n < 0) fail(Code::Internal, fmt::format("A value of shape {} was asked for", shape.str()));
+  check_size(shape);
   const size_t bytes = static_cast<size_t>(n) * size_of(dtype);
   if (device.is_cpu() && bytes <= kSmallBytes) {
     auto v = Ref<Value>::adopt(new Value(Kind::small, dtype, shape, device));
@@ -130,6 +130,11 @@ uint64_t Value::id() const {
     if (id_.compare_exchange_strong(id, fresh, std::memory_order_relaxed)) id = fresh;
   }
   return id;
+}
+
+void check_size(const Shape& shape) {
+  if (shape.num_elements() > INT64_MAX / 8)
+    fail(Code::ResourceExhausted, fmt::format("A value of shape {} has too many elements", shape.str()));
 }
 
 Tensor renamed(const Tensor& t) {

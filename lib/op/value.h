@@ -62,6 +62,8 @@ class Value final : public RefCounted {
   alignas(16) std::byte small_[kSmallBytes];
 };
 
+/// Throws ResourceExhausted for a known shape of so many elements that their bytes cannot be counted.
+void check_size(const Shape& shape);
 /// `t` itself, or a copy of its elements if they are borrowed.
 Tensor retained(const Tensor& t);
 /// The same elements, kept for good, as a tensor that gradients tell apart from `t`.

@@ -34,27 +34,42 @@ Tensor initial_tensor(const Operand& initial, const VariableOptions& options) {
     return executing_eagerly() ? value : graph_constant(value, "", initial.where());
   }
   const Tensor& t = initial.resolve();
-  return t.dtype() == *options.dtype ? t : cast(t, *options.dtype);
+  const DType from = t.dtype(), to = *options.dtype;
+  if (!is_floating(to) && promote(from, to) != to)
+    fail(Code::InvalidArgument, fmt::format("An initial value of dtype {} cannot become {} without loss", name_of(from), name_of(to)),
+         fmt::format("tf::cast(value, {})", spelling_of(to)));
+  return cast(t, to);
+}
+
+// A variable was used in the other mode than the one that it was made in.
+[[noreturn]] void throw_other_mode(const Variable& v, const char* use, const char* op, std::source_location where) {
+  const VariableState& s = *v.state();
+  if (executing_eagerly())
+    fail_at(where, op, Code::FailedPrecondition,
+            fmt::format("The variable '{}', made at {}:{}, belongs to a graph; eager code cannot {} it", v.name(), s.where.file_name(),
+                        s.where.line(), use),
+            "session.run(v) for its value");
+  fail_at(where, op, Code::FailedPrecondition,
+          fmt::format("The eager variable '{}', made at {}:{}, cannot be used in a graph", v.name(), s.where.file_name(), s.where.line()),
+          "make the variable in deferred mode, or feed its value");
 }
 
 // The new value an assignment stores, checked against what the variable holds.
 const Tensor& checked(const Variable& v, const Operand& value, const char* op) {
   const Tensor& t = value.resolve(v.dtype());
+  check_input(op, 0, t, value.where());
   if (t.dtype() != v.dtype())
     fail_at(value.where(), op, Code::InvalidArgument, fmt::format("{} of a {} value to the variable '{}' of dtype {}", op, name_of(t.dtype()), v.name(),
                                             name_of(v.dtype())),
-         fmt::format("tf::cast(value, tf::{})", name_of(v.dtype())));
+         fmt::format("tf::cast(value, {})", spelling_of(v.dtype())));
   return t;
 }
 
 Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   SourceFrame frame(value.where());
-  const bool eager_variable = v.state()->eager_value().defined();
-  if (eager_variable && !executing_eagerly() && (value.tensor() && value.tensor()->is_symbolic()))
-    fail(Code::FailedPrecondition, fmt::format("The eager variable '{}', made at {}:{}, is assigned a symbol", v.name(),
-                                               v.state()->where.file_name(), v.state()->where.line()),
-         "session.run the value first");
-  if (!eager_variable) {
+  const bool eager = executing_eagerly();
+  if (v.state()->eager_value().defined() != eager) throw_other_mode(v, "assign", op.name, value.where());
+  if (!eager) {
     // A concrete value assigned to a graph's variable becomes a constant of that graph.
     Tensor assigned;
     graph_call(v.graph(), [&] {
@@ -86,6 +101,7 @@ Variable::Variable(Operand initial, VariableOptions options) {
   if (t_state.random_frame)
     fail(Code::FailedPrecondition, fmt::format("The variable '{}' is made in the body of a step or loop, at every pass", options.name),
          "make it before the body");
+  if (initial.tensor()) check_input("Variable", 0, *initial.tensor(), initial.where());
   const Tensor value = initial_tensor(initial, options);
   if (executing_eagerly()) {
     state_ = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, value.dtype(), value.shape(),
@@ -101,17 +117,8 @@ Variable::Variable(Ref<VariableState> state, Ref<RefCounted> keeps_alive)
 
 Tensor Variable::read(std::source_location where) const {
   Tensor value = state_->eager_value();
-  if (!value.defined()) {
-    if (executing_eagerly())
-      fail(Code::FailedPrecondition, fmt::format("The variable '{}', made at {}:{}, belongs to a graph; eager code cannot read it",
-                                                 name(), state_->where.file_name(), state_->where.line()),
-           "session.run(v) for its value");
-    return graph_read(*this, where);
-  }
-  if (!executing_eagerly())
-    fail(Code::FailedPrecondition, fmt::format("The eager variable '{}', made at {}:{}, cannot be used in a graph", name(),
-                                               state_->where.file_name(), state_->where.line()),
-         "make the variable in deferred mode, or feed its value");
+  if (value.defined() != executing_eagerly()) throw_other_mode(*this, "read", "", where);
+  if (!value.defined()) return graph_read(*this, where);
   return t_state.tape && is_floating(dtype()) ? eager_read(state_, value) : value;
 }
 

@@ -15,7 +15,7 @@ namespace twofold {
 struct VariableOptions {
   std::string name;                ///< "Variable" if empty; made unique within its scope
   bool trainable = true;           ///< optimisers and tapes find it by themselves
-  std::optional<DType> dtype = {}; ///< the initial value is cast or, if a literal, made so
+  std::optional<DType> dtype = {}; ///< a literal is made so; other values are cast, to floating or to a wider dtype
 };
 
 /// The variable itself, which handles, graph nodes and sessions refer to. Deferred, each Session holds a value of its own
@@ -48,12 +48,12 @@ class VariableState final : public RefCounted {
 /// of one variable. Reads as a Tensor wherever one is wanted; is changed by `assign`, never by `=`.
 class Variable {
  public:
-  /// Throws InvalidArgument if the initial value's dtype is not `options.dtype` and cannot be made so without loss.
+  /// Throws InvalidArgument if the initial value cannot be of `options.dtype`: a literal that does not fit, a value that a
+  /// cast would truncate.
   explicit Variable(Operand initial, VariableOptions options = {});
+  // Moving one copies it, so that every Variable is one.
   Variable(const Variable&) = default;
-  Variable(Variable&&) noexcept = default;
   Variable& operator=(const Variable&) = default;
-  Variable& operator=(Variable&&) noexcept = default;
 
   template <class T>
     requires(!std::is_base_of_v<Variable, std::remove_cvref_t<T>>)
@@ -90,7 +90,7 @@ class Variable {
 
   /// The value at this point of the program.
   Tensor read(std::source_location where = std::source_location::current()) const;
-  operator Tensor() const { return read(); }
+  operator Tensor() const { return read(state_->where); }  // a conversion cannot know its own line
 
   /// v = value, v = v + value, v = v - value; each returns the new value. The value is taken to the variable's dtype if it is
   /// a literal, and must have it otherwise. Deferred, it happens when the returned tensor (or what depends on it) is run.

@@ -26,6 +26,8 @@ struct Pass {
 /// counted (by values that share) like the passes.
 inline constexpr std::string_view kMemoryPass = "memory";
 
+/// Throws InvalidArgument for the name of no pass, and for less than one plan.
+void check_options(const SessionOptions& options);
 bool pass_enabled(const SessionOptions& options, std::string_view name);
 
 /// In the order in which they run.
