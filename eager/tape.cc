@@ -61,6 +61,7 @@ bool Tape::depends(const Tensor& t) {
 }
 
 bool Tape::watches(const VariableState& v) const {
+  if (!is_floating(v.dtype)) return false;
   return everything_ || (watch_variables_ && v.trainable) || watched_variables_.contains(v.id) ||
          (apart_ && outer_ && outer_->watches(v));
 }
@@ -88,7 +89,9 @@ void Tape::record_read(const Ref<VariableState>& v, const Tensor& value) {
 
 void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs,
                   std::span<const Ref<VariableState>> variables) {
-  if (op.differentiable == Differentiability::none) return;
+  // No gradient flows through what is not floating.
+  const auto flows = [](const Tensor& t) { return is_floating(t.dtype()); };
+  if (op.differentiable == Differentiability::none || std::ranges::none_of(outputs, flows)) return;
   // All of them, for a tape apart notes what it captures. No gradient flows where only a shape is used.
   bool any = false;
   for (size_t i = 0; i < inputs.size(); ++i)
@@ -106,7 +109,7 @@ void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
   for (size_t i = 0; i < inputs.size(); ++i) r.inputs.push_back(kept(*inputs[i], op.reads.inputs, i));
   for (size_t i = 0; i < outputs.size(); ++i) {
     r.outputs.push_back(kept(outputs[i], op.reads.outputs, i));
-    active_.insert(outputs[i].id());
+    if (flows(outputs[i])) active_.insert(outputs[i].id());
   }
   r.variables.assign(variables.begin(), variables.end());
 }
@@ -172,11 +175,15 @@ GradientTape::GradientTape(GradientTapeOptions options) : options_(options) {
 }
 GradientTape::~GradientTape() = default;
 
+static void check_can_be_watched(DType dtype) {
+  if (!is_floating(dtype))
+    fail(Code::InvalidArgument, fmt::format("Only floating tensors can be watched, not {}", name_of(dtype)), "tf::cast(x, tf::float32)");
+}
+
 void GradientTape::watch(const Tensor& x, std::source_location where) {
   const SourceFrame frame(where);
   check_input("watch", 0, x, where);
-  if (!is_floating(x.dtype()))
-    fail(Code::InvalidArgument, fmt::format("Only floating tensors can be watched, not {}", name_of(x.dtype())), "tf::cast(x, tf::float32)");
+  check_can_be_watched(x.dtype());
   if (tape_) {
     tape_->watch(x);
   } else if (!graph_depends(x, watch_)) {
@@ -184,7 +191,9 @@ void GradientTape::watch(const Tensor& x, std::source_location where) {
   }
 }
 
-void GradientTape::watch(const Variable& x) {
+void GradientTape::watch(const Variable& x, std::source_location where) {
+  const SourceFrame frame(where);
+  check_can_be_watched(x.dtype());
   if (tape_) {
     tape_->watch(*x.state());
   } else if (!watch_.watches(*x.state())) {

@@ -101,7 +101,7 @@ class [[nodiscard]] GradientTape {
 
   /// Uses of `x` from here on count. Throws InvalidArgument unless `x` is floating.
   void watch(const Tensor& x, std::source_location where = std::source_location::current());
-  void watch(const Variable& x);
+  void watch(const Variable& x, std::source_location where = std::source_location::current());
   /// Gradients of y by xs, undefined where unconnected or not watched. Without `persistent` this may be called once
   /// (FailedPrecondition afterwards) and ends the recording.
   std::vector<Tensor> gradient(const Tensor& y, const std::vector<Differentiable>& xs,

@@ -67,7 +67,7 @@ Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<co
       tape->record(kTraceOp, all, TraceAttrs{trace}, where, recorded, trace->tape->variables());
       // Whatever was read inside: a graph's node stands for all that it might have read.
       for (const Tensor& t : traced.outputs)
-        if (t.defined()) tape->watch(t);
+        if (t.defined() && is_floating(t.dtype())) tape->watch(t);
     }
   }
   traced.trace = std::move(trace);

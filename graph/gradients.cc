@@ -138,6 +138,8 @@ bool graph_depends(const Tensor& t, const GraphWatch& watch) {
   for (const auto& [x, from] : watch.tensors)
     if (x.same_as(t)) return true;
   std::vector<bool> depends(t.node() + 1, false);
+  // No gradient flows through what is not floating.
+  const auto depends_on = [&](Edge e) { return depends[e.node] && is_floating(g.spec(e).dtype); };
   const auto watched_at = [&](Edge e, uint32_t id) {
     return std::ranges::any_of(watch.tensors, [&](const auto& w) {
       return w.first.graph() == &g && Edge{w.first.node(), w.first.output()} == e && position(w.second) <= id;
@@ -154,11 +156,11 @@ bool graph_depends(const Tensor& t, const GraphWatch& watch) {
     if (n.op->differentiable == Differentiability::none) continue;
     // No gradient flows where only a shape is used.
     for (size_t i = 0; i < n.inputs.size(); ++i)
-      if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && (depends[n.inputs[i].node] || watched_at(n.inputs[i], id))) depends[id] = true;
+      if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && (depends_on(n.inputs[i]) || watched_at(n.inputs[i], id))) depends[id] = true;
     // What a body reads depends on values; tapes follow its results in any case.
     if (n.op == &if_op || n.op == &while_op || n.op == &backprop_op) depends[id] = true;
   }
-  return depends[t.node()];
+  return depends_on({t.node(), t.output()});
 }
 
 }  // namespace twofold

@@ -53,6 +53,7 @@ struct GraphWatch {
   std::vector<std::pair<Ref<VariableState>, GraphPosition>> variables;
 
   bool watches(const VariableState& v) const {
+    if (!is_floating(v.dtype)) return false;
     return (trainable && v.trainable) || std::ranges::any_of(variables, [&](const auto& w) { return w.first.get() == &v; });
   }
 };

@@ -222,3 +222,22 @@ TEST_CASE("A batch of unknown rank may be a vector, which stays one") {
   CHECK_FALSE(y.shape().has_rank());
   CHECK(tf::Session(graph).run(y, {{x, {1.f, 2.f}}}).shape() == tf::Shape{2});
 }
+
+TEST_CASE("No dependency flows through integers, in either mode") {
+  const auto program = [] {
+    tf::Variable w(1);
+    tf::GradientTape tape({.persistent = true});
+    const tf::Tensor start = tf::constant(3);
+    const auto [n, s] =
+        tf::while_loop([](tf::Tensor i, tf::Tensor) { return i < 0; },
+                       [&](tf::Tensor i, tf::Tensor) { return std::tuple{i + 1, w.read() + 0}; }, std::tuple{tf::constant(0), start});
+    const tf::Tensor from_start = tf::cast(start, tf::float32), from_loop = tf::cast(s, tf::float32),
+                     from_variable = tf::cast(w, tf::float32);
+    return std::array{tape.gradient(from_start, from_start), tape.gradient(from_loop, from_loop),
+                      tape.gradient(from_variable, from_variable)};
+  };
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  for (const tf::Tensor& t : program()) CHECK_FALSE(t.defined());
+  for (const tf::Tensor& t : tf::eagerly(program)) CHECK_FALSE(t.defined());
+}
