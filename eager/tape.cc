@@ -129,7 +129,7 @@ std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const 
   std::vector<Seed> seeds;
   for (size_t i = 0; i < ys.size(); ++i) {
     if (!dys.empty() && !dys[i].defined()) continue;
-    seeds.push_back({ys[i].id(), dys.empty() ? ones_like(ys[i]) : identity(dys[i])});
+    seeds.push_back({ys[i].id(), {dys.empty() ? ones_like(ys[i]) : identity(dys[i]), {}}});
   }
   std::vector<TensorKey> keys;
   for (const Differentiable& x : xs)

@@ -14,7 +14,8 @@ namespace {
 class TapeTrace final : public Trace {
  public:
   std::unique_ptr<Tape> tape;      // stopped
-  std::vector<TensorKey> inputs;   // what the body was called with, as the tape knows it
+  std::vector<TensorKey> inputs;   // as the tape knows it: what the body was called with, then what it captured; of a backward
+                                   // pass: the inputs of the forward one, then the gradients it was called with
   std::vector<TensorKey> outputs;  // 0: undefined
 };
 
@@ -32,7 +33,7 @@ void perturb_field(Ref<Trace>& t) { t = t ? Ref<Trace>() : Ref<Trace>(make_ref<T
 namespace {
 
 void trace_gradient(Backward& b);
-// A tape's record of a body. Inputs: what it was called with, then what it captured, then the variables that it read.
+// A tape's record of a body. Inputs: those of the trace, then the variables that it read.
 const OpDef kTraceOp{.name = "Body",
                      .doc = "A pass through a body of control flow.",
                      .min_inputs = 0,
@@ -46,12 +47,17 @@ const OpDef kTraceOp{.name = "Body",
 // A tensor of its own, so that gradients of the body's side and of the outer side are told apart.
 Tensor fresh(const Tensor& t) { return is_floating(t.dtype()) ? renamed(t) : retained(t); }
 
-// Ends a trace: live tapes get their record, and the caller the outputs under fresh names.
-Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<const Tensor> results,
+// Ends a trace whose inputs, but for captures beyond the first `captured`, are known from outside as `inputs`: live tapes get
+// their record, and the caller the outputs under fresh names.
+Traced finish(Ref<TapeTrace> trace, std::vector<Tensor> inputs, size_t captured, std::span<const Tensor> results,
               std::source_location where) {
   for (const Tensor& t : results)
     if (t.defined()) trace->tape->returned(t);
   trace->tape->stop();
+  for (const Tensor& t : std::span(trace->tape->captures()).subspan(captured)) {
+    inputs.push_back(t);
+    trace->inputs.push_back(t.id());
+  }
   Traced traced;
   Outputs recorded;
   for (const Tensor& t : results) {
@@ -62,7 +68,6 @@ Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<co
   if (t_state.tape) {
     std::vector<const Tensor*> all;
     for (const Tensor& t : inputs) all.push_back(&t);
-    for (const Tensor& t : trace->tape->captures()) all.push_back(&t);
     for (Tape* tape = t_state.tape; tape; tape = tape->next()) {
       tape->record(kTraceOp, all, TraceAttrs{trace}, where, recorded, trace->tape->variables());
       // Whatever was read inside: a graph's node stands for all that it might have read.
@@ -74,13 +79,13 @@ Traced finish(Ref<TapeTrace> trace, std::span<const Tensor> inputs, std::span<co
   return traced;
 }
 
-// Gradients of what the keys name.
+// Gradients of what the keys name. `arrived`: by dy, or empty if all have.
 Traced differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
-                           std::span<const TensorKey> wanted, bool keep) {
+                           const std::vector<bool>& arrived, std::span<const TensorKey> wanted, bool keep) {
   const auto gradients = [&](std::span<const Tensor> given) {
     std::vector<Seed> seeds;
     for (size_t i = 0; i < given.size(); ++i)
-      if (given[i].defined() && trace.outputs[i]) seeds.push_back({trace.outputs[i], given[i]});
+      if (given[i].defined() && trace.outputs[i] && (arrived.empty() || arrived[i])) seeds.push_back({trace.outputs[i], {given[i], {}}});
     return differentiate(*trace.tape, seeds, wanted);
   };
   if (!keep && !t_state.tape) return {gradients(dys), {}};
@@ -97,14 +102,13 @@ Traced differentiate_trace(const TapeTrace& trace, std::span<const Tensor> input
     both->tape->watch_inside(inside[i], dys[i]);
   }
   const std::vector<Tensor> results = gradients(inside);
-  return finish(std::move(both), outside, results, t_state.frame);
+  return finish(std::move(both), std::move(outside), trace.tape->captures().size(), results, t_state.frame);
 }
 
 void trace_gradient(Backward& b) {
   const auto& trace = static_cast<const TapeTrace&>(*b.attrs<TraceAttrs>().trace);
   std::vector<Tensor> inputs, dys;
   std::vector<TensorKey> keys = trace.inputs, wanted;
-  for (const Tensor& t : trace.tape->captures()) keys.push_back(t.id());
   for (const auto& v : trace.tape->variables()) keys.push_back(variable_key(*v));
   std::vector<int> places;
   for (int i = 0; i < b.num_inputs(); ++i) {
@@ -115,7 +119,7 @@ void trace_gradient(Backward& b) {
     places.push_back(i);
   }
   for (size_t i = 0; i < trace.outputs.size(); ++i) dys.push_back(b.dy(static_cast<int>(i)));
-  Traced dxs = differentiate_trace(trace, inputs, dys, wanted, false);
+  Traced dxs = differentiate_trace(trace, inputs, dys, {}, wanted, false);
   for (size_t i = 0; i < places.size(); ++i) b.dx(places[i], std::move(dxs.outputs[i]));
 }
 
@@ -131,7 +135,7 @@ Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const 
     trace->tape->watch_inside(inside.back(), t);
   }
   const std::vector<Tensor> results = body(inside);
-  return finish(std::move(trace), inputs, results, options.where);
+  return finish(std::move(trace), {inputs.begin(), inputs.end()}, 0, results, options.where);
 }
 
 Traced run_backprop(const Trace& trace, const Backprop& request, bool keep) {
@@ -139,7 +143,7 @@ Traced run_backprop(const Trace& trace, const Backprop& request, bool keep) {
   std::vector<TensorKey> wanted;
   for (size_t i : request.wanted) wanted.push_back(of.inputs[i]);
   for (const auto& v : request.variables) wanted.push_back(variable_key(*v));
-  return differentiate_trace(of, request.inputs, request.dys, wanted, keep);
+  return differentiate_trace(of, request.inputs, request.dys, request.arrived, wanted, keep);
 }
 
 }  // namespace twofold

@@ -41,18 +41,20 @@ struct WhileAttrs {
 };
 
 /// The gradient of an If or While node, or of such a gradient. Inputs: the forward node's trace, the inputs of its body
-/// (a gradient's are these again), the gradients of outputs. Outputs: gradients of the wanted inputs, then of the
-/// wanted variables; then its own trace.
+/// (a gradient's are these again), the gradients of outputs, then the bool scalars that tell whether those which are
+/// `conditional` have arrived. Outputs: gradients of the wanted inputs, then of the wanted variables, for each of these a bool
+/// scalar that tells whether the pass that was made uses it; then its own trace.
 struct BackpropAttrs {
   int64_t num_inputs = 0;                     ///< inputs of the forward body
   int64_t num_outputs = 0;                    ///< visible outputs of the forward node
   std::vector<int64_t> dys;                   ///< the outputs whose gradients are given
+  std::vector<int64_t> conditional;           ///< of `dys`, by their place there
   std::vector<int64_t> wanted;                ///< of the inputs
   std::vector<Ref<VariableState>> variables;  ///< the forward body reads
   std::vector<int64_t> wanted_variables;      ///< of these
   std::vector<DType> dtypes;                  ///< of the results
   std::vector<Shape> shapes;
-  TWOFOLD_FIELDS(num_inputs, num_outputs, dys, wanted, variables, wanted_variables, dtypes, shapes)
+  TWOFOLD_FIELDS(num_inputs, num_outputs, dys, conditional, wanted, variables, wanted_variables, dtypes, shapes)
 };
 
 extern OpDef if_op, while_op, backprop_op;

@@ -21,19 +21,23 @@ std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsV
 void infer_backprop(InferContext& c) {
   const auto& a = c.attrs<BackpropAttrs>();
   for (size_t i = 0; i < a.shapes.size(); ++i) c.output(a.dtypes[i], a.shapes[i]);
+  for (size_t i = 0; i < a.shapes.size(); ++i) c.output(bool_, {});
   c.output(uint8, Shape{0});
 }
 
 // Behind the inputs of the node, the engine lists the variables that its bodies read.
 void control_flow_gradient(Backward& b) {
-  const size_t first = &b.op() == &backprop_op ? 1 : 0;  // its own input 0 is the forward node's trace
+  // Its own input 0 is the forward node's trace, its last ones say what arrived, as do its last outputs.
+  const BackpropAttrs* again = &b.op() == &backprop_op ? &b.attrs<BackpropAttrs>() : nullptr;
+  const size_t first = again ? 1 : 0;
   BackpropAttrs a;
-  a.variables = &b.op() == &backprop_op ? b.attrs<BackpropAttrs>().variables
-                : &b.op() == &if_op     ? differentiable_variables(if_op, b.attrs<IfAttrs>())
-                                        : differentiable_variables(while_op, b.attrs<WhileAttrs>());
-  const size_t end = static_cast<size_t>(b.num_inputs()) - a.variables.size();
+  a.variables = again               ? again->variables
+                : &b.op() == &if_op ? differentiable_variables(if_op, b.attrs<IfAttrs>())
+                                    : differentiable_variables(while_op, b.attrs<WhileAttrs>());
+  const size_t variables = static_cast<size_t>(b.num_inputs()) - a.variables.size();
+  const size_t end = variables - (again ? again->conditional.size() : 0);
   a.num_inputs = static_cast<int64_t>(end - first);
-  a.num_outputs = b.num_outputs();
+  a.num_outputs = again ? static_cast<int64_t>(again->shapes.size()) : b.num_outputs();
   std::vector<const Tensor*> inputs{&b.output(b.num_outputs())};
   std::vector<int> places;
   const auto want = [&](int i) {
@@ -49,19 +53,25 @@ void control_flow_gradient(Backward& b) {
     want(at);
   }
   for (size_t k = 0; k < a.variables.size(); ++k) {
-    const int at = static_cast<int>(end + k);
+    const int at = static_cast<int>(variables + k);
     if (!b.needs(at)) continue;
     a.wanted_variables.push_back(static_cast<int64_t>(k));
     want(at);
   }
+  std::vector<const Tensor*> arrived;
   for (int i = 0; i < b.num_outputs(); ++i) {
     if (!b.dy(i).defined()) continue;
+    if (b.arrived(i).defined()) {
+      a.conditional.push_back(static_cast<int64_t>(a.dys.size()));
+      arrived.push_back(&b.arrived(i));
+    }
     a.dys.push_back(i);
     inputs.push_back(&b.dy(i));
   }
   if (places.empty()) return;
+  inputs.insert(inputs.end(), arrived.begin(), arrived.end());
   const Outputs dxs = apply_all(backprop_op, inputs, a, t_state.frame);
-  for (size_t i = 0; i < places.size(); ++i) b.dx(places[i], dxs[i]);
+  for (size_t i = 0; i < places.size(); ++i) b.dx(places[i], dxs[i], dxs[places.size() + i]);
 }
 
 }  // namespace twofold

@@ -85,7 +85,7 @@ std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& 
   std::vector<Seed> seeds;
   for (size_t i = 0; i < ys.size(); ++i) {
     if (!ys[i].is_symbolic() || (!dys.empty() && !dys[i].defined())) continue;
-    seeds.push_back({key(ys[i]), dys.empty() ? ones_like(ys[i]) : identity(dys[i])});
+    seeds.push_back({key(ys[i]), dys.empty() ? Gradient{ones_like(ys[i]), {}} : Gradient{identity(dys[i]), gradient_of(dys[i]).arrived}});
   }
   std::vector<TensorKey> keys;
   for (const Differentiable& x : xs)

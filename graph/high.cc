@@ -143,6 +143,11 @@ std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& t) {
   return std::nullopt;
 }
 
+Tensor symbol_arrived(const Tensor& t) {
+  const Node& n = t.graph()->node(t.node());
+  return n.op->name == std::string_view("IfArrived") ? symbol(*t.graph(), n.inputs[0].node, n.inputs[0].output) : Tensor();
+}
+
 Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where) {
   GraphData& g = current_graph();
   return symbol(g, add_constant(g, value, name, t_state.frame_guards ? t_state.frame : where));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
@@ -131,11 +132,14 @@ Tensor Interpreter::assign(const OpDef& op, const Ref<VariableState>& v, const T
 
 namespace {
 
-Tensor negative_zeros(DType dtype, const Shape& shape) {
+Tensor zeros_of(DType dtype, const Shape& shape) {
   auto v = Value::make(dtype, shape);
-  dispatch(dtype, [&](auto zero) {
-    std::fill_n(static_cast<decltype(zero)*>(v->data()), v->num_elements(), static_cast<decltype(zero)>(-0.0));
-  });
+  std::memset(v->data(), 0, static_cast<size_t>(v->num_elements()) * size_of(dtype));
+  return Tensor::adopt(v.detach());
+}
+Tensor truth(bool b) {
+  auto v = Value::make(bool_, {});
+  *static_cast<bool*>(v->data()) = b;
   return Tensor::adopt(v.detach());
 }
 
@@ -148,11 +152,18 @@ Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inp
   Backprop request;
   request.inputs.assign(inputs.begin() + 1, inputs.begin() + 1 + static_cast<std::ptrdiff_t>(n));
   request.dys.resize(static_cast<size_t>(attrs.num_outputs));
+  request.arrived.assign(request.dys.size(), true);
   for (size_t i = 0; i < attrs.dys.size(); ++i) request.dys[static_cast<size_t>(attrs.dys[i])] = inputs[1 + n + i];
+  for (size_t k = 0; k < attrs.conditional.size(); ++k) {
+    const auto dy = static_cast<size_t>(attrs.dys[static_cast<size_t>(attrs.conditional[k])]);
+    request.arrived[dy] = static_cast<bool>(inputs[1 + n + attrs.dys.size() + k]);
+  }
   for (int64_t i : attrs.wanted) request.wanted.push_back(static_cast<size_t>(i));
   for (int64_t i : attrs.wanted_variables) request.variables.push_back(attrs.variables[static_cast<size_t>(i)]);
   Traced traced = run_backprop(*trace, request, keep);
-  for (size_t i = 0; i < traced.outputs.size(); ++i) {
+  const size_t wanted = traced.outputs.size();
+  for (size_t i = 0; i < wanted; ++i) {
+    traced.outputs.push_back(truth(traced.outputs[i].defined()));
     if (traced.outputs[i].defined()) continue;
     Shape shape = attrs.shapes[i];
     if (i < request.wanted.size()) {
@@ -161,7 +172,7 @@ Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inp
       const Tensor& stored = slots.slot(request.variables[i - request.wanted.size()]).current();
       shape = stored.defined() ? stored.shape() : Shape{};
     }
-    traced.outputs[i] = negative_zeros(attrs.dtypes[i], shape);
+    traced.outputs[i] = zeros_of(attrs.dtypes[i], shape);
   }
   return traced;
 }

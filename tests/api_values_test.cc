@@ -181,6 +181,24 @@ TEST_CASE("An op with a symbolic operand adds a node") {
   CHECK(tf::Session().run(value * symbol).item<float>() == 6);
 }
 
+TEST_CASE("A constant can be made from a value, which it copies") {
+  FreshGraph fresh;
+  const auto check = [](const tf::Tensor& value) {
+    const tf::Tensor c = tf::constant(value), again = tf::tensor(value);
+    CHECK((c.dtype() == value.dtype() && c.shape() == value.shape()));
+    CHECK((again.is_concrete() && !again.same_as(value) && printed(again) == printed(value)));
+    CHECK(printed(tf::Session().run(c)) == printed(value));
+  };
+  for (const tf::Tensor& value : {tf::tensor(2.5), tf::tensor({true, false}), tf::tensor({{1, 2}, {3, 4}}), tf::tensor({1.f}, {0, 3})}) check(value);
+  CHECK(tf::constant(tf::tensor({1, 2}), {.name = "c"}).name() == "c:0");
+  CHECK(tf::tensor(tf::tensor({1, 2, 3, 4}), {2, 2})[1][0].item<int>() == 3);
+  CHECK(tf::tensor(tf::tensor(7), {2, 2})[1][0].item<int>() == 7);
+  CHECK(tf::eagerly([] { return tf::constant(tf::tensor(7)); }).item<int>() == 7);
+  CHECK_ERROR(tf::constant(tf::constant(1)), InvalidArgument, "A constant is made from a value, and Tensor(");
+  CHECK_ERROR(tf::tensor(tf::Tensor()), InvalidArgument, "A constant is made from a value, and None is none");
+  CHECK_ERROR(tf::tensor(tf::tensor(7), {.dtype = tf::float32}), InvalidArgument, "Elements of dtype int32 were given where float32 is wanted");
+}
+
 TEST_CASE("constant is a source, tensor is always concrete, and both take a shape") {
   FreshGraph fresh;
   CHECK(tf::constant(1).is_symbolic());

@@ -192,6 +192,39 @@ TEST_CASE("what no branch taken depends on has the gradient zero") {
   CHECK(doubles(d[1]) == std::vector<double>{0, 0});
 }
 
+TEST_CASE("a branch not taken adds nothing to a gradient, not even zero times infinity") {
+  for (const bool taken : {false, true}) {
+    const auto all = in_both_modes([&] {
+      const Tensor x = tf::constant({0., 4.}), p = tf::constant(taken);
+      tf::GradientTape tape({.persistent = true});
+      tape.watch(x);
+      const Tensor root = tf::sqrt(x);  // whose slope at 0 is infinite
+      const Tensor y = tf::cond(p, [&] { return root; }, [&] { return x * 3.; }) + x * x;
+      const Tensor dx = tape.gradient(y, x);
+      const Tensor dxx = tape.gradient(tf::sum(dx), x);
+      // What is left out as a dy is left out of what it is multiplied with, too.
+      const Tensor left_out = zero_if_none(tape.gradient(y, root), x);
+      return std::vector{dx, dxx, left_out};
+    });
+    CHECK(doubles(all[0])[1] == (taken ? 8.25 : 11));
+    CHECK(doubles(all[1])[1] == (taken ? 2 - 1. / 32 : 2));
+    CHECK(doubles(all[2])[1] == (taken ? 1 : 0));
+    if (!taken) CHECK((doubles(all[0])[0] == 3 && doubles(all[1])[0] == 2));
+  }
+}
+
+TEST_CASE("a gradient left out at run time is left out as a dy") {
+  const auto all = in_both_modes([] {
+    const Tensor x = tf::constant({0., 4.}), p = tf::constant(false);
+    tf::GradientTape tape({.persistent = true});
+    tape.watch(x);
+    const Tensor root = tf::sqrt(x), y = tf::cond(p, [&] { return root; }, [&] { return x * 3.; });
+    const Tensor dy = tape.gradient(y, root);
+    return std::vector{zero_if_none(tf::gradients({root, x * x}, {x}, {dy, tf::ones_like(x)})[0], x)};
+  });
+  CHECK(doubles(all[0]) == std::vector<double>{0, 8});
+}
+
 TEST_CASE("gradients through shapes that change and variables that are assigned") {
   in_both_modes([] {
     const Tensor x = tf::constant(std::vector{0.5, -0.25});

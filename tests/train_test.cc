@@ -231,6 +231,29 @@ TEST_CASE("a gradient taken after an update is the same in both modes", "[train]
   CHECK(std::abs(eager[2].item<float>() - 3 * 1.4 * 1.4 * 1.5) < 1e-5);  // w is 2 - 0.1 * 6 there
 }
 
+TEST_CASE("SGD leaves alone what a branch not taken leaves out, momentum or not", "[train]") {
+  const auto program = [](tf::Session& session) {
+    const tf::Variable a({1.f, 2.f}), b({3.f, -1.f});
+    train::SGD opt({a, b}, {.lr = 0.1, .momentum = 0.9, .weight_decay = 0.1});
+    auto step = tf::step(session, [&](Tensor p) {
+      const Tensor loss = tf::sum(tf::cond(p, [&] { return a * a; }, [&] { return b * b * b; }));
+      opt.minimize(loss);
+      return loss;
+    });
+    if (!tf::executing_eagerly()) session.run(tf::global_variables_initializer());
+    std::vector<Tensor> all;
+    for (const bool p : {true, true, false, true, false}) all.insert(all.end(), {step(p), step.evaluate(a), step.evaluate(b)});
+    return all;
+  };
+  const auto eager = in_mode(How::eager, program);
+  CHECK(floats(eager[2]) == std::vector{3.f, -1.f});
+  CHECK(floats(eager[5]) == std::vector{3.f, -1.f});
+  CHECK(floats(eager[7]) == floats(eager[4]));
+  CHECK(floats(eager[10]) != floats(eager[7]));
+  CHECK(same_bits(in_mode(How::deferred, program), eager));
+  CHECK(same_bits(in_mode(How::optimized, program), eager));
+}
+
 TEST_CASE("mistakes with steps and optimisers are told", "[train]") {
   for (How how : {How::eager, How::deferred}) {
     in_mode(how, [](tf::Session& session) {

@@ -100,21 +100,20 @@ extern OpDef batch_norm_grad_op;
 void gradient(Backward& b) {
   const auto& attrs = b.attrs<BatchNormAttrs>();
   const Tensor &x = b.input(0), &dy = b.dy(0);
-  Tensor dx;
+  Gradient dx;
   if (dy.defined()) {
     const Tensor* inputs[] = {&x, &b.input(1), &dy, &b.output(1), &b.output(3)};
     Outputs grads = apply_all(batch_norm_grad_op, inputs, attrs, std::source_location::current());
-    dx = grads[0];
-    if (b.needs(1)) b.dx(1, grads[1]);
-    if (b.needs(2)) b.dx(2, grads[2]);
+    dx = {grads[0], b.arrived(0)};
+    if (b.needs(1)) b.dx(1, grads[1], b.arrived(0));
+    if (b.needs(2)) b.dx(2, grads[2], b.arrived(0));
   }
   if (b.needs(0) && (b.dy(1).defined() || b.dy(2).defined())) {
     const Composed composed{attrs};
     const Tensor inputs[] = {x}, dys[] = {b.dy(1), b.dy(2)};
-    const Tensor from_statistics = vjp([&](auto in) { return composed.statistics(in); }, inputs, dys)[0];
-    dx = dx.defined() ? dx + from_statistics : from_statistics;
+    dx.add(gradient_of(vjp([&](auto in) { return composed.statistics(in); }, inputs, dys)[0]));
   }
-  if (b.needs(0) && dx.defined()) b.dx(0, dx);
+  if (b.needs(0) && dx.value.defined()) b.dx(0, dx.value, dx.arrived);
 }
 
 void grad_gradient(Backward& b) {
@@ -122,7 +121,7 @@ void grad_gradient(Backward& b) {
   const Tensor inputs[] = {b.input(0), b.input(1), b.input(2)}, dys[] = {b.dy(0), b.dy(1), b.dy(2)};
   const std::vector<Tensor> dxs = vjp([&](auto in) { return composed.gradient(in); }, inputs, dys);
   for (int i = 0; i < 3; ++i)
-    if (b.needs(i) && dxs[static_cast<size_t>(i)].defined()) b.dx(i, dxs[static_cast<size_t>(i)]);
+    if (const Gradient dx = gradient_of(dxs[static_cast<size_t>(i)]); b.needs(i) && dx.value.defined()) b.dx(i, dx.value, dx.arrived);
 }
 
 OpDef batch_norm_op{

@@ -134,6 +134,14 @@ void select_gradient(Backward& b) {
   if (b.needs(2)) b.dx(2, where(condition, 0, b.dy()));
 }
 
+void if_arrived_gradient(Backward& b) {
+  const Tensor& arrived = b.input(0);
+  if (arrived.is_concrete())
+    static_cast<bool>(arrived) ? b.dx(1, b.dy()) : void();
+  else
+    b.dx(1, b.dy(), b.arrived().defined() ? logical_and(arrived, b.arrived()) : arrived);
+}
+
 void cast_gradient(Backward& b) {
   if (is_floating(b.input(0).dtype()) && is_floating(b.attrs<CastAttrs>().to))
     b.dx(0, cast(b.dy(), b.input(0).dtype()));
@@ -171,6 +179,17 @@ OpDef op_select{.name = "Select",
                 .gradient = select_gradient,
                 .reads = {.inputs = 1},
                 .flags = {.pointwise = true}};
+
+OpDef op_if_arrived{.name = "IfArrived",
+                    .node_name = "if_arrived",
+                    .doc = "x where the scalar is true, else a constant; then x gets no gradient at all.",
+                    .min_inputs = 3,
+                    .max_inputs = 3,
+                    .infer = infer_select,
+                    .differentiable = Differentiability::rule,
+                    .gradient = if_arrived_gradient,
+                    .reads = {.inputs = 1},
+                    .flags = {.pointwise = true}};
 
 OpDef op_cast{.name = "Cast",
               .doc = "x in another dtype; to integers truncates and saturates. TensorFlow Cast.",
@@ -214,6 +233,11 @@ Tensor where(Operand condition, Operand a, Operand b) {
   return apply(op_select, {&condition.resolve(), pair.a, pair.b}, condition.where());
 }
 
+Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise) {
+  const OperandPair pair(x, otherwise, op_if_arrived.name, 1);
+  return apply(op_if_arrived, {&arrived, pair.a, pair.b}, t_state.frame);
+}
+
 Tensor cast(Operand x, DType to) {
   const Tensor& t = x.resolve();
   check_input(op_cast.name, 0, t, x.where());
@@ -238,6 +262,7 @@ void register_pointwise() {
 #define TWOFOLD_BINARY(function, Op, ...) register_op(op_##Op);
 #include <twofold/kernels/pointwise/ops.def>
   register_op(op_select);
+  register_op(op_if_arrived);
   register_op(op_cast);
   register_fused();
 }

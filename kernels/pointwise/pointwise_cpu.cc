@@ -154,6 +154,7 @@ std::span<const KernelEntry> cpu_kernels_pointwise() {
 #define TWOFOLD_BINARY(function, Op, node, dtypes, ...) {#Op, prepare_op<functor::Op, DTypeClass::dtypes>},
 #include <twofold/kernels/pointwise/ops.def>
       {"Select", prepare_select},
+      {"IfArrived", prepare_select},
       {"Cast", prepare_cast},
       {"Fused", prepare_fused},
   };
@@ -169,6 +170,7 @@ std::span<const TileEntry> cpu_tiles() {
   list(all, #Op, kTiles<functor::Op, DTypeClass::dtypes>, DTypeClass::dtypes);
 #include <twofold/kernels/pointwise/ops.def>
     list(all, "Select", kSelectTiles, DTypeClass::numeric);
+    list(all, "IfArrived", kSelectTiles, DTypeClass::numeric);
     for (int from = 0; from < kDTypeCount; ++from) {
       dispatch(static_cast<DType>(from), [&](auto x) {
         using From = decltype(x);

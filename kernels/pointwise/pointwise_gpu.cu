@@ -182,6 +182,7 @@ std::span<const KernelEntry> gpu_kernels_pointwise() {
 #define TWOFOLD_BINARY(function, Op, node, dtypes, ...) {#Op, prepare_op<functor::Op, DTypeClass::dtypes, 2>},
 #include <twofold/kernels/pointwise/ops.def>
       {"Select", prepare_select},
+      {"IfArrived", prepare_select},
       {"Cast", prepare_cast},
   };
   return kEntries;

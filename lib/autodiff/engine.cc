@@ -39,8 +39,31 @@ bool may_be_broadcast(const Tensor& x, const Tensor& dx) {
   return !(x.shape().is_known() && dx.shape().is_known()) || x.shape() != dx.shape();
 }
 
-bool contains(std::span<const Tensor> tensors, const Tensor& t) {
-  return std::ranges::any_of(tensors, [&](const Tensor& u) { return u.defined() && u.same_as(t); });
+const Tensor& tensor_of(const Tensor& t) { return t; }
+const Tensor& tensor_of(const Gradient& g) { return g.value; }
+template <class Tensors>
+bool is_one_of(const Tensor& t, const Tensors& tensors) {
+  return std::ranges::any_of(tensors, [&](const auto& u) { return tensor_of(u).defined() && tensor_of(u).same_as(t); });
+}
+
+// What did not arrive as `absent`, so that it can be looked at.
+Tensor guarded(const Gradient& g, double absent) {
+  return g.arrived.defined() ? if_arrived(g.arrived, g.value, absent) : g.value;
+}
+Tensor either_arrived(const Tensor& a, const Tensor& b) {
+  if (!a.defined() || !b.defined() || a.same_as(b)) return a.defined() && b.defined() ? a : Tensor();
+  return logical_or(a, b);
+}
+// Whether any of them did; undefined: surely.
+Tensor any_arrived(std::span<const Gradient> gradients) {
+  const Gradient* first = nullptr;
+  Tensor any;
+  for (const Gradient& g : gradients) {
+    if (!g.value.defined()) continue;
+    any = first ? either_arrived(any, g.arrived) : g.arrived;
+    first = &g;
+  }
+  return any;
 }
 
 class Engine {
@@ -50,13 +73,13 @@ class Engine {
   std::vector<Tensor> run(std::span<const Seed> seeds, std::span<const TensorKey> xs) {
     mark();
     for (const Seed& s : seeds)
-      if (reached_.contains(s.y)) accumulate(s.y, s.dy);
+      if (reached_.contains(s.y)) gradients_[s.y].add(s.dy);
     for (size_t r = marked_.size(); r-- > 0;)
       if (marked_[r]) step(r);
     std::vector<Tensor> result;
     for (TensorKey x : xs) {
       const auto it = gradients_.find(x);
-      result.push_back(it == gradients_.end() ? Tensor() : it->second);
+      result.push_back(it == gradients_.end() ? Tensor() : finished(it->second));
     }
     return result;
   }
@@ -75,29 +98,33 @@ class Engine {
     }
   }
 
-  void accumulate(TensorKey key, Tensor dx) {
-    Tensor& sum = gradients_[key];
-    sum = sum.defined() ? add(sum, dx) : std::move(dx);
+  // What is asked for, complete. Gradients further back come from this very tensor, that they may be differentiated by it.
+  static const Tensor& finished(Gradient& g) {
+    if (!g.arrived.same_as(gradient_of(g.value).arrived)) g.value = guarded(g, 0);
+    return g.value;
   }
 
   // Backward through one record.
   void step(size_t r) {
     const OpDef& op = records_.op(r);
     const size_t visible = records_.num_outputs(r) - static_cast<size_t>(op.hidden);
-    SmallVector<Tensor, 2> dys(visible);
+    SmallVector<Gradient, 2> dys(visible);
     bool any = false;
     for (size_t i = 0; i < visible; ++i) {
       const auto it = gradients_.find(records_.output_key(r, i));
       if (it == gradients_.end()) continue;
       any = true;
+      if (wanted_.contains(it->first)) finished(it->second);
       dys[i] = it->second;
+      if (visible > 1 && !op.flags.session) dys[i].value = guarded(dys[i], 0);
       if (!wanted_.contains(it->first)) gradients_.erase(it);
     }
     if (!any) return;
     const InheritLine line(records_.where(r));
     if (op.differentiable == Differentiability::missing || !op.gradient)
       fail(Code::Unimplemented, fmt::format("No gradient defined for operation (op type: {})", op.name), "tf::stop_gradient(x)");
-    SmallVector<Tensor, 4> inputs, dxs(records_.num_inputs(r));
+    SmallVector<Gradient, 4> dxs(records_.num_inputs(r));
+    SmallVector<Tensor, 4> inputs;
     SmallVector<Tensor, 2> outputs;
     SmallVector<bool, 8> needs;
     for (size_t i = 0; i < records_.num_inputs(r); ++i) {
@@ -107,27 +134,43 @@ class Engine {
     for (size_t i = 0; i < records_.num_outputs(r); ++i) outputs.push_back(records_.output(r, i));
     Backward backward(op, records_.attrs(r), inputs, outputs, dys, needs, dxs);
     op.gradient(backward);
+    const Tensor arrived = any_arrived(dys);
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (!dxs[i].defined() || !needs[i]) continue;
-      Tensor dx = dxs[i];
+      if (!dxs[i].value.defined() || !needs[i]) continue;
+      Tensor dx = dxs[i].value;
       if (inputs.size() > 1 && !op.flags.session && may_be_broadcast(inputs[i], dx)) {
         dx = sum_to_like(dx, inputs[i]);
-      } else if (contains(dys, dx) || contains(inputs, dx) || contains(outputs, dx) || contains({dxs.data(), i}, dx)) {
+      } else if (is_one_of(dx, dys) || is_one_of(dx, inputs) || is_one_of(dx, outputs) ||
+                 is_one_of(dx, std::span(dxs.data(), i))) {
         // A rule that hands on what it was given. Were it one tensor with its gradient, the sums of second derivatives
         // would be made in another order where a graph does not know that it need not sum over axes.
         dx = identity(dx);
       }
-      accumulate(records_.input_key(r, i), std::move(dx));
+      gradients_[records_.input_key(r, i)].add({std::move(dx), dxs[i].arrived.defined() ? dxs[i].arrived : arrived});
     }
   }
 
   const RecordList& records_;
   std::unordered_set<TensorKey> wanted_, reached_;
   std::vector<bool> marked_;
-  std::unordered_map<TensorKey, Tensor> gradients_;
+  std::unordered_map<TensorKey, Gradient> gradients_;
 };
 
 }  // namespace
+
+void Gradient::add(Gradient other) {
+  if (!value.defined()) {
+    *this = std::move(other);
+  } else if (arrived.same_as(other.arrived)) {
+    value = twofold::add(value, other.value);
+  } else {
+    // Added to -0 anything stays as it is, to the bit.
+    value = twofold::add(guarded(*this, -0.0), guarded(other, -0.0));
+    arrived = either_arrived(arrived, other.arrived);
+  }
+}
+
+Gradient gradient_of(const Tensor& t) { return {t, t.is_symbolic() ? symbol_arrived(t) : Tensor()}; }
 
 std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs) {
   return Engine(records, xs).run(seeds, xs);

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include <twofold/lib/op/apply.h>
+#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
@@ -34,10 +34,10 @@ class RecordList {
 
 struct Seed {
   TensorKey y;
-  Tensor dy;
+  Gradient dy;
 };
 
-/// For each key of xs, the sum over seeds of <dy, dy/dx>; undefined if unconnected. Records are walked backwards and
+/// For each key of xs, the sum over seeds of <dy, dy/dx>; undefined if unconnected, zero if that shows at run time only. Records are walked backwards and
 /// contributions added in that order, so that equal record lists give equal bits. Each result is a tensor of its own.
 std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs);
 

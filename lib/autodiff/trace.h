@@ -37,6 +37,7 @@ Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const 
 struct Backprop {
   std::vector<Tensor> inputs;                 ///< what the body was called with
   std::vector<Tensor> dys;                    ///< by output; undefined ones are left out
+  std::vector<bool> arrived;                  ///< by output; a dy that has not arrived counts as an input only
   std::vector<size_t> wanted;                 ///< inputs whose gradients are asked for
   std::vector<Ref<VariableState>> variables;  ///< variables read in the body, likewise
 };

@@ -30,6 +30,8 @@ uint64_t symbol_id(const Tensor& symbol);
 std::source_location symbol_where(const Tensor& symbol);
 /// The elements of an integer symbol if they follow from the graph alone (a constant, the shape of a known shape).
 std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& symbol);
+/// The bool scalar by which if_arrived guards the symbol; undefined if it is no result of that op.
+Tensor symbol_arrived(const Tensor& symbol);
 // graph/: a concrete value as a constant node of the current graph.
 Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where);
 // graph/: calls `f` in a variable's `graph`, unless the current one is that or a body within it. Null: in the current one.

@@ -26,6 +26,7 @@ concept NumberRange = std::ranges::input_range<R> && Number<std::remove_cvref_t<
                       !std::is_convertible_v<R, std::string_view> && !std::is_same_v<std::remove_cvref_t<R>, Shape>;
 template <class R>
 concept NestedRange = std::ranges::input_range<R> && std::ranges::input_range<std::ranges::range_value_t<R>> &&
+                      !std::is_same_v<std::remove_cvref_t<std::ranges::range_value_t<R>>, Tensor> &&
                       !std::is_convertible_v<std::ranges::range_value_t<R>, std::string_view>;
 }  // namespace internal
 

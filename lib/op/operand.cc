@@ -37,6 +37,26 @@ Tensor constant(const Literal& value, const Shape& shape, ConstantOptions o, std
   return source(value, &shape, o, where);
 }
 
+namespace internal {
+
+Tensor tensor(const Tensor& value, const Shape* shape, const ConstantOptions& o, std::source_location where) {
+  const SourceFrame frame(where);
+  if (!value.is_concrete())
+    fail(Code::InvalidArgument, fmt::format("A constant is made from a value, and {} is none", to_string(value)),
+         value.defined() ? "use the symbol itself" : "");
+  const Tensor host = value.to("/cpu:0");
+  const Tensor copy = dispatch(value.dtype(), [&](auto zero) {
+    return Literal(host.data<decltype(zero)>()).to_tensor(o.dtype.value_or(value.dtype()), shape ? *shape : value.shape());
+  });
+  return copy.to(value.device());
+}
+Tensor constant(const Tensor& value, const Shape* shape, const ConstantOptions& o, std::source_location where) {
+  const SourceFrame frame(where);
+  return source(tensor(value, shape, o, where), o.name, where);
+}
+
+}  // namespace internal
+
 namespace {
 
 // A source of `shape` filled with one number.

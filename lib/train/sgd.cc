@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
@@ -63,6 +65,16 @@ std::vector<Tensor> SGD::compute_gradients(const Tensor& loss, std::source_locat
   return gradients(loss, {parameters_.begin(), parameters_.end()}, where);
 }
 
+Tensor SGD::update(size_t i, Tensor g) const {
+  const Variable& p = parameters_[i];
+  if (options_.weight_decay != 0) g = g + p * options_.weight_decay;
+  if (options_.momentum != 0) {
+    const Tensor v = velocities_[i].assign(velocities_[i] * options_.momentum + g);
+    g = options_.nesterov ? g + v * options_.momentum : v;
+  }
+  return p.assign_sub(g * options_.lr);
+}
+
 Operation SGD::apply_gradients(const std::vector<Tensor>& gradients, std::source_location where) {
   const SourceFrame frame(where);
   if (gradients.size() != parameters_.size())
@@ -75,14 +87,10 @@ Operation SGD::apply_gradients(const std::vector<Tensor>& gradients, std::source
   std::vector<Fetch> updates;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!gradients[i].defined()) continue;
-    const Variable& p = parameters_[i];
-    Tensor g = gradients[i];
-    if (options_.weight_decay != 0) g = g + p * options_.weight_decay;
-    if (options_.momentum != 0) {
-      const Tensor v = velocities_[i].assign(velocities_[i] * options_.momentum + g);
-      g = options_.nesterov ? g + v * options_.momentum : v;
-    }
-    updates.emplace_back(p.assign_sub(g * options_.lr));
+    // One that a branch not taken leaves out is no reason to move on by momentum or decay.
+    const Tensor arrived = gradient_of(gradients[i]).arrived;
+    updates.emplace_back(arrived.defined() ? Fetch(cond(arrived, [&] { update(i, gradients[i]); }, [] {}))
+                                           : Fetch(update(i, gradients[i])));
   }
   return group(updates, where);
 }

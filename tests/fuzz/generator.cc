@@ -74,9 +74,9 @@ int Generator::add(Instruction i) {
   program_.num_values += i.outputs;
   bool rank_known = i.op != "placeholder" || i.declared.has_rank(), symbolic = i.op != "concrete";
   if (i.op == "squeeze" && i.axes.empty()) rank_known = false;  // it depends on the extents
-  bool decided = is_control_flow(i) && !symbolic_[static_cast<size_t>(i.inputs[0])];
+  bool live = i.op == "read" && program_.variables[static_cast<size_t>(i.variables[0])].trainable;
   for (int v : i.inputs) {
-    decided = decided || decided_[static_cast<size_t>(v)];
+    live = live || (tf::is_floating(dtype(v)) && live_[static_cast<size_t>(v)]);
     rank_known = rank_known && rank_known_[static_cast<size_t>(v)];
     symbolic = symbolic && symbolic_[static_cast<size_t>(v)];
   }
@@ -84,7 +84,7 @@ int Generator::add(Instruction i) {
   rank_known_.resize(n, rank_known);
   symbolic_.resize(n, symbolic);
   watched_.resize(n, false);
-  decided_.resize(n, decided);
+  live_.resize(n, live);
   state_.values.resize(n);
   state_.operations.resize(n);
   const bool watch = i.op == "placeholder" && recipe_.gradients && tf::is_floating(i.dtype) && !rng_.one_in(5);
@@ -98,7 +98,7 @@ int Generator::add(Instruction i) {
     w.output = program_.num_values;
     program_.body.push_back(w);
     execute(w, state_);
-    watched_[static_cast<size_t>(output)] = true;
+    watched_[static_cast<size_t>(output)] = live_[static_cast<size_t>(output)] = true;
   }
   return output;
 }
@@ -187,6 +187,20 @@ tf::Axes Generator::some_axes(int rank) {
   return axes;
 }
 
+namespace {
+
+/// Other feeds may take other branches, through which a gradient that the program goes on with is None: a run that ends there
+/// has no result to compare.
+int usable_runs(const Program& p) {
+  try {
+    return static_cast<int>(run_eagerly(p, 1).size());
+  } catch (const tf::Error&) {
+    return p.runs;
+  }
+}
+
+}  // namespace
+
 Program generate(uint64_t seed, int index) {
   Rng rng(seed * 1000003 + static_cast<uint64_t>(index));
   Recipe recipe;
@@ -194,7 +208,9 @@ Program generate(uint64_t seed, int index) {
   recipe.writes = rng.one_in(2);
   recipe.large = rng.one_in(40);
   recipe.instructions = recipe.large ? 10 : 4 + rng.below(24);
-  return Generator(rng.next(), recipe).make();
+  Program p = Generator(rng.next(), recipe).make();
+  p.runs = usable_runs(p);
+  return p;
 }
 
 }  // namespace fuzz

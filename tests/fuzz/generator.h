@@ -34,8 +34,8 @@ class Generator {
   /// False where it may be computed at once in either mode.
   bool symbolic(int v) const { return symbolic_[static_cast<size_t>(v)]; }
   bool watched(int v) const { return watched_[static_cast<size_t>(v)]; }
-  /// True where control flow that a plain value decides has a part in it.
-  bool decided(int v) const { return decided_[static_cast<size_t>(v)]; }
+  /// Whether a tape is likely to know what v depends on.
+  bool live(int v) const { return live_[static_cast<size_t>(v)]; }
   /// False for None.
   bool usable(int v) const { return state_.values[static_cast<size_t>(v)].defined(); }
 
@@ -66,7 +66,7 @@ class Generator {
   Program program_;
   State state_;
   std::vector<int64_t> extents_;
-  std::vector<bool> rank_known_, symbolic_, watched_, decided_;
+  std::vector<bool> rank_known_, symbolic_, watched_, live_;
   int echo_ = -1;  ///< picked wherever it passes
 };
 

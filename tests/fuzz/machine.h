@@ -68,6 +68,7 @@ struct Config {
 };
 std::vector<Config> all_configs();
 
+/// One for each run, fewer if a later one needs a value that is None in it.
 std::vector<Results> run_eagerly(const Program& p, int threads);
 
 /// The program's graph, built once.

@@ -29,19 +29,6 @@ bool propose_leaf(Generator& g, Instruction& i) {
   return true;
 }
 
-/// A tensor's elements as the literal that a source takes.
-tf::Tensor constant_of(const tf::Tensor& t) {
-  return tf::dispatch(t.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    if constexpr (std::is_same_v<T, bool>) {
-      const auto data = t.data<bool>();
-      return tf::constant(std::vector<bool>(data.begin(), data.end()), t.shape());
-    } else {
-      return tf::constant(t.data<T>(), t.shape());
-    }
-  });
-}
-
 bool propose_placeholder(Generator& g, Instruction& i) {
   propose_leaf(g, i);
   i.declared = i.shape;
@@ -275,7 +262,7 @@ void add_array_entries(std::vector<OpEntry>& all) {
              return Values{tf::placeholder(i.dtype, i.declared)};
            }},
           {"constant", 4, "tf::constant($data)", propose_leaf,
-           [](State&, const I& i) { return Values{constant_of(leaf_data(i.dtype, i.shape, i.data))}; }},
+           [](State&, const I& i) { return Values{tf::constant(leaf_data(i.dtype, i.shape, i.data))}; }},
           {"concrete", 4, "$data", propose_leaf,
            [](State&, const I& i) { return Values{leaf_data(i.dtype, i.shape, i.data)}; }},
           {"zeros", 1, "tf::zeros($shape, $dtype)", propose_leaf,

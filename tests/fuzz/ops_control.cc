@@ -9,6 +9,15 @@ using Values = std::vector<tf::Tensor>;
 using T = tf::Tensor;
 using I = Instruction;
 
+/// A bool scalar. Where gradients are taken it is a symbol: a plain value decides while the graph is built, and what is left
+/// there has no control flow, whose gradients eager tapes sum apart.
+int predicate(Generator& g) {
+  const auto fits = [&](int v) { return g.dtype(v) == tf::bool_ && g.shape(v).rank() == 0 && g.symbolic(v); };
+  if (!g.recipe().gradients) return g.value_of(tf::bool_, {});
+  const int found = g.rng().one_in(5) ? -1 : g.pick(fits);
+  return found >= 0 ? found : g.vague_leaf(tf::bool_, {});
+}
+
 /// A scalar to branch on, then two operands of one shape, floating if asked for.
 bool propose_operands(Generator& g, Instruction& i, bool floating) {
   const int x = g.pick([&](int v) {
@@ -18,7 +27,7 @@ bool propose_operands(Generator& g, Instruction& i, bool floating) {
   i.dtype = g.dtype(x);
   i.shape = g.shape(x);
   i.integer = g.rng().below(4);
-  i.inputs = {g.value_of(tf::bool_, {}), x, g.value_of(g.dtype(x), g.shape(x))};
+  i.inputs = {predicate(g), x, g.value_of(g.dtype(x), g.shape(x))};
   return true;
 }
 
@@ -31,7 +40,7 @@ bool propose_writes(Generator& g, Instruction& i) {
   const VariableDecl& variable = g.program().variables[static_cast<size_t>(v)];
   i.variables = {v};
   i.integer = g.rng().below(4);
-  i.inputs = {g.value_of(tf::bool_, {}), g.value_of(variable.dtype, variable.shape),
+  i.inputs = {predicate(g), g.value_of(variable.dtype, variable.shape),
               g.value_of(variable.dtype, variable.shape)};
   return true;
 }

@@ -54,19 +54,17 @@ bool propose_print(Generator& g, Instruction& i) {
   return x >= 0;
 }
 
-/// True if gradients with respect to v are one thing in both modes: tapes watch what control flow has made, but a graph
-/// has no node for it where a plain value decides.
-bool differentiable(const Generator& g, int v) { return tf::is_floating(g.dtype(v)) && !g.decided(v); }
-
 /// What one instruction makes, with respect to what it is made of.
 bool propose_direct_gradient(Generator& g, Instruction& i) {
   const auto floating = [&](int v) { return tf::is_floating(g.dtype(v)); };
-  const auto is_x = [&](int v) { return g.usable(v) && differentiable(g, v); };
-  // Half of them are of those whose gradients have ops of their own.
-  const bool own = g.rng().one_in(2);
+  const bool any = g.rng().one_in(4);
+  const auto is_x = [&](int v) { return g.usable(v) && floating(v) && (any || g.live(v)); };
+  // Most are of those whose gradients have ops of their own, each as often.
+  static constexpr const char* kOwn[] = {"", "concat", "mean", "batch_norm", "control flow"};
+  const std::string own = kOwn[g.rng().below(std::size(kOwn))];
   std::vector<std::pair<int, const Instruction*>> ways;
   for (const Instruction& m : g.program().body) {
-    if (own && m.op != "concat" && m.op != "mean" && m.op != "batch_norm" && !is_control_flow(m)) continue;
+    if (!own.empty() && own != (is_control_flow(m) ? "control flow" : m.op)) continue;
     // A loop makes its count first.
     const int y = m.output + (m.op.starts_with("while") ? 1 : 0);
     if (m.outputs > 0 && g.usable(y) && floating(y) && std::ranges::any_of(m.inputs, is_x)) ways.emplace_back(y, &m);
@@ -81,7 +79,7 @@ bool propose_direct_gradient(Generator& g, Instruction& i) {
 
 bool propose_gradient(Generator& g, Instruction& i) {
   if (!g.recipe().gradients) return false;
-  if (g.rng().one_in(3) && propose_direct_gradient(g, i)) return true;
+  if (g.rng().one_in(2) && propose_direct_gradient(g, i)) return true;
   const int y = g.pick_floating();
   if (y < 0) return false;
   i.inputs = {y};
@@ -90,7 +88,7 @@ bool propose_gradient(Generator& g, Instruction& i) {
   i.flag[0] = i.flag[1] && g.rng().one_in(2);
   if (i.flag[0]) i.inputs.push_back(g.value_of(g.dtype(y), g.shape(y)));
   for (int n = 1 + g.rng().below(3); n > 0; --n) {
-    const int x = g.pick([&](int v) { return differentiable(g, v) && (!i.flag[1] || g.watched(v)); });
+    const int x = g.pick([&](int v) { return tf::is_floating(g.dtype(v)) && (!i.flag[1] || g.watched(v)); });
     if (x >= 0) i.inputs.push_back(x);
   }
   for (int n = g.rng().below(3); n > 0; --n) {
@@ -147,7 +145,7 @@ void add_state_entries(std::vector<OpEntry>& all) {
              s.tape->watch(s.value(i.inputs[0]));
              return Values{};
            }},
-          {"gradient", 30, "$gradient", propose_gradient, evaluate_gradient},
+          {"gradient", 90, "$gradient", propose_gradient, evaluate_gradient},
       });
 }
 

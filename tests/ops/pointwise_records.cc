@@ -7,6 +7,7 @@
 
 #include <twofold/kernels/pointwise/fused.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/apply.h>
 
 #include "record.h"
@@ -143,6 +144,19 @@ void add_pointwise_records(std::vector<Record>& all) {
   where_record.gradient_of = {1, 2};
   where_record.exact = true;
   all.push_back(where_record);
+
+  for (const bool arrived : {false, true}) {
+    Record r{.op = "IfArrived", .label = arrived ? "a gradient that arrives" : "one that does not"};
+    r.call = [arrived](auto in) { return Tensors{if_arrived(constant(arrived), in[0], 7)}; };
+    r.reference = [arrived](std::span<const Array> in) -> Arrays {
+      return {generate(in[0].dtype, in[0].shape, [&](const Index& i) { return arrived ? at(in[0], i) : 7; })};
+    };
+    r.shapes = kUnaryShapes;
+    r.dtypes = {float32, float64};
+    if (arrived) r.gradient_of = {0};
+    r.exact = true;
+    all.push_back(r);
+  }
 
   for (DType to : kAll) {
     Record r{.op = "Cast", .label = "cast to " + std::string(name_of(to))};
