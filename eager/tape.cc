@@ -74,7 +74,8 @@ bool Tape::depends(const Ref<VariableState>& v) {
 
 void Tape::watch_inside(const Tensor& inside, const Tensor& outside) {
   bool watched = everything_ && is_floating(inside.dtype());
-  for (const Tape* around = outer_; around && !watched; around = around->outer_) watched = around->active_.contains(outside.id());
+  for (const Tape* around = outer_; around && !watched; around = around->outer_)
+    watched = around->active_.contains(outside.id());
   if (watched) active_.insert(inside.id());
 }
 
@@ -125,7 +126,8 @@ Tensor Tape::input(size_t r, size_t i) const {
   return i < n ? record.inputs[i] : shell_of(*record.variables[i - n]);
 }
 
-std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) const {
+std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                    std::span<const Tensor> dys) const {
   std::vector<Seed> seeds;
   for (size_t i = 0; i < ys.size(); ++i) {
     if (!dys.empty() && !dys[i].defined()) continue;
@@ -133,13 +135,17 @@ std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const 
   }
   std::vector<TensorKey> keys;
   for (const Differentiable& x : xs)
-    keys.push_back(x.variable() ? variable_key(*x.variable()) : active_.contains(x.tensor().id()) ? x.tensor().id() : kNoKey);
+    keys.push_back(x.variable()                        ? variable_key(*x.variable())
+                   : active_.contains(x.tensor().id()) ? x.tensor().id()
+                                                       : kNoKey);
   return differentiate(*this, seeds, keys);
 }
 
-std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) {
+std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                    std::span<const Tensor> dys) {
   if (!t_state.tape)
-    fail(Code::FailedPrecondition, "tf.gradients is not supported when eager execution is enabled and no GradientTape is live.",
+    fail(Code::FailedPrecondition,
+         "tf.gradients is not supported when eager execution is enabled and no GradientTape is live.",
          "tf::GradientTape tape; ... tape.gradient(y, x)");
   return t_state.tape->gradients(ys, xs, dys);
 }
@@ -177,7 +183,8 @@ GradientTape::~GradientTape() = default;
 
 static void check_can_be_watched(DType dtype) {
   if (!is_floating(dtype))
-    fail(Code::InvalidArgument, fmt::format("Only floating tensors can be watched, not {}", name_of(dtype)), "tf::cast(x, tf::float32)");
+    fail(Code::InvalidArgument, fmt::format("Only floating tensors can be watched, not {}", name_of(dtype)),
+         "tf::cast(x, tf::float32)");
 }
 
 void GradientTape::watch(const Tensor& x, std::source_location where) {
@@ -201,13 +208,15 @@ void GradientTape::watch(const Variable& x, std::source_location where) {
   }
 }
 
-std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Differentiable>& xs, std::source_location where) {
+std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Differentiable>& xs,
+                                           std::source_location where) {
   SourceFrame frame(where);
   if (used_ && !options_.persistent)
     fail(Code::FailedPrecondition, "GradientTape.gradient can only be called once on non-persistent tapes.",
          "tf::GradientTape tape({.persistent = true})");
   if (!tape_ && executing_eagerly())
-    fail(Code::FailedPrecondition, "A GradientTape made in deferred mode has not recorded what was done eagerly", "make the tape in eager mode");
+    fail(Code::FailedPrecondition, "A GradientTape made in deferred mode has not recorded what was done eagerly",
+         "make the tape in eager mode");
   check_gradient_arguments({&y, 1}, xs, {});
   used_ = true;
   if (tape_) {

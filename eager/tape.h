@@ -10,8 +10,8 @@
 
 namespace twofold {
 
-/// What was done on this thread since the tape began, as far as it depends on what the tape watches. Of tensors that no gradient
-/// rule reads it keeps shells.
+/// What was done on this thread since the tape began, as far as it depends on what the tape watches. Of tensors that no
+/// gradient rule reads it keeps shells.
 class Tape final : public RecordList {
  public:
   /// Becomes the innermost tape of this thread until stopped.
@@ -46,7 +46,8 @@ class Tape final : public RecordList {
   const std::vector<Tensor>& captures() const { return captures_; }
   const std::vector<Ref<VariableState>>& variables() const { return variables_; }
 
-  std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) const;
+  std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                std::span<const Tensor> dys) const;
 
   size_t size() const override { return records_.size(); }
   const OpDef& op(size_t r) const override { return *records_[r].op; }
@@ -85,13 +86,13 @@ class Tape final : public RecordList {
 };
 
 struct GradientTapeOptions {
-  bool persistent = false;              ///< gradient() may be called more than once, and is recorded itself
-  bool watch_accessed_variables = true; ///< trainable variables need no watch()
+  bool persistent = false;               ///< gradient() may be called more than once, and is recorded itself
+  bool watch_accessed_variables = true;  ///< trainable variables need no watch()
 };
 
-/// Records what is done during its lifetime so that it can be differentiated; nested tapes give higher derivatives. In deferred
-/// mode the graph is the record and `gradient` adds nodes to it; what may be differentiated by is the same in both modes.
-/// (TensorFlow: GradientTape)
+/// Records what is done during its lifetime so that it can be differentiated; nested tapes give higher derivatives. In
+/// deferred mode the graph is the record and `gradient` adds nodes to it; what may be differentiated by is the same in
+/// both modes. (TensorFlow: GradientTape)
 class [[nodiscard]] GradientTape {
  public:
   [[nodiscard]] explicit GradientTape(GradientTapeOptions options = {});
@@ -106,7 +107,8 @@ class [[nodiscard]] GradientTape {
   /// (FailedPrecondition afterwards) and ends the recording.
   std::vector<Tensor> gradient(const Tensor& y, const std::vector<Differentiable>& xs,
                                std::source_location where = std::source_location::current());
-  Tensor gradient(const Tensor& y, const Differentiable& x, std::source_location where = std::source_location::current());
+  Tensor gradient(const Tensor& y, const Differentiable& x,
+                  std::source_location where = std::source_location::current());
 
  private:
   GradientTapeOptions options_;

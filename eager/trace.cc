@@ -13,9 +13,9 @@ namespace {
 
 class TapeTrace final : public Trace {
  public:
-  std::unique_ptr<Tape> tape;      // stopped
-  std::vector<TensorKey> inputs;   // as the tape knows it: what the body was called with, then what it captured; of a backward
-                                   // pass: the inputs of the forward one, then the gradients it was called with
+  std::unique_ptr<Tape> tape;     // stopped
+  std::vector<TensorKey> inputs;  // as the tape knows it: what the body was called with, then what it captured; of a
+                                  // backward pass: the inputs of the forward one, then the gradients it was called with
   std::vector<TensorKey> outputs;  // 0: undefined
 };
 
@@ -47,8 +47,8 @@ const OpDef kTraceOp{.name = "Body",
 // A tensor of its own, so that gradients of the body's side and of the outer side are told apart.
 Tensor fresh(const Tensor& t) { return is_floating(t.dtype()) ? renamed(t) : retained(t); }
 
-// Ends a trace whose inputs, but for captures beyond the first `captured`, are known from outside as `inputs`: live tapes get
-// their record, and the caller the outputs under fresh names.
+// Ends a trace whose inputs, but for captures beyond the first `captured`, are known from outside as `inputs`: live
+// tapes get their record, and the caller the outputs under fresh names.
 Traced finish(Ref<TapeTrace> trace, std::vector<Tensor> inputs, size_t captured, std::span<const Tensor> results,
               std::source_location where) {
   for (const Tensor& t : results)
@@ -85,7 +85,8 @@ Traced differentiate_trace(const TapeTrace& trace, std::span<const Tensor> input
   const auto gradients = [&](std::span<const Tensor> given) {
     std::vector<Seed> seeds;
     for (size_t i = 0; i < given.size(); ++i)
-      if (given[i].defined() && trace.outputs[i] && (arrived.empty() || arrived[i])) seeds.push_back({trace.outputs[i], {given[i], {}}});
+      if (given[i].defined() && trace.outputs[i] && (arrived.empty() || arrived[i]))
+        seeds.push_back({trace.outputs[i], {given[i], {}}});
     return differentiate(*trace.tape, seeds, wanted);
   };
   if (!keep && !t_state.tape) return {gradients(dys), {}};

@@ -119,7 +119,8 @@ class Wiring {
     }
     return std::move(b);
   }
-  internal::ControlFlowResult node(GraphData& outer, const OpDef& op, AttrsView attrs, std::source_location where) const {
+  internal::ControlFlowResult node(GraphData& outer, const OpDef& op, AttrsView attrs,
+                                   std::source_location where) const {
     const ControlScope after(outer, follows_, false);
     std::vector<const Tensor*> pointers;
     for (const Tensor& t : inputs_) pointers.push_back(&t);

@@ -47,13 +47,12 @@ decltype(auto) call_with_state(F& f, const S& state) {
 /// tuple, pair, array or vector of such, or nothing (then the result is an Operation to run). Literals and variables
 /// may stand for tensors.
 ///
-/// Eager, or with a predicate that is a value, the chosen branch is called. (A value decides while a graph is built and leaves
-/// no control flow there; its gradients are then summed op by op, where eager tapes sum those of a branch first, so that last
-/// bits may differ.) On a symbol both are called once, to build
-/// the subgraphs of an If node; their effects (assignments, prints) happen when the node runs and the branch is taken.
-/// Shapes of the branches' results may differ and are then known only as far as they agree. InvalidArgument: p is no
-/// bool scalar; the branches return different numbers of tensors, or dtypes; a tensor made in a branch is used outside
-/// without being returned. (TensorFlow: cond)
+/// Eager, or with a predicate that is a value, the chosen branch is called. (A value decides while a graph is built and
+/// leaves no control flow there; its gradients are then summed op by op, where eager tapes sum those of a branch first,
+/// so that last bits may differ.) On a symbol both are called once, to build the subgraphs of an If node; their effects
+/// (assignments, prints) happen when the node runs and the branch is taken. Shapes of the branches' results may differ
+/// and are then known only as far as they agree. InvalidArgument: p is no bool scalar; the branches return different
+/// numbers of tensors, or dtypes; a tensor made in a branch is used outside without being returned. (TensorFlow: cond)
 template <class Then, class Else>
 auto cond(Operand p, Then&& then, Else&& otherwise) {
   using R = std::invoke_result_t<Then&>;

@@ -85,7 +85,8 @@ std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& 
   std::vector<Seed> seeds;
   for (size_t i = 0; i < ys.size(); ++i) {
     if (!ys[i].is_symbolic() || (!dys.empty() && !dys[i].defined())) continue;
-    seeds.push_back({key(ys[i]), dys.empty() ? Gradient{ones_like(ys[i]), {}} : Gradient{identity(dys[i]), gradient_of(dys[i]).arrived}});
+    seeds.push_back({key(ys[i]), dys.empty() ? Gradient{ones_like(ys[i]), {}}
+                                             : Gradient{identity(dys[i]), gradient_of(dys[i]).arrived}});
   }
   std::vector<TensorKey> keys;
   for (const Differentiable& x : xs)
@@ -108,8 +109,8 @@ GraphPosition graph_position() {
   return {&g, g.size()};
 }
 
-std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys,
-                                    const GraphWatch* watch) {
+std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                    std::span<const Tensor> dys, const GraphWatch* watch) {
   for (const Tensor& y : ys) check_not_escaped(y, t_state.frame);
   GraphData& g = graph_of(ys);
   const Ref<GraphData> keep(&g);
@@ -148,7 +149,8 @@ bool graph_depends(const Tensor& t, const GraphWatch& watch) {
   const auto reads_watched = [&](const VariableState& v, uint32_t id) {
     if (!is_floating(v.dtype)) return false;
     if (watch.trainable && v.trainable) return true;
-    return std::ranges::any_of(watch.variables, [&](const auto& w) { return w.first.get() == &v && position(w.second) <= id; });
+    return std::ranges::any_of(watch.variables,
+                               [&](const auto& w) { return w.first.get() == &v && position(w.second) <= id; });
   };
   for (uint32_t id = position(watch.begin); id <= t.node(); ++id) {
     const Node& n = g.node(id);
@@ -156,7 +158,8 @@ bool graph_depends(const Tensor& t, const GraphWatch& watch) {
     if (n.op->differentiable == Differentiability::none) continue;
     // No gradient flows where only a shape is used.
     for (size_t i = 0; i < n.inputs.size(); ++i)
-      if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && (depends_on(n.inputs[i]) || watched_at(n.inputs[i], id))) depends[id] = true;
+      if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && (depends_on(n.inputs[i]) || watched_at(n.inputs[i], id)))
+        depends[id] = true;
     // What a body reads depends on values; tapes follow its results in any case.
     if (n.op == &if_op || n.op == &while_op || n.op == &backprop_op) depends[id] = true;
   }

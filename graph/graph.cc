@@ -106,7 +106,8 @@ int Operation::num_outputs(Where where) const {
 }
 Tensor Operation::output(int i, Where where) const {
   if (i < 0 || i >= num_outputs(where))
-    fail_at(where, "", Code::OutOfRange, fmt::format("Operation '{}' has {} outputs, not {}", name(), num_outputs(), i + 1));
+    fail_at(where, "", Code::OutOfRange,
+            fmt::format("Operation '{}' has {} outputs, not {}", name(), num_outputs(), i + 1));
   return Tensor::symbol(graph_, node_, static_cast<uint16_t>(i));
 }
 std::source_location Operation::where() const { return node_of(*this).where; }

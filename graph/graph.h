@@ -64,7 +64,8 @@ Graph get_default_graph();
 /// Replaces the process's default graph by an empty one. Tensors and sessions of the old one stay good.
 void reset_default_graph(std::source_location where = std::source_location::current());
 
-/// Names begin with "name/" for the guard's lifetime. Opened again, the scope is "name_1"; a name that ends in '/' re-enters.
+/// Names begin with "name/" for the guard's lifetime. Opened again, the scope is "name_1"; a name that ends in '/'
+/// re-enters.
 class [[nodiscard]] NameScope {
  public:
   [[nodiscard]] explicit NameScope(std::string_view name, std::source_location where = std::source_location::current());
@@ -81,12 +82,12 @@ class [[nodiscard]] NameScope {
   return NameScope(name, where);
 }
 
-/// Ops made during the guard's lifetime run after `before`, in each run that needs them. Guards nest as a union; an empty
-/// list clears. In eager mode order is the program's, and the guard does nothing.
+/// Ops made during the guard's lifetime run after `before`, in each run that needs them. Guards nest as a union; an
+/// empty list clears. In eager mode order is the program's, and the guard does nothing.
 class [[nodiscard]] ControlDependencies {
  public:
   [[nodiscard]] explicit ControlDependencies(const std::vector<Fetch>& before,
-                               std::source_location where = std::source_location::current());
+                                             std::source_location where = std::source_location::current());
   ~ControlDependencies();
   ControlDependencies(const ControlDependencies&) = delete;
   ControlDependencies& operator=(const ControlDependencies&) = delete;
@@ -94,15 +95,16 @@ class [[nodiscard]] ControlDependencies {
  private:
   std::unique_ptr<ControlScope> scope_;
 };
-[[nodiscard]] inline ControlDependencies control_dependencies(const std::vector<Fetch>& before,
-                                                              std::source_location where = std::source_location::current()) {
+[[nodiscard]] inline ControlDependencies control_dependencies(
+    const std::vector<Fetch>& before, std::source_location where = std::source_location::current()) {
   return ControlDependencies(before, where);
 }
 
 /// Ops made during the guard's lifetime run on this device, "/cpu:0" or "/gpu:0".
 class [[nodiscard]] DeviceScope {
  public:
-  [[nodiscard]] explicit DeviceScope(std::string_view name, std::source_location where = std::source_location::current());
+  [[nodiscard]] explicit DeviceScope(std::string_view name,
+                                     std::source_location where = std::source_location::current());
   ~DeviceScope();
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
@@ -130,7 +132,8 @@ Tensor with_effects(Operand y, const std::vector<Fetch>& effects);
 /// `x`, written to standard output with `message` before it whenever it is computed. (TensorFlow: Print)
 Tensor print(Operand x, std::string message = "");
 
-/// Sets every variable of the current graph to its initial value. Eager variables have theirs from the start: undefined.
+/// Sets every variable of the current graph to its initial value. Eager variables have theirs from the start:
+/// undefined.
 Operation global_variables_initializer(std::source_location where = std::source_location::current());
 std::vector<Variable> global_variables();
 std::vector<Variable> trainable_variables();

@@ -19,12 +19,14 @@ bool ends_in_number(std::string_view name) {
          name.find_first_not_of("0123456789", underscore + 1) == name.npos;
 }
 bool valid_name(std::string_view name) {
-  return !name.empty() && name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/\\>") == name.npos &&
+  return !name.empty() &&
+         name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/\\>") == name.npos &&
          name[0] != '/' && name[0] != '_' && name[0] != '-';
 }
 }  // namespace
 
-GraphData::GraphData(GraphData* outer, std::string label) : outer_(outer), label_(std::move(label)), id_(g_next_graph_id++) {
+GraphData::GraphData(GraphData* outer, std::string label)
+    : outer_(outer), label_(std::move(label)), id_(g_next_graph_id++) {
   scope_of(0, "");
   if (outer) random.seed = outer->random.seed;
 }
@@ -68,11 +70,13 @@ uint32_t GraphData::unique(uint32_t scope, uint32_t base) {
   }
 }
 
-uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs, std::span<const TensorSpec> outputs,
-                        std::string_view name, std::source_location where) {
-  if (!name.empty() && !valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid node name", name));
+uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs,
+                        std::span<const TensorSpec> outputs, std::string_view name, std::source_location where) {
+  if (!name.empty() && !valid_name(name))
+    fail(Code::InvalidArgument, fmt::format("'{}' is not a valid node name", name));
   std::lock_guard lock(mutex_);
-  if (finalized_) fail(Code::FailedPrecondition, "Graph is finalized and cannot be modified.", "build everything before finalize()");
+  if (finalized_)
+    fail(Code::FailedPrecondition, "Graph is finalized and cannot be modified.", "build everything before finalize()");
   const uint32_t id = size();
   const Place place = chunk_of(id);
   Node* chunk = chunks_[place.index].load(std::memory_order_relaxed);
@@ -92,7 +96,8 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
     const bool absolute = name.back() == '/';
     if (absolute) name.remove_suffix(1);
     const auto cut = name.rfind('/');
-    const std::string prefix = (absolute ? "" : scopes_[scope].prefix) + std::string(cut == name.npos ? "" : name.substr(0, cut + 1));
+    const std::string prefix =
+        (absolute ? "" : scopes_[scope].prefix) + std::string(cut == name.npos ? "" : name.substr(0, cut + 1));
     scope = scope_of(0, prefix);
     base = intern(cut == name.npos ? name : name.substr(cut + 1));
   } else {
@@ -190,9 +195,8 @@ bool GraphData::within(const GraphData* g) const {
 
 Edge GraphData::capture(const Tensor& outer_tensor) {
   // From the graph just around this one; what lies further out is captured there first.
-  const Tensor from = outer_tensor.graph() == outer()
-                          ? outer_tensor
-                          : Tensor::symbol(outer(), outer()->capture(outer_tensor).node, 0);
+  const Tensor from =
+      outer_tensor.graph() == outer() ? outer_tensor : Tensor::symbol(outer(), outer()->capture(outer_tensor).node, 0);
   const uint64_t key = Edge{from.node(), from.output()}.key();
   if (const auto it = capture_index_.find(key); it != capture_index_.end()) return captures_[it->second].inner;
   const TensorSpec spec{from.dtype(), from.shape()};

@@ -27,14 +27,14 @@ struct Edge {
 /// One op of a graph. Immutable once added; ids are topological and are the order of execution with optimisation off.
 struct Node {
   const OpDef* op = nullptr;
-  Ref<AttrsBox> attrs;                    ///< null if the op has none
-  std::span<const Edge> inputs;           ///< in the graph's arena, as are all spans here
-  std::span<const TensorSpec> outputs;    ///< visible, then hidden
-  std::span<const uint32_t> controls;     ///< nodes that run whenever this one does, before it
+  Ref<AttrsBox> attrs;                  ///< null if the op has none
+  std::span<const Edge> inputs;         ///< in the graph's arena, as are all spans here
+  std::span<const TensorSpec> outputs;  ///< visible, then hidden
+  std::span<const uint32_t> controls;   ///< nodes that run whenever this one does, before it
   uint32_t scope = 0;
-  uint32_t base = 0;                      ///< interned last part of the name
-  uint32_t ordinal = 0;                   ///< "_2" behind it; 0: none
-  int8_t device = -1;                     ///< -1: left open
+  uint32_t base = 0;     ///< interned last part of the name
+  uint32_t ordinal = 0;  ///< "_2" behind it; 0: none
+  int8_t device = -1;    ///< -1: left open
   std::source_location where{};
 
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
@@ -59,8 +59,8 @@ class GraphData final : public RefCounted {
  public:
   explicit GraphData(GraphData* outer = nullptr, std::string label = "graph");
 
-  /// Adds a node. `name` is the wanted last part ("" for the op's own); made unique within the current scope. A name ending
-  /// in '/' names the node exactly so. Throws FailedPrecondition if finalized.
+  /// Adds a node. `name` is the wanted last part ("" for the op's own); made unique within the current scope. A name
+  /// ending in '/' names the node exactly so. Throws FailedPrecondition if finalized.
   uint32_t add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs, std::span<const TensorSpec> outputs,
                std::string_view name, std::source_location where);
   uint32_t size() const { return size_.load(std::memory_order_acquire); }
@@ -83,7 +83,8 @@ class GraphData final : public RefCounted {
   // Variables, in order of creation.
   void add_variable(GraphVariable v);
   std::vector<GraphVariable> variables() const;
-  /// The record of a variable of this graph or of one around it; throws InvalidArgument naming the variable if it is foreign.
+  /// The record of a variable of this graph or of one around it; throws InvalidArgument naming the variable if it is
+  /// foreign.
   GraphVariable variable(const VariableState& v) const;
   /// A node that reads the variable at this point of the program.
   Edge read(const Ref<VariableState>& v, std::source_location where);
@@ -98,7 +99,8 @@ class GraphData final : public RefCounted {
   /// From within: whatever runs this subgraph must run the node `outer_node` of the graph around it first.
   void follow(uint32_t outer_node) { followed_.push_back(outer_node); }
   const std::vector<uint32_t>& followed() const { return followed_; }
-  /// No longer being built: its tensors must not be used outside. Lets go of the graph around it, whose node will hold this one.
+  /// No longer being built: its tensors must not be used outside. Lets go of the graph around it, whose node will hold
+  /// this one.
   void close();
   bool closed() const { return closed_; }
 
@@ -143,7 +145,7 @@ class GraphData final : public RefCounted {
   std::byte* arena_next_ = nullptr;
 
   std::deque<Scope> scopes_;
-  std::unordered_map<std::string, uint32_t> scope_ids_;      // by prefix
+  std::unordered_map<std::string, uint32_t> scope_ids_;  // by prefix
   std::deque<std::string> bases_;
   std::unordered_map<std::string_view, uint32_t> base_ids_;  // views into bases_
   std::vector<uint32_t> op_bases_;                           // by op id; intern(op.node_name) + 1
@@ -153,11 +155,11 @@ class GraphData final : public RefCounted {
   mutable uint32_t indexed_ = 0;
 
   std::vector<GraphVariable> variables_;
-  std::unordered_map<uint64_t, size_t> variable_index_;      // by VariableState::id
+  std::unordered_map<uint64_t, size_t> variable_index_;  // by VariableState::id
 
   Ref<GraphData> outer_;
   std::vector<Capture> captures_;
-  std::unordered_map<uint64_t, size_t> capture_index_;       // by Tensor::id of the outer tensor
+  std::unordered_map<uint64_t, size_t> capture_index_;  // by Tensor::id of the outer tensor
   std::vector<uint32_t> followed_;
   std::string label_;
   uint64_t id_;

@@ -16,7 +16,8 @@ namespace twofold {
 bool operator==(const ConstantValue& a, const ConstantValue& b) {
   if (a.tensor.same_as(b.tensor)) return true;
   const Value &x = *a.tensor.value(), &y = *b.tensor.value();
-  return x.spec() == y.spec() && x.device() == y.device() && x.device().is_cpu() && std::memcmp(x.data(), y.data(), x.bytes()) == 0;
+  return x.spec() == y.spec() && x.device() == y.device() && x.device().is_cpu() &&
+         std::memcmp(x.data(), y.data(), x.bytes()) == 0;
 }
 
 uint64_t hash_field(const ConstantValue& v) {
@@ -31,7 +32,8 @@ uint64_t hash_field(const ConstantValue& v) {
 std::string print_field(const ConstantValue& v) { return to_string(v.tensor); }
 
 void perturb_field(ConstantValue& v) {
-  v.tensor = Tensor::adopt(Value::make(v.tensor.defined() && v.tensor.dtype() == int32 ? float32 : int32, Shape{0}).detach());
+  v.tensor =
+      Tensor::adopt(Value::make(v.tensor.defined() && v.tensor.dtype() == int32 ? float32 : int32, Shape{0}).detach());
 }
 
 namespace {
@@ -51,12 +53,15 @@ void infer_variable(InferContext& c) {
 void infer_assign(InferContext& c) {
   const auto& v = *c.attrs<VariableAttrs>().variable;
   if (c.dtype(0) != v.dtype)
-    c.fail(fmt::format("A {} value cannot be assigned to variable '{}:0' of dtype {}", name_of(c.dtype(0)), v.name, name_of(v.dtype)),
+    c.fail(fmt::format("A {} value cannot be assigned to variable '{}:0' of dtype {}", name_of(c.dtype(0)), v.name,
+                       name_of(v.dtype)),
            fmt::format("tf::cast(value, {})", spelling_of(v.dtype)));
-  const bool fits = &c.op() == &assign_op ? c.shape(0).compatible_with(v.shape)
-                                          : !c.shape(0).has_rank() || !v.shape.has_rank() || c.shape(0).rank() <= v.shape.rank();
+  const bool fits = &c.op() == &assign_op
+                        ? c.shape(0).compatible_with(v.shape)
+                        : !c.shape(0).has_rank() || !v.shape.has_rank() || c.shape(0).rank() <= v.shape.rank();
   if (!fits)
-    c.fail(fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}", c.shape(0).str(), v.name, v.shape.str()));
+    c.fail(fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}", c.shape(0).str(),
+                       v.name, v.shape.str()));
   // What is known of either is known of the new value.
   Shape s = v.shape.has_rank() || &c.op() != &assign_op ? v.shape : c.shape(0);
   if (&c.op() == &assign_op && s.has_rank() && c.shape(0).has_rank())
@@ -72,51 +77,105 @@ void infer_given(InferContext& c) { c.output(float32, unknown_shape); }
 
 }  // namespace
 
-constinit OpDef constant_op{.name = "Const", .doc = "A value known when the graph is built.", .min_inputs = 0, .max_inputs = 0,
-                            .infer = infer_constant, .differentiable = Differentiability::none, .flags = {.session = true},
+constinit OpDef constant_op{.name = "Const",
+                            .doc = "A value known when the graph is built.",
+                            .min_inputs = 0,
+                            .max_inputs = 0,
+                            .infer = infer_constant,
+                            .differentiable = Differentiability::none,
+                            .flags = {.session = true},
                             .attrs = &internal::kAttrsType<ConstantAttrs>};
-constinit OpDef placeholder_op{.name = "Placeholder", .doc = "An input that every run must feed. (TensorFlow: Placeholder)",
-                               .min_inputs = 0, .max_inputs = 0, .infer = infer_placeholder,
-                               .differentiable = Differentiability::none, .flags = {.session = true},
+constinit OpDef placeholder_op{.name = "Placeholder",
+                               .doc = "An input that every run must feed. (TensorFlow: Placeholder)",
+                               .min_inputs = 0,
+                               .max_inputs = 0,
+                               .infer = infer_placeholder,
+                               .differentiable = Differentiability::none,
+                               .flags = {.session = true},
                                .attrs = &internal::kAttrsType<PlaceholderAttrs>};
-constinit OpDef variable_op{.name = "Variable", .doc = "State that a session holds between runs.", .min_inputs = 0, .max_inputs = 0,
-                            .outputs = 1, .infer = infer_variable, .differentiable = Differentiability::none,
-                            .flags = {.session = true}, .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef read_variable_op{.name = "ReadVariable", .node_name = "read", .doc = "A variable's value at this point of the program.",
-                                 .min_inputs = 0, .max_inputs = 0, .infer = infer_variable,
-                                 .differentiable = Differentiability::rule, .gradient = gradient_same, .flags = {.session = true},
+constinit OpDef variable_op{.name = "Variable",
+                            .doc = "State that a session holds between runs.",
+                            .min_inputs = 0,
+                            .max_inputs = 0,
+                            .outputs = 1,
+                            .infer = infer_variable,
+                            .differentiable = Differentiability::none,
+                            .flags = {.session = true},
+                            .attrs = &internal::kAttrsType<VariableAttrs>};
+constinit OpDef read_variable_op{.name = "ReadVariable",
+                                 .node_name = "read",
+                                 .doc = "A variable's value at this point of the program.",
+                                 .min_inputs = 0,
+                                 .max_inputs = 0,
+                                 .infer = infer_variable,
+                                 .differentiable = Differentiability::rule,
+                                 .gradient = gradient_same,
+                                 .flags = {.session = true},
                                  .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_op{.name = "Assign", .doc = "variable := value; the new value.", .infer = infer_assign,
-                          .differentiable = Differentiability::none, .flags = {.effect = true, .session = true},
+constinit OpDef assign_op{.name = "Assign",
+                          .doc = "variable := value; the new value.",
+                          .infer = infer_assign,
+                          .differentiable = Differentiability::none,
+                          .flags = {.effect = true, .session = true},
                           .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_add_op{.name = "AssignAdd", .doc = "variable := variable + value; the new value.", .infer = infer_assign,
-                              .differentiable = Differentiability::none, .flags = {.effect = true, .session = true},
+constinit OpDef assign_add_op{.name = "AssignAdd",
+                              .doc = "variable := variable + value; the new value.",
+                              .infer = infer_assign,
+                              .differentiable = Differentiability::none,
+                              .flags = {.effect = true, .session = true},
                               .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_sub_op{.name = "AssignSub", .doc = "variable := variable - value; the new value.", .infer = infer_assign,
-                              .differentiable = Differentiability::none, .flags = {.effect = true, .session = true},
+constinit OpDef assign_sub_op{.name = "AssignSub",
+                              .doc = "variable := variable - value; the new value.",
+                              .infer = infer_assign,
+                              .differentiable = Differentiability::none,
+                              .flags = {.effect = true, .session = true},
                               .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef no_op_op{.name = "NoOp", .doc = "Does nothing; runs what it depends on by control.", .min_inputs = 0, .max_inputs = 0,
-                         .outputs = 0, .infer = infer_nothing, .differentiable = Differentiability::none,
+constinit OpDef no_op_op{.name = "NoOp",
+                         .doc = "Does nothing; runs what it depends on by control.",
+                         .min_inputs = 0,
+                         .max_inputs = 0,
+                         .outputs = 0,
+                         .infer = infer_nothing,
+                         .differentiable = Differentiability::none,
                          .flags = {.session = true}};
-constinit OpDef capture_op{.name = "Capture", .node_name = "capture", .doc = "Inside a subgraph: a value of the graph around it.",
-                           .min_inputs = 0, .max_inputs = 0, .infer = infer_given, .differentiable = Differentiability::none,
-                           .flags = {.session = true}, .attrs = &internal::kAttrsType<CaptureAttrs>};
-constinit OpDef parameter_op{.name = "Parameter", .node_name = "parameter", .doc = "Inside a subgraph: a value it is called with.",
-                             .min_inputs = 0, .max_inputs = 0, .infer = infer_given, .differentiable = Differentiability::none,
-                             .flags = {.session = true}, .attrs = &internal::kAttrsType<ParameterAttrs>};
-constinit OpDef print_op{.name = "Print", .doc = "Writes its input when it runs; the input itself. (TensorFlow: Print)",
-                         .infer = infer_same, .differentiable = Differentiability::rule, .gradient = gradient_same,
+constinit OpDef capture_op{.name = "Capture",
+                           .node_name = "capture",
+                           .doc = "Inside a subgraph: a value of the graph around it.",
+                           .min_inputs = 0,
+                           .max_inputs = 0,
+                           .infer = infer_given,
+                           .differentiable = Differentiability::none,
+                           .flags = {.session = true},
+                           .attrs = &internal::kAttrsType<CaptureAttrs>};
+constinit OpDef parameter_op{.name = "Parameter",
+                             .node_name = "parameter",
+                             .doc = "Inside a subgraph: a value it is called with.",
+                             .min_inputs = 0,
+                             .max_inputs = 0,
+                             .infer = infer_given,
+                             .differentiable = Differentiability::none,
+                             .flags = {.session = true},
+                             .attrs = &internal::kAttrsType<ParameterAttrs>};
+constinit OpDef print_op{.name = "Print",
+                         .doc = "Writes its input when it runs; the input itself. (TensorFlow: Print)",
+                         .infer = infer_same,
+                         .differentiable = Differentiability::rule,
+                         .gradient = gradient_same,
                          .flags = {.alias = true, .effect = true, .host_only = true, .session = true},
                          .attrs = &internal::kAttrsType<PrintAttrs>};
-constinit OpDef with_effects_op{.name = "WithEffects", .node_name = "with_effects",
-                                .doc = "Its input, once the effects tied to it by control are done.", .infer = infer_same,
-                                .differentiable = Differentiability::rule, .gradient = gradient_same, .flags = {.alias = true}};
+constinit OpDef with_effects_op{.name = "WithEffects",
+                                .node_name = "with_effects",
+                                .doc = "Its input, once the effects tied to it by control are done.",
+                                .infer = infer_same,
+                                .differentiable = Differentiability::rule,
+                                .gradient = gradient_same,
+                                .flags = {.alias = true}};
 
 void register_graph_ops();
 void register_control_flow_ops();
 void register_graph_ops() {
-  for (OpDef* op : {&constant_op, &placeholder_op, &variable_op, &read_variable_op, &assign_op, &assign_add_op, &assign_sub_op,
-                    &no_op_op, &capture_op, &parameter_op, &print_op, &with_effects_op})
+  for (OpDef* op : {&constant_op, &placeholder_op, &variable_op, &read_variable_op, &assign_op, &assign_add_op,
+                    &assign_sub_op, &no_op_op, &capture_op, &parameter_op, &print_op, &with_effects_op})
     register_op(*op);
   register_control_flow_ops();
 }

@@ -40,8 +40,7 @@ struct PrintAttrs {
   TWOFOLD_FIELDS(message)
 };
 
-extern OpDef constant_op, placeholder_op, variable_op, no_op_op, capture_op, parameter_op, print_op,
-    with_effects_op;
+extern OpDef constant_op, placeholder_op, variable_op, no_op_op, capture_op, parameter_op, print_op, with_effects_op;
 
 /// Adds a constant node to `g`; returns its id.
 uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, std::source_location where);

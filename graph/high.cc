@@ -37,8 +37,8 @@ GraphData* foreign_graph(const GraphData& current, Inputs inputs, std::source_lo
     check_not_escaped(*t, where);
     if (foreign && foreign != g && !foreign->within(g) && !g->within(foreign))
       fail(Code::InvalidArgument,
-           fmt::format("{} is of another graph than the op's other inputs (graph {} and graph {})",
-                       to_string(*t), g->id(), foreign->id()),
+           fmt::format("{} is of another graph than the op's other inputs (graph {} and graph {})", to_string(*t),
+                       g->id(), foreign->id()),
            "build both in one graph");
     if (!foreign || g->within(foreign)) foreign = g;
   }
@@ -48,8 +48,8 @@ GraphData* foreign_graph(const GraphData& current, Inputs inputs, std::source_lo
   for (const Tensor* t : inputs) {
     if (t->is_symbolic() && !foreign->within(t->graph()))
       fail(Code::InvalidArgument,
-           fmt::format("{} must be from the same graph as {}: graph {} and graph {}", to_string(*t),
-                       to_string(*other), t->graph()->id(), foreign->id()),
+           fmt::format("{} must be from the same graph as {}: graph {} and graph {}", to_string(*t), to_string(*other),
+                       t->graph()->id(), foreign->id()),
            "build both in one graph");
   }
   return foreign;
@@ -145,7 +145,8 @@ std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& t) {
 
 Tensor symbol_arrived(const Tensor& t) {
   const Node& n = t.graph()->node(t.node());
-  return n.op->name == std::string_view("IfArrived") ? symbol(*t.graph(), n.inputs[0].node, n.inputs[0].output) : Tensor();
+  return n.op->name == std::string_view("IfArrived") ? symbol(*t.graph(), n.inputs[0].node, n.inputs[0].output)
+                                                     : Tensor();
 }
 
 Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where) {

@@ -33,8 +33,8 @@ class Interpreter {
   std::unordered_map<const GraphData*, std::vector<uint32_t>> orders_;  // the nodes that a body needs
 };
 
-/// Does a Backprop node: its visible outputs and its trace. Where no gradient arrives (a branch not taken), and eager execution
-/// has None, the result is zero.
+/// Does a Backprop node: its visible outputs and its trace. Where no gradient arrives (a branch not taken), and eager
+/// execution has None, the result is zero.
 Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, SessionSlots& slots, bool keep);
 /// The trace in the hidden output of a node.
 Tensor trace_handle(Ref<Trace> trace);

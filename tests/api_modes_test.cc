@@ -159,9 +159,10 @@ TEST_CASE("A dy must be like its y, in both modes") {
     tf::GradientTape tape({.persistent = true});
     tape.watch(x);
     const tf::Tensor y = x * x;
-    CHECK_ERROR(tf::gradients({y}, {x}, {tf::ones({3})}), InvalidArgument,
-                "dy number 0 of gradients() must be like its y, of dtype float32 and shape (2,), but is of dtype float32 and "
-                "shape (3,)");
+    CHECK_ERROR(
+        tf::gradients({y}, {x}, {tf::ones({3})}), InvalidArgument,
+        "dy number 0 of gradients() must be like its y, of dtype float32 and shape (2,), but is of dtype float32 and "
+        "shape (3,)");
     CHECK_ERROR(tf::gradients({y}, {x}, {tf::ones({2}, tf::float64)}), InvalidArgument, "but is of dtype float64");
     CHECK_ERROR(tf::gradients({y, y}, {x}, {tf::ones({2})}), InvalidArgument, "2 ys and 1 dys");
     CHECK(tf::gradients({y}, {x}, {tf::ones({2})})[0].defined());

@@ -63,7 +63,8 @@ TEST_CASE("{.dtype} makes a Variable's literal so and casts other values where n
     CHECK_ERROR(tf::Variable(std::vector<float>{2.5f}, {.dtype = tf::int32}), InvalidArgument,
                 "An initial value of dtype float32 cannot become int32 without loss");
     CHECK_ERROR(tf::Variable(tf::zeros({2}), {.dtype = tf::int64}), InvalidArgument, "Try: tf::cast(value, tf::int64)");
-    CHECK_ERROR(tf::Variable(tf::constant(1), {.dtype = tf::bool_}), InvalidArgument, "Try: tf::cast(value, tf::bool_)");
+    CHECK_ERROR(tf::Variable(tf::constant(1), {.dtype = tf::bool_}), InvalidArgument,
+                "Try: tf::cast(value, tf::bool_)");
   };
   tf::eagerly(program);
   FreshGraph fresh;

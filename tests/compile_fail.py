@@ -21,8 +21,8 @@ void body(tf::Tensor a, tf::Tensor b, tf::Variable v, tf::Variable w, tf::Graph 
 """
 
 ASSIGN = ["a Variable is state: write v.assign(value), which returns the new value"]
-EQUAL = ["write tf::equal(a, b) for the elements, a.same_as(b) for the handles", "deleted"]
-NOT_EQUAL = ["write tf::not_equal(a, b) for the elements, !a.same_as(b) for the handles", "deleted"]
+EQUAL = ["write tf::equal(a, b) for elements, a.same_as(b) for handles", "deleted"]
+NOT_EQUAL = ["write tf::not_equal(a, b) for elements, !a.same_as(b) for handles", "deleted"]
 COPIED = ["deleted"]
 DISCARDED = ["nodiscard"]
 

@@ -22,31 +22,17 @@ TEST_CASE("cond takes the branch that holds") {
     std::vector<Tensor> all;
     for (const double bound : {-10.0, 10.0}) {
       const Tensor p = tf::sum(x) > bound;
-      all.push_back(tf::cond(
-          p, [&] { return x * 2; }, [&] { return x - 1; }));
-      const auto [a, b] = tf::cond(
-          p,
-          [&] {
-            return std::tuple{x, tf::sum(x)};
-          },
-          [&] {
-            return std::tuple{-x, tf::sum(x * x)};
-          });
+      all.push_back(tf::cond(p, [&] { return x * 2; }, [&] { return x - 1; }));
+      const auto [a, b] =
+          tf::cond(p, [&] { return std::tuple{x, tf::sum(x)}; }, [&] { return std::tuple{-x, tf::sum(x * x)}; });
       all.insert(all.end(), {a, b});
-      const std::array<Tensor, 2> pair = tf::cond(
-          p,
-          [&] {
-            return std::array{x, x + 1};
-          },
-          [&] {
-            return std::array{x + 2, x};
-          });
+      const std::array<Tensor, 2> pair =
+          tf::cond(p, [&] { return std::array{x, x + 1}; }, [&] { return std::array{x + 2, x}; });
       all.insert(all.end(), pair.begin(), pair.end());
-      const std::vector<Tensor> list = tf::cond(
-          p, [&] { return std::vector{x * 3}; }, [&] { return std::vector{x * 4}; });
+      const std::vector<Tensor> list =
+          tf::cond(p, [&] { return std::vector{x * 3}; }, [&] { return std::vector{x * 4}; });
       all.insert(all.end(), list.begin(), list.end());
-      all.push_back(tf::cond(
-          p, [] { return 1.f; }, [] { return 0.f; }));
+      all.push_back(tf::cond(p, [] { return 1.f; }, [] { return 0.f; }));
     }
     return all;
   });
@@ -64,8 +50,7 @@ TEST_CASE("a node of cond chooses anew at every run") {
   const tf::Graph graph;
   const auto scope = graph.as_default();
   const Tensor x = tf::placeholder(tf::float32, {}), p = tf::placeholder(tf::bool_, {});
-  const Tensor y = tf::cond(
-      p, [&] { return x + 1.f; }, [&] { return x * 10.f; });
+  const Tensor y = tf::cond(p, [&] { return x + 1.f; }, [&] { return x * 10.f; });
   CHECK(y.shape() == tf::Shape{});
   CHECK(y.op().type() == "If");
   CHECK(y.name() == "cond:0");
@@ -79,13 +64,11 @@ TEST_CASE("with a predicate that is a value the branch is simply called") {
   const tf::Graph graph;
   const auto scope = graph.as_default();
   int called = 0;
-  const Tensor y = tf::cond(
-      tf::tensor(true), [&] { return ++called, tf::tensor(3) + 1; }, [&] { return ++called, tf::tensor(0); });
+  const Tensor y =
+      tf::cond(tf::tensor(true), [&] { return ++called, tf::tensor(3) + 1; }, [&] { return ++called, tf::tensor(0); });
   CHECK(called == 1);
   CHECK(y.item<int>() == 4);
-  CHECK(tf::cond(
-            false, [] { return tf::tensor(1); }, [] { return tf::tensor(2); })
-            .item<int>() == 2);
+  CHECK(tf::cond(false, [] { return tf::tensor(1); }, [] { return tf::tensor(2); }).item<int>() == 2);
   CHECK(graph.num_operations() == 0);
 }
 
@@ -94,10 +77,8 @@ TEST_CASE("effects in a branch happen when it runs, and only then") {
   const auto scope = graph.as_default();
   const tf::Variable v(1.f, {.name = "v"}), unset(5.f, {.name = "unset"});
   const Tensor p = tf::placeholder(tf::bool_, {});
-  const Tensor y = tf::cond(
-      p, [&] { return v.assign_add(10.f); }, [&] { return unset + v; });
-  const tf::Operation only = tf::cond(
-      p, [&] { v.assign(0.f); }, [&] { tf::group({v.assign_add(1.f)}); });
+  const Tensor y = tf::cond(p, [&] { return v.assign_add(10.f); }, [&] { return unset + v; });
+  const tf::Operation only = tf::cond(p, [&] { v.assign(0.f); }, [&] { tf::group({v.assign_add(1.f)}); });
   for (const bool optimize : {false, true}) {
     const tf::Session session(graph, {.optimize = optimize});
     session.run(v.initializer());
@@ -116,13 +97,7 @@ TEST_CASE("shapes of branches are known as far as they agree") {
   const auto scope = graph.as_default();
   const Tensor p = tf::placeholder(tf::bool_), x = tf::placeholder(tf::float32, {2, 3});
   const auto [a, b, c] = tf::cond(
-      p,
-      [&] {
-        return std::tuple{x, x, x};
-      },
-      [&] {
-        return std::tuple{x + 1.f, tf::concat({x, x}, 0), tf::sum(x)};
-      });
+      p, [&] { return std::tuple{x, x, x}; }, [&] { return std::tuple{x + 1.f, tf::concat({x, x}, 0), tf::sum(x)}; });
   CHECK(a.shape() == tf::Shape{2, 3});
   CHECK(b.shape() == tf::Shape{-1, 3});
   CHECK(c.shape() == tf::unknown_shape);
@@ -140,18 +115,12 @@ TEST_CASE("mistakes with cond are told") {
   CHECK_ERROR(tf::cond(x > 0.f, same, same), InvalidArgument,
               "Shape must be rank 0 but is rank 1 for 'cond' (op: 'If') with input shapes: [2].");
   CHECK_ERROR(tf::cond(
-                  p,
-                  [&] {
-                    return std::vector{x, x};
-                  },
-                  [&] { return std::vector{x}; }),
+                  p, [&] { return std::vector{x, x}; }, [&] { return std::vector{x}; }),
               InvalidArgument, "then returned 2, else 1");
   CHECK_ERROR(tf::cond(p, same, [&] { return tf::cast(x, tf::int32); }), InvalidArgument,
               "then returned float32, else int32");
   CHECK_ERROR(tf::cond(p, same, [&] { return Tensor(); }), InvalidArgument, "None");
-  CHECK_ERROR(tf::cond(
-                  p, [&] { return tf::Variable(x).read(); }, same),
-              FailedPrecondition, "make it before the body");
+  CHECK_ERROR(tf::cond(p, [&] { return tf::Variable(x).read(); }, same), FailedPrecondition, "make it before the body");
   CHECK_ERROR(tf::cond(
                   p, [&] { return tf::placeholder(tf::float32, {2}); }, same),
               FailedPrecondition, "placeholder was made in the body");
@@ -163,12 +132,8 @@ TEST_CASE("mistakes with cond are told") {
 
   tf::EagerMode eager;
   const Tensor v = tf::constant({1.f, 2.f});
-  CHECK_ERROR(tf::cond(
-                  v > 0.f, [&] { return v; }, [&] { return v; }),
-              InvalidArgument, "Shape must be rank 0");
-  CHECK_ERROR(tf::cond(
-                  p, [&] { return v; }, [&] { return v; }),
-              FailedPrecondition, "is not allowed");
+  CHECK_ERROR(tf::cond(v > 0.f, [&] { return v; }, [&] { return v; }), InvalidArgument, "Shape must be rank 0");
+  CHECK_ERROR(tf::cond(p, [&] { return v; }, [&] { return v; }), FailedPrecondition, "is not allowed");
 }
 
 TEST_CASE("a branch's tensor that is used outside is an error naming both lines") {
@@ -211,24 +176,16 @@ TEST_CASE("a body's tensor is refused by everything outside, naming its line") {
   const auto scope = graph.as_default();
   const Tensor x = tf::placeholder(tf::float32, {});
   Tensor leaked;
-  const std::string made = "control_flow_cond_test.cc:" + std::to_string(__LINE__ + 2);
-  const Tensor y = tf::cond(
-      x > 0.f, [&] { return leaked = x * 2.f; }, [&] { return x; });
+  const std::string made = "control_flow_cond_test.cc:" + std::to_string(__LINE__ + 1);
+  const Tensor y = tf::cond(x > 0.f, [&] { return leaked = x * 2.f; }, [&] { return x; });
   const tf::Session session(graph);
   const tf::Variable v(1.f);
   for (const auto& use : std::vector<std::function<void()>>{
-           [&] { session.run({y, leaked}, {{x, 1.f}}); },
-           [&] { session.run(y, {{x, 1.f}, {leaked, 1.f}}); },
-           [&] { session.make_callable(leaked, {x}); },
-           [&] { tf::ControlDependencies guard({leaked}); },
-           [&] { tf::group({leaked}); },
-           [&] { tf::with_effects(x, {leaked}); },
-           [&] { tf::with_effects(leaked, {}); },
-           [&] { tf::gradients(leaked, {x}); },
-           [&] { tf::gradients(y, {leaked}); },
-           [&] { tf::Variable w(leaked); },
-           [&] { v.assign(leaked); },
-           [&] { tf::print(leaked); },
+           [&] { session.run({y, leaked}, {{x, 1.f}}); }, [&] { session.run(y, {{x, 1.f}, {leaked, 1.f}}); },
+           [&] { session.make_callable(leaked, {x}); }, [&] { tf::ControlDependencies guard({leaked}); },
+           [&] { tf::group({leaked}); }, [&] { tf::with_effects(x, {leaked}); }, [&] { tf::with_effects(leaked, {}); },
+           [&] { tf::gradients(leaked, {x}); }, [&] { tf::gradients(y, {leaked}); }, [&] { tf::Variable w(leaked); },
+           [&] { v.assign(leaked); }, [&] { tf::print(leaked); },
            [&] { tf::cond(x > 1.f, [&] { return leaked; }, [&] { return x; }); },
            [&] { tf::while_loop([](Tensor t) { return t < 1.f; }, [](Tensor t) { return t + 1.f; }, leaked); }}) {
     CHECK_ERROR((use(), 0), InvalidArgument, "belongs to the body of a cond");
@@ -317,10 +274,14 @@ TEST_CASE("an effect that only a body follows is run, once for a run of its node
     };
     const auto zero = [] { return tf::constant(0); };
     const std::vector<Tensor> ys = {
-        tf::cond(p, [&] { return followed(up); }, zero),
-        tf::cond(p, [&] { return followed(up.op().name()); }, zero),
-        tf::cond(p, [&] { return tf::cond(p, [&] { return followed(up); }, zero); }, zero),
-        tf::cond(p, [&] { return tf::with_effects(tf::constant(2), {up}); }, zero),
+        tf::cond(
+            p, [&] { return followed(up); }, zero),
+        tf::cond(
+            p, [&] { return followed(up.op().name()); }, zero),
+        tf::cond(
+            p, [&] { return tf::cond(p, [&] { return followed(up); }, zero); }, zero),
+        tf::cond(
+            p, [&] { return tf::with_effects(tf::constant(2), {up}); }, zero),
         tf::while_loop([](Tensor i) { return i < 2; }, [&](Tensor i) { return i + followed(up) - 1; }, 0),
     };
     const tf::Session session(graph, {.optimize = optimize});
@@ -358,8 +319,7 @@ TEST_CASE("bodies are attributes by identity") {
   const auto scope = graph.as_default();
   const Tensor x = tf::placeholder(tf::float32, {});
   const auto node = [&] {
-    const Tensor y = tf::cond(
-        x > 0.f, [&] { return x + 1.f; }, [&] { return x; });
+    const Tensor y = tf::cond(x > 0.f, [&] { return x + 1.f; }, [&] { return x; });
     return graph.data()->node(y.node()).attrs_view().as<tf::IfAttrs>();
   };
   const tf::IfAttrs a = node(), b = node();

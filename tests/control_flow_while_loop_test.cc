@@ -17,22 +17,15 @@ using tf::Tensor;
 TEST_CASE("while_loop repeats its body while the test holds") {
   const auto result = in_both_modes([] {
     const Tensor x = tf::constant({1.0, 2.0});
-    const auto [i, s] = tf::while_loop([](Tensor i, Tensor) { return i < 5; },
-                                       [&](Tensor i, Tensor s) {
-                                         return std::tuple{i + 1, s * 2 + x};
-                                       },
-                                       std::tuple{0, x});
+    const auto [i, s] =
+        tf::while_loop([](Tensor i, Tensor) { return i < 5; },
+                       [&](Tensor i, Tensor s) { return std::tuple{i + 1, s * 2 + x}; }, std::tuple{0, x});
     const Tensor single = tf::while_loop([](Tensor v) { return v < 100.f; }, [](Tensor v) { return v * 3.f; }, 1.f);
     const auto none = tf::while_loop([](Tensor v, Tensor) { return v > 100; },
-                                     [](Tensor v, Tensor u) {
-                                       return std::tuple{v + 1, u * u};
-                                     },
-                                     std::tuple{3, x});
-    const std::vector<Tensor> list = tf::while_loop([](const std::vector<Tensor>& v) { return tf::sum(v[0]) < 50.0; },
-                                                    [](const std::vector<Tensor>& v) {
-                                                      return std::vector{v[0] + v[1], v[1] * 2};
-                                                    },
-                                                    std::vector<Tensor>{x, x});
+                                     [](Tensor v, Tensor u) { return std::tuple{v + 1, u * u}; }, std::tuple{3, x});
+    const std::vector<Tensor> list = tf::while_loop(
+        [](const std::vector<Tensor>& v) { return tf::sum(v[0]) < 50.0; },
+        [](const std::vector<Tensor>& v) { return std::vector{v[0] + v[1], v[1] * 2}; }, std::vector<Tensor>{x, x});
     return std::vector<Tensor>{i, s, single, std::get<0>(none), std::get<1>(none), list[0], list[1]};
   });
   CHECK(result[0].item<int>() == 5);
@@ -46,24 +39,21 @@ TEST_CASE("while_loop repeats its body while the test holds") {
 TEST_CASE("control flow nests, and captures through every level") {
   const auto result = in_both_modes([] {
     const Tensor x = tf::constant(3.0, {.dtype = tf::float64});
-    const auto [n, total] =
-        tf::while_loop([](Tensor i, Tensor) { return i < 4; },
-                       [&](Tensor i, Tensor total) {
-                         const auto [j, inner] =
-                             tf::while_loop([&](Tensor j, Tensor) { return j < i; },
-                                            [&](Tensor j, Tensor v) {
-                                              const Tensor next = tf::cond(
-                                                  j < 1, [&] { return v + x; },
-                                                  [&] {
-                                                    return tf::cond(
-                                                        total > 10, [&] { return v * x; }, [&] { return v - total; });
-                                                  });
-                                              return std::tuple{j + 1, next};
-                                            },
-                                            std::tuple{0, total});
-                         return std::tuple{i + 1, inner + 1};
-                       },
-                       std::tuple{0, x});
+    const auto [n, total] = tf::while_loop(
+        [](Tensor i, Tensor) { return i < 4; },
+        [&](Tensor i, Tensor total) {
+          const auto [j, inner] = tf::while_loop(
+              [&](Tensor j, Tensor) { return j < i; },
+              [&](Tensor j, Tensor v) {
+                const Tensor next = tf::cond(
+                    j < 1, [&] { return v + x; },
+                    [&] { return tf::cond(total > 10, [&] { return v * x; }, [&] { return v - total; }); });
+                return std::tuple{j + 1, next};
+              },
+              std::tuple{0, total});
+          return std::tuple{i + 1, inner + 1};
+        },
+        std::tuple{0, x});
     return std::vector<Tensor>{n, total};
   });
   double total = 3;
@@ -100,8 +90,7 @@ TEST_CASE("effects of bodies follow the program's order") {
   in_both_modes([] {
     const tf::Variable v(2.f);
     const Tensor before = v + 0.f;
-    const Tensor x = tf::cond(
-        before > 1.f, [&] { return v.assign_add(3.f) * 1.f; }, [&] { return before; });
+    const Tensor x = tf::cond(before > 1.f, [&] { return v.assign_add(3.f) * 1.f; }, [&] { return before; });
     const Tensor between = v + 0.f;
     const Tensor y = tf::while_loop([&](Tensor) { return v.read() < 100.f; },
                                     [&](Tensor k) {
@@ -122,8 +111,7 @@ TEST_CASE("a failure inside a body leaves variables as they were") {
   const Tensor n = tf::while_loop([](Tensor i) { return i < 3; },
                                   [&](Tensor i) {
                                     v.assign_add(1.f);
-                                    const Tensor z = tf::cond(
-                                        i > 1, [&] { return x + y; }, [&] { return x; });
+                                    const Tensor z = tf::cond(i > 1, [&] { return x + y; }, [&] { return x; });
                                     return tf::with_effects(i + 1, {tf::print(tf::sum(z) * 0.f, "sum ")});
                                   },
                                   0);
@@ -141,12 +129,9 @@ TEST_CASE("feeding a variable overrides its reads in bodies") {
   const auto scope = graph.as_default();
   const tf::Variable v(1.f), w(2.f);
   const Tensor p = tf::placeholder(tf::bool_, {});
-  const Tensor y = tf::while_loop([](Tensor s) { return s < 50.f; },
-                                  [&](Tensor s) {
-                                    return tf::cond(
-                                        p, [&] { return s + v; }, [&] { return s * w; });
-                                  },
-                                  1.f);
+  const Tensor y =
+      tf::while_loop([](Tensor s) { return s < 50.f; },
+                     [&](Tensor s) { return tf::cond(p, [&] { return s + v; }, [&] { return s * w; }); }, 1.f);
   const Tensor dy = tf::gradients(y, {w})[0];
   for (const bool optimize : {false, true}) {
     const tf::Session session(graph, {.optimize = optimize});
@@ -165,23 +150,18 @@ TEST_CASE("shapes of loop variables are known as far as all passes agree") {
     const tf::Graph graph;
     const auto scope = graph.as_default();
     const Tensor x = tf::placeholder(tf::float32, {2, 3});
-    const auto [s, t] = tf::while_loop([](Tensor s, Tensor) { return tf::sum(s) < 3.f; },
-                                       [](Tensor s, Tensor t) {
-                                         return std::tuple{tf::concat({s, s}, 0), t * 2.f};
-                                       },
-                                       std::tuple{x, x});
+    const auto [s, t] =
+        tf::while_loop([](Tensor s, Tensor) { return tf::sum(s) < 3.f; },
+                       [](Tensor s, Tensor t) { return std::tuple{tf::concat({s, s}, 0), t * 2.f}; }, std::tuple{x, x});
     CHECK(s.shape() == tf::Shape{-1, 3});
     CHECK(t.shape() == tf::Shape{2, 3});
   }
   const auto result = in_both_modes([] {
     const Tensor x = tf::constant({0.25f, 0.5f});
-    const Tensor grown = tf::while_loop([](Tensor s) { return tf::sum(s) < 10.f; },
-                                        [](Tensor s) {
-                                          return tf::concat({s, tf::sum(s, {}, {.keepdims = true})}, 0);
-                                        },
-                                        x);
-    const Tensor chosen = tf::cond(
-        tf::sum(grown) > 1.f, [&] { return grown * 2.f; }, [&] { return x; });
+    const Tensor grown =
+        tf::while_loop([](Tensor s) { return tf::sum(s) < 10.f; },
+                       [](Tensor s) { return tf::concat({s, tf::sum(s, {}, {.keepdims = true})}, 0); }, x);
+    const Tensor chosen = tf::cond(tf::sum(grown) > 1.f, [&] { return grown * 2.f; }, [&] { return x; });
     return std::vector<Tensor>{grown, chosen, tf::exp(chosen * 0.1f)};
   });
   CHECK(result[0].shape() == tf::Shape{6});
@@ -226,11 +206,10 @@ TEST_CASE("random ops in bodies draw the same numbers in both modes") {
   // Passes, and runs, go on with a sequence instead of repeating it.
   const tf::Graph graph;
   const auto scope = graph.as_default();
-  const auto [i, first, second] = tf::while_loop([](Tensor i, Tensor, Tensor) { return i < 2; },
-                                                 [](Tensor i, Tensor, Tensor second) {
-                                                   return std::tuple{i + 1, second, tf::random_uniform({})};
-                                                 },
-                                                 std::tuple{0, 0.f, 0.f});
+  const auto [i, first, second] =
+      tf::while_loop([](Tensor i, Tensor, Tensor) { return i < 2; },
+                     [](Tensor i, Tensor, Tensor second) { return std::tuple{i + 1, second, tf::random_uniform({})}; },
+                     std::tuple{0, 0.f, 0.f});
   const tf::Session session(graph);
   const auto once = session.run({first, second}), again = session.run({first, second});
   CHECK(once[0].item<float>() != once[1].item<float>());
@@ -250,11 +229,7 @@ TEST_CASE("mistakes with while_loop are told") {
               InvalidArgument,
               "Loop variable 0 enters the loop with dtype float32, but has dtype float64 after one iteration");
   CHECK_ERROR(tf::while_loop(
-                  below,
-                  [](Tensor v) {
-                    return std::tuple{v, v};
-                  },
-                  x),
+                  below, [](Tensor v) { return std::tuple{v, v}; }, x),
               InvalidArgument, "returned 2 values for 1 loop variables");
   CHECK_ERROR(tf::while_loop([](Tensor v) { return v < 3.f; }, [](Tensor v) { return v; }, x), InvalidArgument,
               "(op: 'While')");
@@ -283,12 +258,9 @@ TEST_CASE("a graph with control flow is freed") {
     const tf::Graph graph;
     const auto scope = graph.as_default();
     const Tensor x = tf::placeholder(tf::float32, {});
-    const Tensor y = tf::while_loop([](Tensor v) { return v < 3.f; },
-                                    [&](Tensor v) {
-                                      return tf::cond(
-                                          v > 1.f, [&] { return v + x; }, [&] { return v * x; });
-                                    },
-                                    x);
+    const Tensor y =
+        tf::while_loop([](Tensor v) { return v < 3.f; },
+                       [&](Tensor v) { return tf::cond(v > 1.f, [&] { return v + x; }, [&] { return v * x; }); }, x);
     CHECK(tf::gradients(y, {x})[0].defined());
     kept = tf::Ref<tf::GraphData>(graph.data());
   }
@@ -300,15 +272,11 @@ TEST_CASE("runs with control flow go side by side") {
   const auto scope = graph.as_default();
   const tf::Variable w(0.5f), count(0);
   const Tensor x = tf::placeholder(tf::float32, {-1});
-  const Tensor y = tf::while_loop([](Tensor s) { return tf::sum(s) < 100.f; },
-                                  [&](Tensor s) {
-                                    return tf::cond(
-                                        tf::sum(s) > 20.f, [&] { return s + s; }, [&] { return s + w * x; });
-                                  },
-                                  x);
+  const Tensor y = tf::while_loop(
+      [](Tensor s) { return tf::sum(s) < 100.f; },
+      [&](Tensor s) { return tf::cond(tf::sum(s) > 20.f, [&] { return s + s; }, [&] { return s + w * x; }); }, x);
   const Tensor dx = tf::gradients(y, {x})[0];
-  const tf::Operation counted = tf::cond(
-      tf::sum(x) > 0.f, [&] { count.assign_add(1); }, [] {});
+  const tf::Operation counted = tf::cond(tf::sum(x) > 0.f, [&] { count.assign_add(1); }, [] {});
   const tf::Session session(graph);
   session.run(tf::global_variables_initializer());
   const auto input = [](int thread) { return std::vector<float>(static_cast<size_t>(thread % 4 + 1), 1.25f); };

@@ -96,20 +96,24 @@ TEST_CASE("Axes and shapes that make no sense are found at construction, in both
   in_both_modes([] {
     const tf::Tensor scalar = tf::zeros({}), m = tf::zeros({1, 1}), empty = tf::zeros({0});
     ERROR_HERE(tf::softmax(scalar), Code::InvalidArgument, "Softmax",
-               "Axis -1 is out of range: a scalar has no axes for 'Softmax' (op: 'Softmax') with input shapes: [].", "");
+               "Axis -1 is out of range: a scalar has no axes for 'Softmax' (op: 'Softmax') with input shapes: [].",
+               "");
     ERROR_HERE(tf::squeeze(m, {0, -2}), Code::InvalidArgument, "Squeeze",
                "Axis -2 is given twice for 'Squeeze' (op: 'Squeeze') with input shapes: [1,1].", "");
     ERROR_HERE(tf::sum(m, {1, -1}), Code::InvalidArgument, "Sum",
-               "Invalid reduction arguments: Axes contains duplicate dimension: -1 for 'Sum' (op: 'Sum') with input shapes: [1,1].",
+               "Invalid reduction arguments: Axes contains duplicate dimension: -1 for 'Sum' (op: 'Sum') with input "
+               "shapes: [1,1].",
                "");
     ERROR_HERE(tf::transpose(m, {0, 0}), Code::InvalidArgument, "Transpose",
                "0 is duplicated in the permutation for 'transpose' (op: 'Transpose') with input shapes: [1,1].", "");
     ERROR_HERE(tf::expand_dims(m, {0, 0}), Code::InvalidArgument, "ExpandDims",
                "Axis 0 is given twice for 'ExpandDims' (op: 'ExpandDims') with input shapes: [1,1].", "");
     ERROR_HERE(tf::reshape(m, tf::unknown_shape), Code::InvalidArgument, "Reshape",
-               "The shape asked for must have a known rank for 'Reshape' (op: 'Reshape') with input shapes: [1,1].", "");
-    ERROR_HERE(tf::random_normal({2, -1}), Code::InvalidArgument, "RandomNormal",
-               "The shape of random numbers must be fully known, but is (2, ?) for 'random_normal' (op: 'RandomNormal').", "");
+               "The shape asked for must have a known rank for 'Reshape' (op: 'Reshape') with input shapes: [1,1].",
+               "");
+    ERROR_HERE(
+        tf::random_normal({2, -1}), Code::InvalidArgument, "RandomNormal",
+        "The shape of random numbers must be fully known, but is (2, ?) for 'random_normal' (op: 'RandomNormal').", "");
     ERROR_HERE(tf::reshape(m, {2, -2}), Code::InvalidArgument, "",
                "A shape has the extent -2; extents are >= 0, or -1 for unknown", "");
     ERROR_HERE(tf::sum(m, {0, 1, 2, 3, 4, 5, 6, 7, 8}), Code::InvalidArgument, "",
@@ -125,8 +129,10 @@ TEST_CASE("Extents beyond all memory are told, however they come about") {
   in_both_modes([&] {
     const tf::Tensor none_wide = tf::zeros({0, large}), none = tf::zeros({0});
     CHECK(tf::reshape(none, {large, 4, 0}).shape() == Shape{large, 4, 0});
-    ERROR_HERE(tf::reshape(none, {large, 4}), Code::InvalidArgument, "Reshape",
-               "Shape [4611686018427387904,4] has too many elements for 'Reshape' (op: 'Reshape') with input shapes: [0].", "");
+    ERROR_HERE(
+        tf::reshape(none, {large, 4}), Code::InvalidArgument, "Reshape",
+        "Shape [4611686018427387904,4] has too many elements for 'Reshape' (op: 'Reshape') with input shapes: [0].",
+        "");
     ERROR_HERE(tf::concat({none_wide, none_wide}, 1), Code::InvalidArgument, "ConcatV2",
                "The extents of axis 1 add up beyond int64 for 'concat' (op: 'ConcatV2') with input shapes: "
                "[0,4611686018427387904], [0,4611686018427387904].",
@@ -145,8 +151,8 @@ TEST_CASE("Extents beyond all memory are told, however they come about") {
   const tf::Tensor total = tf::sum(huge);
   for (const bool optimize : {true, false})
     check_error([&] { tf::Session({.optimize = optimize}).run(total); }, line,
-                {Code::ResourceExhausted, "RandomNormal", "A value of shape (4611686018427387904,) has too many elements", "",
-                 "random_normal"});
+                {Code::ResourceExhausted, "RandomNormal",
+                 "A value of shape (4611686018427387904,) has too many elements", "", "random_normal"});
 }
 
 TEST_CASE("Dtypes that do not fit are found at construction, in both modes") {
@@ -166,8 +172,8 @@ TEST_CASE("Dtypes that do not fit are found at construction, in both modes") {
                "The literal 300 does not fit dtype uint8", "tf::cast(..., tf::uint8)");
     ERROR_HERE(b + 1, Code::InvalidArgument, "Add", "'Add' has an integer literal beside a tensor of dtype bool",
                "cast one of them: tf::cast(t, dtype)");
-    ERROR_HERE(tf::constant(2, {.dtype = tf::bool_}), Code::InvalidArgument, "", "The literal 2 does not fit dtype bool",
-               "tf::cast(..., tf::bool_)");
+    ERROR_HERE(tf::constant(2, {.dtype = tf::bool_}), Code::InvalidArgument, "",
+               "The literal 2 does not fit dtype bool", "tf::cast(..., tf::bool_)");
     ERROR_HERE(tf::cast(i, tf::uint8) + 300, Code::InvalidArgument, "Add", "The literal 300 does not fit dtype uint8",
                "tf::cast(..., tf::uint8)");
   });
@@ -222,8 +228,8 @@ TEST_CASE("Modes that do not go together") {
              "tf.gradients is not supported when eager execution is enabled and no GradientTape is live.",
              "tf::GradientTape tape; ... tape.gradient(y, x)");
   tf::GradientTape tape;
-  ERROR_HERE(tape.gradient(tf::tensor(1), x), Code::InvalidArgument, "", "Only floating tensors have gradients; y number 0 has dtype int32",
-             "tf::cast(y, tf::float32)");
+  ERROR_HERE(tape.gradient(tf::tensor(1), x), Code::InvalidArgument, "",
+             "Only floating tensors have gradients; y number 0 has dtype int32", "tf::cast(y, tf::float32)");
 }
 
 TEST_CASE("Runs that cannot be begun name their own line") {
@@ -324,9 +330,11 @@ TEST_CASE("What has no place to stand names its line as well") {
              "set_num_threads(100000): there can be 1 to 1024 threads", "");
   ERROR_HERE((tf::reset_default_graph(), 0), Code::FailedPrecondition, "",
              "Do not use reset_default_graph() while a graph is as_default()", "");
-  ERROR_HERE(tf::group({"nobody"}), Code::NotFound, "", "The name 'nobody' refers to an Operation not in the graph.", "");
+  ERROR_HERE(tf::group({"nobody"}), Code::NotFound, "", "The name 'nobody' refers to an Operation not in the graph.",
+             "");
   fresh.graph.finalize();
-  const std::string finalized = "Graph is finalized and cannot be modified.", hint = "build everything before finalize()";
+  const std::string finalized = "Graph is finalized and cannot be modified.",
+                    hint = "build everything before finalize()";
   ERROR_HERE(tf::no_op(), Code::FailedPrecondition, "", finalized, hint);
   ERROR_HERE(tf::group({}), Code::FailedPrecondition, "", finalized, hint);
   ERROR_HERE(tf::global_variables_initializer(), Code::FailedPrecondition, "", finalized, hint);

@@ -1,5 +1,5 @@
-// Handles used as they should not be: None, symbols in eager code, variables of the other mode, what was moved from. All
-// of it is answered by an error that names the user's line, and nothing else happens.
+// Handles used as they should not be: None, symbols in eager code, variables of the other mode, what was moved from.
+// All of it is answered by an error that names the user's line, and nothing else happens.
 #include <functional>
 #include <string>
 #include <utility>
@@ -39,9 +39,9 @@ TEST_CASE("Asking None for what a tensor has names the line that did") {
   here = next_line(__LINE__);
   CHECK_ERROR(none.to("/cpu:0"), InvalidArgument, here);
   for (const auto& ask : std::vector<std::function<void()>>{
-           [&] { (void)none.rank(); }, [&] { (void)none.dim(0); }, [&] { (void)none.id(); }, [&] { (void)none.device(); },
-           [&] { (void)none.item<float>(); }, [&] { (void)none.data<float>(); }, [&] { (void)none.num_elements(); },
-           [&] { (void)none.end(); }}) {
+           [&] { (void)none.rank(); }, [&] { (void)none.dim(0); }, [&] { (void)none.id(); },
+           [&] { (void)none.device(); }, [&] { (void)none.item<float>(); }, [&] { (void)none.data<float>(); },
+           [&] { (void)none.num_elements(); }, [&] { (void)none.end(); }}) {
     CHECK_ERROR((ask(), 0), InvalidArgument, "An undefined Tensor (None) has no ");
     CHECK_ERROR((ask(), 0), InvalidArgument, __FILE__);
   }

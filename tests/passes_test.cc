@@ -1,5 +1,5 @@
-// The optimiser's passes: each does what its name says, is counted, can be switched off, and changes no bit. And the ledger
-// that shows it.
+// The optimiser's passes: each does what its name says, is counted, can be switched off, and changes no bit. And the
+// ledger that shows it.
 #include "catch.h"
 
 #include <twofold/session/passes/passes.h>
@@ -44,8 +44,8 @@ TEST_CASE("passes: each is counted, switchable, and changes no bit") {
   tf::Graph graph;
   const auto scope = graph.as_default();
   const auto x = tf::placeholder(tf::float32, {1000});
-  const auto two = tf::constant(1.f) + tf::constant(1.f);          // folded
-  const auto twice = tf::exp(x) + tf::exp(x);                      // one exp
+  const auto two = tf::constant(1.f) + tf::constant(1.f);           // folded
+  const auto twice = tf::exp(x) + tf::exp(x);                       // one exp
   const auto y = tf::softmax(tf::tanh(twice * two + x) * x) * 3.f;  // groups around the softmax
   const auto off = run(y, x, ramp(1000), {.optimize = false});
   CHECK(off.passes.empty());
@@ -113,7 +113,8 @@ TEST_CASE("ledger: both modes fill one table") {
   CHECK(deferred.plan_misses() == 1);
   CHECK(deferred.plan_hits() == 2);
   CHECK(deferred.ops().at("MatMul").calls == 3);
-  for (tf::Phase p : {tf::Phase::build, tf::Phase::prune, tf::Phase::plan, tf::Phase::feed, tf::Phase::dispatch, tf::Phase::kernel}) {
+  for (tf::Phase p :
+       {tf::Phase::build, tf::Phase::prune, tf::Phase::plan, tf::Phase::feed, tf::Phase::dispatch, tf::Phase::kernel}) {
     INFO(tf::name_of(p));
     CHECK(deferred.seconds(p) > 0);
   }

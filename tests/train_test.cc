@@ -168,9 +168,8 @@ TEST_CASE("effects of a step are done at each call though nobody asks for them",
       step(3.f);
       CHECK(step.evaluate(count).item<int>() == 2);
       CHECK(step.evaluate(product).item<float>() == 10);
-      auto branching = tf::step(session, [&](Tensor x) {
-        tf::cond(x > 0.f, [&] { count.assign_add(10); }, [&] { count.assign_sub(1); });
-      });
+      auto branching = tf::step(
+          session, [&](Tensor x) { tf::cond(x > 0.f, [&] { count.assign_add(10); }, [&] { count.assign_sub(1); }); });
       branching(1.f);
       branching(-1.f);
       CHECK(step.evaluate(count).item<int>() == 11);
@@ -242,7 +241,8 @@ TEST_CASE("SGD leaves alone what a branch not taken leaves out, momentum or not"
     });
     if (!tf::executing_eagerly()) session.run(tf::global_variables_initializer());
     std::vector<Tensor> all;
-    for (const bool p : {true, true, false, true, false}) all.insert(all.end(), {step(p), step.evaluate(a), step.evaluate(b)});
+    for (const bool p : {true, true, false, true, false})
+      all.insert(all.end(), {step(p), step.evaluate(a), step.evaluate(b)});
     return all;
   };
   const auto eager = in_mode(How::eager, program);

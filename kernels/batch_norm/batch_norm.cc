@@ -121,7 +121,8 @@ void grad_gradient(Backward& b) {
   const Tensor inputs[] = {b.input(0), b.input(1), b.input(2)}, dys[] = {b.dy(0), b.dy(1), b.dy(2)};
   const std::vector<Tensor> dxs = vjp([&](auto in) { return composed.gradient(in); }, inputs, dys);
   for (int i = 0; i < 3; ++i)
-    if (const Gradient dx = gradient_of(dxs[static_cast<size_t>(i)]); b.needs(i) && dx.value.defined()) b.dx(i, dx.value, dx.arrived);
+    if (const Gradient dx = gradient_of(dxs[static_cast<size_t>(i)]); b.needs(i) && dx.value.defined())
+      b.dx(i, dx.value, dx.arrived);
 }
 
 OpDef batch_norm_op{

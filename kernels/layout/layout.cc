@@ -347,7 +347,8 @@ Tensor index(Operand x, int64_t i) {
   const Shape& s = x.resolve().shape();
   if (s.rank() == 0) fail_at(x.where(), "Slice", Code::InvalidArgument, "A scalar cannot be indexed", "t.item<T>()");
   if (s.has_rank() && s[0] >= 0 && (i < -s[0] || i >= s[0]))
-    fail_at(x.where(), "Slice", Code::InvalidArgument, "Index " + std::to_string(i) + " is out of range for shape " + s.str());
+    fail_at(x.where(), "Slice", Code::InvalidArgument,
+            "Index " + std::to_string(i) + " is out of range for shape " + s.str());
   return squeeze(Operand(slice(x, i, 1), x.where()), 0);
 }
 Tensor pad_like(Operand x, Operand like, Axes begin) {

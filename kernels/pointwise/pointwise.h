@@ -22,8 +22,8 @@ namespace twofold {
 /// taken and 0 elsewhere. TensorFlow SelectV2, PyTorch where.
 Tensor where(Operand condition, Operand a, Operand b);
 
-/// x where the bool scalar `arrived` is true, else all `otherwise`. What guards a gradient that control flow may leave out at
-/// run time: unlike with `where`, no gradient at all arrives at x then, as if x had not been used.
+/// x where the bool scalar `arrived` is true, else all `otherwise`. What guards a gradient that control flow may leave
+/// out at run time: unlike with `where`, no gradient at all arrives at x then, as if x had not been used.
 Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise);
 
 /// x in another dtype; x itself if it has that already. Floating to integer truncates toward zero and saturates, NaN

@@ -8,8 +8,8 @@
 
 namespace twofold {
 
-/// A gradient that is made. Eager, what control flow left out has none. In a graph that shows at run time only: then the bool
-/// scalar `arrived` tells, and where it is false the gradient has no part in any sum.
+/// A gradient that is made. Eager, what control flow left out has none. In a graph that shows at run time only: then
+/// the bool scalar `arrived` tells, and where it is false the gradient has no part in any sum.
 struct Gradient {
   Tensor value;    ///< undefined: unconnected
   Tensor arrived;  ///< undefined: it arrives in every run
@@ -20,15 +20,15 @@ struct Gradient {
 /// What is known of a tensor that may be a gradient: `gradients` guards its results by if_arrived.
 Gradient gradient_of(const Tensor& t);
 
-/// One op's step from the gradients of its outputs to those of its inputs. A rule is an ordinary function of Tensors, so
-/// that it works in both modes and can be differentiated again:
+/// One op's step from the gradients of its outputs to those of its inputs. A rule is an ordinary function of Tensors,
+/// so that it works in both modes and can be differentiated again:
 ///
 ///     void square_gradient(Backward& b) { b.dx(0, b.dy() * b.input(0) * 2.f); }
 ///
-/// A rule sets dx(i) for inputs with needs(i); one left unset is unconnected. A dx of a shape that the input was broadcast
-/// to is summed back by the engine, which also adds up the paths into one tensor. A rule may read the elements only of what
-/// its OpDef lists under `reads`: of all else a tape keeps a shell with dtype and shape, fit for `shape()` and for the
-/// `like` argument of reshape_like, broadcast_like, sum_to_like and zeros_like.
+/// A rule sets dx(i) for inputs with needs(i); one left unset is unconnected. A dx of a shape that the input was
+/// broadcast to is summed back by the engine, which also adds up the paths into one tensor. A rule may read the
+/// elements only of what its OpDef lists under `reads`: of all else a tape keeps a shell with dtype and shape, fit for
+/// `shape()` and for the `like` argument of reshape_like, broadcast_like, sum_to_like and zeros_like.
 class Backward {
  public:
   Backward(const OpDef& op, AttrsView attrs, std::span<const Tensor> inputs, std::span<const Tensor> outputs,

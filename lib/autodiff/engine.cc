@@ -92,13 +92,15 @@ class Engine {
     marked_.assign(n, false);
     for (size_t r = 0; r < n; ++r) {
       if (records_.op(r).differentiable == Differentiability::none) continue;
-      for (size_t i = 0; i < records_.num_inputs(r) && !marked_[r]; ++i) marked_[r] = reached_.contains(records_.input_key(r, i));
+      for (size_t i = 0; i < records_.num_inputs(r) && !marked_[r]; ++i)
+        marked_[r] = reached_.contains(records_.input_key(r, i));
       if (marked_[r])
         for (size_t i = 0; i < records_.num_outputs(r); ++i) reached_.insert(records_.output_key(r, i));
     }
   }
 
-  // What is asked for, complete. Gradients further back come from this very tensor, that they may be differentiated by it.
+  // What is asked for, complete. Gradients further back come from this very tensor, that they may be differentiated by
+  // it.
   static const Tensor& finished(Gradient& g) {
     if (!g.arrived.same_as(gradient_of(g.value).arrived)) g.value = guarded(g, 0);
     return g.value;
@@ -122,7 +124,8 @@ class Engine {
     if (!any) return;
     const InheritLine line(records_.where(r));
     if (op.differentiable == Differentiability::missing || !op.gradient)
-      fail(Code::Unimplemented, fmt::format("No gradient defined for operation (op type: {})", op.name), "tf::stop_gradient(x)");
+      fail(Code::Unimplemented, fmt::format("No gradient defined for operation (op type: {})", op.name),
+           "tf::stop_gradient(x)");
     SmallVector<Gradient, 4> dxs(records_.num_inputs(r));
     SmallVector<Tensor, 4> inputs;
     SmallVector<Tensor, 2> outputs;
@@ -172,26 +175,31 @@ void Gradient::add(Gradient other) {
 
 Gradient gradient_of(const Tensor& t) { return {t, t.is_symbolic() ? symbol_arrived(t) : Tensor()}; }
 
-std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs) {
+std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds,
+                                  std::span<const TensorKey> xs) {
   return Engine(records, xs).run(seeds, xs);
 }
 
-void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys) {
+void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                              std::span<const Tensor> dys) {
   constexpr const char* kOp = "gradients";
   if (!dys.empty() && dys.size() != ys.size())
     fail(Code::InvalidArgument, fmt::format("gradients() was given {} ys and {} dys", ys.size(), dys.size()));
   for (size_t i = 0; i < ys.size(); ++i) {
     const Tensor& y = ys[i];
-    if (!y.defined()) fail(Code::InvalidArgument, fmt::format("y number {} of gradients() is None: an undefined Tensor", i));
+    if (!y.defined())
+      fail(Code::InvalidArgument, fmt::format("y number {} of gradients() is None: an undefined Tensor", i));
     check_input(kOp, i, y, t_state.frame);
     if (!is_floating(y.dtype()))
-      fail(Code::InvalidArgument, fmt::format("Only floating tensors have gradients; y number {} has dtype {}", i, name_of(y.dtype())),
+      fail(Code::InvalidArgument,
+           fmt::format("Only floating tensors have gradients; y number {} has dtype {}", i, name_of(y.dtype())),
            "tf::cast(y, tf::float32)");
     if (dys.empty() || !dys[i].defined()) continue;
     if (dys[i].dtype() != y.dtype() || !dys[i].shape().compatible_with(y.shape()))
       fail(Code::InvalidArgument,
-           fmt::format("dy number {} of gradients() must be like its y, of dtype {} and shape {}, but is of dtype {} and shape {}", i,
-                       name_of(y.dtype()), y.shape().str(), name_of(dys[i].dtype()), dys[i].shape().str()));
+           fmt::format("dy number {} of gradients() must be like its y, of dtype {} and shape {}, but is of dtype {} "
+                       "and shape {}",
+                       i, name_of(y.dtype()), y.shape().str(), name_of(dys[i].dtype()), dys[i].shape().str()));
   }
   for (size_t i = 0; i < xs.size(); ++i) {
     if (xs[i].variable()) continue;
@@ -201,8 +209,8 @@ void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differ
   }
 }
 
-std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<Differentiable>& xs, const std::vector<Tensor>& dys,
-                              std::source_location where) {
+std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<Differentiable>& xs,
+                              const std::vector<Tensor>& dys, std::source_location where) {
   SourceFrame frame(where);
   check_gradient_arguments(ys, xs, dys);
   return executing_eagerly() ? eager_gradients(ys, xs, dys) : graph_gradients(ys, xs, dys);

@@ -15,8 +15,8 @@ using TensorKey = uint64_t;
 constexpr TensorKey kNoKey = ~TensorKey{0};  ///< of nothing that is recorded
 inline TensorKey variable_key(const VariableState& v) { return uint64_t{1} << 63 | v.id; }
 
-/// Ops in the order in which they were done. A variable that an op reads, itself or in a body, is an input of it, behind
-/// the tensors. Records added while the engine runs are not seen by it.
+/// Ops in the order in which they were done. A variable that an op reads, itself or in a body, is an input of it,
+/// behind the tensors. Records added while the engine runs are not seen by it.
 class RecordList {
  public:
   virtual ~RecordList() = default;
@@ -37,8 +37,10 @@ struct Seed {
   Gradient dy;
 };
 
-/// For each key of xs, the sum over seeds of <dy, dy/dx>; undefined if unconnected, zero if that shows at run time only. Records are walked backwards and
-/// contributions added in that order, so that equal record lists give equal bits. Each result is a tensor of its own.
-std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs);
+/// For each key of xs, the sum over seeds of <dy, dy/dx>; undefined if unconnected, zero if that shows at run time
+/// only. Records are walked backwards and contributions added in that order, so that equal record lists give equal
+/// bits. Each result is a tensor of its own.
+std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds,
+                                  std::span<const TensorKey> xs);
 
 }  // namespace twofold

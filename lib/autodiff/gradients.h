@@ -26,17 +26,20 @@ class Differentiable {
   Ref<VariableState> variable_;
 };
 
-/// d(sum of all elements of all ys)/dx for each x, or, with dys, sum over ys of <dy, dy/dx>. Deferred, it adds nodes; eager, it
-/// goes over the innermost live GradientTape and throws FailedPrecondition if there is none. An x that no y depends on has an
-/// undefined gradient, which prints `None`. Throws InvalidArgument for an op that has no gradient rule. (TensorFlow: gradients)
+/// d(sum of all elements of all ys)/dx for each x, or, with dys, sum over ys of <dy, dy/dx>. Deferred, it adds nodes;
+/// eager, it goes over the innermost live GradientTape and throws FailedPrecondition if there is none. An x that no y
+/// depends on has an undefined gradient, which prints `None`. Throws InvalidArgument for an op that has no gradient
+/// rule. (TensorFlow: gradients)
 std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<Differentiable>& xs,
-                              const std::vector<Tensor>& dys = {}, std::source_location where = std::source_location::current());
+                              const std::vector<Tensor>& dys = {},
+                              std::source_location where = std::source_location::current());
 std::vector<Tensor> gradients(const Tensor& y, const std::vector<Differentiable>& xs,
                               std::source_location where = std::source_location::current());
 
-/// Throws InvalidArgument for None among ys and xs, for a y that is not floating, for a dy unlike its y; FailedPrecondition
-/// for symbols in eager mode. An undefined dy stands for no gradient. Precondition: a SourceFrame.
-void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
+/// Throws InvalidArgument for None among ys and xs, for a y that is not floating, for a dy unlike its y;
+/// FailedPrecondition for symbols in eager mode. An undefined dy stands for no gradient. Precondition: a SourceFrame.
+void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                              std::span<const Tensor> dys);
 
 /// A place in the order of a graph's nodes.
 struct GraphPosition {
@@ -54,7 +57,8 @@ struct GraphWatch {
 
   bool watches(const VariableState& v) const {
     if (!is_floating(v.dtype)) return false;
-    return (trainable && v.trainable) || std::ranges::any_of(variables, [&](const auto& w) { return w.first.get() == &v; });
+    return (trainable && v.trainable) ||
+           std::ranges::any_of(variables, [&](const auto& w) { return w.first.get() == &v; });
   }
 };
 

@@ -73,6 +73,7 @@ std::string describe(Code code, const ErrorFacts& facts) {
 }
 }  // namespace
 
-Error::Error(Code code, ErrorFacts facts) : std::runtime_error(describe(code, facts)), code_(code), facts_(std::move(facts)) {}
+Error::Error(Code code, ErrorFacts facts)
+    : std::runtime_error(describe(code, facts)), code_(code), facts_(std::move(facts)) {}
 
 }  // namespace twofold

@@ -17,8 +17,8 @@ struct Device {
   friend bool operator==(Device, Device) = default;
 };
 
-/// From "/cpu:0", "/gpu:1", "cpu", "gpu". Throws InvalidArgument on other words, NotFound (listing the devices there are, and
-/// why no GPU can be used) on a device that is absent.
+/// From "/cpu:0", "/gpu:1", "cpu", "gpu". Throws InvalidArgument on other words, NotFound (listing the devices there
+/// are, and why no GPU can be used) on a device that is absent.
 Device parse_device(std::string_view name);
 /// Names of the devices that can be used now.
 std::vector<std::string> list_devices();

@@ -29,7 +29,8 @@ constexpr std::string_view name_of(DType t) {
 }
 /// As a program writes it: "tf::float32", "tf::bool_".
 constexpr std::string_view spelling_of(DType t) {
-  constexpr std::string_view kNames[kDTypeCount] = {"tf::float32", "tf::float64", "tf::int32", "tf::int64", "tf::uint8", "tf::bool_"};
+  constexpr std::string_view kNames[kDTypeCount] = {"tf::float32", "tf::float64", "tf::int32",
+                                                    "tf::int64",   "tf::uint8",   "tf::bool_"};
   return kNames[static_cast<int>(t)];
 }
 constexpr bool is_floating(DType t) { return t == float32 || t == float64; }
@@ -41,19 +42,25 @@ inline constexpr DType dtype_of = [] {
   static_assert(!sizeof(T), "not an element type: use float, double, int32_t, int64_t, uint8_t or bool");
   return DType{};
 }();
-template <> inline constexpr DType dtype_of<float> = float32;
-template <> inline constexpr DType dtype_of<double> = float64;
-template <> inline constexpr DType dtype_of<int32_t> = int32;
-template <> inline constexpr DType dtype_of<int64_t> = int64;
-template <> inline constexpr DType dtype_of<uint8_t> = uint8;
-template <> inline constexpr DType dtype_of<bool> = bool_;
+template <>
+inline constexpr DType dtype_of<float> = float32;
+template <>
+inline constexpr DType dtype_of<double> = float64;
+template <>
+inline constexpr DType dtype_of<int32_t> = int32;
+template <>
+inline constexpr DType dtype_of<int64_t> = int64;
+template <>
+inline constexpr DType dtype_of<uint8_t> = uint8;
+template <>
+inline constexpr DType dtype_of<bool> = bool_;
 
 template <class T>
 concept ElementType = std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int32_t> ||
                       std::is_same_v<T, int64_t> || std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
 
-/// The dtype of an operation between tensors: PyTorch's promotion table. The higher category (bool < integer < floating)
-/// wins, within a category the wider type; uint8 with int32 is int32.
+/// The dtype of an operation between tensors: PyTorch's promotion table. The higher category (bool < integer <
+/// floating) wins, within a category the wider type; uint8 with int32 is int32.
 constexpr DType promote(DType a, DType b) {
   if (a == b) return a;
   constexpr int kRank[kDTypeCount] = {4, 5, 2, 3, 1, 0};

@@ -24,11 +24,11 @@ std::string_view name_of(Code);
 
 /// What a failure was about, as far as it is known. `what()` is made from these.
 struct ErrorFacts {
-  std::string message;            ///< what was expected and what came
-  std::string op;                 ///< op type, "MatMul"
-  std::string node;               ///< node name, "layer/MatMul_1"; empty in eager mode
-  std::source_location where{};   ///< the user's line; line() == 0 if unknown
-  std::string hint;               ///< the next line to type, where one exists
+  std::string message;           ///< what was expected and what came
+  std::string op;                ///< op type, "MatMul"
+  std::string node;              ///< node name, "layer/MatMul_1"; empty in eager mode
+  std::source_location where{};  ///< the user's line; line() == 0 if unknown
+  std::string hint;              ///< the next line to type, where one exists
 };
 
 /// Every failure that the library reports. `what()` reads
@@ -45,9 +45,11 @@ class Error : public std::runtime_error {
   ErrorFacts facts_;
 };
 
-/// Throws an Error whose location is that of the innermost op call or toolkit function under way on this thread, if any.
+/// Throws an Error whose location is that of the innermost op call or toolkit function under way on this thread, if
+/// any.
 [[noreturn]] void fail(Code code, std::string message, std::string hint = {});
 /// Throws an Error about an op that is not under way yet, called at the user's line `where`.
-[[noreturn]] void fail_at(std::source_location where, std::string_view op, Code code, std::string message, std::string hint = {});
+[[noreturn]] void fail_at(std::source_location where, std::string_view op, Code code, std::string message,
+                          std::string hint = {});
 
 }  // namespace twofold

@@ -65,7 +65,8 @@ struct Kernels {
       if (!op) continue;
       const bool by_result = std::string_view(t.op) == "Cast";  // elsewhere the operands' dtype decides
       for (int to = 0; to < kDTypeCount; ++to)
-        if (!by_result || t.to == static_cast<DType>(to)) tiles[tile_index(op->id, t.dtype, static_cast<DType>(to))] = t.fn;
+        if (!by_result || t.to == static_cast<DType>(to))
+          tiles[tile_index(op->id, t.dtype, static_cast<DType>(to))] = t.fn;
     }
   }
 };
@@ -75,9 +76,11 @@ constexpr const char* kLevels[] = {"v4", "v3", "v2"};  // best first
 bool runs_here(std::string_view level) {
   __builtin_cpu_init();
   if (level == "v4")
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (level == "v3") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+  if (level == "v3")
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
 }
 
@@ -85,9 +88,11 @@ bool runs_here(std::string_view level) {
 std::vector<std::string> levels_to_try() {
   if (const char* forced = std::getenv("TWOFOLD_ISA"); forced && *forced) {
     if (std::ranges::find(kLevels, std::string_view(forced)) == std::end(kLevels))
-      fail(Code::InvalidArgument, fmt::format("TWOFOLD_ISA is '{}'; it must be one of v2, v3, v4", forced), "TWOFOLD_ISA=v3");
+      fail(Code::InvalidArgument, fmt::format("TWOFOLD_ISA is '{}'; it must be one of v2, v3, v4", forced),
+           "TWOFOLD_ISA=v3");
     if (!runs_here(forced))
-      fail(Code::FailedPrecondition, fmt::format("TWOFOLD_ISA is '{}', which this processor does not run", forced), "unset TWOFOLD_ISA");
+      fail(Code::FailedPrecondition, fmt::format("TWOFOLD_ISA is '{}', which this processor does not run", forced),
+           "unset TWOFOLD_ISA");
     return {forced};
   }
   std::vector<std::string> levels;
@@ -108,7 +113,8 @@ Kernels load_cpu() {
     std::vector<std::string> folders;
     for (const auto& folder : plugin_folders()) folders.push_back(folder.string());
     fail(Code::FailedPrecondition,
-         fmt::format("No CPU kernels could be loaded: {}. Folders: {}", fmt::join(reasons, "; "), fmt::join(folders, ", ")),
+         fmt::format("No CPU kernels could be loaded: {}. Folders: {}", fmt::join(reasons, "; "),
+                     fmt::join(folders, ", ")),
          "set TWOFOLD_PLUGINS to the folder that has twofold_cpu_*.so, TWOFOLD_ISA to one of v2, v3, v4");
   }
   k.index();
@@ -144,9 +150,7 @@ PrepareFn find_kernel(int op_id, Device device) {
   return (device.is_cpu() ? cpu() : gpu()).prepare[static_cast<size_t>(op_id)];
 }
 
-TileFn find_tile(int op_id, DType dtype, DType to) {
-  return cpu().tiles[Kernels::tile_index(op_id, dtype, to)];
-}
+TileFn find_tile(int op_id, DType dtype, DType to) { return cpu().tiles[Kernels::tile_index(op_id, dtype, to)]; }
 
 const std::string& cpu_isa() {
   static const auto* isa = new std::string(cpu().table->isa);
@@ -177,7 +181,8 @@ Device parse_device(std::string_view name) {
   rest.remove_prefix(3);
   int index = 0;
   if (!rest.empty()) {
-    if (rest.size() < 2 || rest.size() > 4 || rest[0] != ':' || rest.substr(1).find_first_not_of("0123456789") != rest.npos)
+    if (rest.size() < 2 || rest.size() > 4 || rest[0] != ':' ||
+        rest.substr(1).find_first_not_of("0123456789") != rest.npos)
       fail(Code::InvalidArgument, fmt::format("'{}' is no device name", name), "\"/cpu:0\" or \"/gpu:0\"");
     index = std::atoi(std::string(rest.substr(1)).c_str());
   }
@@ -186,7 +191,8 @@ Device parse_device(std::string_view name) {
   const int count = gpu_wanted ? (runtime ? runtime->device_count() : 0) : 1;
   if (index >= count) {
     if (runtime) why = fmt::format("the CUDA driver reports {} GPU(s)", count);
-    fail(Code::NotFound, fmt::format("There is no device '{}': {}. Devices: {}", name, why, fmt::join(list_devices(), ", ")),
+    fail(Code::NotFound,
+         fmt::format("There is no device '{}': {}. Devices: {}", name, why, fmt::join(list_devices(), ", ")),
          "tf::device(\"/cpu:0\")");
   }
   return {static_cast<int8_t>(gpu_wanted ? index + 1 : 0)};

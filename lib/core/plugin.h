@@ -14,7 +14,8 @@ PrepareFn find_kernel(int op_id, Device device);
 TileFn find_tile(int op_id, DType dtype, DType to);
 
 /// The instruction set of the loaded CPU kernels, "x86-64-v4". TWOFOLD_ISA=v2|v3|v4 in the environment overrides the
-/// choice. Throws InvalidArgument for another word, FailedPrecondition where the processor lacks the level or no kernels are found.
+/// choice. Throws InvalidArgument for another word, FailedPrecondition where the processor lacks the level or no
+/// kernels are found.
 const std::string& cpu_isa();
 /// Null, and `why` says why, if no GPU can be used.
 const GpuRuntime* gpu_runtime(std::string* why = nullptr);

@@ -36,8 +36,8 @@ struct Extent {
 }  // namespace internal
 
 /// The extents of a tensor. `Shape{}` is a scalar's; `-1` in a program is an extent not known yet and prints as `?`;
-/// `unknown_shape` does not even know its rank. At most kMaxRank axes; throws InvalidArgument beyond that and on extents
-/// below -1.
+/// `unknown_shape` does not even know its rank. At most kMaxRank axes; throws InvalidArgument beyond that and on
+/// extents below -1.
 class Shape {
  public:
   constexpr Shape() = default;

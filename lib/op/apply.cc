@@ -40,7 +40,7 @@ void enable_eager_execution(std::source_location where) {
   if (g_base_mode.load() == Mode::eager) return;
   if (graph_has_nodes())
     fail_at(where, "", Code::FailedPrecondition, "tf.enable_eager_execution must be called at program startup.",
-         "call tf::enable_eager_execution() before the first op, or use tf::EagerMode for a scope");
+            "call tf::enable_eager_execution() before the first op, or use tf::EagerMode for a scope");
   g_base_mode = Mode::eager;
 }
 
@@ -49,7 +49,8 @@ void compat::v1::disable_eager_execution() { g_base_mode = Mode::deferred; }
 void check_input(const char* op, size_t i, const Tensor& t, std::source_location where) {
   if (!t.defined())
     fail_at(where, op, Code::InvalidArgument,
-            fmt::format("Input {} of '{}' is None: an undefined Tensor, such as an unconnected gradient", i, op), "if (t.defined()) ...");
+            fmt::format("Input {} of '{}' is None: an undefined Tensor, such as an unconnected gradient", i, op),
+            "if (t.defined()) ...");
   if (!t.is_symbolic() || !executing_eagerly()) return;
   const auto made = symbol_where(t);
   fail_at(where, op, Code::FailedPrecondition,

@@ -15,9 +15,9 @@ namespace twofold {
 using Inputs = std::span<const Tensor* const>;
 using Outputs = SmallVector<Tensor, 2>;
 
-/// Does `op`: adds a node if any input is a symbol (or if there is no input and a graph is being built), computes at once
-/// otherwise. Inputs must have the dtypes the op asks for. Returns visible outputs, then hidden ones. `where` is the user's
-/// line, kept in the node and in errors; a SourceFrame further out overrides it.
+/// Does `op`: adds a node if any input is a symbol (or if there is no input and a graph is being built), computes at
+/// once otherwise. Inputs must have the dtypes the op asks for. Returns visible outputs, then hidden ones. `where` is
+/// the user's line, kept in the node and in errors; a SourceFrame further out overrides it.
 Outputs apply_all(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where);
 
 /// The same, for output 0.
@@ -53,8 +53,8 @@ class [[nodiscard]] CurrentOp {
   std::source_location outer_;
 };
 
-/// For its lifetime, ops made on this thread are attributed to `where`, the line of the user who called a toolkit function.
-/// The outermost frame wins.
+/// For its lifetime, ops made on this thread are attributed to `where`, the line of the user who called a toolkit
+/// function. The outermost frame wins.
 class [[nodiscard]] SourceFrame {
  public:
   explicit SourceFrame(std::source_location where);

@@ -18,9 +18,9 @@
 namespace twofold {
 
 /// Inside an attribute struct: names every field, once. Equality, hashing, printing and plan keys follow from it.
-#define TWOFOLD_FIELDS(...)                                         \
-  auto fields() { return std::tie(__VA_ARGS__); }                   \
-  auto fields() const { return std::tie(__VA_ARGS__); }             \
+#define TWOFOLD_FIELDS(...)                             \
+  auto fields() { return std::tie(__VA_ARGS__); }       \
+  auto fields() const { return std::tie(__VA_ARGS__); } \
   static constexpr std::string_view field_names() { return #__VA_ARGS__; }
 
 /// Attributes of ops that have none.
@@ -124,9 +124,8 @@ inline constexpr AttrsType kAttrsType{
     .size = sizeof(A),
     .field_count = std::tuple_size_v<decltype(std::declval<const A&>().fields())>,
     .field_names = A::field_names(),
-    .equal = [](const void* a, const void* b) {
-      return static_cast<const A*>(a)->fields() == static_cast<const A*>(b)->fields();
-    },
+    .equal = [](const void* a,
+                const void* b) { return static_cast<const A*>(a)->fields() == static_cast<const A*>(b)->fields(); },
     .hash =
         [](const void* a) {
           uint64_t h = 0;

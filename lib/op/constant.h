@@ -19,8 +19,8 @@ Tensor constant(const Tensor& value, const Shape* shape, const ConstantOptions& 
 Tensor tensor(const Tensor& value, const Shape* shape, const ConstantOptions& options, std::source_location where);
 }  // namespace internal
 
-/// A value from a literal, a vector, a nested list. A source: a node of the current graph when deferred, a value when eager.
-/// With a shape, the elements are laid out so; a single element fills it. (TensorFlow: Const)
+/// A value from a literal, a vector, a nested list. A source: a node of the current graph when deferred, a value when
+/// eager. With a shape, the elements are laid out so; a single element fills it. (TensorFlow: Const)
 Tensor constant(const Literal& value, ConstantOptions options = {},
                 std::source_location where = std::source_location::current());
 Tensor constant(const Literal& value, const Shape& shape, ConstantOptions options = {},
@@ -28,7 +28,8 @@ Tensor constant(const Literal& value, const Shape& shape, ConstantOptions option
 
 /// From a value: a copy of it. InvalidArgument for a symbol, and where `options.dtype` is another than the value's.
 template <std::same_as<Tensor> T>
-Tensor constant(const T& value, ConstantOptions options = {}, std::source_location where = std::source_location::current()) {
+Tensor constant(const T& value, ConstantOptions options = {},
+                std::source_location where = std::source_location::current()) {
   return internal::constant(value, nullptr, options, where);
 }
 template <std::same_as<Tensor> T>
@@ -44,7 +45,8 @@ Tensor tensor(const Literal& value, const Shape& shape, ConstantOptions options 
               std::source_location where = std::source_location::current());
 
 template <std::same_as<Tensor> T>
-Tensor tensor(const T& value, ConstantOptions options = {}, std::source_location where = std::source_location::current()) {
+Tensor tensor(const T& value, ConstantOptions options = {},
+              std::source_location where = std::source_location::current()) {
   return internal::tensor(value, nullptr, options, where);
 }
 template <std::same_as<Tensor> T>

@@ -1,5 +1,5 @@
-// What is declared low and defined high: the whole list of calls from lib/ up into graph/ and eager/. Whatever is not here
-// does not call upwards.
+// What is declared low and defined high: the whole list of calls from lib/ up into graph/ and eager/. Whatever is not
+// here does not call upwards.
 #pragma once
 
 #include <functional>
@@ -17,9 +17,9 @@ void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
 // eager/: the op done now.
 void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs);
 
-/// A pointwise op without attributes on two values of one dtype, of one shape or one of them a scalar, few enough for one thread:
-/// straight to the tile function that its kernel would call. A unary op gives its operand twice. False, with
-/// nothing done, if the operands are not like that or somebody records.
+/// A pointwise op without attributes on two values of one dtype, of one shape or one of them a scalar, few enough for
+/// one thread: straight to the tile function that its kernel would call. A unary op gives its operand twice. False,
+/// with nothing done, if the operands are not like that or somebody records.
 bool eager_small(const OpDef& op, const Tensor& x, const Tensor& y, Tensor& out);
 
 // graph/: what a symbol knows of itself.
@@ -34,7 +34,8 @@ std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& symbol);
 Tensor symbol_arrived(const Tensor& symbol);
 // graph/: a concrete value as a constant node of the current graph.
 Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where);
-// graph/: calls `f` in a variable's `graph`, unless the current one is that or a body within it. Null: in the current one.
+// graph/: calls `f` in a variable's `graph`, unless the current one is that or a body within it. Null: in the current
+// one.
 void graph_call(const Ref<RefCounted>& graph, const std::function<void()>& f);
 // graph/: of the current graph.
 RandomOrdinals& graph_random_ordinals();
@@ -51,11 +52,12 @@ Tensor eager_read(const Ref<VariableState>& v, const Tensor& value);
 /// Behind all nodes that the current graph has now.
 GraphPosition graph_position();
 /// Through what `watch` sees; null: through the whole graph.
-std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys,
-                                    const GraphWatch* watch = nullptr);
+std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                    std::span<const Tensor> dys, const GraphWatch* watch = nullptr);
 /// Whether the symbol `t` is watched, or depends on what is watched or on control flow.
 bool graph_depends(const Tensor& t, const GraphWatch& watch);
-std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, std::span<const Tensor> dys);
+std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                    std::span<const Tensor> dys);
 std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
 std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
 

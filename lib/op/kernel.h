@@ -1,5 +1,5 @@
-// What a kernel plugin and the library say to each other. A plugin includes this header and the attribute structs of its
-// ops, and nothing else of the library.
+// What a kernel plugin and the library say to each other. A plugin includes this header and the attribute structs of
+// its ops, and nothing else of the library.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ struct Signature {
   std::span<const TensorSpec> outputs;  ///< visible ones, then hidden ones
   const void* attrs = nullptr;          ///< the op's attribute struct
   MathMode math_mode = MathMode::strict;
-  bool deterministic = true;            ///< algorithms whose result varies between runs are excluded
+  bool deterministic = true;  ///< algorithms whose result varies between runs are excluded
 
   template <class A>
   const A& attrs_as() const {
@@ -42,8 +42,8 @@ struct Signature {
 /// What a kernel reports while it runs; `launch` or the session turns it into an Error on the caller's thread.
 enum class KernelError : int32_t { none = 0, index_out_of_range, out_of_memory, device_failure };
 
-/// Runs `body(arg, i)` for every 0 <= i < n, on any threads, and returns when all are done. A body must not depend on which
-/// thread or in which order: chunks are fixed by the problem, never by the number of threads.
+/// Runs `body(arg, i)` for every 0 <= i < n, on any threads, and returns when all are done. A body must not depend on
+/// which thread or in which order: chunks are fixed by the problem, never by the number of threads.
 struct ParallelFor {
   void* pool;
   void (*run)(void* pool, int64_t n, void (*body)(void*, int64_t), void* arg);
@@ -66,23 +66,25 @@ struct KernelContext {
   template <class F>
   void parallel_for(int64_t n, F&& f) const {
     if (parallel && n > 1) {
-      parallel->run(parallel->pool, n, [](void* arg, int64_t i) { (*static_cast<std::remove_reference_t<F>*>(arg))(i); },
-                    const_cast<void*>(static_cast<const void*>(&f)));
+      parallel->run(
+          parallel->pool, n, [](void* arg, int64_t i) { (*static_cast<std::remove_reference_t<F>*>(arg))(i); },
+          const_cast<void*>(static_cast<const void*>(&f)));
     } else {
       for (int64_t i = 0; i < n; ++i) f(i);
     }
   }
 };
 
-/// A kernel's work. `args` holds input pointers, then outputs, then hidden outputs. Outputs never overlap inputs, except
-/// where the op's OpDef allows an output in place of an input of the same size. It allocates nothing and keeps no state.
+/// A kernel's work. `args` holds input pointers, then outputs, then hidden outputs. Outputs never overlap inputs,
+/// except where the op's OpDef allows an output in place of an input of the same size. It allocates nothing and keeps
+/// no state.
 using KernelFn = void (*)(const void* params, void* const* args, KernelContext& context) noexcept;
 
 /// A kernel made ready for one signature. Immutable; may run on several threads at once.
 struct Prepared {
   static constexpr size_t kParamBytes = 512;
-  KernelFn fn = nullptr;  ///< null: this kernel does not support the signature
-  size_t workspace = 0;   ///< bytes of scratch for each call
+  KernelFn fn = nullptr;                 ///< null: this kernel does not support the signature
+  size_t workspace = 0;                  ///< bytes of scratch for each call
   std::shared_ptr<const void> resource;  ///< what `params` points to, where a copy of bytes is not enough
   alignas(16) std::byte params[kParamBytes];
 
@@ -102,8 +104,8 @@ struct KernelEntry {
 };
 
 /// One elementwise step over `n` contiguous elements. Bit i of `scalar_mask` says that input i is one element, used for
-/// all. The unit from which pointwise kernels and fused groups are both made, so that they agree to the bit: element i of
-/// the result depends on element i of the inputs alone, not on n or on its place.
+/// all. The unit from which pointwise kernels and fused groups are both made, so that they agree to the bit: element i
+/// of the result depends on element i of the inputs alone, not on n or on its place.
 using TileFn = void (*)(void* const* inputs, void* output, int64_t n, uint32_t scalar_mask) noexcept;
 
 /// A pointwise op's tile function for operands of `dtype`; for a cast, from `dtype` to `to`.

@@ -22,7 +22,9 @@ void Literal::throw_too_large(Where where) {
   fail_at(where, "", Code::InvalidArgument, "An unsigned number beyond int64 has no dtype");
 }
 
-Literal::Literal(std::initializer_list<Literal> elements, Where where) { assemble(elements.begin(), elements.size(), where); }
+Literal::Literal(std::initializer_list<Literal> elements, Where where) {
+  assemble(elements.begin(), elements.size(), where);
+}
 
 void Literal::view(DType dtype, const void* data, int64_t n) {
   auto array = std::make_shared<Array>();

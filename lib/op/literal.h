@@ -31,8 +31,8 @@ concept NestedRange = std::ranges::input_range<R> && std::ranges::input_range<st
 }  // namespace internal
 
 /// A number or nested list of numbers of any rank: `3`, `{1, 2.5}`, `{{1, 2}, {3, 4}}`, a vector, a nested vector, a C
-/// array, a span. As in Python a bare integer is int32 (int64 if it does not fit), a bare floating number float32, a bool
-/// bool; typed containers keep their element type, and those of types without a dtype (short, unsigned) hold bare
+/// array, a span. As in Python a bare integer is int32 (int64 if it does not fit), a bare floating number float32, a
+/// bool bool; typed containers keep their element type, and those of types without a dtype (short, unsigned) hold bare
 /// numbers. An argument type: it may refer to the caller's memory, so do not keep
 /// one beyond the expression that makes it.
 class Literal {
@@ -102,8 +102,9 @@ class Literal {
 
  private:
   template <class T>
-  static constexpr bool is_element = std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int32_t> ||
-                                     std::is_same_v<T, int64_t> || std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
+  static constexpr bool is_element =
+      std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int32_t> ||
+      std::is_same_v<T, int64_t> || std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
   struct Array;
 
   template <class T>

@@ -29,8 +29,8 @@ class [[nodiscard]] DeferredMode : private EagerMode {
   [[nodiscard]] DeferredMode() : EagerMode(Mode::deferred) {}
 };
 
-/// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition once
-/// the default graph has nodes: "tf.enable_eager_execution must be called at program startup."
+/// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition
+/// once the default graph has nodes: "tf.enable_eager_execution must be called at program startup."
 void enable_eager_execution(std::source_location where = std::source_location::current());
 
 namespace compat::v1 {

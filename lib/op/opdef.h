@@ -19,11 +19,13 @@ class Tensor;
 class Backward;
 struct OpDef;
 
-/// A shape rule's view of one op about to be made. Shapes may be partly known while a graph is built; they are fully known
-/// when a kernel is about to be prepared. A rule calls `output` once per output, visible ones first, then hidden ones.
+/// A shape rule's view of one op about to be made. Shapes may be partly known while a graph is built; they are fully
+/// known when a kernel is about to be prepared. A rule calls `output` once per output, visible ones first, then hidden
+/// ones.
 class InferContext {
  public:
-  InferContext(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs, std::span<const Tensor* const> tensors)
+  InferContext(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs,
+               std::span<const Tensor* const> tensors)
       : op_(op), inputs_(inputs), attrs_(attrs), tensors_(tensors) {}
 
   const OpDef& op() const { return op_; }
@@ -59,24 +61,24 @@ using InferFn = void (*)(InferContext&);
 /// From dy to dx; see lib/autodiff/backward.h.
 using GradientFn = void (*)(Backward&);
 
-/// The element of input 0 at which output 0 lies whole, so that a value need not be copied; -1 if it lies scattered. The
-/// shapes are input 0's and output 0's.
+/// The element of input 0 at which output 0 lies whole, so that a value need not be copied; -1 if it lies scattered.
+/// The shapes are input 0's and output 0's.
 using ViewFn = int64_t (*)(AttrsView attrs, const Shape& x, const Shape& y);
 
 enum class Differentiability : uint8_t {
-  rule,      ///< `gradient` says how
-  none,      ///< declared: the derivative is zero or undefined everywhere (comparisons, argmax, shape)
-  missing,   ///< not written; asking for it is an error. The completeness test refuses it.
+  rule,     ///< `gradient` says how
+  none,     ///< declared: the derivative is zero or undefined everywhere (comparisons, argmax, shape)
+  missing,  ///< not written; asking for it is an error. The completeness test refuses it.
 };
 
 struct OpFlags {
-  bool pointwise : 1 = false;      ///< one tile function computes it; broadcasts; may be fused
-  bool alias : 1 = false;          ///< output 0 is input 0's bytes under another shape; no kernel
-  bool effect : 1 = false;         ///< kept for what it does (assign, print): never merged, folded or dropped
-  bool random : 1 = false;         ///< draws numbers: never merged or folded
-  bool can_fail : 1 = false;       ///< its kernel may report an error
-  bool host_only : 1 = false;      ///< runs on the host; the one excuse for having no GPU kernel
-  bool session : 1 = false;        ///< executed by graph/eager machinery itself (placeholder, variables, If, While)
+  bool pointwise : 1 = false;  ///< one tile function computes it; broadcasts; may be fused
+  bool alias : 1 = false;      ///< output 0 is input 0's bytes under another shape; no kernel
+  bool effect : 1 = false;     ///< kept for what it does (assign, print): never merged, folded or dropped
+  bool random : 1 = false;     ///< draws numbers: never merged or folded
+  bool can_fail : 1 = false;   ///< its kernel may report an error
+  bool host_only : 1 = false;  ///< runs on the host; the one excuse for having no GPU kernel
+  bool session : 1 = false;    ///< executed by graph/eager machinery itself (placeholder, variables, If, While)
   bool commutative : 1 = false;
 };
 
@@ -91,19 +93,19 @@ struct OpDef {
   const char* node_name = name;  ///< base of node names: TensorFlow 1's ("add", "MatMul")
   const char* doc;               ///< formula and source, one line
   int8_t min_inputs = 1;
-  int8_t max_inputs = 1;         ///< -1: any number
-  int8_t outputs = 1;            ///< visible outputs; -1: the shape rule says
-  int8_t hidden = 0;             ///< outputs for the gradient only
+  int8_t max_inputs = 1;  ///< -1: any number
+  int8_t outputs = 1;     ///< visible outputs; -1: the shape rule says
+  int8_t hidden = 0;      ///< outputs for the gradient only
   InferFn infer = nullptr;
   Differentiability differentiable = Differentiability::missing;
   GradientFn gradient = nullptr;
   Reads reads{};
   OpFlags flags{};
   const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;
-  ViewFn view = nullptr;         ///< of ops that may find their output ready within input 0
-  uint32_t host_inputs = 0;      ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
-  uint32_t shape_inputs = 0;     ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null
-  int id = -1;                   ///< place in the registry, given there
+  ViewFn view = nullptr;      ///< of ops that may find their output ready within input 0
+  uint32_t host_inputs = 0;   ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
+  uint32_t shape_inputs = 0;  ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null
+  int id = -1;                ///< place in the registry, given there
 };
 
 /// The registry: every op, by id and by name. It is filled from kernels/meson.build's list before main().

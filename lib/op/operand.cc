@@ -32,7 +32,9 @@ Tensor tensor(const Literal& value, const Shape& shape, ConstantOptions o, std::
   const SourceFrame frame(where);
   return value.to_tensor(o.dtype.value_or(value.default_dtype()), shape);
 }
-Tensor constant(const Literal& value, ConstantOptions o, std::source_location where) { return source(value, nullptr, o, where); }
+Tensor constant(const Literal& value, ConstantOptions o, std::source_location where) {
+  return source(value, nullptr, o, where);
+}
 Tensor constant(const Literal& value, const Shape& shape, ConstantOptions o, std::source_location where) {
   return source(value, &shape, o, where);
 }
@@ -46,7 +48,8 @@ Tensor tensor(const Tensor& value, const Shape* shape, const ConstantOptions& o,
          value.defined() ? "use the symbol itself" : "");
   const Tensor host = value.to("/cpu:0");
   const Tensor copy = dispatch(value.dtype(), [&](auto zero) {
-    return Literal(host.data<decltype(zero)>()).to_tensor(o.dtype.value_or(value.dtype()), shape ? *shape : value.shape());
+    return Literal(host.data<decltype(zero)>())
+        .to_tensor(o.dtype.value_or(value.dtype()), shape ? *shape : value.shape());
   });
   return copy.to(value.device());
 }
@@ -60,9 +63,11 @@ Tensor constant(const Tensor& value, const Shape* shape, const ConstantOptions& 
 namespace {
 
 // A source of `shape` filled with one number.
-Tensor filled(const char* function, const Shape& shape, const Literal& value, const ConstantOptions& o, std::source_location where) {
+Tensor filled(const char* function, const Shape& shape, const Literal& value, const ConstantOptions& o,
+              std::source_location where) {
   if (!shape.is_known())
-    fail_at(where, "", Code::InvalidArgument, fmt::format("The shape of {} must be fully known, but is {}", function, shape.str()));
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("The shape of {} must be fully known, but is {}", function, shape.str()));
   return constant(value, shape, o, where);
 }
 
@@ -76,7 +81,8 @@ Tensor ones(const Shape& shape, DType dtype, std::source_location where) {
 }
 Tensor full(const Shape& shape, const Literal& value, ConstantOptions o, std::source_location where) {
   if (value.shape().num_elements() != 1)
-    fail_at(where, "", Code::InvalidArgument, fmt::format("full is filled with one number, not with a list of shape {}", value.shape().str()),
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("full is filled with one number, not with a list of shape {}", value.shape().str()),
             "tf::constant(value, shape)");
   return filled("full", shape, value, o, where);
 }
@@ -112,7 +118,8 @@ Tensor literal_beside(const Operand& o, const Tensor& beside, const char* op) {
   DType dtype = beside.dtype();
   if (!v.fits(dtype)) {
     if (v.kind() == Literal::Kind::floating)
-      fail(Code::InvalidArgument, fmt::format("'{}' has a floating literal beside a tensor of dtype {}", op, name_of(dtype)),
+      fail(Code::InvalidArgument,
+           fmt::format("'{}' has a floating literal beside a tensor of dtype {}", op, name_of(dtype)),
            "cast the tensor: tf::cast(t, tf::float32)");
     if (v.kind() != Literal::Kind::typed)
       fail(Code::InvalidArgument,

@@ -13,8 +13,9 @@ namespace twofold {
 
 class Variable;
 
-/// An argument of an op function. Its converting constructors default to the caller's source location, so that the user's
-/// line is known through `a + b` too. It refers to the tensor it is made from: an argument type, not one to keep.
+/// An argument of an op function. Its converting constructors default to the caller's source location, so that the
+/// user's line is known through `a + b` too. It refers to the tensor it is made from: an argument type, not one to
+/// keep.
 class Operand {
  public:
   using Where = std::source_location;
@@ -37,8 +38,8 @@ class Operand {
   /// The dtype it has by itself.
   DType dtype() const;
 
-  /// As a tensor: a variable is read, a literal becomes a constant (a source: a node while a graph is built) of `dtype` if
-  /// given and it fits, else of its default dtype. The reference is good while this operand lives.
+  /// As a tensor: a variable is read, a literal becomes a constant (a source: a node while a graph is built) of `dtype`
+  /// if given and it fits, else of its default dtype. The reference is good while this operand lives.
   const Tensor& resolve() const;
   const Tensor& resolve(DType dtype) const;
 
@@ -50,8 +51,8 @@ class Operand {
   mutable Tensor made_;
 };
 
-/// Two operands brought to one dtype: literals take the tensor's, tensors promote by `promote`. A floating literal beside
-/// an integer tensor throws InvalidArgument and says "cast".
+/// Two operands brought to one dtype: literals take the tensor's, tensors promote by `promote`. A floating literal
+/// beside an integer tensor throws InvalidArgument and says "cast".
 struct OperandPair {
   /// `first`: which input of the op `a` is.
   OperandPair(const Operand& a, const Operand& b, const char* op, size_t first = 0);

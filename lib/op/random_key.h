@@ -16,9 +16,9 @@ struct RandomOrdinals {
   std::unordered_map<uint64_t, uint64_t> next;
 };
 
-/// The key of the random op about to be made: the graph's seed (eager: the global one) with the op's seed, or with the scope's
-/// path and the op's ordinal among the scope's random ops. The same program text gets the same keys in both modes, and an
-/// unrelated op changes nobody's.
+/// The key of the random op about to be made: the graph's seed (eager: the global one) with the op's seed, or with the
+/// scope's path and the op's ordinal among the scope's random ops. The same program text gets the same keys in both
+/// modes, and an unrelated op changes nobody's.
 uint64_t next_random_key(std::optional<int64_t> op_seed);
 
 /// Sets the seed: of the default graph, or eager the process's, whose sequences then restart. 0 until set.

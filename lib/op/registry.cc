@@ -8,8 +8,8 @@
 
 namespace twofold {
 
-void register_all_ops();      // generated from kernels/meson.build
-void register_graph_ops();    // graph/: placeholder, constant, variables, control flow
+void register_all_ops();    // generated from kernels/meson.build
+void register_graph_ops();  // graph/: placeholder, constant, variables, control flow
 
 namespace {
 struct Registry {

@@ -26,8 +26,8 @@ namespace {
 // Where an op is under way it is its line that counts, not that of the library's code.
 [[noreturn]] void throw_none(const char* what, std::source_location where) {
   const auto& op = t_state.current;
-  fail_at(op.line() ? op : where, t_state.current_op, Code::InvalidArgument, fmt::format("An undefined Tensor (None) has no {}", what),
-          "if (t.defined()) ...");
+  fail_at(op.line() ? op : where, t_state.current_op, Code::InvalidArgument,
+          fmt::format("An undefined Tensor (None) has no {}", what), "if (t.defined()) ...");
 }
 
 // A symbol was taken for a value. Where the line that did so is not known, the error has the one that made the symbol.
@@ -113,15 +113,17 @@ template <ElementType T>
 T Tensor::item(Where where) const {
   const Value& v = value_of(*this, "value", where);
   if (v.num_elements() != 1)
-    fail_at(where, "", Code::InvalidArgument, fmt::format("item() needs exactly one element; the shape is {}", v.shape().str()),
-         "t.data<T>() for all of them");
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("item() needs exactly one element; the shape is {}", v.shape().str()),
+            "t.data<T>() for all of them");
   const Tensor host = on_host(*this);
   return dispatch(v.dtype(), [&](auto zero) -> T {
     const auto element = *static_cast<const decltype(zero)*>(host.value()->data());
     if (!lossless<T>(element)) {
-      fail_at(where, "", Code::InvalidArgument, fmt::format("item<{}>() would lose: the value is {} of dtype {}", name_of(dtype_of<T>), element,
-                                              name_of(v.dtype())),
-           fmt::format("tf::cast(t, {})", spelling_of(dtype_of<T>)));
+      fail_at(where, "", Code::InvalidArgument,
+              fmt::format("item<{}>() would lose: the value is {} of dtype {}", name_of(dtype_of<T>), element,
+                          name_of(v.dtype())),
+              fmt::format("tf::cast(t, {})", spelling_of(dtype_of<T>)));
     }
     return static_cast<T>(element);
   });
@@ -131,15 +133,17 @@ template <ElementType T>
 std::span<const T> Tensor::data(Where where) const {
   const Value& v = value_of(*this, "data", where);
   if (v.dtype() != dtype_of<T>)
-    fail_at(where, "", Code::InvalidArgument, fmt::format("data<{}>() of a tensor of dtype {}", name_of(dtype_of<T>), name_of(v.dtype())),
-         fmt::format("tf::cast(t, {})", spelling_of(dtype_of<T>)));
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("data<{}>() of a tensor of dtype {}", name_of(dtype_of<T>), name_of(v.dtype())),
+            fmt::format("tf::cast(t, {})", spelling_of(dtype_of<T>)));
   if (!v.device().is_cpu())
-    fail_at(where, "", Code::FailedPrecondition, fmt::format("data() of a tensor on {}", v.device().name()), "t.to(\"/cpu:0\").data<T>()");
+    fail_at(where, "", Code::FailedPrecondition, fmt::format("data() of a tensor on {}", v.device().name()),
+            "t.to(\"/cpu:0\").data<T>()");
   return {static_cast<const T*>(v.data()), static_cast<size_t>(v.num_elements())};
 }
 
-#define TWOFOLD_ITEM(T)                   \
-  template T Tensor::item<T>(Where) const;     \
+#define TWOFOLD_ITEM(T)                    \
+  template T Tensor::item<T>(Where) const; \
   template std::span<const T> Tensor::data<T>(Where) const;
 TWOFOLD_ITEM(float)
 TWOFOLD_ITEM(double)
@@ -149,9 +153,7 @@ TWOFOLD_ITEM(uint8_t)
 TWOFOLD_ITEM(bool)
 #undef TWOFOLD_ITEM
 
-int64_t Tensor::num_elements(Where where) const {
-  return value_of(*this, "elements", where).num_elements();
-}
+int64_t Tensor::num_elements(Where where) const { return value_of(*this, "elements", where).num_elements(); }
 
 Tensor Tensor::operator[](Index i) const { return index(Operand(*this, i.where), i.value); }
 
@@ -165,17 +167,21 @@ Tensor Tensor::to(std::string_view device, Where where) const {
 Tensor::operator bool() const {
   if (is_symbolic()) {
     fail_about(*this, {},
-         "Using a `tf.Tensor` as a Python `bool` is not allowed. Use `if t is not None:` instead of `if t:` to test if a tensor "
-         "is defined, and use TensorFlow ops such as tf.cond to execute subgraphs conditioned on the value of a tensor. (" +
-             to_string(*this) + ")",
-         "tf::cond(t, [&] { ... }, [&] { ... }), or t.defined()");
+               "Using a `tf.Tensor` as a Python `bool` is not allowed. Use `if t is not None:` instead of `if t:` to "
+               "test if a tensor "
+               "is defined, and use TensorFlow ops such as tf.cond to execute subgraphs conditioned on the value of a "
+               "tensor. (" +
+                   to_string(*this) + ")",
+               "tf::cond(t, [&] { ... }, [&] { ... }), or t.defined()");
   }
   const Value& v = value_of(*this, "truth");
   if (v.num_elements() != 1)
-    fail(Code::InvalidArgument, fmt::format("The truth of a tensor of shape {} is ambiguous: it must have one element", v.shape().str()),
+    fail(Code::InvalidArgument,
+         fmt::format("The truth of a tensor of shape {} is ambiguous: it must have one element", v.shape().str()),
          "reduce it first");
   const Tensor host = on_host(*this);
-  return dispatch(v.dtype(), [&](auto zero) { return *static_cast<const decltype(zero)*>(host.value()->data()) != zero; });
+  return dispatch(v.dtype(),
+                  [&](auto zero) { return *static_cast<const decltype(zero)*>(host.value()->data()) != zero; });
 }
 
 Tensor::Iterator Tensor::end(Where where) const {

@@ -21,7 +21,8 @@ class GraphData;
 /// A place along an axis, and the user's line.
 struct Index {
   template <std::integral I>
-  Index(I i, std::source_location line = std::source_location::current()) : value(static_cast<int64_t>(i)), where(line) {}
+  Index(I i, std::source_location line = std::source_location::current())
+      : value(static_cast<int64_t>(i)), where(line) {}
   int64_t value;
   std::source_location where;
 };
@@ -137,13 +138,13 @@ concept TensorHandle = std::derived_from<T, Tensor> || std::derived_from<T, Vari
 // What `a == b` compares would be a guess. The comment beside each is what a compiler shows for it.
 template <class A, class B>
   requires internal::TensorHandle<A> || internal::TensorHandle<B>
-bool operator==(const A&, const B&) = delete;  // write tf::equal(a, b) for the elements, a.same_as(b) for the handles
+bool operator==(const A&, const B&) = delete;  // write tf::equal(a, b) for elements, a.same_as(b) for handles
 template <class A, class B>
   requires internal::TensorHandle<A> || internal::TensorHandle<B>
-bool operator!=(const A&, const B&) = delete;  // write tf::not_equal(a, b) for the elements, !a.same_as(b) for the handles
+bool operator!=(const A&, const B&) = delete;  // write tf::not_equal(a, b) for elements, !a.same_as(b) for handles
 
-/// A node of a graph seen as something to run: what `group`, `no_op` and optimisers return. In eager mode the work is done
-/// already and the Operation is undefined; running it is then no error.
+/// A node of a graph seen as something to run: what `group`, `no_op` and optimisers return. In eager mode the work is
+/// done already and the Operation is undefined; running it is then no error.
 class Operation {
  public:
   using Where = std::source_location;
@@ -180,7 +181,7 @@ std::string to_string(const Tensor&);
 /// The value with its dtype, shape and device: `Tensor([1. 2.], shape=(2,), dtype=float32, device=/cpu:0)`.
 std::string repr(const Tensor&);
 
-#define TWOFOLD_ITEM(T)                          \
+#define TWOFOLD_ITEM(T)                           \
   extern template T Tensor::item<T>(Where) const; \
   extern template std::span<const T> Tensor::data<T>(Where) const;
 TWOFOLD_ITEM(float)

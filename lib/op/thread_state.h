@@ -16,7 +16,7 @@ class RandomFrame;
 enum class Mode : int8_t { deferred, eager };
 
 struct ThreadState {
-  Mode mode = Mode::deferred;      ///< of the innermost guard; of no account while mode_guards is 0
+  Mode mode = Mode::deferred;  ///< of the innermost guard; of no account while mode_guards is 0
   int32_t mode_guards = 0;
   int32_t frame_guards = 0;        ///< SourceFrames
   int8_t device = -1;              ///< of the innermost device guard; -1: none
@@ -27,7 +27,7 @@ struct ThreadState {
   Ledger* ledger = nullptr;        ///< the ledger that records this thread, if any
   GraphData* graph = nullptr;      ///< of the innermost as_default; null: the default graph
   uint32_t scope = 0;              ///< the name scope in that graph; 0: its root
-  uint64_t scope_path = 0;         ///< hash of the scopes' names as given, in both modes: what random keys are made from
+  uint64_t scope_path = 0;  ///< hash of the scopes' names as given, in both modes: what random keys are made from
   RandomFrame* random_frame = nullptr;  ///< the innermost step, loop or branch body
 };
 

@@ -11,8 +11,8 @@
 
 namespace twofold {
 
-/// Contiguous elements with dtype and shape. Small ones lie inside the object; larger ones in memory of the device, which
-/// several values may share (reshape, outer slices). Immutable once a second owner can see it.
+/// Contiguous elements with dtype and shape. Small ones lie inside the object; larger ones in memory of the device,
+/// which several values may share (reshape, outer slices). Immutable once a second owner can see it.
 class Value final : public RefCounted {
  public:
   /// Elements not set. The shape must be fully known. Throws ResourceExhausted.

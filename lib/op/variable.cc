@@ -36,7 +36,8 @@ Tensor initial_tensor(const Operand& initial, const VariableOptions& options) {
   const Tensor& t = initial.resolve();
   const DType from = t.dtype(), to = *options.dtype;
   if (!is_floating(to) && promote(from, to) != to)
-    fail(Code::InvalidArgument, fmt::format("An initial value of dtype {} cannot become {} without loss", name_of(from), name_of(to)),
+    fail(Code::InvalidArgument,
+         fmt::format("An initial value of dtype {} cannot become {} without loss", name_of(from), name_of(to)),
          fmt::format("tf::cast(value, {})", spelling_of(to)));
   return cast(t, to);
 }
@@ -46,11 +47,12 @@ Tensor initial_tensor(const Operand& initial, const VariableOptions& options) {
   const VariableState& s = *v.state();
   if (executing_eagerly())
     fail_at(where, op, Code::FailedPrecondition,
-            fmt::format("The variable '{}', made at {}:{}, belongs to a graph; eager code cannot {} it", v.name(), s.where.file_name(),
-                        s.where.line(), use),
+            fmt::format("The variable '{}', made at {}:{}, belongs to a graph; eager code cannot {} it", v.name(),
+                        s.where.file_name(), s.where.line(), use),
             "session.run(v) for its value");
   fail_at(where, op, Code::FailedPrecondition,
-          fmt::format("The eager variable '{}', made at {}:{}, cannot be used in a graph", v.name(), s.where.file_name(), s.where.line()),
+          fmt::format("The eager variable '{}', made at {}:{}, cannot be used in a graph", v.name(),
+                      s.where.file_name(), s.where.line()),
           "make the variable in deferred mode, or feed its value");
 }
 
@@ -59,9 +61,10 @@ const Tensor& checked(const Variable& v, const Operand& value, const char* op) {
   const Tensor& t = value.resolve(v.dtype());
   check_input(op, 0, t, value.where());
   if (t.dtype() != v.dtype())
-    fail_at(value.where(), op, Code::InvalidArgument, fmt::format("{} of a {} value to the variable '{}' of dtype {}", op, name_of(t.dtype()), v.name(),
-                                            name_of(v.dtype())),
-         fmt::format("tf::cast(value, {})", spelling_of(v.dtype())));
+    fail_at(value.where(), op, Code::InvalidArgument,
+            fmt::format("{} of a {} value to the variable '{}' of dtype {}", op, name_of(t.dtype()), v.name(),
+                        name_of(v.dtype())),
+            fmt::format("tf::cast(value, {})", spelling_of(v.dtype())));
   return t;
 }
 
@@ -84,12 +87,13 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   const Tensor current = v.state()->eager_value();
   // A tensor of its own: no gradient flows through state, and other holders of the value are other tensors.
   const WithoutTape hidden;
-  const Tensor next = &op == &assign_op        ? renamed(given)
+  const Tensor next = &op == &assign_op       ? renamed(given)
                       : &op == &assign_add_op ? add(current, given)
                                               : subtract(current, given);
   if (!next.shape().compatible_with(v.shape()))
-    fail_at(value.where(), op.name, Code::InvalidArgument, fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
-                                            v.name(), v.shape().str()));
+    fail_at(value.where(), op.name, Code::InvalidArgument,
+            fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
+                        v.name(), v.shape().str()));
   v.state()->set_eager_value(next);
   return renamed(next);
 }
@@ -99,7 +103,8 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
 Variable::Variable(Operand initial, VariableOptions options) {
   SourceFrame frame(initial.where());
   if (t_state.random_frame)
-    fail(Code::FailedPrecondition, fmt::format("The variable '{}' is made in the body of a step or loop, at every pass", options.name),
+    fail(Code::FailedPrecondition,
+         fmt::format("The variable '{}' is made in the body of a step or loop, at every pass", options.name),
          "make it before the body");
   if (initial.tensor()) check_input("Variable", 0, *initial.tensor(), initial.where());
   const Tensor value = initial_tensor(initial, options);

@@ -13,23 +13,23 @@
 namespace twofold {
 
 struct VariableOptions {
-  std::string name;                ///< "Variable" if empty; made unique within its scope
-  bool trainable = true;           ///< optimisers and tapes find it by themselves
-  std::optional<DType> dtype = {}; ///< a literal is made so; other values are cast, to floating or to a wider dtype
+  std::string name;                 ///< "Variable" if empty; made unique within its scope
+  bool trainable = true;            ///< optimisers and tapes find it by themselves
+  std::optional<DType> dtype = {};  ///< a literal is made so; other values are cast, to floating or to a wider dtype
 };
 
-/// The variable itself, which handles, graph nodes and sessions refer to. Deferred, each Session holds a value of its own
-/// for it; eager, `slot` does.
+/// The variable itself, which handles, graph nodes and sessions refer to. Deferred, each Session holds a value of its
+/// own for it; eager, `slot` does.
 class VariableState final : public RefCounted {
  public:
   VariableState(std::string full_name, DType type, const Shape& extents, bool is_trainable, std::source_location line)
       : name(std::move(full_name)), dtype(type), shape(extents), trainable(is_trainable), where(line), id(next_id()) {}
-  std::string name;        ///< "layer/w", without ":0"; fixed once the variable is made
+  std::string name;  ///< "layer/w", without ":0"; fixed once the variable is made
   const DType dtype;
-  const Shape shape;       ///< may be partly unknown; assigned values must agree
+  const Shape shape;  ///< may be partly unknown; assigned values must agree
   const bool trainable;
   const std::source_location where;
-  const uint64_t id;       ///< order of creation
+  const uint64_t id;  ///< order of creation
 
   /// The eager value, by which a variable is also known to be eager.
   Tensor eager_value() const;
@@ -44,12 +44,12 @@ class VariableState final : public RefCounted {
   std::mutex updating_;
 };
 
-/// State that outlives runs. `Variable v(1.f)`, `Variable w(tf::random_normal({3, 2}), {.name = "w"})`. Copies are aliases
-/// of one variable. Reads as a Tensor wherever one is wanted; is changed by `assign`, never by `=`.
+/// State that outlives runs. `Variable v(1.f)`, `Variable w(tf::random_normal({3, 2}), {.name = "w"})`. Copies are
+/// aliases of one variable. Reads as a Tensor wherever one is wanted; is changed by `assign`, never by `=`.
 class Variable {
  public:
-  /// Throws InvalidArgument if the initial value cannot be of `options.dtype`: a literal that does not fit, a value that a
-  /// cast would truncate.
+  /// Throws InvalidArgument if the initial value cannot be of `options.dtype`: a literal that does not fit, a value
+  /// that a cast would truncate.
   explicit Variable(Operand initial, VariableOptions options = {});
   // Moving one copies it, so that every Variable is one.
   Variable(const Variable&) = default;
@@ -92,8 +92,9 @@ class Variable {
   Tensor read(std::source_location where = std::source_location::current()) const;
   operator Tensor() const { return read(state_->where); }  // a conversion cannot know its own line
 
-  /// v = value, v = v + value, v = v - value; each returns the new value. The value is taken to the variable's dtype if it is
-  /// a literal, and must have it otherwise. Deferred, it happens when the returned tensor (or what depends on it) is run.
+  /// v = value, v = v + value, v = v - value; each returns the new value. The value is taken to the variable's dtype if
+  /// it is a literal, and must have it otherwise. Deferred, it happens when the returned tensor (or what depends on it)
+  /// is run.
   Tensor assign(Operand value) const;
   Tensor assign_add(Operand value) const;
   Tensor assign_sub(Operand value) const;

@@ -6,8 +6,8 @@
 namespace twofold {
 
 extern OpDef read_variable_op;  ///< output: the variable's value at this point of the program
-extern OpDef assign_op;      ///< variable := input 0; output: the new value
-extern OpDef assign_add_op;  ///< variable := variable + input 0
-extern OpDef assign_sub_op;  ///< variable := variable - input 0
+extern OpDef assign_op;         ///< variable := input 0; output: the new value
+extern OpDef assign_add_op;     ///< variable := variable + input 0
+extern OpDef assign_sub_op;     ///< variable := variable - input 0
 
 }  // namespace twofold

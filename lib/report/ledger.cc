@@ -11,13 +11,15 @@ namespace twofold {
 namespace {
 
 using Seconds = std::chrono::duration<double>;
-constexpr std::string_view kPhaseNames[kPhaseCount] = {"build", "prune", "optimize", "plan", "feed",
-                                                       "dispatch", "kernel", "fetch", "sync"};
+constexpr std::string_view kPhaseNames[kPhaseCount] = {"build",    "prune",  "optimize", "plan", "feed",
+                                                       "dispatch", "kernel", "fetch",    "sync"};
 
 std::pair<double, double> cpu_seconds() {
   rusage use{};
   getrusage(RUSAGE_SELF, &use);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   return {seconds(use.ru_utime), seconds(use.ru_stime)};
 }
 
@@ -128,8 +130,8 @@ std::string Ledger::table() const {
     row(kPhaseNames[i], s);
   }
   row("program", std::max(0.0, wall - known));
-  text += fmt::format("{:<14}{:>12.3f}\n{:<14}{:>12.3f}\n{:<14}{:>12.3f}\n", "wall", 1e3 * wall, "user", 1e3 * user_seconds(), "system",
-                      1e3 * system_seconds());
+  text += fmt::format("{:<14}{:>12.3f}\n{:<14}{:>12.3f}\n{:<14}{:>12.3f}\n", "wall", 1e3 * wall, "user",
+                      1e3 * user_seconds(), "system", 1e3 * system_seconds());
   text += fmt::format("runs {}, plans {} hit, {} missed\n", runs(), plan_hits(), plan_misses());
   for (const auto& [name, changes] : passes()) text += fmt::format("pass {:<20}{:>8} changes\n", name, changes);
   for (const auto& [name, t] : ops())

@@ -17,8 +17,8 @@ enum class Phase : uint8_t { build, prune, optimize, plan, feed, dispatch, kerne
 inline constexpr int kPhaseCount = 9;
 std::string_view name_of(Phase);
 
-/// Adds up the time of all that threads do while they record into it. Deferred and eager fill the same columns; a phase that a
-/// mode does not have stays zero.
+/// Adds up the time of all that threads do while they record into it. Deferred and eager fill the same columns; a phase
+/// that a mode does not have stays zero.
 class Ledger {
  public:
   /// While it lives, this thread records into the ledger.

@@ -89,7 +89,8 @@ Operation SGD::apply_gradients(const std::vector<Tensor>& gradients, std::source
     if (!gradients[i].defined()) continue;
     // One that a branch not taken leaves out is no reason to move on by momentum or decay.
     const Tensor arrived = gradient_of(gradients[i]).arrived;
-    updates.emplace_back(arrived.defined() ? Fetch(cond(arrived, [&] { update(i, gradients[i]); }, [] {}))
+    updates.emplace_back(arrived.defined() ? Fetch(cond(
+                                                 arrived, [&] { update(i, gradients[i]); }, [] {}))
                                            : Fetch(update(i, gradients[i])));
   }
   return group(updates, where);

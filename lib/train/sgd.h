@@ -23,7 +23,8 @@ struct SGDOptions {
 ///     g = nesterov ? g + momentum * v : v
 ///     p = p - lr * g
 ///
-/// A parameter that the loss does not depend on, be it for a branch not taken, is left alone. The velocities are variables, made with the optimiser.
+/// A parameter that the loss does not depend on, be it for a branch not taken, is left alone. The velocities are
+/// variables, made with the optimiser.
 class SGD {
  public:
   /// Throws InvalidArgument if there is no parameter, if one is not floating or not fully shaped, on negative options,

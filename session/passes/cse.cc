@@ -37,7 +37,8 @@ int64_t eliminate_common_subexpressions(Program& p) {
     if (n.dead) continue;
     for (ValueId& v : n.inputs) v = same_as[v];
     // What only hands its input on is that input.
-    if (n.op->flags.alias && !n.has_effect() && !n.dynamic && !n.root && p.values[n.first_output].spec == p.values[n.inputs[0]].spec) {
+    if (n.op->flags.alias && !n.has_effect() && !n.dynamic && !n.root &&
+        p.values[n.first_output].spec == p.values[n.inputs[0]].spec) {
       same_as[n.first_output] = n.inputs[0];
       n.dead = true;
       ++changes;

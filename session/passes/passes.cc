@@ -28,12 +28,14 @@ void add_first_pass(const Pass& pass) { passes().insert(passes().begin(), pass);
 
 void check_options(const SessionOptions& options) {
   if (options.max_plans < 1)
-    fail(Code::InvalidArgument, fmt::format("max_plans is {}; a session needs one at least", options.max_plans), "{.max_plans = 256}");
+    fail(Code::InvalidArgument, fmt::format("max_plans is {}; a session needs one at least", options.max_plans),
+         "{.max_plans = 256}");
   std::vector<std::string_view> names = {kMemoryPass};
   for (const Pass& pass : all_passes()) names.push_back(pass.name);
   for (const std::string& name : options.disabled_passes)
     if (std::ranges::find(names, name) == names.end())
-      fail(Code::InvalidArgument, fmt::format("There is no pass '{}' to disable; there are {}", name, fmt::join(names, ", ")));
+      fail(Code::InvalidArgument,
+           fmt::format("There is no pass '{}' to disable; there are {}", name, fmt::join(names, ", ")));
 }
 
 bool pass_enabled(const SessionOptions& options, std::string_view name) {

@@ -189,8 +189,8 @@ tf::Axes Generator::some_axes(int rank) {
 
 namespace {
 
-/// Other feeds may take other branches, through which a gradient that the program goes on with is None: a run that ends there
-/// has no result to compare.
+/// Other feeds may take other branches, through which a gradient that the program goes on with is None: a run that ends
+/// there has no result to compare.
 int usable_runs(const Program& p) {
   try {
     return static_cast<int>(run_eagerly(p, 1).size());

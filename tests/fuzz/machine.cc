@@ -237,9 +237,11 @@ std::vector<Results> Deferred::run(const Config& config, std::vector<bool>& fetc
 
 namespace {
 
-/// What a run gives for a value that another has as None: a gradient that control flow left out. Eager knows that before
-/// it goes on; a graph has zeros for it.
-bool is_left_out(const tf::Tensor& t) { return same_bits(t, tf::eagerly([&] { return tf::zeros_like(t); })); }
+/// What a run gives for a value that another has as None: a gradient that control flow left out. Eager knows that
+/// before it goes on; a graph has zeros for it.
+bool is_left_out(const tf::Tensor& t) {
+  return same_bits(t, tf::eagerly([&] { return tf::zeros_like(t); }));
+}
 
 std::optional<std::string> compare(const std::vector<Results>& eager, const std::vector<Results>& other,
                                    const std::vector<bool>* fetched = nullptr) {

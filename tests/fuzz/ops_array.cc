@@ -345,8 +345,7 @@ void add_array_entries(std::vector<OpEntry>& all) {
            binary([](const T& a, const T& b, const I& i) {
              return tf::matmul(a, b, {.transpose_a = i.flag[0], .transpose_b = i.flag[1]});
            })},
-          {"flatten_batch", 3,
-           "tf::apply(*tf::find_op(\"FlattenBatch\"), {&$0, &$1}, std::source_location::current())",
+          {"flatten_batch", 3, "tf::apply(*tf::find_op(\"FlattenBatch\"), {&$0, &$1}, std::source_location::current())",
            propose_flatten_batch, binary([](const T& x, const T& y, const I&) {
              return tf::apply(*tf::find_op("FlattenBatch"), {&x, &y}, std::source_location::current());
            })},

@@ -9,8 +9,8 @@ using Values = std::vector<tf::Tensor>;
 using T = tf::Tensor;
 using I = Instruction;
 
-/// A bool scalar. Where gradients are taken it is a symbol: a plain value decides while the graph is built, and what is left
-/// there has no control flow, whose gradients eager tapes sum apart.
+/// A bool scalar. Where gradients are taken it is a symbol: a plain value decides while the graph is built, and what is
+/// left there has no control flow, whose gradients eager tapes sum apart.
 int predicate(Generator& g) {
   const auto fits = [&](int v) { return g.dtype(v) == tf::bool_ && g.shape(v).rank() == 0 && g.symbolic(v); };
   if (!g.recipe().gradients) return g.value_of(tf::bool_, {});
@@ -40,8 +40,7 @@ bool propose_writes(Generator& g, Instruction& i) {
   const VariableDecl& variable = g.program().variables[static_cast<size_t>(v)];
   i.variables = {v};
   i.integer = g.rng().below(4);
-  i.inputs = {predicate(g), g.value_of(variable.dtype, variable.shape),
-              g.value_of(variable.dtype, variable.shape)};
+  i.inputs = {predicate(g), g.value_of(variable.dtype, variable.shape), g.value_of(variable.dtype, variable.shape)};
   return true;
 }
 

@@ -228,9 +228,9 @@ TEST_CASE("No dependency flows through integers, in either mode") {
     tf::Variable w(1);
     tf::GradientTape tape({.persistent = true});
     const tf::Tensor start = tf::constant(3);
-    const auto [n, s] =
-        tf::while_loop([](tf::Tensor i, tf::Tensor) { return i < 0; },
-                       [&](tf::Tensor i, tf::Tensor) { return std::tuple{i + 1, w.read() + 0}; }, std::tuple{tf::constant(0), start});
+    const auto [n, s] = tf::while_loop([](tf::Tensor i, tf::Tensor) { return i < 0; },
+                                       [&](tf::Tensor i, tf::Tensor) { return std::tuple{i + 1, w.read() + 0}; },
+                                       std::tuple{tf::constant(0), start});
     const tf::Tensor from_start = tf::cast(start, tf::float32), from_loop = tf::cast(s, tf::float32),
                      from_variable = tf::cast(w, tf::float32);
     return std::array{tape.gradient(from_start, from_start), tape.gradient(from_loop, from_loop),
