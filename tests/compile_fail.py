@@ -12,8 +12,7 @@ import sys
 import tempfile
 
 FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers", "-Wno-unused-variable"]
-PROLOGUE = """#include "all.h"
-namespace tf = twofold;
+PROLOGUE = """namespace tf = twofold;
 void body(tf::Tensor a, tf::Tensor b, tf::Variable v, tf::Variable w, tf::Graph g, tf::Session& session) {
   (void)a, (void)b, (void)v, (void)w, (void)g, (void)session;
   %s
@@ -45,7 +44,7 @@ CASES = {
     "variable -= number": ("v -= 1;", ["a Variable is state: write v.assign_sub(value), which returns the new value"]),
     "variable *= number": ("v *= 2;", ["a Variable is state: write v.assign(v * value), which returns the new value"]),
     "variable /= number": ("v /= 2;", ["a Variable is state: write v.assign(v / value), which returns the new value"]),
-    "variable from a number, implicitly": ("tf::Variable u = 1;", ["twofold::Variable"]),
+    "variable from a number, implicitly": ("tf::Variable u = 1;", ["Variable"]),
     # Equality has two meanings.
     "tensor == tensor": ("if (a == b) return;", EQUAL),
     "tensor == number": ("if (a == 3) return;", EQUAL),
@@ -56,7 +55,7 @@ CASES = {
     "tensor != number": ("if (a != 3) return;", NOT_EQUAL),
     "variable != number": ("if (v != 3) return;", NOT_EQUAL),
     # A tensor is no number.
-    "float f = tensor": ("float f = a + b;", ["twofold::Tensor", "float"]),
+    "float f = tensor": ("float f = a + b;", ["Tensor", "float"]),
     "int i = tensor": ("int i = a;", ["Tensor", "int"]),
     "bool b = tensor": ("bool truth = a;", ["Tensor", "bool"]),
     "int of a dtype": ("auto x = a.item<const char*>();", ["item"]),
@@ -79,7 +78,7 @@ CASES = {
 
 
 def trial(compiler, folder, name, body, texts):
-    command = [*compiler, *FLAGS, "-I" + folder, "-fsyntax-only", "-x", "c++", "-"]
+    command = [*compiler, *FLAGS, "-include", os.path.join(folder, "all.h"), "-fsyntax-only", "-x", "c++", "-"]
     done = subprocess.run(command, input=PROLOGUE % body, capture_output=True, text=True)
     if not texts:
         return None if done.returncode == 0 else "'%s' does not compile:\n%s" % (name, done.stderr)

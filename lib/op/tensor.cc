@@ -109,8 +109,8 @@ std::string Tensor::device(Where where) const {
   return is_concrete() ? value()->device().name() : symbol_device(*this);
 }
 
-template <ElementType T>
-T Tensor::item(Where where) const {
+template <class T>
+T Tensor::element(Where where) const {
   const Value& v = value_of(*this, "value", where);
   if (v.num_elements() != 1)
     fail_at(where, "", Code::InvalidArgument,
@@ -129,8 +129,8 @@ T Tensor::item(Where where) const {
   });
 }
 
-template <ElementType T>
-std::span<const T> Tensor::data(Where where) const {
+template <class T>
+std::span<const T> Tensor::elements(Where where) const {
   const Value& v = value_of(*this, "data", where);
   if (v.dtype() != dtype_of<T>)
     fail_at(where, "", Code::InvalidArgument,
@@ -142,9 +142,9 @@ std::span<const T> Tensor::data(Where where) const {
   return {static_cast<const T*>(v.data()), static_cast<size_t>(v.num_elements())};
 }
 
-#define TWOFOLD_ITEM(T)                    \
-  template T Tensor::item<T>(Where) const; \
-  template std::span<const T> Tensor::data<T>(Where) const;
+#define TWOFOLD_ITEM(T)                       \
+  template T Tensor::element<T>(Where) const; \
+  template std::span<const T> Tensor::elements<T>(Where) const;
 TWOFOLD_ITEM(float)
 TWOFOLD_ITEM(double)
 TWOFOLD_ITEM(int32_t)

@@ -71,10 +71,14 @@ class Tensor {
 
   /// The one element, as T. Throws unless there is exactly one and T holds it without loss.
   template <ElementType T>
-  T item(Where where = Where::current()) const;
+  T item(Where where = Where::current()) const {
+    return element<T>(where);
+  }
   /// The elements in row-major order; T must be the dtype's own type. Valid while this tensor lives.
   template <ElementType T>
-  std::span<const T> data(Where where = Where::current()) const;
+  std::span<const T> data(Where where = Where::current()) const {
+    return elements<T>(where);
+  }
   /// Number of elements of a value.
   int64_t num_elements(Where where = Where::current()) const;
   /// Slice `i` of the first axis, sharing storage; may count from the end. On a symbol it is an op.
@@ -122,6 +126,13 @@ class Tensor {
   uint16_t output() const noexcept { return output_; }
 
  private:
+  // Compilers differ in how they name a constrained template's instances, so that these, which the library exports, are
+  // not.
+  template <class T>
+  T element(Where where) const;
+  template <class T>
+  std::span<const T> elements(Where where) const;
+
   RefCounted* object_ = nullptr;
   uint32_t node_ = 0;
   uint16_t output_ = 0;
@@ -181,9 +192,9 @@ std::string to_string(const Tensor&);
 /// The value with its dtype, shape and device: `Tensor([1. 2.], shape=(2,), dtype=float32, device=/cpu:0)`.
 std::string repr(const Tensor&);
 
-#define TWOFOLD_ITEM(T)                           \
-  extern template T Tensor::item<T>(Where) const; \
-  extern template std::span<const T> Tensor::data<T>(Where) const;
+#define TWOFOLD_ITEM(T)                              \
+  extern template T Tensor::element<T>(Where) const; \
+  extern template std::span<const T> Tensor::elements<T>(Where) const;
 TWOFOLD_ITEM(float)
 TWOFOLD_ITEM(double)
 TWOFOLD_ITEM(int32_t)

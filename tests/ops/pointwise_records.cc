@@ -56,7 +56,7 @@ const std::map<std::string, Function> kIndependent = {
     {"Sign", [](double a, double) { return std::isnan(a) ? a : double(a > 0) - double(a < 0); }},
     {"Square", [](double a, double) { return std::pow(a, 2); }},
     {"Sqrt", [](double a, double) { return std::sqrt(a); }},
-    {"Rsqrt", [](double a, double) { return a == 0 ? 1 / a : std::pow(a, -0.5); }},
+    {"Rsqrt", [](double a, double) { return 1 / std::sqrt(a); }},
     {"Reciprocal", [](double a, double) { return std::pow(a, -1); }},
     {"Exp", [](double a, double) { return std::exp(a); }},
     {"Log", [](double a, double) { return std::log2(a) * std::log(2.0); }},
@@ -102,8 +102,7 @@ Record record_of(const PointwiseRecord& p) {
   r.reference = [p, f](std::span<const Array> in) -> Arrays {
     const Shape shape = p.arity == 1 ? in[0].shape : broadcast(in[0].shape, in[1].shape);
     const DType dtype = p.makes_bool ? bool_ : in[0].dtype;
-    return {generate(dtype, shape,
-                     [&](const Index& i) { return f(at(in[0], i), p.arity == 1 ? 0.0 : at(in[1], i)); })};
+    return {generate(dtype, shape, [&](const Index& i) { return f(at(in[0], i), p.arity == 1 ? 0.0 : at(in[1], i)); })};
   };
   return r;
 }
