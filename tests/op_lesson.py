@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Checks docs/adding-an-op.md: its change is as small as promised, applies to the tree, and what it makes compiles: the op's
-function, record and gradient rule, its CPU kernels, and a program that calls it.
+"""Checks docs/adding-an-op.md: its change is as small as promised, applies to the tree, and gives the op with all that the
+lesson promises. What depends on the two files is compiled anew and linked with the rest of the build; then a program calls
+the op, its gradients, eager and in a session, and the tests of all ops find it by its record.
 
 usage: op_lesson.py SOURCE_ROOT BUILD_ROOT
 """
+import concurrent.futures
 import json
 import os
 import re
@@ -15,6 +17,26 @@ import tempfile
 
 source, build = map(os.path.abspath, sys.argv[1:])
 MOST_FILES, MOST_LINES = 2, 15
+# What reads functors.h and ops.def, in the library and in a plugin.
+LIBRARY = ["pointwise.cc"]
+PLUGIN = ["pointwise_cpu.cc", "tiles_float32_cpu.cc", "tiles_float64_cpu.cc", "tiles_scalar_cpu.cc"]
+PROGRAM = """
+#include <twofold/twofold.h>
+#include <iostream>
+namespace tf = twofold;
+int main() {
+  const auto program = [] {
+    const tf::Tensor x = tf::constant({1.f, -3.f});
+    tf::GradientTape tape({.persistent = true});
+    tape.watch(x);
+    const tf::Tensor y = tf::softsign(x), dx = tape.gradient(y, x);
+    return std::array{y, dx, tape.gradient(dx, x)};
+  };
+  for (const tf::Tensor& t : tf::eagerly(program)) std::cout << t << ' ';
+  for (const tf::Tensor& t : tf::Session().run(program())) std::cout << t << ' ';
+}
+"""
+PRINTS = "[ 0.5  -0.75] [0.25   0.0625] [-0.25     0.03125] " * 2
 
 
 def give_up(why):
@@ -49,35 +71,61 @@ def apply(diff, root):
     return files, added
 
 
+def run(what, command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode:
+        give_up(f"{what}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+    return done.stdout
+
+
 with open(os.path.join(source, "docs/adding-an-op.md")) as lesson:
     diff = re.search(r"^```diff\n(.*?)^```$", lesson.read(), re.M | re.S).group(1)
+with open(os.path.join(build, "compile_commands.json")) as file:
+    commands = json.load(file)
+
 with tempfile.TemporaryDirectory() as scratch:
     shutil.copytree(os.path.join(source, "kernels"), os.path.join(scratch, "kernels"))
     files, added = apply(diff, scratch)
     if not 0 < len(files) <= MOST_FILES or not 0 < added <= MOST_LINES:
         give_up(f"the change touches {len(files)} files and {added} lines")
-
-    headers = os.path.join(scratch, "include", "twofold")
-    os.makedirs(headers)
+    include = os.path.join(scratch, "include")
+    os.makedirs(os.path.join(include, "twofold"))
     for name in os.listdir(os.path.join(build, "include", "twofold")):
         target = os.path.realpath(os.path.join(build, "include", "twofold", name))
-        os.symlink(os.path.join(scratch, "kernels") if name == "kernels" else target, os.path.join(headers, name))
+        os.symlink(os.path.join(scratch, "kernels") if name == "kernels" else target, os.path.join(include, "twofold", name))
 
-    def compile_copy(path, arguments):
-        command = arguments + ["-fsyntax-only", os.path.join(scratch, path)]
-        made = subprocess.run(command, capture_output=True, text=True, cwd=build)
-        if made.returncode:
-            give_up(f"{path}:\n{made.stderr}")
+    plugin = next(t for t in ("kernels/twofold_cpu_v3.so", "kernels/twofold_cpu_v2.so", "kernels/twofold_cpu_v4.so")
+                  if os.path.exists(os.path.join(build, t)))
+    library = next(f for f in os.listdir(build) if re.fullmatch(r"libtwofold\.so(\.\d+){3}", f))
+    made = {}  # object of the build: the one compiled anew
 
-    with open(os.path.join(build, "compile_commands.json")) as file:
-        commands = json.load(file)
-    for path in ["kernels/pointwise/pointwise.cc", "kernels/pointwise/tiles_float32_cpu.cc"]:
-        entry = next(c for c in commands if c["file"].endswith(path))
-        words = [w for w in shlex.split(entry["command"]) if w != "ccache" and not w.endswith(path)]
-        kept = [w for i, w in enumerate(words) if w not in ("-c", "-o", "-MD", "-MQ", "-MF") and words[i - 1] not in ("-o", "-MQ", "-MF")]
-        compile_copy(path, [w.replace(os.path.join(build, "include"), os.path.join(scratch, "include")) for w in kept])
+    def compile_copy(name, target):
+        entry = next(c for c in commands if c["file"].endswith("pointwise/" + name) and c["output"].startswith(target + ".p"))
+        words = shlex.split(entry["command"].replace(os.path.join(build, "include"), include))
+        words[words.index("-o") + 1] = made[entry["output"]] = os.path.join(scratch, name + ".o")
+        words[-1] = os.path.join(scratch, "kernels/pointwise", name)
+        for flag in ("-MQ", "-MF"):
+            words[words.index(flag) + 1] = os.path.join(scratch, name + ".d")
+        run(name, words, cwd=build)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(compile_copy, LIBRARY + PLUGIN, [library] * len(LIBRARY) + [plugin] * len(PLUGIN)))
+    for target in (library, plugin):
+        link = run("ninja", ["ninja", "-C", build, "-t", "commands", target]).splitlines()[-1]
+        words = [made.get(w, w) for w in shlex.split(link)]
+        words[words.index("-o") + 1] = os.path.join(scratch, os.path.basename(target))
+        run(target, words, cwd=build)
+
+    environment = os.environ | {"LD_PRELOAD": os.path.join(scratch, library), "TWOFOLD_PLUGINS": scratch,
+                                "TWOFOLD_ISA": re.search(r"v\d", plugin).group()}
     with open(os.path.join(scratch, "program.cc"), "w") as file:
-        file.write("#include <twofold/twofold.h>\n"
-                   "int main() { return twofold::softsign(twofold::tensor(1.f)).item<float>() == 0.5f ? 0 : 1; }\n")
-    compile_copy("program.cc", ["g++", "-std=c++20", "-I" + os.path.join(scratch, "include")])
+        file.write(PROGRAM)
+    program = os.path.join(scratch, "program")
+    run("program.cc", ["g++", "-std=c++20", "-I" + include, program + ".cc", "-o", program, os.path.join(scratch, library)])
+    printed = run("the program", [program], env=environment)
+    if printed != PRINTS:
+        give_up(f"the program prints\n{printed}\nnot\n{PRINTS}")
+    tests = run("the tests of ops", [os.path.join(build, "tests/ops_test"), "-s"], env=environment)
+    if "softsign" not in tests.lower():
+        give_up("the tests of ops did not find softsign")
 print(f"All tests passed ({added} lines of {len(files)} files in 1 test case)")
