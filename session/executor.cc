@@ -58,7 +58,7 @@ void Plan::give_frame(std::unique_ptr<Frame> frame) const {
   for (Tensor& t : frame->externals) const Tensor gone = std::move(t);
   Frame* none = nullptr;
   if (spare_.compare_exchange_strong(none, frame.get(), std::memory_order_release, std::memory_order_relaxed)) {
-    frame.release();
+    static_cast<void>(frame.release());
     return;
   }
   std::lock_guard lock(frames_mutex_);

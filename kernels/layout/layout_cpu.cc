@@ -152,7 +152,7 @@ Prepared prepared_move(Move m, const Signature& s) {
 /// innermost axis, for a transposition also the one along which the source is contiguous.
 Move plan_move(std::span<const int64_t> extents, const int64_t* src, const int64_t* dst) {
   int n = 0;
-  int64_t e[kMaxRank + 1], a[kMaxRank + 1], b[kMaxRank + 1];
+  int64_t e[kMaxRank + 1] = {}, a[kMaxRank + 1] = {}, b[kMaxRank + 1] = {};
   for (size_t i = 0; i < extents.size(); ++i) {
     if (extents[i] == 1) continue;
     if (n > 0 && a[n - 1] == extents[i] * src[i] && b[n - 1] == extents[i] * dst[i]) {

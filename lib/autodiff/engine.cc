@@ -39,11 +39,11 @@ bool may_be_broadcast(const Tensor& x, const Tensor& dx) {
   return !(x.shape().is_known() && dx.shape().is_known()) || x.shape() != dx.shape();
 }
 
-const Tensor& tensor_of(const Tensor& t) { return t; }
-const Tensor& tensor_of(const Gradient& g) { return g.value; }
-template <class Tensors>
-bool is_one_of(const Tensor& t, const Tensors& tensors) {
-  return std::ranges::any_of(tensors, [&](const auto& u) { return tensor_of(u).defined() && tensor_of(u).same_as(t); });
+bool is_one_of(const Tensor& t, std::span<const Tensor> tensors) {
+  return std::ranges::any_of(tensors, [&](const Tensor& u) { return u.defined() && u.same_as(t); });
+}
+bool is_one_of(const Tensor& t, std::span<const Gradient> gradients) {
+  return std::ranges::any_of(gradients, [&](const Gradient& g) { return g.value.defined() && g.value.same_as(t); });
 }
 
 // What did not arrive as `absent`, so that it can be looked at.
@@ -144,7 +144,7 @@ class Engine {
       if (inputs.size() > 1 && !op.flags.session && may_be_broadcast(inputs[i], dx)) {
         dx = sum_to_like(dx, inputs[i]);
       } else if (is_one_of(dx, dys) || is_one_of(dx, inputs) || is_one_of(dx, outputs) ||
-                 is_one_of(dx, std::span(dxs.data(), i))) {
+                 is_one_of(dx, std::span<const Gradient>(dxs.data(), i))) {
         // A rule that hands on what it was given. Were it one tensor with its gradient, the sums of second derivatives
         // would be made in another order where a graph does not know that it need not sum over axes.
         dx = identity(dx);

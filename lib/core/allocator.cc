@@ -23,7 +23,7 @@ SizeClass class_of(size_t bytes) {
     const size_t i = bytes <= 64 ? 0 : (bytes - 1) / 64;
     return {i, (i + 1) * 64};
   }
-  const int log = std::bit_width(bytes - 1) - 1;  // 2^log < bytes <= 2^(log+1), log >= 9
+  const int log = static_cast<int>(std::bit_width(bytes - 1)) - 1;  // 2^log < bytes <= 2^(log+1), log >= 9
   const size_t step = size_t{1} << (log - 3);
   const size_t eighths = (bytes - (size_t{1} << log) + step - 1) / step;  // 1..8
   return {8 + static_cast<size_t>(log - 9) * 8 + eighths - 1, (size_t{1} << log) + eighths * step};

@@ -128,7 +128,7 @@ Tensor literal_beside(const Operand& o, const Tensor& beside, const char* op) {
            "cast one of them: tf::cast(t, dtype)");
     dtype = v.default_dtype();
   }
-  const Tensor value = v.to_tensor(dtype);
+  Tensor value = v.to_tensor(dtype);
   if (beside.is_symbolic()) return value;  // becomes a constant of the op's graph
   const Device device = beside.value()->device();
   return device.is_cpu() ? value : copy_to(value, device);
