@@ -2,20 +2,18 @@
 # Installs what is missing, builds, runs every test, and ends with "N passed, N failed" and, after it, ", N skipped" if
 # any were. Exits 0 if none failed.
 #
-# usage: tests/run.sh [--sanitizers] [NAME...]
-#   NAME          only these test programs (see tests/meson.build)
-#   --sanitizers  besides, the core suites under AddressSanitizer and UndefinedBehaviorSanitizer, and those that use threads
-#                 under ThreadSanitizer, in build folders of their own
+# usage: tests/run.sh [--quick] [NAME...]
+#   --quick   leaves out what takes longest: the Catch2 programs again under AddressSanitizer and UndefinedBehaviorSanitizer,
+#             and those that use threads under ThreadSanitizer, in build folders of their own
+#   NAME      only these test programs (see tests/meson.build), quick
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sanitizers=false
+sanitizers=true
 names=()
 for argument; do
-  case $argument in
-    --sanitizers) sanitizers=true ;;
-    *) names+=("$argument") ;;
-  esac
+  sanitizers=false
+  [ "$argument" = --quick ] || names+=("$argument")
 done
 
 . tests/install.sh
