@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks docs/adding-an-op.md: its change is as small as promised, applies to the tree, and gives the op with all that the
-lesson promises. What depends on the two files is compiled anew and linked with the rest of the build; then a program calls
+"""Checks docs/adding-an-op.md: its change is as small as promised, is in the tree word for word, applies to the tree without
+it, and gives the op with all that the lesson promises. What depends on the two files is compiled anew and linked with the rest of the build; then a program calls
 the op, its gradients, eager and in a session, and the tests of all ops find it by its record.
 
 usage: op_lesson.py SOURCE_ROOT BUILD_ROOT
@@ -71,6 +71,22 @@ def apply(diff, root):
     return files, added
 
 
+def take_out(diff, root):
+    """Removes the diff's new lines from the files."""
+    path = None
+    for line in diff.splitlines():
+        if line.startswith("+++ b/"):
+            path = os.path.join(root, line[6:])
+        elif path and line.startswith("+"):
+            with open(path) as file:
+                lines = file.read().split("\n")
+            if lines.count(line[1:]) != 1:
+                give_up(f"{path} has {lines.count(line[1:])} lines like: {line[1:]}")
+            lines.remove(line[1:])
+            with open(path, "w") as file:
+                file.write("\n".join(lines))
+
+
 def run(what, command, **options):
     done = subprocess.run(command, capture_output=True, text=True, **options)
     if done.returncode:
@@ -85,6 +101,7 @@ with open(os.path.join(build, "compile_commands.json")) as file:
 
 with tempfile.TemporaryDirectory() as scratch:
     shutil.copytree(os.path.join(source, "kernels"), os.path.join(scratch, "kernels"))
+    take_out(diff, scratch)
     files, added = apply(diff, scratch)
     if not 0 < len(files) <= MOST_FILES or not 0 < added <= MOST_LINES:
         give_up(f"the change touches {len(files)} files and {added} lines")

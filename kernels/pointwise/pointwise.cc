@@ -1,7 +1,9 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 
+#include <fmt/format.h>
 #include <math.h>
 
+#include <cmath>
 #include <string>
 #include <type_traits>
 
@@ -243,6 +245,32 @@ Tensor cast(Operand x, DType to) {
   check_input(op_cast.name, 0, t, x.where());
   if (t.dtype() == to) return t;
   return apply(op_cast, {&t}, CastAttrs{.to = to}, x.where());
+}
+
+Tensor clip(Operand x, double low, double high) {
+  const SourceFrame frame(x.where());
+  if (!(low <= high)) fail(Code::InvalidArgument, fmt::format("clip() cannot be from {} to {}", low, high));
+  const Tensor& t = x.resolve();
+  check_input("clip", 0, t, x.where());
+  const auto bound = [&](double v) { return is_integer(t.dtype()) ? Literal(static_cast<int64_t>(v)) : Literal(v); };
+  if (is_integer(t.dtype()) && (low != std::floor(low) || high != std::floor(high)))
+    fail(Code::InvalidArgument,
+         fmt::format("clip() from {} to {} of a tensor of dtype {}", low, high, name_of(t.dtype())),
+         "tf::cast(x, tf::float32)");
+  return where(less(t, bound(low)), bound(low), where(greater(t, bound(high)), bound(high), t));
+}
+
+Tensor leaky_relu(Operand x, double alpha) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  return where(greater(t, 0), t, t * alpha);
+}
+
+Tensor elu(Operand x, double alpha) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  const Tensor positive = greater(t, 0);
+  return where(positive, t, expm1(where(positive, 0, t)) * alpha);
 }
 
 Tensor operator+(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_Add, a, b); }

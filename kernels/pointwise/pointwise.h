@@ -26,6 +26,18 @@ Tensor where(Operand condition, Operand a, Operand b);
 /// out at run time: unlike with `where`, no gradient at all arrives at x then, as if x had not been used.
 Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise);
 
+// Made of the ops above.
+
+/// x, but no less than `low` and no more than `high`; NaN stays. The gradient is dy from low to high, both included,
+/// and 0 beyond. InvalidArgument if low > high. TensorFlow clip_by_value, PyTorch clamp.
+Tensor clip(Operand x, double low, double high);
+
+/// x where x > 0, else alpha * x. PyTorch leaky_relu.
+Tensor leaky_relu(Operand x, double alpha = 0.01);
+
+/// x where x > 0, else alpha * (exp(x) - 1). PyTorch elu.
+Tensor elu(Operand x, double alpha = 1);
+
 /// x in another dtype; x itself if it has that already. Floating to integer truncates toward zero and saturates, NaN
 /// gives 0; integer to integer wraps; to bool is x != 0. The gradient is cast back between floating dtypes, otherwise
 /// unconnected. TensorFlow Cast.

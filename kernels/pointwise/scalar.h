@@ -76,6 +76,33 @@ struct Scalar {
     else
       return a < Scalar(0) ? -a : a;
   }
+  /// The largest whole number that is no more than a / b: as Python's //, but of integers by 0 it is 0, and where it
+  /// does not fit it wraps.
+  friend TWOFOLD_INLINE Scalar floor_div_(Scalar a, Scalar b) {
+    if constexpr (internal::kFloating<T>) {
+      if (b.v == 0) return a / b;
+      const T rest = static_cast<T>(::fmod(a.v, b.v)), q = (a.v - rest) / b.v;  // whole but for rounding
+      return rest != 0 && (rest < 0) != (b.v < 0) ? round_(Scalar(q)) - Scalar(1) : round_(Scalar(q));
+    } else {
+      if (b.v == 0) return Scalar(0);
+      if (b.v == static_cast<T>(-1)) return static_cast<T>(-1) < 0 ? -a : Scalar(a.v == b.v);  // no overflow
+      const T q = static_cast<T>(a.v / b.v);
+      return Scalar(a.v % b.v != 0 && (a.v < 0) != (b.v < 0) ? q - 1 : q);
+    }
+  }
+  /// What is left of a beside whole multiples of b: of b's sign or 0; of integers by 0 it is 0.
+  friend TWOFOLD_INLINE Scalar mod_(Scalar a, Scalar b) {
+    if constexpr (internal::kFloating<T>) {
+      const T r = static_cast<T>(::fmod(a.v, b.v));
+      if (r == 0) return Scalar(::copysign(r, b.v));
+      return Scalar((r < 0) != (b.v < 0) ? r + b.v : r);
+    } else {
+      if (b.v == 0 || b.v == static_cast<T>(-1))
+        return b.v == 0 || static_cast<T>(-1) < 0 ? Scalar(0) : Scalar(a.v % b.v);
+      const T r = static_cast<T>(a.v % b.v);
+      return Scalar(r != 0 && (r < 0) != (b.v < 0) ? r + b.v : r);
+    }
+  }
 };
 
 // clang-format off
@@ -84,11 +111,27 @@ TWOFOLD_INLINE Scalar<float> exp_(Scalar<float> x) { return Scalar<float>(::expf
 TWOFOLD_INLINE Scalar<float> log_(Scalar<float> x) { return Scalar<float>(::logf(x.v)); }
 TWOFOLD_INLINE Scalar<float> tanh_(Scalar<float> x) { return Scalar<float>(::tanhf(x.v)); }
 TWOFOLD_INLINE Scalar<float> pow_(Scalar<float> a, Scalar<float> b) { return Scalar<float>(::powf(a.v, b.v)); }
+TWOFOLD_INLINE Scalar<float> expm1_(Scalar<float> x) { return Scalar<float>(::expm1f(x.v)); }
+TWOFOLD_INLINE Scalar<float> log1p_(Scalar<float> x) { return Scalar<float>(::log1pf(x.v)); }
+TWOFOLD_INLINE Scalar<float> sin_(Scalar<float> x) { return Scalar<float>(::sinf(x.v)); }
+TWOFOLD_INLINE Scalar<float> cos_(Scalar<float> x) { return Scalar<float>(::cosf(x.v)); }
+TWOFOLD_INLINE Scalar<float> erf_(Scalar<float> x) { return Scalar<float>(::erff(x.v)); }
+TWOFOLD_INLINE Scalar<float> floor_(Scalar<float> x) { return Scalar<float>(::floorf(x.v)); }
+TWOFOLD_INLINE Scalar<float> ceil_(Scalar<float> x) { return Scalar<float>(::ceilf(x.v)); }
+TWOFOLD_INLINE Scalar<float> round_(Scalar<float> x) { return Scalar<float>(::rintf(x.v)); }
 TWOFOLD_INLINE Scalar<double> sqrt_(Scalar<double> x) { return Scalar<double>(::sqrt(x.v)); }
 TWOFOLD_INLINE Scalar<double> exp_(Scalar<double> x) { return Scalar<double>(::exp(x.v)); }
 TWOFOLD_INLINE Scalar<double> log_(Scalar<double> x) { return Scalar<double>(::log(x.v)); }
 TWOFOLD_INLINE Scalar<double> tanh_(Scalar<double> x) { return Scalar<double>(::tanh(x.v)); }
 TWOFOLD_INLINE Scalar<double> pow_(Scalar<double> a, Scalar<double> b) { return Scalar<double>(::pow(a.v, b.v)); }
+TWOFOLD_INLINE Scalar<double> round_(Scalar<double> x) { return Scalar<double>(::rint(x.v)); }
+TWOFOLD_INLINE Scalar<double> ceil_(Scalar<double> x) { return Scalar<double>(::ceil(x.v)); }
+TWOFOLD_INLINE Scalar<double> floor_(Scalar<double> x) { return Scalar<double>(::floor(x.v)); }
+TWOFOLD_INLINE Scalar<double> erf_(Scalar<double> x) { return Scalar<double>(::erf(x.v)); }
+TWOFOLD_INLINE Scalar<double> cos_(Scalar<double> x) { return Scalar<double>(::cos(x.v)); }
+TWOFOLD_INLINE Scalar<double> sin_(Scalar<double> x) { return Scalar<double>(::sin(x.v)); }
+TWOFOLD_INLINE Scalar<double> log1p_(Scalar<double> x) { return Scalar<double>(::log1p(x.v)); }
+TWOFOLD_INLINE Scalar<double> expm1_(Scalar<double> x) { return Scalar<double>(::expm1(x.v)); }
 // clang-format on
 
 /// What a functor's result is stored as: a number, or a mask as bool.

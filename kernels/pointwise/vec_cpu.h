@@ -17,12 +17,13 @@
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
+#include <math.h>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
 
-#include <twofold/kernels/pointwise/functors.h>
+#include <twofold/kernels/pointwise/scalar.h>
 
 namespace twofold {
 namespace packet = Eigen::internal;
@@ -126,6 +127,9 @@ struct Vec {
   friend TWOFOLD_INLINE Vec max_(Vec a, Vec b) { return select_((b < a) | (a != a), a, b); }
   friend TWOFOLD_INLINE Vec abs_(Vec a) { return packet::pabs(a.p); }
   friend TWOFOLD_INLINE Vec sqrt_(Vec a) { return packet::psqrt(a.p); }
+  friend TWOFOLD_INLINE Vec floor_(Vec a) { return packet::pfloor(a.p); }
+  friend TWOFOLD_INLINE Vec ceil_(Vec a) { return packet::pceil(a.p); }
+  friend TWOFOLD_INLINE Vec round_(Vec a) { return packet::print(a.p); }
   /// a * b + c, in one rounding where the instruction set has that.
   friend TWOFOLD_INLINE Vec fma_(Vec a, Vec b, Vec c) { return packet::pmadd(a.p, b.p, c.p); }
 };
@@ -214,12 +218,47 @@ TWOFOLD_INLINE Vec<T> tanh_(Vec<T> x) {
   return select_(x == x, Vec<T>(packet::por((above / below).p, sign.p)), x);
 }
 
+// log(u) of u = 1 + x, put right for what u was rounded by. (Kahan)
+template <class T>
+TWOFOLD_INLINE Vec<T> log1p_(Vec<T> x) {
+  const Vec<T> one(1), u = one + x, y = log_(u);
+  return select_(u == one, x, select_(u < Vec<T>(std::numeric_limits<T>::infinity()), y * (x / (u - one)), y));
+}
+
+// The same for exp(x) - 1 = u - 1, by the logarithm of u.
+template <class T>
+TWOFOLD_INLINE Vec<T> expm1_(Vec<T> x) {
+  const Vec<T> one(1), u = exp_(x), y = u - one;
+  const auto far = (abs_(x) > Vec<T>(1)) | (x != x);
+  return select_(u == one, x, select_(far, y, y * (x / log_(u))));
+}
+
 // One lane at a time, by C's function: its special cases are many.
 TWOFOLD_INLINE Vec<float> pow_(Vec<float> a, Vec<float> b) {
   return internal::each_lane<float>(a, b, [](float x, float y) { return std::pow(x, y); });
 }
 TWOFOLD_INLINE Vec<double> pow_(Vec<double> a, Vec<double> b) {
   return internal::each_lane<double>(a, b, [](double x, double y) { return std::pow(x, y); });
+}
+
+#define TWOFOLD_LANES(function)                                                                  \
+  TWOFOLD_INLINE Vec<float> function##_(Vec<float> x) {                                          \
+    return internal::each_lane<float>(x, x, [](float a, float) { return std::function(a); });    \
+  }                                                                                              \
+  TWOFOLD_INLINE Vec<double> function##_(Vec<double> x) {                                        \
+    return internal::each_lane<double>(x, x, [](double a, double) { return std::function(a); }); \
+  }
+TWOFOLD_LANES(sin)
+TWOFOLD_LANES(cos)
+TWOFOLD_LANES(erf)
+#undef TWOFOLD_LANES
+template <class T>
+TWOFOLD_INLINE Vec<T> floor_div_(Vec<T> a, Vec<T> b) {
+  return internal::each_lane<T>(a, b, [](T x, T y) { return floor_div_(Scalar<T>(x), Scalar<T>(y)).v; });
+}
+template <class T>
+TWOFOLD_INLINE Vec<T> mod_(Vec<T> a, Vec<T> b) {
+  return internal::each_lane<T>(a, b, [](T x, T y) { return mod_(Scalar<T>(x), Scalar<T>(y)).v; });
 }
 
 }  // namespace twofold

@@ -8,10 +8,13 @@
 #include <twofold/eager/tape.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/op/constant.h>
+#include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/opdef.h>
 
 #include "../catch.h"
 #include "check.h"
+#include "errors.h"
 
 using namespace op_test;
 namespace tf = twofold;
@@ -88,6 +91,41 @@ TEST_CASE("Pointwise ops treat zeros, infinities, NaN and the ends of the range 
       for (size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], wanted[i], r) == "");
     }
   }
+}
+
+TEST_CASE("Integers are divided by 0 and by -1 without a trap") {
+  const int32_t least = std::numeric_limits<int32_t>::min();
+  const Tensor a = tf::tensor({7, -7, least, least}), b = tf::tensor({0, 0, -1, 3});
+  const auto ints = [](const Tensor& t) {
+    const auto data = t.data<int32_t>();
+    return std::vector<int32_t>(data.begin(), data.end());
+  };
+  CHECK(ints(tf::floor_divide(a, b)) == std::vector<int32_t>{0, 0, least, -715827883});
+  CHECK(ints(tf::mod(a, b)) == std::vector<int32_t>{0, 0, 0, 1});
+  CHECK(tf::floor_divide(tf::tensor(std::vector<uint8_t>{255}), tf::tensor(std::vector<uint8_t>{255}))[0]
+            .item<uint8_t>() == 1);
+}
+
+TEST_CASE("Functions made of others: clip, leaky_relu, elu") {
+  const double nan = std::nan("");
+  const Tensor x = tf::tensor(std::vector<double>{-2, -1, 0, 1, 2, nan});
+  const auto values = [](const Tensor& t) {
+    const auto data = t.data<double>();
+    return std::vector<double>(data.begin(), data.end() - 1);
+  };
+  CHECK(values(tf::clip(x, -1, 1)) == std::vector<double>{-1, -1, 0, 1, 1});
+  CHECK(values(tf::leaky_relu(x, 0.5)) == std::vector<double>{-1, -0.5, 0, 1, 2});
+  CHECK(values(tf::elu(x, 2)) == std::vector<double>{2 * std::expm1(-2), 2 * std::expm1(-1), 0, 1, 2});
+  for (const Tensor& y : {tf::clip(x, -1, 1), tf::leaky_relu(x), tf::elu(x)}) CHECK(std::isnan(y[5].item<double>()));
+  CHECK(tf::clip(tf::tensor({1, 5, 9}), 2, 6)[2].item<int>() == 6);
+  const tf::EagerMode eager;
+  tf::GradientTape tape({.persistent = true});
+  tape.watch(x);
+  CHECK(values(tape.gradient(tf::clip(x, -1, 1), x)) == std::vector<double>{0, 1, 1, 1, 0});
+  CHECK(values(tape.gradient(tf::leaky_relu(x, 0.5), x)) == std::vector<double>{0.5, 0.5, 0.5, 1, 1});
+  CHECK(values(tape.gradient(tf::elu(x), x)) == std::vector<double>{std::exp(-2), std::exp(-1), 1, 1, 1});
+  CHECK_ERROR(tf::clip(x, 2, 1), InvalidArgument, "clip() cannot be from 2 to 1");
+  CHECK_ERROR(tf::clip(tf::tensor({1}), 0.5, 1), InvalidArgument, "clip() from 0.5 to 1 of a tensor of dtype int32");
 }
 
 TEST_CASE("Every op gives the same bits in both modes, on any threads, at any address, within its output") {

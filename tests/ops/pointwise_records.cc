@@ -64,6 +64,21 @@ const std::map<std::string, Function> kIndependent = {
     {"Sigmoid", [](double a, double) { return 0.5 + 0.5 * std::tanh(a / 2); }},
     {"Silu", [](double a, double) { return a * (0.5 + 0.5 * std::tanh(a / 2)); }},
     {"Relu", [](double a, double) { return nan_or(a, 0, std::fmax(a, 0)); }},
+    {"Softsign",
+     [](double a, double) { return std::isinf(a) ? std::nan("") : std::copysign(1 - 1 / (1 + std::fabs(a)), a); }},
+    {"Softplus", [](double a, double) { return a > 40 ? a : std::log(1 + std::exp(a)); }},
+    {"Gelu", [](double a, double) { return a * 0.5 * std::erfc(-a * std::sqrt(0.5)); }},
+    {"Expm1", [](double a, double) { return std::expm1(a); }},
+    {"Log1p", [](double a, double) { return std::log1p(a); }},
+    {"Sin", [](double a, double) { return std::sin(a); }},
+    {"Cos", [](double a, double) { return std::cos(a); }},
+    {"Erf", [](double a, double) { return std::isnan(a) ? a : std::copysign(1 - std::erfc(std::fabs(a)), a); }},
+    {"Floor", [](double a, double) { return std::floor(a); }},
+    {"Ceil", [](double a, double) { return std::ceil(a); }},
+    {"Round", [](double a, double) { return std::nearbyint(a); }},
+    {"IsNan", [](double a, double) { return double(std::isnan(a)); }},
+    {"IsInf", [](double a, double) { return double(std::isinf(a)); }},
+    {"IsFinite", [](double a, double) { return double(std::isfinite(a)); }},
     {"LogicalNot", [](double a, double) { return 1 - a; }},
     {"Add", [](double a, double b) { return a + b; }},
     {"Sub", [](double a, double b) { return a - b; }},
@@ -72,6 +87,18 @@ const std::map<std::string, Function> kIndependent = {
     {"Minimum", [](double a, double b) { return nan_or(a, b, std::fmin(a, b)); }},
     {"Maximum", [](double a, double b) { return nan_or(a, b, std::fmax(a, b)); }},
     {"Pow", [](double a, double b) { return std::pow(a, b); }},
+    {"SquaredDifference", [](double a, double b) { return std::pow(a - b, 2); }},
+    {"FloorDiv",
+     [](double a, double b) {
+       if (std::isinf(a) && b != 0) return std::nan("");
+       return std::isinf(b) && std::isfinite(a) && a != 0 && std::signbit(a) != std::signbit(b) ? -1
+                                                                                                : std::floor(a / b);
+     }},
+    {"FloorMod",
+     [](double a, double b) {
+       const double rest = std::fmod(a, b);
+       return rest == 0 ? std::copysign(0, b) : std::signbit(rest) == std::signbit(b) ? rest : rest + b;
+     }},
     {"ReluGrad", [](double a, double b) { return b > 0 || std::isnan(b) ? a : 0; }},
     {"Less", [](double a, double b) { return double(std::isless(a, b)); }},
     {"LessEqual", [](double a, double b) { return double(std::islessequal(a, b)); }},
@@ -80,6 +107,7 @@ const std::map<std::string, Function> kIndependent = {
     {"Equal", [](double a, double b) { return double(a - b == 0 || a == b); }},
     {"NotEqual", [](double a, double b) { return double(!(a == b)); }},
     {"LogicalAnd", [](double a, double b) { return a * b; }},
+    {"LogicalXor", [](double a, double b) { return double(a != b); }},
     {"LogicalOr", [](double a, double b) { return std::fmax(a, b); }},
 };
 
