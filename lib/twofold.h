@@ -17,6 +17,10 @@
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/variable.h>
 #include <twofold/lib/report/ledger.h>
+#include <twofold/lib/train/adam.h>
+#include <twofold/lib/train/clip.h>
+#include <twofold/lib/train/rmsprop.h>
+#include <twofold/lib/train/schedules.h>
 #include <twofold/lib/train/sgd.h>
 #include <twofold/ops.h>
 #include <twofold/session/compat_v1.h>

@@ -1,11 +1,9 @@
 // Stochastic gradient descent.
 #pragma once
 
-#include <source_location>
 #include <vector>
 
-#include <twofold/lib/op/tensor.h>
-#include <twofold/lib/op/variable.h>
+#include <twofold/lib/train/optimizer.h>
 
 namespace twofold::train {
 
@@ -22,35 +20,18 @@ struct SGDOptions {
 ///     v = momentum * v + g              if momentum > 0; v starts at 0
 ///     g = nesterov ? g + momentum * v : v
 ///     p = p - lr * g
-///
-/// A parameter that the loss does not depend on, be it for a branch not taken, is left alone. The velocities are
-/// variables, made with the optimiser.
-class SGD {
+class SGD final : public Optimizer {
  public:
-  /// Throws InvalidArgument if there is no parameter, if one is not floating or not fully shaped, on negative options,
-  /// and on `nesterov` without momentum.
+  /// Throws InvalidArgument as all optimisers do, on negative options, and on `nesterov` without momentum.
   explicit SGD(std::vector<Variable> parameters, SGDOptions options = {},
                std::source_location where = std::source_location::current());
-
-  /// compute_gradients, then apply_gradients. Eager, it needs a live tape, which `tf::step` provides.
-  Operation minimize(const Tensor& loss, std::source_location where = std::source_location::current());
-  /// d loss / d p for each parameter; undefined where the loss does not depend on it.
-  std::vector<Tensor> compute_gradients(const Tensor& loss,
-                                        std::source_location where = std::source_location::current()) const;
-  /// One step along `gradients`, one for each parameter. Throws InvalidArgument on another number of gradients, or if
-  /// all are undefined: "No gradients provided for any variable".
-  Operation apply_gradients(const std::vector<Tensor>& gradients,
-                            std::source_location where = std::source_location::current());
-
-  const std::vector<Variable>& parameters() const { return parameters_; }
   const SGDOptions& options() const { return options_; }
 
  private:
-  Tensor update(size_t parameter, Tensor gradient) const;
+  Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const override;
 
-  std::vector<Variable> parameters_;
-  std::vector<Variable> velocities_;  // empty without momentum
   SGDOptions options_;
+  std::vector<Variable> velocities_;  // empty without momentum
 };
 
 }  // namespace twofold::train

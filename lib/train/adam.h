@@ -1,0 +1,62 @@
+// Adam and AdamW.
+#pragma once
+
+#include <vector>
+
+#include <twofold/lib/train/optimizer.h>
+
+namespace twofold::train {
+
+struct AdamOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+};
+
+/// For each parameter p with gradient g, at its step number t = 1, 2, ... (source: Kingma and Ba, "Adam", 2015; order
+/// and rounding as PyTorch's torch.optim.Adam):
+///
+///     g = g + weight_decay * p
+///     m = beta1 * m + (1 - beta1) * g           m and v start at 0
+///     v = beta2 * v + (1 - beta2) * g * g
+///     p = p - lr / (1 - beta1^t) * (m / (sqrt(v) / sqrt(1 - beta2^t) + eps))
+class Adam : public Optimizer {
+ public:
+  /// Throws InvalidArgument as all optimisers do, on negative options and on a beta that is not below 1.
+  explicit Adam(std::vector<Variable> parameters, AdamOptions options = {},
+                std::source_location where = std::source_location::current());
+  const AdamOptions& options() const { return options_; }
+
+ protected:
+  Adam(const char* name, std::vector<Variable> parameters, AdamOptions options, std::source_location where);
+  Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const override;
+  /// What is taken from the parameter.
+  Tensor step(size_t i, const Tensor& gradient, const Tensor& lr) const;
+
+ private:
+  AdamOptions options_;
+  std::vector<Variable> m_, v_, counts_;
+};
+
+struct AdamWOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 1e-2;
+};
+
+/// Adam with the decay apart: p = p - lr * weight_decay * p first, and none in g. (Source: Loshchilov and Hutter,
+/// "Decoupled Weight Decay Regularization", 2019; PyTorch's torch.optim.AdamW)
+class AdamW final : public Adam {
+ public:
+  explicit AdamW(std::vector<Variable> parameters, AdamWOptions options = {},
+                 std::source_location where = std::source_location::current());
+
+ private:
+  Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const override;
+};
+
+}  // namespace twofold::train

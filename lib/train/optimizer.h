@@ -1,0 +1,71 @@
+// What all optimisers share.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <source_location>
+#include <string>
+#include <vector>
+
+#include <twofold/lib/op/tensor.h>
+#include <twofold/lib/op/variable.h>
+
+namespace twofold::train {
+
+/// What the learning rate is multiplied by in a step, from the number of steps done before it, a float64 scalar. Ops
+/// only: it is part of the step in both modes. Some are in schedules.h.
+using Schedule = std::function<Tensor(const Tensor& step)>;
+
+/// Changes parameters along gradients. Its state (velocities, moments, counts) are variables, made with the optimiser
+/// and not trainable. A parameter that the loss does not depend on, be it for a branch not taken, is left alone with
+/// its state.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  /// compute_gradients, then apply_gradients. Eager, it needs a live tape, which `tf::step` provides.
+  Operation minimize(const Tensor& loss, std::source_location where = std::source_location::current());
+  /// d loss / d p for each parameter; undefined where the loss does not depend on it.
+  std::vector<Tensor> compute_gradients(const Tensor& loss,
+                                        std::source_location where = std::source_location::current()) const;
+  /// One step along `gradients`, one for each parameter. Throws InvalidArgument on another number of gradients, or if
+  /// all are undefined: "No gradients provided for any variable".
+  Operation apply_gradients(const std::vector<Tensor>& gradients,
+                            std::source_location where = std::source_location::current());
+
+  /// From the next step that is built on; counts from 0. A variable is made: to be called before the body of a
+  /// `tf::step`.
+  void set_schedule(Schedule schedule, std::source_location where = std::source_location::current());
+
+  const std::vector<Variable>& parameters() const { return parameters_; }
+
+ protected:
+  /// `name` is the type's, for errors and names of variables. Throws InvalidArgument if there is no parameter, if one
+  /// is not floating or not fully shaped, and if `lr` is negative.
+  Optimizer(const char* name, std::vector<Variable> parameters, double lr, std::source_location where);
+  Optimizer(const Optimizer&) = default;
+  Optimizer& operator=(const Optimizer&) = default;
+
+  /// Throws InvalidArgument if an option called `option` is negative, or not below `bound`.
+  void check_option(const char* option, double value, double bound = std::numeric_limits<double>::infinity()) const;
+  /// A variable for each parameter, of its shape and dtype and filled with `value`.
+  std::vector<Variable> state_like_parameters(const char* name, double value = 0) const;
+  /// A count for each parameter, an int64 scalar of 0.
+  std::vector<Variable> counts() const;
+
+  /// One step of parameter number `i`, the one place where optimisers differ. `lr`: a float64 scalar. The result, or
+  /// what it is made from, changes the parameter when it is run.
+  virtual Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const = 0;
+
+ private:
+  const char* name_;
+  std::vector<Variable> parameters_;
+  double lr_;
+  Schedule schedule_;
+  std::vector<Variable> steps_done_;  // one where there is a schedule
+};
+
+/// `scalar` in the dtype of `like`, to compute with it.
+Tensor as_dtype_of(const Tensor& scalar, const Variable& like);
+
+}  // namespace twofold::train

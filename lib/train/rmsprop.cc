@@ -1,0 +1,51 @@
+#include <twofold/lib/train/rmsprop.h>
+
+#include <twofold/kernels/pointwise/pointwise.h>
+
+namespace twofold::train {
+
+RMSProp::RMSProp(std::vector<Variable> parameters, RMSPropOptions options, std::source_location where)
+    : Optimizer("RMSProp", std::move(parameters), options.lr, where), options_(options) {
+  const SourceFrame frame(where);
+  check_option("alpha", options_.alpha);
+  check_option("eps", options_.eps);
+  check_option("weight_decay", options_.weight_decay);
+  check_option("momentum", options_.momentum);
+  squares_ = state_like_parameters("square_average");
+  if (options_.centered) averages_ = state_like_parameters("average");
+  if (options_.momentum != 0) velocities_ = state_like_parameters("momentum");
+}
+
+Tensor RMSProp::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
+  const Variable& p = parameters()[i];
+  const RMSPropOptions& o = options_;
+  const Tensor g = o.weight_decay != 0 ? gradient + p * o.weight_decay : gradient;
+  Tensor s = squares_[i].assign(squares_[i] * o.alpha + square(g) * (1 - o.alpha));
+  if (o.centered) s = s - square(averages_[i].assign(averages_[i] * o.alpha + g * (1 - o.alpha)));
+  Tensor step = g / (sqrt(s) + o.eps);
+  if (o.momentum != 0) step = velocities_[i].assign(velocities_[i] * o.momentum + step);
+  return p.assign_sub(step * as_dtype_of(lr, p));
+}
+
+Adagrad::Adagrad(std::vector<Variable> parameters, AdagradOptions options, std::source_location where)
+    : Optimizer("Adagrad", std::move(parameters), options.lr, where), options_(options) {
+  const SourceFrame frame(where);
+  check_option("lr_decay", options_.lr_decay);
+  check_option("weight_decay", options_.weight_decay);
+  check_option("initial_accumulator_value", options_.initial_accumulator_value);
+  check_option("eps", options_.eps);
+  squares_ = state_like_parameters("sum", options_.initial_accumulator_value);
+  if (options_.lr_decay != 0) counts_ = counts();
+}
+
+Tensor Adagrad::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
+  const Variable& p = parameters()[i];
+  const AdagradOptions& o = options_;
+  const Tensor g = o.weight_decay != 0 ? gradient + p * o.weight_decay : gradient;
+  Tensor rate = lr;
+  if (o.lr_decay != 0) rate = lr / ((cast(counts_[i].assign_add(1), float64) - 1.) * o.lr_decay + 1.);
+  const Tensor s = squares_[i].assign_add(square(g));
+  return p.assign_sub(as_dtype_of(rate, p) * (g / (sqrt(s) + o.eps)));
+}
+
+}  // namespace twofold::train

@@ -1,0 +1,46 @@
+// Running a training program eager, deferred, and deferred with optimisation.
+#pragma once
+
+#include <twofold/twofold.h>
+
+#include <cstring>
+#include <vector>
+
+namespace training {
+
+namespace tf = twofold;
+using tf::Tensor;
+
+inline std::vector<float> floats(const Tensor& t) {
+  const auto data = t.data<float>();
+  return {data.begin(), data.end()};
+}
+
+inline bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const std::vector<float> x = floats(a[i]), y = floats(b[i]);
+    if (a[i].shape() != b[i].shape() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0) return false;
+  }
+  return true;
+}
+
+enum class How { eager, deferred, optimized };
+
+/// Runs `program` eager or in a graph of its own; programs that take a session step through it.
+template <class Program>
+auto in_mode(How how, Program program) {
+  if (how == How::eager) {
+    tf::EagerMode eager;
+    tf::set_random_seed(7);
+    tf::Session unused;
+    return program(unused);
+  }
+  tf::Graph graph;
+  const auto scope = graph.as_default();
+  tf::set_random_seed(7);
+  tf::Session session({.optimize = how == How::optimized});
+  return program(session);
+}
+
+}  // namespace training
