@@ -54,6 +54,10 @@ void infer_max(InferContext& c) {
   refuse_bool(c, "max");
   c.output(c.dtype(0), reduced_shape(c));
 }
+void infer_min(InferContext& c) {
+  refuse_bool(c, "min");
+  c.output(c.dtype(0), reduced_shape(c));
+}
 void infer_mean(InferContext& c) {
   if (!is_floating(c.dtype(0)))
     c.fail("Expected a floating-point tensor, got " + std::string(name_of(c.dtype(0))),
@@ -133,13 +137,14 @@ void mean_gradient(Backward& b) {
   b.dx(0, broadcast_like(with_axes(divided_by_count(b.dy(), x, attrs), attrs, x), x));
 }
 
-void max_gradient(Backward& b) {
+// Of max and of min.
+void extreme_gradient(Backward& b) {
   if (!b.needs(0)) return;
   const auto& attrs = b.attrs<ReduceAttrs>();
   const Tensor& x = b.input(0);
-  const Tensor is_max = cast(equal(x, with_axes(b.output(), attrs, x)), x.dtype());
-  const Tensor ties = sum(is_max, attrs.axes, {.keepdims = true});
-  b.dx(0, is_max / ties * with_axes(b.dy(), attrs, x));
+  const Tensor is_extreme = cast(equal(x, with_axes(b.output(), attrs, x)), x.dtype());
+  const Tensor ties = sum(is_extreme, attrs.axes, {.keepdims = true});
+  b.dx(0, is_extreme / ties * with_axes(b.dy(), attrs, x));
 }
 
 void sum_to_gradient(Backward& b) {
@@ -164,7 +169,14 @@ OpDef max_op{.name = "Max",
              .doc = "y = largest element of x over axes; TensorFlow Max, ONNX ReduceMax",
              .infer = infer_max,
              .differentiable = Differentiability::rule,
-             .gradient = max_gradient,
+             .gradient = extreme_gradient,
+             .reads = {.inputs = 1, .outputs = 1},
+             .attrs = &internal::kAttrsType<ReduceAttrs>};
+OpDef min_op{.name = "Min",
+             .doc = "y = smallest element of x over axes; TensorFlow Min, ONNX ReduceMin",
+             .infer = infer_min,
+             .differentiable = Differentiability::rule,
+             .gradient = extreme_gradient,
              .reads = {.inputs = 1, .outputs = 1},
              .attrs = &internal::kAttrsType<ReduceAttrs>};
 OpDef argmax_op{.name = "ArgMax",
@@ -202,9 +214,60 @@ Tensor reduce(const OpDef& op, const Operand& x, const Axes& axes, ReduceOptions
 Tensor sum(Operand x, Axes axes, ReduceOptions options) { return reduce(sum_op, x, axes, options); }
 Tensor mean(Operand x, Axes axes, ReduceOptions options) { return reduce(mean_op, x, axes, options); }
 Tensor max(Operand x, Axes axes, ReduceOptions options) { return reduce(max_op, x, axes, options); }
+Tensor min(Operand x, Axes axes, ReduceOptions options) { return reduce(min_op, x, axes, options); }
 
 Tensor argmax(Operand x, int64_t axis, ReduceOptions options) {
   return apply(argmax_op, {&x.resolve()}, ArgMaxAttrs{axis, options.keepdims}, x.where());
+}
+
+// Of what turns the order around: -x, or for integers -1 - x, which neither overflows nor leaves the dtype.
+Tensor argmin(Operand x, int64_t axis, ReduceOptions options) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_input("argmin", 0, t, x.where());
+  return argmax(is_integer(t.dtype()) ? subtract(cast(zeros_like(t) - ones_like(t), t.dtype()), t) : negative(t), axis,
+                options);
+}
+
+namespace {
+void check_bool(const char* function, const Tensor& x, std::source_location where) {
+  check_input(function, 0, x, where);
+  if (x.dtype() != bool_)
+    fail_at(where, function, Code::InvalidArgument,
+            std::string(function) + "() takes a bool tensor, not " + std::string(name_of(x.dtype())),
+            "tf::any(x != 0)");
+}
+}  // namespace
+
+Tensor any(Operand x, Axes axes, ReduceOptions options) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_bool("any", t, x.where());
+  return greater(max(cast(t, uint8), axes, options), 0);
+}
+Tensor all(Operand x, Axes axes, ReduceOptions options) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_bool("all", t, x.where());
+  return greater(min(cast(t, uint8), axes, options), 0);
+}
+
+Tensor logsumexp(Operand x, Axes axes, ReduceOptions options) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  const Tensor most = stop_gradient(max(t, axes, {.keepdims = true}));
+  const Tensor base = where(is_finite(most), most, 0);  // inf - inf is no number
+  const Tensor y = log(sum(exp(t - base), axes, {.keepdims = true})) + base;
+  return options.keepdims ? y : sum(y, axes);
+}
+
+Tensor variance(Operand x, Axes axes, VarianceOptions options) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  const Tensor squares = square(t - mean(t, axes, {.keepdims = true}));
+  if (options.correction == 0) return mean(squares, axes, {.keepdims = options.keepdims});
+  const Tensor n = apply(count_op, {&t}, ReduceAttrs{axes, false}, x.where());
+  return sum(squares, axes, {.keepdims = options.keepdims}) / (n - options.correction);
 }
 
 Tensor sum_to_like(Operand x, Operand like) {
@@ -225,7 +288,8 @@ Tensor sum_to_shape(Operand x, Shape shape) {
 
 void register_reduce();
 void register_reduce() {
-  for (OpDef* op : {&sum_op, &mean_op, &max_op, &argmax_op, &count_op, &sum_to_op, &sum_to_like_op}) register_op(*op);
+  for (OpDef* op : {&sum_op, &mean_op, &max_op, &min_op, &argmax_op, &count_op, &sum_to_op, &sum_to_like_op})
+    register_op(*op);
 }
 
 }  // namespace twofold

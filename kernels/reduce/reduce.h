@@ -1,4 +1,4 @@
-// Reductions: sum, mean, max, argmax.
+// Reductions: sum, mean, max, min, argmax, and what is made of them.
 #pragma once
 
 #include <twofold/lib/op/attrs.h>
@@ -24,13 +24,40 @@ Tensor mean(Operand x, Axes axes = {}, ReduceOptions options = {});
 /// TensorFlow's reduce_max.
 Tensor max(Operand x, Axes axes = {}, ReduceOptions options = {});
 
+/// y = the smallest element of x over `axes`; otherwise as `max`: NaN comes before all, the minimum of no elements is
+/// inf, for integers the highest value. TensorFlow's reduce_min.
+Tensor min(Operand x, Axes axes = {}, ReduceOptions options = {});
+
 /// y = the int64 index along `axis` of the largest element, the lowest such index; NaN counts as the largest. Not
 /// differentiable. InvalidArgument: an axis out of range or without elements, a bool tensor. TensorFlow's argmax.
 Tensor argmax(Operand x, int64_t axis = 0, ReduceOptions options = {});
 
+/// The same of the smallest element. TensorFlow's argmin.
+Tensor argmin(Operand x, int64_t axis = 0, ReduceOptions options = {});
+
+/// Whether any, or every, element of the bool tensor x is true, over `axes` as `sum`. Of no elements: false, true. Not
+/// differentiable. InvalidArgument: not bool. TensorFlow's reduce_any, reduce_all.
+Tensor any(Operand x, Axes axes = {}, ReduceOptions options = {});
+Tensor all(Operand x, Axes axes = {}, ReduceOptions options = {});
+
+/// log(sum(exp(x), axes)), without overflow: the largest element m is taken out as m + log(sum(exp(x - m))). Floating
+/// dtypes; of no elements or of -inf alone it is -inf. TensorFlow's reduce_logsumexp, PyTorch's logsumexp.
+Tensor logsumexp(Operand x, Axes axes = {}, ReduceOptions options = {});
+
+struct VarianceOptions {
+  double correction = 0;  ///< 1 gives the unbiased estimate of a sample's, as PyTorch's default does
+  bool keepdims = false;
+};
+/// sum((x - mean(x, axes))^2, axes) / (n - correction), n being the number of elements that make one. Floating dtypes.
+/// TensorFlow's reduce_variance, PyTorch's var.
+Tensor variance(Operand x, Axes axes = {}, VarianceOptions options = {});
+
 inline Tensor reduce_sum(Operand x, Axes axes = {}, ReduceOptions options = {}) { return sum(x, axes, options); }
 inline Tensor reduce_mean(Operand x, Axes axes = {}, ReduceOptions options = {}) { return mean(x, axes, options); }
 inline Tensor reduce_max(Operand x, Axes axes = {}, ReduceOptions options = {}) { return max(x, axes, options); }
+inline Tensor reduce_min(Operand x, Axes axes = {}, ReduceOptions options = {}) { return min(x, axes, options); }
+inline Tensor reduce_any(Operand x, Axes axes = {}, ReduceOptions options = {}) { return any(x, axes, options); }
+inline Tensor reduce_all(Operand x, Axes axes = {}, ReduceOptions options = {}) { return all(x, axes, options); }
 
 /// The adjoint of broadcasting: x summed over the axes along which a tensor of `like`'s shape was broadcast to x's
 /// shape. Never x itself, but a tensor of its own. Only the shape of `like` is used.

@@ -250,6 +250,7 @@ uint32_t reduced_axes(const Signature& s) {
 
 Prepared prepare_sum(const Signature& s) { return prepare_numbers<SumOf>(s, reduced_axes(s)); }
 Prepared prepare_max(const Signature& s) { return prepare_numbers<MaxOf>(s, reduced_axes(s)); }
+Prepared prepare_min(const Signature& s) { return prepare_numbers<MinOf>(s, reduced_axes(s)); }
 Prepared prepare_mean(const Signature& s) {
   if (s.inputs[0].dtype == float32) return prepare_with<MeanOf<float>>(s, reduced_axes(s));
   if (s.inputs[0].dtype == float64) return prepare_with<MeanOf<double>>(s, reduced_axes(s));
@@ -287,13 +288,9 @@ Prepared prepare_argmax(const Signature& s);
 std::span<const KernelEntry> cpu_kernels_reduce();
 std::span<const KernelEntry> cpu_kernels_reduce() {
   static constexpr KernelEntry kTable[] = {
-      {"Sum", prepare_sum},
-      {"Mean", prepare_mean},
-      {"Max", prepare_max},
-      {"ArgMax", prepare_argmax},
-      {"SumTo", prepare_sum_to},
-      {"SumToLike", prepare_sum_to},
-      {"ReducedCount", prepare_count},
+      {"Sum", prepare_sum},          {"Mean", prepare_mean},          {"Max", prepare_max},
+      {"Min", prepare_min},          {"ArgMax", prepare_argmax},      {"SumTo", prepare_sum_to},
+      {"SumToLike", prepare_sum_to}, {"ReducedCount", prepare_count},
   };
   return kTable;
 }

@@ -106,22 +106,36 @@ bool is_nan(T x) {
   return x != x;
 }
 
-template <class T>
-struct MaxOf {
+/// The largest element, or with kSign = -1 the smallest.
+template <class T, int kSign>
+struct ExtremeOf {
   using Element = T;
   using Total = T;
   using Partial = T;
-  static constexpr T kNothing =
-      std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
-  static T join(T a, T b) { return b > a || is_nan(b) ? b : a; }
+  using Limits = std::numeric_limits<T>;
+  static constexpr T kNothing = std::is_floating_point_v<T> ? -kSign * Limits::infinity()
+                                : kSign > 0                 ? Limits::lowest()
+                                                            : Limits::max();
+  static T join(T a, T b) { return (kSign > 0 ? b > a : b < a) || is_nan(b) ? b : a; }
   static T pair(T a, T b) { return join(a, b); }
   static T block(const T* x, int64_t n) {
     if constexpr (std::is_floating_point_v<T>) {
       if (n >= kShortRow)
         return join_block(
-            x, n, kNothing, [](auto a, auto b) { return Eigen::internal::pmax<Eigen::PropagateNaN>(a, b); },
+            x, n, kNothing,
+            [](auto a, auto b) {
+              if constexpr (kSign > 0)
+                return Eigen::internal::pmax<Eigen::PropagateNaN>(a, b);
+              else
+                return Eigen::internal::pmin<Eigen::PropagateNaN>(a, b);
+            },
             [](const T* end, int64_t) { return load(end - kLanes<T>); },  // an element met twice is no matter
-            [](auto a) { return Eigen::internal::predux_max<Eigen::PropagateNaN>(a); });
+            [](auto a) {
+              if constexpr (kSign > 0)
+                return Eigen::internal::predux_max<Eigen::PropagateNaN>(a);
+              else
+                return Eigen::internal::predux_min<Eigen::PropagateNaN>(a);
+            });
     }
     T total = kNothing;
     for (int64_t i = 0; i < n; ++i) total = join(total, x[i]);
@@ -129,5 +143,10 @@ struct MaxOf {
   }
   static T result(T total, int64_t) { return total; }
 };
+
+template <class T>
+using MaxOf = ExtremeOf<T, 1>;
+template <class T>
+using MinOf = ExtremeOf<T, -1>;
 
 }  // namespace twofold::reducers

@@ -335,6 +335,17 @@ void add_array_entries(std::vector<OpEntry>& all) {
           {"max", 6, "tf::max($0, $axes, {.keepdims = $f})",
            [](Generator& g, I& i) { return propose_reduce(g, i, false); },
            unary([](const T& x, const I& i) { return tf::max(x, i.axes, {.keepdims = i.flag[0]}); })},
+          {"min", 6, "tf::min($0, $axes, {.keepdims = $f})",
+           [](Generator& g, I& i) { return propose_reduce(g, i, false); },
+           unary([](const T& x, const I& i) { return tf::min(x, i.axes, {.keepdims = i.flag[0]}); })},
+          {"logsumexp", 3, "tf::logsumexp($0, $axes, {.keepdims = $f})",
+           [](Generator& g, I& i) { return propose_reduce(g, i, true); },
+           unary([](const T& x, const I& i) { return tf::logsumexp(x, i.axes, {.keepdims = i.flag[0]}); })},
+          {"variance", 3, "tf::variance($0, $axes, {.correction = 1, .keepdims = $f})",
+           [](Generator& g, I& i) { return propose_reduce(g, i, true); },
+           unary([](const T& x, const I& i) {
+             return tf::variance(x, i.axes, {.correction = 1, .keepdims = i.flag[0]});
+           })},
           {"argmax", 4, "tf::argmax($0, $n, {.keepdims = $f})", propose_argmax,
            unary([](const T& x, const I& i) { return tf::argmax(x, i.integer, {.keepdims = i.flag[0]}); })},
           {"softmax", 4, "tf::softmax($0, $n)", propose_softmax,

@@ -7,6 +7,7 @@
 
 #include <twofold/eager/tape.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
@@ -126,6 +127,27 @@ TEST_CASE("Functions made of others: clip, leaky_relu, elu") {
   CHECK(values(tape.gradient(tf::elu(x), x)) == std::vector<double>{std::exp(-2), std::exp(-1), 1, 1, 1});
   CHECK_ERROR(tf::clip(x, 2, 1), InvalidArgument, "clip() cannot be from 2 to 1");
   CHECK_ERROR(tf::clip(tf::tensor({1}), 0.5, 1), InvalidArgument, "clip() from 0.5 to 1 of a tensor of dtype int32");
+}
+
+TEST_CASE("Reductions made of others: argmin, any, all, the unbiased variance") {
+  const Tensor x = tf::tensor({{3, 1, 2}, {1, 1, -5}});
+  const auto index = [](const Tensor& t, int64_t i) { return t[i].item<int64_t>(); };
+  CHECK((index(tf::argmin(x, 1), 0) == 1 && index(tf::argmin(x, 1), 1) == 2 && index(tf::argmin(x), 1) == 0));
+  CHECK(tf::argmin(tf::tensor(std::vector<uint8_t>{255, 0, 7})).item<int64_t>() == 1);
+  CHECK(tf::argmin(tf::tensor(std::vector<int64_t>{0, std::numeric_limits<int64_t>::min()})).item<int64_t>() == 1);
+  CHECK(tf::argmin(tf::tensor({2.5f, -1.f, -1.f})).item<int64_t>() == 1);
+  const Tensor b = tf::tensor({{true, false}, {true, true}});
+  CHECK((tf::any(b).item<bool>() && !tf::all(b).item<bool>()));
+  CHECK((tf::all(b, 0)[0].item<bool>() && !tf::all(b, 0)[1].item<bool>() &&
+         tf::any(b, {1}, {.keepdims = true}).rank() == 2));
+  CHECK((!tf::any(tf::tensor(std::vector<bool>{})).item<bool>() &&
+         tf::all(tf::tensor(std::vector<bool>{})).item<bool>()));
+  CHECK_ERROR(tf::any(x), InvalidArgument, "any() takes a bool tensor, not int32");
+  CHECK(tf::variance(tf::tensor({1., 2., 4., 7.}), {}, {.correction = 1}).item<double>() == 7);
+  const double inf = std::numeric_limits<double>::infinity();
+  CHECK(tf::logsumexp(tf::tensor({-inf, -inf})).item<double>() == -inf);
+  CHECK(tf::logsumexp(tf::tensor({1., inf})).item<double>() == inf);
+  CHECK(tf::logsumexp(tf::tensor(std::vector<double>{1000, 1000})).item<double>() == 1000 + std::log(2.));
 }
 
 TEST_CASE("Every op gives the same bits in both modes, on any threads, at any address, within its output") {

@@ -57,6 +57,14 @@ double lowest(DType t) {
   }
 }
 
+double highest(DType t) {
+  switch (t) {
+    case DType::int32: return std::numeric_limits<int32_t>::max();
+    case DType::int64: return 9223372036854775807.0;
+    default: return 255;
+  }
+}
+
 Array sum_of(const Array& x, const Axes& axes, bool keepdims) {
   const Reduced r(x.shape, axes, keepdims);
   return make(x.dtype, r.result, r.fold(x, 0, [](double s, double v) { return s + v; }),
@@ -72,6 +80,29 @@ Array mean_of(const Array& x, const Axes& axes, bool keepdims) {
 Array max_of(const Array& x, const Axes& axes, bool keepdims) {
   const Reduced r(x.shape, axes, keepdims);
   return make(x.dtype, r.result, r.fold(x, lowest(x.dtype), [](double m, double v) { return std::max(m, v); }));
+}
+
+Array min_of(const Array& x, const Axes& axes, bool keepdims) {
+  Array negated = x;
+  for (double& v : negated.values) v = -v;
+  negated.dtype = float64;
+  Array y = max_of(negated, axes, keepdims);
+  for (double& v : y.values) v = std::isinf(v) && !is_floating(x.dtype) ? highest(x.dtype) : -v;
+  y.dtype = x.dtype;
+  return y;
+}
+Array logsumexp_of(const Array& x, const Axes& axes, bool keepdims) {
+  const Reduced r(x.shape, axes, keepdims);
+  return make(x.dtype, r.result, r.fold(x, -std::numeric_limits<double>::infinity(), [](double a, double b) {
+    return std::max(a, b) + std::log1p(std::exp(-std::abs(a - b)));
+  }));
+}
+Array variance_of(const Array& x, const Axes& axes, bool keepdims) {
+  Array squares = x;
+  const Array mean = mean_of(x, axes, true);
+  squares.values.clear();
+  for_each_index(x.shape, [&](const Index& i) { squares.values.push_back(std::pow(at(x, i) - at(mean, i), 2)); });
+  return mean_of(squares, axes, keepdims);
 }
 
 struct Variant {
@@ -92,18 +123,19 @@ const Variant kVariants[] = {
 using ReduceFn = Tensor (*)(Operand, Axes, ReduceOptions);
 using ReferenceFn = Array (*)(const Array&, const Axes&, bool);
 
-void add(std::vector<Record>& all, const char* op, ReduceFn f, ReferenceFn reference,
-         const std::vector<DType>& dtypes) {
+void add(std::vector<Record>& all, const char* op, ReduceFn f, ReferenceFn reference, const std::vector<DType>& dtypes,
+         const std::string& name = "") {
   for (const Variant& v : kVariants) {
-    Record r{.op = op, .label = v.label};
+    Record r{.op = op, .label = name + v.label};
     r.call = [f, v](auto in) { return Tensors{f(in[0], v.axes, {.keepdims = v.keepdims})}; };
     r.reference = [reference, v](auto in) { return Arrays{reference(in[0], v.axes, v.keepdims)}; };
     r.shapes = v.shapes;
     r.dtypes = dtypes;
     r.gradient_of = {0};
+    if (!name.empty()) r.tolerance64 = 1e-12;  // what the reference loses in adding one by one
     all.push_back(r);
   }
-  Record none{.op = op, .label = "no elements"};
+  Record none{.op = op, .label = name + "no elements"};
   none.call = [f](auto in) { return Tensors{f(in[0], 0, {})}; };
   none.reference = [reference](auto in) { return Arrays{reference(in[0], 0, false)}; };
   none.shapes = {{{0}}, {{0, 3}}, {{0, 0}}};
@@ -153,6 +185,11 @@ void add_reduce_records(std::vector<Record>& all) {
   add(all, "Sum", sum, sum_of, kNumbers);
   add(all, "Mean", mean, mean_of, kFloating);
   add(all, "Max", max, max_of, kNumbers);
+  add(all, "Min", min, min_of, kNumbers);
+  add(all, "Sum", logsumexp, logsumexp_of, kFloating, "logsumexp, ");
+  add(
+      all, "Mean", [](Operand x, Axes axes, ReduceOptions o) { return variance(x, axes, {.keepdims = o.keepdims}); },
+      variance_of, kFloating, "variance, ");
   add_argmax(all, 0, false, {{{1}}, {{7}}, {{3, 5}}, {{3, 0}}, {{301, 33}}, {{70001}}});
   add_argmax(all, -1, false, {{{3, 5}}, {{2, 3, 4}}, {{0, 2}}, {{129, 301}}});
   add_argmax(all, 1, true, {{{2, 3, 4}}, {{5, 301, 17}}});
