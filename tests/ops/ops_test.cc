@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <twofold/eager/tape.h>
+#include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/gradients.h>
@@ -148,6 +149,19 @@ TEST_CASE("Reductions made of others: argmin, any, all, the unbiased variance") 
   CHECK(tf::logsumexp(tf::tensor({-inf, -inf})).item<double>() == -inf);
   CHECK(tf::logsumexp(tf::tensor({1., inf})).item<double>() == inf);
   CHECK(tf::logsumexp(tf::tensor(std::vector<double>{1000, 1000})).item<double>() == 1000 + std::log(2.));
+}
+
+TEST_CASE("gather refuses what it cannot take") {
+  const Tensor x = tf::tensor({{1, 2, 3}, {4, 5, 6}});
+  CHECK_ERROR(tf::gather(x, tf::tensor({0, 2})), OutOfRange, "was given the index 2, which is out of range");
+  CHECK_ERROR(tf::gather(x, tf::tensor({-1})), OutOfRange, "was given the index -1, which is out of range");
+  CHECK_ERROR(tf::gather(x, tf::tensor({0.f})), InvalidArgument, "Indices must be int32 or int64, not float32");
+  CHECK_ERROR(tf::gather(x, tf::tensor({0}), {.axis = 2}), InvalidArgument, "Axis 2 is out of range for rank 2");
+  CHECK_ERROR(tf::gather(x, tf::tensor({0}), {.batch_dims = 1}), InvalidArgument, "batch_dims 1 is beyond axis 0");
+  CHECK_ERROR(tf::gather(x, tf::tensor({0, 1, 2}), {.axis = 1, .batch_dims = 1}), InvalidArgument,
+              "Batch axis 0 has extents 2 and 3");
+  CHECK_ERROR(tf::scatter_add(x, tf::tensor({0}), tf::tensor({{1, 2}})), InvalidArgument,
+              "Updates must have the shape (1, 3) but have (1, 2)");
 }
 
 TEST_CASE("Every op gives the same bits in both modes, on any threads, at any address, within its output") {

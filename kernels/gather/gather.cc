@@ -1,0 +1,109 @@
+#include <twofold/kernels/gather/gather.h>
+
+#include <fmt/format.h>
+
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/opdef.h>
+
+namespace twofold {
+namespace {
+
+/// The shape of what is taken of `params`.
+Shape taken_shape(InferContext& c, const Shape& params, const Shape& indices) {
+  const auto& attrs = c.attrs<GatherAttrs>();
+  if (!is_integer(c.dtype(1)) || c.dtype(1) == uint8)
+    c.fail(fmt::format("Indices must be int32 or int64, not {}", name_of(c.dtype(1))), "tf::cast(indices, tf::int32)");
+  if (attrs.batch_dims < 0) c.fail(fmt::format("batch_dims is {}; it must not be negative", attrs.batch_dims));
+  if (!params.has_rank()) return unknown_shape;
+  const int axis = c.axis(attrs.axis, params.rank()), batch = static_cast<int>(attrs.batch_dims);
+  if (batch > axis) c.fail(fmt::format("batch_dims {} is beyond axis {}", batch, axis));
+  if (!indices.has_rank()) return unknown_shape;
+  if (batch > indices.rank())
+    c.fail(fmt::format("batch_dims {} is beyond the rank of indices, {}", batch, indices.rank()));
+  Shape y;
+  for (int i = 0; i < batch; ++i) {
+    if (params[i] >= 0 && indices[i] >= 0 && params[i] != indices[i])
+      c.fail(fmt::format("Batch axis {} has extents {} and {}", i, params[i], indices[i]));
+    y.push_back(params[i] >= 0 ? params[i] : indices[i]);
+  }
+  for (int i = batch; i < axis; ++i) y.push_back(params[i]);
+  for (int i = batch; i < indices.rank(); ++i) y.push_back(indices[i]);
+  for (int i = axis + 1; i < params.rank(); ++i) y.push_back(params[i]);
+  return y;
+}
+
+void infer_gather(InferContext& c) { c.output(c.dtype(0), taken_shape(c, c.shape(0), c.shape(1))); }
+
+void infer_scatter(InferContext& c) {
+  if (c.dtype(0) == bool_) c.fail("Expected numbers to add, got bool", "tf::cast(updates, tf::int32)");
+  if (c.dtype(0) != c.dtype(2))
+    c.fail(fmt::format("Updates of dtype {} cannot be added to dtype {}", name_of(c.dtype(0)), name_of(c.dtype(2))),
+           "tf::cast(updates, base.dtype())");
+  const Shape taken = taken_shape(c, c.shape(2), c.shape(1));
+  if (!c.shape(0).compatible_with(taken))
+    c.fail(fmt::format("Updates must have the shape {} but have {}", taken.str(), c.shape(0).str()));
+  c.output(c.dtype(0), c.shape(2));
+}
+
+extern OpDef gather_op, scatter_op;
+
+Tensor taken(const Tensor& params, const Tensor& indices, const GatherAttrs& attrs) {
+  return apply(gather_op, {&params, &indices}, attrs, std::source_location::current());
+}
+/// Zeros of like's shape with `updates` added.
+Tensor scattered(const Tensor& updates, const Tensor& indices, const Tensor& like, const GatherAttrs& attrs) {
+  return apply(scatter_op, {&updates, &indices, &like}, attrs, std::source_location::current());
+}
+
+OpDef gather_op{.name = "Gather",
+                .node_name = "GatherV2",
+                .doc = "y = slices of params along axis, by index; TensorFlow GatherV2, ONNX Gather",
+                .min_inputs = 2,
+                .max_inputs = 2,
+                .infer = infer_gather,
+                .differentiable = Differentiability::rule,
+                .gradient =
+                    [](Backward& b) {
+                      if (b.needs(0)) b.dx(0, scattered(b.dy(), b.input(1), b.input(0), b.attrs<GatherAttrs>()));
+                    },
+                .reads = {.inputs = 0b10},
+                .flags = {.can_fail = true},
+                .attrs = &internal::kAttrsType<GatherAttrs>};
+OpDef scatter_op{.name = "ScatterAdd",
+                 .doc = "y = zeros of like's shape with updates added by index; adjoint of Gather",
+                 .min_inputs = 3,
+                 .max_inputs = 3,
+                 .infer = infer_scatter,
+                 .differentiable = Differentiability::rule,
+                 .gradient =
+                     [](Backward& b) {
+                       if (b.needs(0)) b.dx(0, taken(b.dy(), b.input(1), b.attrs<GatherAttrs>()));
+                     },
+                 .reads = {.inputs = 0b10},
+                 .flags = {.can_fail = true},
+                 .attrs = &internal::kAttrsType<GatherAttrs>,
+                 .shape_inputs = 0b100};
+
+}  // namespace
+
+Tensor gather(Operand params, Operand indices, GatherOptions o) {
+  const SourceFrame frame(params.where());
+  return taken(params.resolve(), indices.resolve(), {o.axis, o.batch_dims});
+}
+
+Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions o) {
+  const SourceFrame frame(base.where());
+  const Tensor& to = base.resolve();
+  check_input(scatter_op.name, 2, to, base.where());
+  return to + scattered(updates.resolve(to.dtype()), indices.resolve(), to, {o.axis, o.batch_dims});
+}
+
+void register_gather();
+void register_gather() {
+  register_op(gather_op);
+  register_op(scatter_op);
+}
+
+}  // namespace twofold
