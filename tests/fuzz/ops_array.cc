@@ -187,6 +187,20 @@ bool propose_argmax(Generator& g, Instruction& i) {
   i.flag[0] = g.rng().one_in(2);
   return true;
 }
+/// Something to take from, and integers that are taken modulo its extent there, so that they are in range.
+bool propose_gather(Generator& g, Instruction& i) {
+  const int x = g.pick([&](int v) { return g.shape(v).rank() >= 1 && g.shape(v).num_elements() < 3000; });
+  if (x < 0) return false;
+  const int rank = g.shape(x).rank();
+  i.integer = g.axis(rank);
+  i.sizes = tf::Axes(g.shape(x)[static_cast<int>(i.integer < 0 ? i.integer + rank : i.integer)]);
+  const int indices = g.pick([&](int v) {
+    return (g.dtype(v) == tf::int32 || g.dtype(v) == tf::int64) && g.shape(v).num_elements() < 50 &&
+           g.shape(v).rank() < 3;
+  });
+  i.inputs = {x, indices};
+  return indices >= 0 && (i.sizes[0] > 0 || g.shape(indices).num_elements() == 0);
+}
 bool propose_softmax(Generator& g, Instruction& i) {
   if (!ranked(g, i, 1, true)) return false;
   i.integer = g.axis(g.shape(i.inputs[0]).rank());
@@ -342,12 +356,23 @@ void add_array_entries(std::vector<OpEntry>& all) {
            [](Generator& g, I& i) { return propose_reduce(g, i, true); },
            unary([](const T& x, const I& i) { return tf::logsumexp(x, i.axes, {.keepdims = i.flag[0]}); })},
           {"variance", 3, "tf::variance($0, $axes, {.correction = 1, .keepdims = $f})",
-           [](Generator& g, I& i) { return propose_reduce(g, i, true); },
-           unary([](const T& x, const I& i) {
+           [](Generator& g, I& i) { return propose_reduce(g, i, true); }, unary([](const T& x, const I& i) {
              return tf::variance(x, i.axes, {.correction = 1, .keepdims = i.flag[0]});
            })},
           {"argmax", 4, "tf::argmax($0, $n, {.keepdims = $f})", propose_argmax,
            unary([](const T& x, const I& i) { return tf::argmax(x, i.integer, {.keepdims = i.flag[0]}); })},
+          {"gather", 6, "tf::gather($0, tf::mod($1, $m), {.axis = $n})", propose_gather,
+           binary([](const T& x, const T& indices, const I& i) {
+             return tf::gather(x, tf::mod(indices, i.sizes[0]), {.axis = i.integer});
+           })},
+          {"scatter_add", 4,
+           "tf::scatter_add($0, tf::mod($1, $m), tf::gather($0, tf::mod($1, $m), {.axis = $n}), {.axis = $n})",
+           [](Generator& g, I& i) { return propose_gather(g, i) && g.dtype(i.inputs[0]) != tf::bool_; },
+           binary([](const T& x, const T& indices, const I& i) {
+             const tf::GatherOptions o{.axis = i.integer};
+             const T updates = tf::gather(x, tf::mod(indices, i.sizes[0]), o);
+             return tf::scatter_add(x, tf::mod(indices, i.sizes[0]), updates, o);
+           })},
           {"softmax", 4, "tf::softmax($0, $n)", propose_softmax,
            unary([](const T& x, const I& i) { return tf::softmax(x, i.integer); })},
           {"log_softmax", 4, "tf::log_softmax($0, $n)", propose_softmax,

@@ -158,6 +158,8 @@ std::string expand(const Instruction& i) {
       out += dtype_text(i.dtype);
     } else if (key == "n") {
       out += std::to_string(i.integer);
+    } else if (key == "m") {
+      out += std::to_string(i.sizes[0]);
     } else if (key == "x" || key == "y") {
       out += number_text(i.number[key == "y"]);
     } else if (key == "literal") {
