@@ -1,0 +1,61 @@
+// Array functions made of other ops: joining, splitting, repeating, and sources that count.
+#pragma once
+
+#include <source_location>
+#include <span>
+#include <vector>
+
+#include <twofold/lib/op/constant.h>
+#include <twofold/lib/op/operand.h>
+
+namespace twofold {
+
+/// The tensors side by side along a new axis, which is axis `axis` of the result. Shapes are equal; dtypes promote to
+/// one. InvalidArgument: no tensor at all, shapes that differ, an axis out of range. TensorFlow's stack.
+Tensor stack(std::span<const Tensor> tensors, int64_t axis = 0,
+             std::source_location where = std::source_location::current());
+Tensor stack(std::initializer_list<Operand> tensors, int64_t axis = 0,
+             std::source_location where = std::source_location::current());
+
+/// The slices of x along `axis`, without it. InvalidArgument: its extent is unknown, an axis out of range. TensorFlow's
+/// unstack.
+std::vector<Tensor> unstack(Operand x, int64_t axis = 0);
+
+/// x cut along `axis` into `parts` equal parts, or into parts of those sizes, of which one may be -1 and takes the
+/// rest. InvalidArgument: the extent is unknown or is not the sum. TensorFlow's split.
+std::vector<Tensor> split(Operand x, int64_t parts, int64_t axis = 0);
+std::vector<Tensor> split(Operand x, Axes sizes, int64_t axis = 0);
+
+/// x with its axes first..last made one; negative ones count from the end. A scalar becomes a vector. PyTorch's
+/// flatten.
+Tensor flatten(Operand x, int64_t first = 0, int64_t last = -1);
+
+/// x repeated multiples[i] times along axis i. InvalidArgument: another number of multiples than axes, a negative one.
+/// TensorFlow's tile.
+Tensor tile(Operand x, Axes multiples);
+
+struct OneHotOptions {
+  double on = 1;
+  double off = 0;
+  DType dtype = float32;
+};
+/// `on` where the new last axis has the index that x holds, else `off`; all `off` for an index out of range. x is int32
+/// or int64, y of shape x.shape + (depth). TensorFlow's one_hot.
+Tensor one_hot(Operand x, int64_t depth, OneHotOptions options = {});
+
+/// start, start + delta, ... short of limit. Of whole numbers int32, int64 where they do not fit, else float32;
+/// options.dtype overrides. A source, as `constant`. InvalidArgument: delta is 0. TensorFlow's range.
+Tensor range(const Literal& start, const Literal& limit, const Literal& delta = 1, ConstantOptions options = {},
+             std::source_location where = std::source_location::current());
+/// From 0 by 1.
+Tensor range(const Literal& limit, ConstantOptions options = {},
+             std::source_location where = std::source_location::current());
+
+/// Ones on the diagonal of a matrix of rows x columns (-1: square), else zeros. A source. TensorFlow's eye.
+Tensor eye(int64_t rows, int64_t columns = -1, DType dtype = float32,
+           std::source_location where = std::source_location::current());
+
+/// The number of axes. InvalidArgument if it is unknown. TensorFlow's rank.
+int64_t rank(const Tensor& x, std::source_location where = std::source_location::current());
+
+}  // namespace twofold
