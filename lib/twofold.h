@@ -11,6 +11,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/thread_pool.h>
 #include <twofold/lib/nn/layers.h>
+#include <twofold/lib/nn/losses.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/operand.h>

@@ -45,6 +45,103 @@ class ReLU : public Module {
   std::string type_name() const override { return "ReLU"; }
 };
 
+/// 1 / (1 + exp(-x)), tanh(x), x * sigmoid(x), x times the normal distribution's share below x: element by element.
+class Sigmoid : public Module {
+ public:
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "Sigmoid"; }
+};
+class Tanh : public Module {
+ public:
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "Tanh"; }
+};
+class SiLU : public Module {
+ public:
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "SiLU"; }
+};
+class GELU : public Module {
+ public:
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "GELU"; }
+};
+
+/// softmax and log_softmax along `dim`.
+class Softmax : public Module {
+ public:
+  explicit Softmax(int64_t dim = -1) : dim_(dim) {}
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "Softmax"; }
+  std::string extra_repr() const override;
+
+ private:
+  int64_t dim_;
+};
+class LogSoftmax : public Module {
+ public:
+  explicit LogSoftmax(int64_t dim = -1) : dim_(dim) {}
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "LogSoftmax"; }
+  std::string extra_repr() const override;
+
+ private:
+  int64_t dim_;
+};
+
+/// The axes start_dim..end_dim made one: by default all but the first. Source: PyTorch's torch.nn.Flatten.
+class Flatten : public Module {
+ public:
+  explicit Flatten(int64_t start_dim = 1, int64_t end_dim = -1) : start_dim_(start_dim), end_dim_(end_dim) {}
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "Flatten"; }
+  std::string extra_repr() const override;
+
+ private:
+  int64_t start_dim_, end_dim_;
+};
+
+/// Row x of a table for each integer x: y (x.shape, embedding_dim). weight (num_embeddings, embedding_dim) begins
+/// normal. InvalidArgument if a number is not positive; OutOfRange, when it runs: an x that is no row. Source:
+/// PyTorch's torch.nn.Embedding.
+class Embedding : public Module {
+ public:
+  Embedding(int64_t num_embeddings, int64_t embedding_dim, DType dtype = float32,
+            std::source_location where = std::source_location::current());
+  Tensor forward(const Tensor& x) const override;
+  const Variable& weight() const { return weight_; }
+  std::string type_name() const override { return "Embedding"; }
+  std::string extra_repr() const override;
+
+ private:
+  int64_t num_embeddings_, embedding_dim_;
+  Variable weight_;
+};
+
+struct LayerNormOptions {
+  double eps = 1e-5;
+  DType dtype = float32;
+};
+
+/// y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and variance being those of each slice of the last axes,
+/// which have the shape `normalized_shape`; so have weight, at first 1, and bias, at first 0. Source: Ba, Kiros and
+/// Hinton, "Layer Normalization", 2016; PyTorch's torch.nn.LayerNorm.
+class LayerNorm : public Module {
+ public:
+  explicit LayerNorm(Shape normalized_shape, LayerNormOptions options = {},
+                     std::source_location where = std::source_location::current());
+  Tensor forward(const Tensor& x) const override;
+  const Variable& weight() const { return weight_; }
+  const Variable& bias() const { return bias_; }
+  std::string type_name() const override { return "LayerNorm"; }
+  std::string extra_repr() const override;
+
+ private:
+  Shape shape_;
+  LayerNormOptions options_;
+  Variable weight_, bias_;
+};
+
 /// Its children one after another, named "0", "1", ...
 class Sequential : public Module {
  public:
@@ -56,8 +153,5 @@ class Sequential : public Module {
   Tensor forward(const Tensor& x) const override;
   std::string type_name() const override { return "Sequential"; }
 };
-
-/// The mean of (input - target)^2 over all elements. Source: PyTorch's mse_loss.
-Tensor mse_loss(Operand input, Operand target);
 
 }  // namespace twofold::nn
