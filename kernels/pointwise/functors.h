@@ -41,7 +41,7 @@ struct Floor      { template <class V> TWOFOLD_INLINE V operator()(V x) const { 
 struct Ceil       { template <class V> TWOFOLD_INLINE V operator()(V x) const { return ceil_(x); } };
 struct Round      { template <class V> TWOFOLD_INLINE V operator()(V x) const { return round_(x); } };
 struct IsNan      { template <class V> TWOFOLD_INLINE auto operator()(V x) const { return x != x; } };
-struct IsInf      { template <class V> TWOFOLD_INLINE auto operator()(V x) const { return (x == x) & (x - x != V(0)); } };
+struct IsInf      { template <class V> TWOFOLD_INLINE auto operator()(V x) const { return select_(x == x, x - x, V(0)) != V(0); } };
 struct IsFinite   { template <class V> TWOFOLD_INLINE auto operator()(V x) const { return x - x == V(0); } };
 struct LogicalNot { template <class V> TWOFOLD_INLINE auto operator()(V x) const { return x == V(0); } };
 
