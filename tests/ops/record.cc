@@ -13,6 +13,7 @@ const std::vector<Record>& records() {
     add_reduce_records(r);
     add_linear_records(r);
     add_normalisation_records(r);
+    add_conv_records(r);
     return r;
   }();
   return all;

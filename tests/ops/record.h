@@ -56,6 +56,7 @@ void add_layout_records(std::vector<Record>&);
 void add_reduce_records(std::vector<Record>&);
 void add_linear_records(std::vector<Record>&);
 void add_normalisation_records(std::vector<Record>&);
+void add_conv_records(std::vector<Record>&);
 
 // For references.
 
