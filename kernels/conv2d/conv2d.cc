@@ -11,15 +11,12 @@
 namespace twofold {
 namespace {
 
-using std::to_string;
-
 constexpr int64_t kMaxOption = INT32_MAX;
 
 void check_at_least(InferContext& c, const char* name, int64_t least, std::initializer_list<int64_t> values) {
   for (int64_t v : values)
     if (v < least || v > kMaxOption)
-      c.fail(std::string(name) + (least ? " must be positive, but is " : " must not be negative, but is ") +
-             to_string(v));
+      c.fail(fmt::format("{} must {}, but is {}", name, least ? "be positive" : "not be negative", v));
 }
 
 template <class Options>
@@ -46,7 +43,7 @@ DType check_dtypes(InferContext& c) {
 /// `s` with its rank; extents are unknown if that was.
 Shape rank4(InferContext& c, const Shape& s, const char* hint) {
   if (!s.has_rank()) return Shape::of_rank(4);
-  if (s.rank() != 4) c.fail("Shape must be rank 4 but is rank " + to_string(s.rank()), hint);
+  if (s.rank() != 4) c.fail(fmt::format("Shape must be rank 4 but is rank {}", s.rank()), hint);
   return s;
 }
 Shape image(InferContext& c, int i) { return rank4(c, c.shape(i), "tf::expand_dims(image, 0)"); }
@@ -55,18 +52,17 @@ template <class Options>
 Shape weight(InferContext& c, int i, const Options& o) {
   const Shape w = rank4(c, c.shape(i), "tf::reshape(weight, {out_channels, in_channels / groups, height, width})");
   if (w[0] >= 0 && w[0] % o.groups != 0)
-    c.fail(to_string(o.groups) + " groups do not divide the weight's first extent, " + to_string(w[0]));
+    c.fail(fmt::format("{} groups do not divide the weight's first extent, {}", o.groups, w[0]));
   for (int axis : {2, 3})
     if (w[axis] == 0) c.fail("A kernel must have elements, but the weight's shape is " + w.brackets());
   return w;
 }
 
 /// Refuses an image of `have` channels where the weight asks for `want`; -1: unknown.
-void check_channels(InferContext& c, const char* which, int64_t have, int64_t want, int64_t groups) {
+void check_channels(InferContext& c, int64_t have, int64_t want, int64_t groups) {
   if (have < 0 || want < 0 || have == want) return;
-  std::string text =
-      std::string(which) + " has " + to_string(have) + " channels, but the weight is for " + to_string(want);
-  if (groups > 1) text += " (" + to_string(groups) + " groups of " + to_string(want / groups) + ")";
+  std::string text = fmt::format("The image has {} channels, but the weight is for {}", have, want);
+  if (groups > 1) text += fmt::format(" ({} groups of {})", groups, want / groups);
   c.fail(text);
 }
 
@@ -76,9 +72,8 @@ int64_t out_extent(InferContext& c, const ConvAxis& axis, int64_t in) {
   if (in < 0 || (!axis.same && axis.kernel < 0)) return -1;
   const int64_t out = axis.out_of(in);
   if (out <= 0 && !(axis.same && in == 0))
-    c.fail("A kernel of " + to_string(axis.kernel) + ", which spans " + to_string(axis.window()) +
-           ", does not fit into an extent of " + to_string(in) + " with padding " + to_string(axis.before) + " and " +
-           to_string(axis.after));
+    c.fail(fmt::format("A kernel of {}, which spans {}, does not fit into an extent of {} with padding {} and {}",
+                       axis.kernel, axis.window(), in, axis.before, axis.after));
   return out;
 }
 
@@ -86,7 +81,7 @@ int64_t out_extent(InferContext& c, const ConvAxis& axis, int64_t in) {
 template <class Options>
 Shape convolved(InferContext& c, const Options& o, const Shape& x, const Shape& w) {
   const ImageAxes axes(o.data_format);
-  check_channels(c, "The image", x[axes.channels], times(w[1], o.groups), o.groups);
+  check_channels(c, x[axes.channels], times(w[1], o.groups), o.groups);
   Shape y = Shape::of_rank(4);
   y.set(0, x[0]);
   y.set(axes.channels, w[0]);
@@ -111,13 +106,14 @@ void infer(InferContext& c) {
 
 int64_t transposed_extent(InferContext& c, const ConvAxis& axis, int64_t in, int64_t output_padding) {
   if (output_padding >= axis.stride || (axis.same && output_padding > 0))
-    c.fail("Output padding must be " + (axis.same ? "0" : "smaller than stride " + to_string(axis.stride)) +
-           ", but is " + to_string(output_padding));
+    c.fail(axis.same
+               ? fmt::format("Output padding must be 0, but is {}", output_padding)
+               : fmt::format("Output padding must be smaller than stride {}, but is {}", axis.stride, output_padding));
   if (in < 0 || (!axis.same && axis.kernel < 0)) return -1;
   const int64_t out = axis.in_of(in, output_padding);
   if ((in == 0 && !axis.same) || (out <= 0 && in > 0))
-    c.fail("An extent of " + to_string(in) + " has no transposed convolution with a kernel of " +
-           to_string(axis.kernel) + " and padding " + to_string(axis.before) + " and " + to_string(axis.after));
+    c.fail(fmt::format("An extent of {} has no transposed convolution with a kernel of {} and padding {} and {}", in,
+                       axis.kernel, axis.before, axis.after));
   return out;
 }
 
@@ -128,7 +124,7 @@ void infer_input_gradient(InferContext& c) {
   check_at_least(c, "Output padding", 0, {o.output_padding.h, o.output_padding.w});
   const ImageAxes axes(o.data_format);
   const Shape dy = image(c, 0), w = weight(c, 1, o);
-  check_channels(c, "The image", dy[axes.channels], w[0], 1);
+  check_channels(c, dy[axes.channels], w[0], 1);
   Shape x = Shape::of_rank(4);
   if (c.num_inputs() == 3) {
     x = image(c, 2);

@@ -99,8 +99,13 @@ class PatchProductRun {
   }
 
  private:
+  /// What `channels` are filled up to with zeros: the inner kernel's widths, whose remainders are slow.
+  static int64_t filled(const PatchProduct& p, int64_t channels) {
+    const int64_t width = p.nchw() ? Gemm::Traits::nr : Gemm::Traits::LhsProgress;
+    return ceil_div(channels, width) * width;
+  }
   static int64_t packed_weight(const PatchProduct& p) {
-    return ceil_div(std::min(p.channels, Size::kChannels) * Size::kDepth, 16) * 16;
+    return ceil_div(filled(p, std::min(p.channels, Size::kChannels)) * Size::kDepth, 16) * 16;
   }
   T* packed_weight(int64_t group, int64_t c, int64_t d) const {
     return packed_ + ((group * channels_.count + c) * depth_.count + d) * packed_weight(p_);
@@ -109,48 +114,59 @@ class PatchProductRun {
   void pack_weight(int64_t group, int64_t c, int64_t d) const {
     const Patches& s = p_.patches;
     alignas(64) T block[Size::kChannels * Size::kDepth];
-    const int64_t depth = depth_.size(d), channels = channels_.size(c);
+    const int64_t depth = depth_.size(d), channels = channels_.size(c), rows = filled(p_, channels);
     for (int64_t k = 0; k < depth; ++k) {
       const Patches::Element e = s.element(depth_.begin(d) + k);
       const T* from = weight_ + group * p_.of_group + channels_.begin(c) * p_.of_result + e.channel * p_.of_sum +
                       (s.h.kernel + e.tap_h * s.h.kernel_step) * p_.kernel_w + s.w.kernel + e.tap_w * s.w.kernel_step;
-      for (int64_t m = 0; m < channels; ++m) block[m * depth + k] = from[m * p_.of_result];
+      for (int64_t m = 0; m < rows; ++m) block[m * depth + k] = m < channels ? from[m * p_.of_result] : T(0);
     }
     T* to = packed_weight(group, c, d);
-    p_.nchw() ? Gemm::pack_a(to, block, depth, false, depth, channels)
-              : Gemm::pack_b(to, block, depth, true, depth, channels);
+    p_.nchw() ? Gemm::pack_a(to, block, depth, false, depth, rows) : Gemm::pack_b(to, block, depth, true, depth, rows);
   }
 
   void multiply(T* result, int64_t image, int64_t group, int64_t p0, int64_t c) const {
     const Patches& s = p_.patches;
-    const int64_t count = std::min(Size::kVector, s.pixels() - p0), channels = channels_.size(c);
+    const int64_t count = std::min(Size::kVector, s.pixels() - p0);
+    const int64_t channels = channels_.size(c), rows = filled(p_, channels);
     const int64_t plane = p_.result_h * p_.result_w, all = s.groups * p_.channels;
     const int64_t channel = group * p_.channels + channels_.begin(c);
-    alignas(64) T buffer[Size::kDepth * Size::kVector], packed[Size::kDepth * Size::kVector],
-        tile[Size::kChannels * Size::kVector];
     T* to = result + image * all * plane + channel * (p_.nchw() ? plane : 1);
-    const int64_t stride = !p_.whole() ? (p_.nchw() ? count : channels) : p_.nchw() ? plane : all;
-    T* product = !p_.whole() ? tile : to + p0 * (p_.nchw() ? 1 : all);
+    alignas(64) T buffer[Size::kDepth * Size::kVector + Patches::kSlack], packed[Size::kDepth * Size::kVector],
+        tile[Size::kChannels * Size::kVector];
+    const bool in_place = p_.whole() && rows == channels;
+    T* product = !in_place ? tile : to + p0 * (p_.nchw() ? 1 : all);
+    const int64_t stride = !in_place ? (p_.nchw() ? count : rows) : p_.nchw() ? plane : all;
     for (int64_t d = 0; d < depth_.count; ++d) {
       const int64_t depth = depth_.size(d);
       const auto block = s.block(source_, image, group, depth_.begin(d), depth, p0, count, buffer);
       const T* weight = packed_weight(group, c, d);
       if (p_.nchw()) {
         Gemm::pack_b(packed, block.data, block.stride, false, depth, count);
-        Gemm::multiply(product, stride, weight, packed, channels, depth, count, d == 0);
+        Gemm::multiply(product, stride, weight, packed, rows, depth, count, d == 0);
       } else {
         Gemm::pack_a(packed, block.data, block.stride, false, depth, count);
-        Gemm::multiply(product, stride, packed, weight, count, depth, channels, d == 0);
+        Gemm::multiply(product, stride, packed, weight, count, depth, rows, d == 0);
       }
     }
-    if (p_.whole()) return;
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t row = s.h.first + (p0 + i) / s.w.outputs * s.h.spacing;
-      const int64_t column = s.w.first + (p0 + i) % s.w.outputs * s.w.spacing, pixel = row * p_.result_w + column;
+    if (!in_place) scatter(tile, stride, to, p0, count, channels);
+  }
+
+  /// Copies a tile to where its pixels lie in the result.
+  void scatter(const T* tile, int64_t stride, T* to, int64_t p0, int64_t count, int64_t channels) const {
+    const Taps &h = p_.patches.h, &w = p_.patches.w;
+    const int64_t plane = p_.result_h * p_.result_w, all = p_.patches.groups * p_.channels;
+    int64_t row = p0 / w.outputs, column = p0 % w.outputs;
+    for (int64_t i = 0; i < count; ++row, column = 0) {
+      const int64_t run = std::min(w.outputs - column, count - i);
+      const int64_t pixel = (h.first + row * h.spacing) * p_.result_w + w.first + column * w.spacing;
       if (p_.nchw())
-        for (int64_t m = 0; m < channels; ++m) to[m * plane + pixel] = tile[m * count + i];
+        for (int64_t m = 0; m < channels; ++m)
+          for (int64_t j = 0; j < run; ++j) to[m * plane + pixel + j * w.spacing] = tile[m * stride + i + j];
       else
-        std::copy_n(tile + i * channels, channels, to + pixel * all);
+        for (int64_t j = 0; j < run; ++j)
+          std::copy_n(tile + (i + j) * stride, channels, to + (pixel + j * w.spacing) * all);
+      i += run;
     }
   }
 
@@ -239,7 +255,7 @@ class WeightGradient {
     const int64_t cols = depth_.size(d), rows = channels_.size(c), all = p_.groups * p_.out_channels;
     const int64_t channel = group * p_.out_channels + channels_.begin(c);
     T* to = partial + channel * patches_.depth() + depth_.begin(d);
-    alignas(64) T buffer[Size::kDepth * Size::kVector], packed_b[Size::kDepth * Size::kVector],
+    alignas(64) T buffer[Size::kDepth * Size::kVector + Patches::kSlack], packed_b[Size::kDepth * Size::kVector],
         packed_a[Size::kDepth * Size::kChannels];
     const int64_t first = chunks_.begin(chunk);
     for (int64_t i = first; i < first + chunks_.size(chunk); ++i) {

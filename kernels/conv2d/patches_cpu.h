@@ -1,6 +1,8 @@
-// Convolutions as matrix products: which elements of an image meet in each output, gathered as matrices.
+// Convolutions as matrix products: which elements of an image meet in each output, gathered as matrices. For *_cpu.cc
+// files only: it includes Eigen.
 #pragma once
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <numeric>
 
@@ -43,7 +45,9 @@ struct Taps {
   int64_t at(int64_t tap) const { return offset + tap * offset_step; }
   /// The outputs [first, second) whose element of the source, for this tap, exists.
   std::pair<int64_t, int64_t> inside(int64_t tap) const {
-    const auto least = [&](int64_t from) { return from <= 0 ? 0 : std::min((from + stride - 1) / stride, outputs); };
+    const auto least = [&](int64_t from) {
+      return from <= 0 ? 0 : std::min(stride == 1 ? from : (from + stride - 1) / stride, outputs);
+    };
     const int64_t begin = least(-at(tap));
     return {begin, std::max(begin, least(source - at(tap)))};
   }
@@ -87,65 +91,110 @@ struct Patches {
     const T* data;
     int64_t stride;
   };
-  /// Elements [k0, k0 + depth) of pixels [p0, p0 + count) of one image and group, in `buffer` or where they are.
+  /// Elements [k0, k0 + depth) of pixels [p0, p0 + count) of one image and group, in `buffer`, which has room for
+  /// kSlack elements more, or where they are.
+  static constexpr int64_t kSlack = 16;
   template <class T>
   Block<T> block(const T* images, int64_t image, int64_t group, int64_t k0, int64_t depth, int64_t p0, int64_t count,
                  T* buffer) const {
-    const bool nchw = format == DataFormat::nchw;
-    const T* from =
-        images + image * groups * channels * source_pixels() + group * channels * (nchw ? source_pixels() : int64_t{1});
-    if (direct())
-      return nchw ? Block<T>{from + k0 * source_pixels() + p0, source_pixels()}
-                  : Block<T>{from + p0 * groups * channels + k0, groups * channels};
-    nchw ? gather_rows(from, k0, depth, p0, count, buffer) : gather_pixels(from, k0, depth, p0, count, buffer);
-    return {buffer, nchw ? count : depth};
+    const int64_t all = groups * channels;
+    const T* from = images + image * all * source_pixels();
+    if (format == DataFormat::nchw) {
+      from += group * channels * source_pixels();
+      if (direct()) return {from + k0 * source_pixels() + p0, source_pixels()};
+      gather_rows(from, k0, depth, p0, count, buffer);
+      return {buffer, count};
+    }
+    const T* end = from + all * source_pixels();
+    from += group * channels;
+    if (direct()) return {from + p0 * all + k0, all};
+    gather_pixels(from, end, k0, depth, p0, count, buffer);
+    return {buffer, depth};
   }
 
  private:
+  /// Writes a block from front to back in whole vectors: what goes beyond a run is overwritten by the next one, or
+  /// falls into the buffer's slack. Runs are short, so that calls of memcpy and memset would cost more than they do.
   template <class T>
-  void gather_rows(const T* from, int64_t k0, int64_t depth, int64_t p0, int64_t count, T* to) const {
-    for (int64_t k = k0; k < k0 + depth; ++k) {
-      const Element e = element(k);
-      const T* plane = from + e.channel * source_pixels();
+  class Writer {
+    using Packet = typename Eigen::internal::packet_traits<T>::type;
+    static constexpr int64_t kWidth = Eigen::internal::unpacket_traits<Packet>::size;
+    static_assert(kWidth <= kSlack);
+
+   public:
+    /// `end` is where the source that is copied from ends.
+    Writer(T* to, const T* end) : to_(to), end_(end) {}
+
+    void zeros(int64_t n) {
+      for (int64_t i = 0; i < n; i += kWidth) store(to_ + i, Eigen::internal::pset1<Packet>(T(0)));
+      to_ += n;
+    }
+    void copy(const T* from, int64_t n) {
+      if (end_ - from >= n + kWidth)
+        for (int64_t i = 0; i < n; i += kWidth) store(to_ + i, Eigen::internal::ploadu<Packet>(from + i));
+      else
+        std::copy_n(from, n, to_);
+      to_ += n;
+    }
+    void copy(const T* from, int64_t n, int64_t stride) {
+      if (stride == 1) return copy(from, n);
+      for (int64_t i = 0; i < n; ++i) *to_++ = from[i * stride];
+    }
+
+   private:
+    static void store(T* to, const Packet& p) {
+      Eigen::internal::pstoreu(to, p);
+      asm volatile("" ::: "memory");  // or the compiler makes the loop a call
+    }
+    T* to_;
+    const T* end_;
+  };
+
+  template <class T>
+  void gather_rows(const T* from, int64_t k0, int64_t depth, int64_t p0, int64_t count, T* buffer) const {
+    Writer<T> to(buffer, from + channels * source_pixels());
+    const int64_t first_row = p0 / w.outputs, first_column = p0 % w.outputs;
+    Element e = element(k0);
+    for (int64_t k = 0; k < depth; ++k) {
       const auto [begin, end] = w.inside(e.tap_w);
-      const int64_t shift = w.at(e.tap_w);
-      int64_t row = p0 / w.outputs, column = p0 % w.outputs;
-      for (int64_t left = count; left > 0; ++row, column = 0) {
-        const int64_t stop = std::min(w.outputs, column + left), y = row * h.stride + h.at(e.tap_h);
+      const T* plane = from + e.channel * source_pixels();
+      int64_t y = first_row * h.stride + h.at(e.tap_h), column = first_column;
+      for (int64_t left = count; left > 0; y += h.stride, column = 0) {
+        const int64_t stop = std::min(w.outputs, column + left);
         left -= stop - column;
         if (y < 0 || y >= h.source) {
-          for (; column < stop; ++column) *to++ = T(0);
+          to.zeros(stop - column);
           continue;
         }
-        const T* line = plane + y * w.source + shift;
-        for (; column < std::min(begin, stop); ++column) *to++ = T(0);
-        if (w.stride == 1) {
-          const int64_t n = std::max<int64_t>(0, std::min(end, stop) - column);
-          std::copy_n(line + column, n, to);
-          to += n, column += n;
-        } else {
-          for (; column < std::min(end, stop); ++column) *to++ = line[column * w.stride];
-        }
-        for (; column < stop; ++column) *to++ = T(0);
+        const int64_t first = std::clamp(begin, column, stop), last = std::clamp(end, first, stop);
+        to.zeros(first - column);
+        if (first < last) to.copy(plane + y * w.source + w.at(e.tap_w) + first * w.stride, last - first, w.stride);
+        to.zeros(stop - last);
       }
+      if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
+      if (e.tap_h == h.count) e.tap_h = 0, ++e.channel;
     }
   }
 
   template <class T>
-  void gather_pixels(const T* from, int64_t k0, int64_t depth, int64_t p0, int64_t count, T* to) const {
-    const Element start = element(k0);
-    for (int64_t p = p0; p < p0 + count; ++p) {
-      const int64_t row = p / w.outputs * h.stride, column = p % w.outputs * w.stride;
-      Element e = start;
+  void gather_pixels(const T* from, const T* source_end, int64_t k0, int64_t depth, int64_t p0, int64_t count,
+                     T* buffer) const {
+    Writer<T> to(buffer, source_end);
+    const Element first = element(k0);
+    int64_t row = p0 / w.outputs, column = p0 % w.outputs;
+    for (int64_t p = 0; p < count; ++p) {
+      Element e = first;
       for (int64_t left = depth; left > 0;) {
-        const int64_t n = std::min(left, channels - e.channel), y = row + h.at(e.tap_h), x = column + w.at(e.tap_w);
+        const int64_t n = std::min(left, channels - e.channel);
+        const int64_t y = row * h.stride + h.at(e.tap_h), x = column * w.stride + w.at(e.tap_w);
         if (y < 0 || y >= h.source || x < 0 || x >= w.source)
-          std::fill_n(to, n, T(0));
+          to.zeros(n);
         else
-          std::copy_n(from + (y * w.source + x) * groups * channels + e.channel, n, to);
-        to += n, left -= n, e.channel = 0;
+          to.copy(from + (y * w.source + x) * groups * channels + e.channel, n);
+        left -= n, e.channel = 0;
         if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
       }
+      if (++column == w.outputs) column = 0, ++row;
     }
   }
 };

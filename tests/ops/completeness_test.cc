@@ -90,28 +90,12 @@ std::string gpu_sources() {
 }
 
 // Ops whose CUDA kernels are still to come. The list may only shrink.
-const std::set<std::string> kGpuKernelToCome = {"Sum",
-                                                "Mean",
-                                                "Max",
-                                                "ArgMax",
-                                                "ReducedCount",
-                                                "SumTo",
-                                                "SumToLike",
-                                                "Softmax",
-                                                "LogSoftmax",
-                                                "Transpose",
-                                                "BroadcastTo",
-                                                "BroadcastLike",
-                                                "ConcatV2",
-                                                "ConcatPart",
-                                                "Slice",
-                                                "PadLike",
-                                                "ZerosLike",
-                                                "OnesLike",
-                                                "Fused",
-                                                "Conv2D",
-                                                "Conv2DBackpropInput",
-                                                "Conv2DBackpropFilter"};
+const std::set<std::string> kGpuKernelToCome = {"Sum", "Mean", "Max", "ArgMax", "ReducedCount", "SumTo", "SumToLike",
+                                                "Softmax", "LogSoftmax", "Transpose", "BroadcastTo", "BroadcastLike",
+                                                "ConcatV2", "ConcatPart", "Slice", "PadLike", "ZerosLike", "OnesLike",
+                                                "Fused", "Conv2D",
+                                                // Gradients of convolutions.
+                                                "Conv2DBackpropInput", "Conv2DBackpropFilter"};
 
 }  // namespace
 
