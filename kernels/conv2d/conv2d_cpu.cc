@@ -6,21 +6,31 @@ namespace {
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return GemmPlan::ceil_div(a, b); }
 
-/// How many pieces of at most `most` an extent is cut into, and how long they are: as equal as can be.
+/// An extent cut into `count` pieces.
 struct Cut {
   int64_t extent, count, length;
-  Cut(int64_t e, int64_t most) : extent(e), count(ceil_div(e, most)), length(count ? ceil_div(e, count) : 0) {}
+
+  static Cut of_length(int64_t extent, int64_t length) { return {extent, ceil_div(extent, length), length}; }
+  /// As few as can be of at most `most`, and as equal.
+  static Cut evenly(int64_t extent, int64_t most) {
+    return extent == 0 ? of_length(0, most) : of_length(extent, ceil_div(extent, ceil_div(extent, most)));
+  }
   int64_t begin(int64_t i) const { return i * length; }
   int64_t size(int64_t i) const { return std::min(length, extent - begin(i)); }
 };
 
-/// Extents of the blocks that are multiplied, small enough for packing buffers on the stack.
+/// The most that blocks measure, small enough for packing buffers on the stack.
 template <class T>
 struct BlockSize {
-  static constexpr int64_t kVector =
-      384 / sizeof(T);                   ///< along rows of vectors: a multiple of all of the kernel's widths
-  static constexpr int64_t kDepth = 96;  ///< of a sum
+  static constexpr int64_t kPixels = 448 / sizeof(T);
+  static constexpr int64_t kDepth = 96;  ///< of patches
   static constexpr int64_t kChannels = 64;
+
+  /// The pixels of an image, cut into whole rows where they are short.
+  static Cut pixels(const Patches& p) {
+    const int64_t row = p.w.outputs;
+    return Cut::of_length(p.pixels(), row == 0 || row > kPixels ? kPixels : kPixels / row * row);
+  }
 };
 
 // The output and the input's gradient are one computation, weights times patches: that of x, or that of dy, once for
@@ -83,18 +93,17 @@ class PatchProductRun {
         source_(static_cast<const T*>(args[0])),
         weight_(static_cast<const T*>(args[1])),
         packed_(static_cast<T*>(workspace)),
-        depth_(p.patches.depth(), Size::kDepth),
-        channels_(p.channels, Size::kChannels),
-        pixels_(ceil_div(p.patches.pixels(), Size::kVector)) {}
+        depth_(Cut::evenly(p.patches.depth(), Size::kDepth)),
+        channels_(Cut::evenly(p.channels, Size::kChannels)),
+        pixels_(Size::pixels(p.patches)) {}
 
   void run(T* result, const KernelContext& ctx) const {
     ctx.parallel_for(p_.patches.groups * channels_.count * depth_.count, [&](int64_t i) {
       pack_weight(i / depth_.count / channels_.count, i / depth_.count % channels_.count, i % depth_.count);
     });
-    ctx.parallel_for(p_.batch * p_.patches.groups * pixels_ * channels_.count, [&](int64_t i) {
-      const int64_t tile = i / channels_.count, image = tile / pixels_;
-      multiply(result, image / p_.patches.groups, image % p_.patches.groups, tile % pixels_ * Size::kVector,
-               i % channels_.count);
+    ctx.parallel_for(p_.batch * p_.patches.groups * pixels_.count * channels_.count, [&](int64_t i) {
+      const int64_t tile = i / channels_.count, image = tile / pixels_.count;
+      multiply(result, image / p_.patches.groups, image % p_.patches.groups, tile % pixels_.count, i % channels_.count);
     });
   }
 
@@ -125,15 +134,15 @@ class PatchProductRun {
     p_.nchw() ? Gemm::pack_a(to, block, depth, false, depth, rows) : Gemm::pack_b(to, block, depth, true, depth, rows);
   }
 
-  void multiply(T* result, int64_t image, int64_t group, int64_t p0, int64_t c) const {
+  void multiply(T* result, int64_t image, int64_t group, int64_t pixels, int64_t c) const {
     const Patches& s = p_.patches;
-    const int64_t count = std::min(Size::kVector, s.pixels() - p0);
+    const int64_t p0 = pixels_.begin(pixels), count = pixels_.size(pixels);
     const int64_t channels = channels_.size(c), rows = filled(p_, channels);
     const int64_t plane = p_.result_h * p_.result_w, all = s.groups * p_.channels;
     const int64_t channel = group * p_.channels + channels_.begin(c);
     T* to = result + image * all * plane + channel * (p_.nchw() ? plane : 1);
-    alignas(64) T buffer[Size::kDepth * Size::kVector + Patches::kSlack], packed[Size::kDepth * Size::kVector],
-        tile[Size::kChannels * Size::kVector];
+    alignas(64) T buffer[Size::kDepth * Size::kPixels + Patches::kSlack], packed[Size::kDepth * Size::kPixels],
+        tile[Size::kChannels * Size::kPixels];
     const bool in_place = p_.whole() && rows == channels;
     T* product = !in_place ? tile : to + p0 * (p_.nchw() ? 1 : all);
     const int64_t stride = !in_place ? (p_.nchw() ? count : rows) : p_.nchw() ? plane : all;
@@ -173,8 +182,7 @@ class PatchProductRun {
   const PatchProduct& p_;
   const T *source_, *weight_;
   T* packed_;
-  Cut depth_, channels_;
-  int64_t pixels_;  ///< tiles of them
+  Cut depth_, channels_, pixels_;
 };
 
 template <class T>
@@ -223,15 +231,15 @@ class WeightGradient {
   explicit WeightGradient(const Conv2dProblem& p)
       : p_(p),
         patches_{p.format, p.groups, p.in_channels, Taps::of_output(p.h), Taps::of_output(p.w)},
-        pixels_(patches_.pixels(), Size::kDepth),
-        depth_(patches_.depth(), Size::kVector),
-        channels_(p.out_channels, Size::kChannels),
-        chunks_(p.batch * pixels_.count, 1) {
+        pixels_(Size::pixels(patches_)),
+        depth_(Cut::evenly(patches_.depth(), Size::kDepth)),
+        channels_(Cut::evenly(p.out_channels, Size::kChannels)),
+        chunks_(Cut::of_length(p.batch * pixels_.count, 1)) {
     // Few enough that the partial sums are small beside the work, and their memory is bounded.
     constexpr int64_t kMaxChunks = 32, kMinBlocks = 4, kMaxBytes = 64 << 20;
     const int64_t bytes = std::max<int64_t>(1, size() * static_cast<int64_t>(sizeof(T)));
     const int64_t most = std::clamp<int64_t>(kMaxBytes / bytes, 1, kMaxChunks);
-    chunks_ = Cut(chunks_.extent, std::max(kMinBlocks, ceil_div(chunks_.extent, most)));
+    chunks_ = Cut::evenly(chunks_.extent, std::max(kMinBlocks, ceil_div(chunks_.extent, most)));
   }
   size_t workspace() const { return static_cast<size_t>(chunks_.count * size()) * sizeof(T); }
 
@@ -255,8 +263,8 @@ class WeightGradient {
     const int64_t cols = depth_.size(d), rows = channels_.size(c), all = p_.groups * p_.out_channels;
     const int64_t channel = group * p_.out_channels + channels_.begin(c);
     T* to = partial + channel * patches_.depth() + depth_.begin(d);
-    alignas(64) T buffer[Size::kDepth * Size::kVector + Patches::kSlack], packed_b[Size::kDepth * Size::kVector],
-        packed_a[Size::kDepth * Size::kChannels];
+    alignas(64) T buffer[Size::kDepth * Size::kPixels + Patches::kSlack], packed_b[Size::kDepth * Size::kPixels],
+        packed_a[Size::kPixels * Size::kChannels];
     const int64_t first = chunks_.begin(chunk);
     for (int64_t i = first; i < first + chunks_.size(chunk); ++i) {
       const int64_t image = i / pixels_.count, p0 = pixels_.begin(i % pixels_.count);
