@@ -15,8 +15,7 @@ enum class DataFormat : uint8_t { nchw, nhwc };
 
 /// A number for the vertical axis and one for the horizontal axis; one number stands for both.
 struct Pair2d {
-  int64_t h = 1;
-  int64_t w = 1;
+  int64_t h, w;
 
   template <std::integral I>
   constexpr Pair2d(I both) : h(static_cast<int64_t>(both)), w(h) {}

@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include <twofold/kernels/conv2d/problem.h>
 
