@@ -38,46 +38,45 @@ auto binary(F f) {
 }  // namespace
 
 void add_conv_entries(std::vector<OpEntry>& all) {
-  all.insert(
-      all.end(),
-      {
-          {"conv2d", 8,
-           "tf::conv2d($0, $1, {.stride = $axes, .padding = $sizes, .dilation = $g ? 2 : 1, .groups = $n, "
-           ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
-           [](Generator& g, I& i) { return propose_conv2d(g, i, false); },
-           binary([](const T& x, const T& w, const I& i) {
-             return tf::conv2d(x, w,
-                               {.stride = {i.axes[0], i.axes[1]},
-                                .padding = {i.sizes[0], i.sizes[1], i.sizes[2], i.sizes[3]},
-                                .dilation = i.flag[1] ? 2 : 1,
-                                .groups = i.integer,
-                                .data_format = data_format(i)});
-           })},
-          {"conv2d_same", 4,
-           "tf::conv2d($0, $1, {.stride = $axes, .padding = \"same\", .dilation = $g ? 2 : 1, .groups = $n, "
-           ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
-           [](Generator& g, I& i) { return propose_conv2d(g, i, false); },
-           binary([](const T& x, const T& w, const I& i) {
-             return tf::conv2d(x, w,
-                               {.stride = {i.axes[0], i.axes[1]},
-                                .padding = "same",
-                                .dilation = i.flag[1] ? 2 : 1,
-                                .groups = i.integer,
-                                .data_format = data_format(i)});
-           })},
-          {"conv2d_transpose", 4,
-           "tf::conv2d_transpose($0, $1, {.stride = $axes, .output_padding = $sizes, .groups = $n, "
-           ".dilation = $g ? 2 : 1, .data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
-           [](Generator& g, I& i) { return propose_conv2d(g, i, true); },
-           binary([](const T& x, const T& w, const I& i) {
-             return tf::conv2d_transpose(x, w,
-                                         {.stride = {i.axes[0], i.axes[1]},
-                                          .output_padding = {i.sizes[0], i.sizes[1]},
-                                          .groups = i.integer,
-                                          .dilation = i.flag[1] ? 2 : 1,
-                                          .data_format = data_format(i)});
-           })},
-      });
+  all.insert(all.end(),
+             {
+                 {"conv2d", 8,
+                  "tf::conv2d($0, $1, {.stride = $axes, .padding = $sizes, .dilation = $g ? 2 : 1, .groups = $n, "
+                  ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
+                  [](Generator& g, I& i) { return propose_conv2d(g, i, false); },
+                  binary([](const T& x, const T& w, const I& i) {
+                    return tf::conv2d(x, w,
+                                      {.stride = {i.axes[0], i.axes[1]},
+                                       .padding = {i.sizes[0], i.sizes[1], i.sizes[2], i.sizes[3]},
+                                       .dilation = i.flag[1] ? 2 : 1,
+                                       .groups = i.integer,
+                                       .data_format = data_format(i)});
+                  })},
+                 {"conv2d_same", 4,
+                  "tf::conv2d($0, $1, {.stride = $axes, .padding = \"same\", .dilation = $g ? 2 : 1, .groups = $n, "
+                  ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
+                  [](Generator& g, I& i) { return propose_conv2d(g, i, false); },
+                  binary([](const T& x, const T& w, const I& i) {
+                    return tf::conv2d(x, w,
+                                      {.stride = {i.axes[0], i.axes[1]},
+                                       .padding = "same",
+                                       .dilation = i.flag[1] ? 2 : 1,
+                                       .groups = i.integer,
+                                       .data_format = data_format(i)});
+                  })},
+                 {"conv2d_transpose", 4,
+                  "tf::conv2d_transpose($0, $1, {.stride = $axes, .output_padding = $sizes, .groups = $n, "
+                  ".dilation = $g ? 2 : 1, .data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
+                  [](Generator& g, I& i) { return propose_conv2d(g, i, true); },
+                  binary([](const T& x, const T& w, const I& i) {
+                    return tf::conv2d_transpose(x, w,
+                                                {.stride = {i.axes[0], i.axes[1]},
+                                                 .output_padding = {i.sizes[0], i.sizes[1]},
+                                                 .groups = i.integer,
+                                                 .dilation = i.flag[1] ? 2 : 1,
+                                                 .data_format = data_format(i)});
+                  })},
+             });
 }
 
 }  // namespace fuzz
