@@ -79,21 +79,25 @@ struct PackedGemm {
   using Mapper = Eigen::internal::const_blas_data_mapper<T, Index, Order>;
   using Result = Eigen::internal::blas_data_mapper<T, Index, Eigen::ColMajor, Eigen::Unaligned, 1>;
 
+  /// Packs B, depth x cols; where `transposed`, it lies as cols x depth. `stride` is that of the rows as they lie.
+  static void pack_b(T* to, const T* b, int64_t stride, bool transposed, int64_t depth, int64_t cols) {
+    transposed ? pack_lhs<Eigen::RowMajor>(to, b, stride, depth, cols)
+               : pack_lhs<Eigen::ColMajor>(to, b, stride, depth, cols);
+  }
+  /// Packs A, rows x depth; where `transposed`, it lies as depth x rows.
+  static void pack_a(T* to, const T* a, int64_t stride, bool transposed, int64_t depth, int64_t rows) {
+    transposed ? pack_rhs<Eigen::RowMajor>(to, a, stride, depth, rows)
+               : pack_rhs<Eigen::ColMajor>(to, a, stride, depth, rows);
+  }
   /// Packs B[k0 : k0+depth, n0 : n0+cols].
   static void pack_b(T* to, const T* b, const GemmPlan& p, int64_t k0, int64_t depth, int64_t n0, int64_t cols) {
-    if (p.transpose_b) {
-      pack_lhs<Eigen::RowMajor>(to, b + n0 * p.k + k0, p.k, depth, cols);
-    } else {
-      pack_lhs<Eigen::ColMajor>(to, b + k0 * p.n + n0, p.n, depth, cols);
-    }
+    p.transpose_b ? pack_b(to, b + n0 * p.k + k0, p.k, true, depth, cols)
+                  : pack_b(to, b + k0 * p.n + n0, p.n, false, depth, cols);
   }
   /// Packs A[m0 : m0+rows, k0 : k0+depth].
   static void pack_a(T* to, const T* a, const GemmPlan& p, int64_t k0, int64_t depth, int64_t m0, int64_t rows) {
-    if (p.transpose_a) {
-      pack_rhs<Eigen::RowMajor>(to, a + k0 * p.m + m0, p.m, depth, rows);
-    } else {
-      pack_rhs<Eigen::ColMajor>(to, a + m0 * p.k + k0, p.k, depth, rows);
-    }
+    p.transpose_a ? pack_a(to, a + k0 * p.m + m0, p.m, true, depth, rows)
+                  : pack_a(to, a + m0 * p.k + k0, p.k, false, depth, rows);
   }
   /// c[0 : rows, 0 : cols] (=, if `first`, else +=) the product of packed tiles; `stride` is that of c's rows.
   static void multiply(T* c, int64_t stride, const T* packed_a, const T* packed_b, int64_t rows, int64_t depth,

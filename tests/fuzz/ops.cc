@@ -13,6 +13,7 @@ std::span<const OpEntry> op_entries() {
     std::vector<OpEntry> all;
     add_pointwise_entries(all);
     add_array_entries(all);
+    add_conv_entries(all);
     add_state_entries(all);
     add_control_entries(all);
     return all;

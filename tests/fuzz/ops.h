@@ -28,6 +28,7 @@ std::span<const OpEntry> op_entries();
 /// The parts of it, by file.
 void add_pointwise_entries(std::vector<OpEntry>& all);
 void add_array_entries(std::vector<OpEntry>& all);
+void add_conv_entries(std::vector<OpEntry>& all);
 void add_state_entries(std::vector<OpEntry>& all);
 void add_control_entries(std::vector<OpEntry>& all);
 

@@ -14,6 +14,7 @@ const std::vector<Record>& records() {
     add_linear_records(r);
     add_normalisation_records(r);
     add_gather_records(r);
+    add_conv_records(r);
     return r;
   }();
   return all;

@@ -57,6 +57,7 @@ void add_reduce_records(std::vector<Record>&);
 void add_linear_records(std::vector<Record>&);
 void add_normalisation_records(std::vector<Record>&);
 void add_gather_records(std::vector<Record>&);
+void add_conv_records(std::vector<Record>&);
 
 // For references.
 

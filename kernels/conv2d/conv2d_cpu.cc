@@ -1,0 +1,337 @@
+#include <twofold/kernels/conv2d/patches_cpu.h>
+#include <twofold/kernels/matmul/gemm_cpu.h>
+
+namespace twofold {
+namespace {
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return GemmPlan::ceil_div(a, b); }
+
+/// An extent cut into `count` pieces.
+struct Cut {
+  int64_t extent, count, length;
+
+  static Cut of_length(int64_t extent, int64_t length) { return {extent, ceil_div(extent, length), length}; }
+  /// As few as can be of at most `most`, and as equal.
+  static Cut evenly(int64_t extent, int64_t most) {
+    return extent == 0 ? of_length(0, most) : of_length(extent, ceil_div(extent, ceil_div(extent, most)));
+  }
+  int64_t begin(int64_t i) const { return i * length; }
+  int64_t size(int64_t i) const { return std::min(length, extent - begin(i)); }
+};
+
+/// The most that blocks measure, small enough for packing buffers on the stack.
+template <class T>
+struct BlockSize {
+  static constexpr int64_t kPixels = 448 / sizeof(T);
+  static constexpr int64_t kDepth = 96;  ///< of patches
+  static constexpr int64_t kChannels = 64;
+
+  /// The pixels of an image, cut into whole rows where they are short.
+  static Cut pixels(const Patches& p) {
+    const int64_t row = p.w.outputs;
+    return Cut::of_length(p.pixels(), row == 0 || row > kPixels ? kPixels : kPixels / row * row);
+  }
+};
+
+// The output and the input's gradient are one computation, weights times patches: that of x, or that of dy, once for
+// every phase of the stride.
+
+struct PatchProduct {
+  Patches patches;
+  int64_t batch, channels;              ///< of one group of the result
+  int64_t result_h, result_w;           ///< the result's full extents
+  int64_t of_group, of_result, of_sum;  ///< steps in the weight: to the next group, result channel, summed channel
+  int64_t kernel_h, kernel_w;
+
+  static PatchProduct output(const Conv2dProblem& p) {
+    const int64_t window = p.h.kernel * p.w.kernel, filter = p.in_channels * window;
+    return {{p.format, p.groups, p.in_channels, Taps::of_output(p.h), Taps::of_output(p.w)},
+            p.batch,
+            p.out_channels,
+            p.h.out,
+            p.w.out,
+            p.out_channels * filter,
+            filter,
+            window,
+            p.h.kernel,
+            p.w.kernel};
+  }
+  static PatchProduct input(const Conv2dProblem& p, int64_t phase_h, int64_t phase_w) {
+    const int64_t window = p.h.kernel * p.w.kernel, filter = p.in_channels * window;
+    return {{p.format, p.groups, p.out_channels, Taps::of_input(p.h, phase_h), Taps::of_input(p.w, phase_w)},
+            p.batch,
+            p.in_channels,
+            p.h.in,
+            p.w.in,
+            p.out_channels * filter,
+            window,
+            filter,
+            p.h.kernel,
+            p.w.kernel};
+  }
+  bool nchw() const { return patches.format == DataFormat::nchw; }
+  /// Whether the pixels computed are all of the result's.
+  bool whole() const { return patches.h.spacing == 1 && patches.w.spacing == 1; }
+  int64_t result_size() const { return batch * patches.groups * channels * result_h * result_w; }
+};
+
+template <class T>
+class PatchProductRun {
+  using Gemm = internal::PackedGemm<T>;
+  using Size = BlockSize<T>;
+
+ public:
+  /// Of the workspace, for all phases.
+  static size_t workspace(const PatchProduct& p) {
+    const int64_t depth = p.patches.channels * p.kernel_h * p.kernel_w;
+    const int64_t blocks = ceil_div(depth, Size::kDepth) * ceil_div(p.channels, Size::kChannels) * p.patches.groups;
+    return static_cast<size_t>(blocks * packed_weight(p)) * sizeof(T);
+  }
+
+  PatchProductRun(const PatchProduct& p, void* const* args, void* workspace)
+      : p_(p),
+        source_(static_cast<const T*>(args[0])),
+        weight_(static_cast<const T*>(args[1])),
+        packed_(static_cast<T*>(workspace)),
+        depth_(Cut::evenly(p.patches.depth(), Size::kDepth)),
+        channels_(Cut::evenly(p.channels, Size::kChannels)),
+        pixels_(Size::pixels(p.patches)) {}
+
+  void run(T* result, const KernelContext& ctx) const {
+    ctx.parallel_for(p_.patches.groups * channels_.count * depth_.count, [&](int64_t i) {
+      pack_weight(i / depth_.count / channels_.count, i / depth_.count % channels_.count, i % depth_.count);
+    });
+    ctx.parallel_for(p_.batch * p_.patches.groups * pixels_.count * channels_.count, [&](int64_t i) {
+      const int64_t tile = i / channels_.count, image = tile / pixels_.count;
+      multiply(result, image / p_.patches.groups, image % p_.patches.groups, tile % pixels_.count, i % channels_.count);
+    });
+  }
+
+ private:
+  /// What `channels` are filled up to with zeros: the inner kernel's widths, whose remainders are slow.
+  static int64_t filled(const PatchProduct& p, int64_t channels) {
+    const int64_t width = p.nchw() ? Gemm::Traits::nr : Gemm::Traits::LhsProgress;
+    return ceil_div(channels, width) * width;
+  }
+  static int64_t packed_weight(const PatchProduct& p) {
+    return ceil_div(filled(p, std::min(p.channels, Size::kChannels)) * Size::kDepth, 16) * 16;
+  }
+  T* packed_weight(int64_t group, int64_t c, int64_t d) const {
+    return packed_ + ((group * channels_.count + c) * depth_.count + d) * packed_weight(p_);
+  }
+
+  void pack_weight(int64_t group, int64_t c, int64_t d) const {
+    const Patches& s = p_.patches;
+    alignas(64) T block[Size::kChannels * Size::kDepth];
+    const int64_t depth = depth_.size(d), channels = channels_.size(c), rows = filled(p_, channels);
+    for (int64_t k = 0; k < depth; ++k) {
+      const Patches::Element e = s.element(depth_.begin(d) + k);
+      const T* from = weight_ + group * p_.of_group + channels_.begin(c) * p_.of_result + e.channel * p_.of_sum +
+                      (s.h.kernel + e.tap_h * s.h.kernel_step) * p_.kernel_w + s.w.kernel + e.tap_w * s.w.kernel_step;
+      for (int64_t m = 0; m < rows; ++m) block[m * depth + k] = m < channels ? from[m * p_.of_result] : T(0);
+    }
+    T* to = packed_weight(group, c, d);
+    p_.nchw() ? Gemm::pack_a(to, block, depth, false, depth, rows) : Gemm::pack_b(to, block, depth, true, depth, rows);
+  }
+
+  void multiply(T* result, int64_t image, int64_t group, int64_t pixels, int64_t c) const {
+    const Patches& s = p_.patches;
+    const int64_t p0 = pixels_.begin(pixels), count = pixels_.size(pixels);
+    const int64_t channels = channels_.size(c), rows = filled(p_, channels);
+    const int64_t plane = p_.result_h * p_.result_w, all = s.groups * p_.channels;
+    const int64_t channel = group * p_.channels + channels_.begin(c);
+    T* to = result + image * all * plane + channel * (p_.nchw() ? plane : 1);
+    alignas(64) T buffer[Size::kDepth * Size::kPixels + Patches::kSlack], packed[Size::kDepth * Size::kPixels],
+        tile[Size::kChannels * Size::kPixels];
+    const bool in_place = p_.whole() && rows == channels;
+    T* product = !in_place ? tile : to + p0 * (p_.nchw() ? 1 : all);
+    const int64_t stride = !in_place ? (p_.nchw() ? count : rows) : p_.nchw() ? plane : all;
+    for (int64_t d = 0; d < depth_.count; ++d) {
+      const int64_t depth = depth_.size(d);
+      const auto block = s.block(source_, image, group, depth_.begin(d), depth, p0, count, buffer);
+      const T* weight = packed_weight(group, c, d);
+      if (p_.nchw()) {
+        Gemm::pack_b(packed, block.data, block.stride, false, depth, count);
+        Gemm::multiply(product, stride, weight, packed, rows, depth, count, d == 0);
+      } else {
+        Gemm::pack_a(packed, block.data, block.stride, false, depth, count);
+        Gemm::multiply(product, stride, packed, weight, count, depth, rows, d == 0);
+      }
+    }
+    if (!in_place) scatter(tile, stride, to, p0, count, channels);
+  }
+
+  /// Copies a tile to where its pixels lie in the result.
+  void scatter(const T* tile, int64_t stride, T* to, int64_t p0, int64_t count, int64_t channels) const {
+    const Taps &h = p_.patches.h, &w = p_.patches.w;
+    const int64_t plane = p_.result_h * p_.result_w, all = p_.patches.groups * p_.channels;
+    int64_t row = p0 / w.outputs, column = p0 % w.outputs;
+    for (int64_t i = 0; i < count; ++row, column = 0) {
+      const int64_t run = std::min(w.outputs - column, count - i);
+      const int64_t pixel = (h.first + row * h.spacing) * p_.result_w + w.first + column * w.spacing;
+      if (p_.nchw())
+        for (int64_t m = 0; m < channels; ++m)
+          for (int64_t j = 0; j < run; ++j) to[m * plane + pixel + j * w.spacing] = tile[m * stride + i + j];
+      else
+        for (int64_t j = 0; j < run; ++j)
+          std::copy_n(tile + (i + j) * stride, channels, to + (pixel + j * w.spacing) * all);
+      i += run;
+    }
+  }
+
+  const PatchProduct& p_;
+  const T *source_, *weight_;
+  T* packed_;
+  Cut depth_, channels_, pixels_;
+};
+
+template <class T>
+void zero(T* to, int64_t n, const KernelContext& ctx) {
+  constexpr int64_t kChunk = 65536;
+  ctx.parallel_for(ceil_div(n, kChunk),
+                   [&](int64_t i) { std::fill_n(to + i * kChunk, std::min(kChunk, n - i * kChunk), T(0)); });
+}
+
+template <class T>
+void output(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto p = PatchProduct::output(*static_cast<const Conv2dProblem*>(params));
+  T* y = static_cast<T*>(args[2]);
+  if (p.patches.channels == 0) return zero(y, p.result_size(), ctx);
+  PatchProductRun<T>(p, args, ctx.workspace).run(y, ctx);
+}
+
+/// `inputs`: how many, before the result.
+template <class T, int inputs>
+void input_gradient(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& problem = *static_cast<const Conv2dProblem*>(params);
+  T* dx = static_cast<T*>(args[inputs]);
+  // Where strides pass over inputs, some phases meet no kernel element.
+  bool all_met = problem.out_channels > 0;
+  for (const ConvAxis* a : {&problem.h, &problem.w})
+    all_met = all_met && a->stride <= a->kernel && (a->stride == 1 || std::gcd(a->stride, a->dilation) == 1);
+  if (!all_met) zero(dx, PatchProduct::input(problem, 0, 0).result_size(), ctx);
+  if (problem.out_channels == 0) return;
+  for (int64_t i = 0; i < std::min(problem.h.stride, problem.h.in); ++i) {
+    if (Taps::of_input(problem.h, i).count == 0) continue;
+    for (int64_t j = 0; j < std::min(problem.w.stride, problem.w.in); ++j) {
+      const auto p = PatchProduct::input(problem, i, j);
+      if (p.patches.depth() > 0) PatchProductRun<T>(p, args, ctx.workspace).run(dx, ctx);
+    }
+  }
+}
+
+/// dw[o, k] = sum over images and pixels of dy[o, pixel] * patch[k, pixel]: partial sums over fixed chunks of the
+/// pixels of all images, added in order.
+template <class T>
+class WeightGradient {
+  using Gemm = internal::PackedGemm<T>;
+  using Size = BlockSize<T>;
+
+ public:
+  explicit WeightGradient(const Conv2dProblem& p)
+      : p_(p),
+        patches_{p.format, p.groups, p.in_channels, Taps::of_output(p.h), Taps::of_output(p.w)},
+        pixels_(Size::pixels(patches_)),
+        depth_(Cut::evenly(patches_.depth(), Size::kDepth)),
+        channels_(Cut::evenly(p.out_channels, Size::kChannels)),
+        chunks_(Cut::of_length(p.batch * pixels_.count, 1)) {
+    // Few enough that the partial sums are small beside the work, and their memory is bounded.
+    constexpr int64_t kMaxChunks = 32, kMinBlocks = 4, kMaxBytes = 64 << 20;
+    const int64_t bytes = std::max<int64_t>(1, size() * static_cast<int64_t>(sizeof(T)));
+    const int64_t most = std::clamp<int64_t>(kMaxBytes / bytes, 1, kMaxChunks);
+    chunks_ = Cut::evenly(chunks_.extent, std::max(kMinBlocks, ceil_div(chunks_.extent, most)));
+  }
+  size_t workspace() const { return static_cast<size_t>(chunks_.count * size()) * sizeof(T); }
+
+  void run(void* const* args, const KernelContext& ctx) const {
+    T* partials = static_cast<T*>(ctx.workspace);
+    const int64_t blocks = p_.groups * channels_.count * depth_.count;
+    ctx.parallel_for(chunks_.count * blocks, [&](int64_t i) {
+      const int64_t chunk = i / blocks, group = i % blocks / (channels_.count * depth_.count);
+      multiply(static_cast<const T*>(args[0]), static_cast<const T*>(args[1]), partials + chunk * size(), chunk, group,
+               i / depth_.count % channels_.count, i % depth_.count);
+    });
+    T* dw = static_cast<T*>(args[3]);
+    ctx.parallel_for(p_.groups * p_.out_channels, [&](int64_t o) { add_up(dw, partials, o); });
+  }
+
+ private:
+  int64_t size() const { return p_.groups * p_.out_channels * patches_.depth(); }
+
+  void multiply(const T* x, const T* dy, T* partial, int64_t chunk, int64_t group, int64_t c, int64_t d) const {
+    const bool nchw = p_.format == DataFormat::nchw;
+    const int64_t cols = depth_.size(d), rows = channels_.size(c), all = p_.groups * p_.out_channels;
+    const int64_t channel = group * p_.out_channels + channels_.begin(c);
+    T* to = partial + channel * patches_.depth() + depth_.begin(d);
+    alignas(64) T buffer[Size::kDepth * Size::kPixels + Patches::kSlack], packed_b[Size::kDepth * Size::kPixels],
+        packed_a[Size::kPixels * Size::kChannels];
+    const int64_t first = chunks_.begin(chunk);
+    for (int64_t i = first; i < first + chunks_.size(chunk); ++i) {
+      const int64_t image = i / pixels_.count, p0 = pixels_.begin(i % pixels_.count);
+      const int64_t count = pixels_.size(i % pixels_.count), plane = patches_.pixels();
+      const auto block = patches_.block(x, image, group, depth_.begin(d), cols, p0, count, buffer);
+      Gemm::pack_b(packed_b, block.data, block.stride, nchw, count, cols);
+      if (nchw)
+        Gemm::pack_a(packed_a, dy + (image * all + channel) * plane + p0, plane, false, count, rows);
+      else
+        Gemm::pack_a(packed_a, dy + (image * plane + p0) * all + channel, all, true, count, rows);
+      Gemm::multiply(to, patches_.depth(), packed_a, packed_b, rows, count, cols, i == first);
+    }
+  }
+
+  /// The gradient of output channel `o`, whose elements lie in the patches' order in the partial sums.
+  void add_up(T* dw, const T* partials, int64_t o) const {
+    const int64_t depth = patches_.depth();
+    for (int64_t k = 0; k < depth; ++k) {
+      T sum = T(0);
+      for (int64_t chunk = 0; chunk < chunks_.count; ++chunk) sum += partials[chunk * size() + o * depth + k];
+      const Patches::Element e = patches_.element(k);
+      dw[((o * p_.in_channels + e.channel) * p_.h.kernel + e.tap_h) * p_.w.kernel + e.tap_w] = sum;
+    }
+  }
+
+  Conv2dProblem p_;
+  Patches patches_;
+  Cut pixels_, depth_, channels_, chunks_;
+};
+
+template <class T>
+void weight_gradient(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  WeightGradient<T>(*static_cast<const Conv2dProblem*>(params)).run(args, ctx);
+}
+
+template <class T>
+Prepared choose_output(const Signature& s) {
+  const Conv2dProblem p(s.attrs_as<Conv2dOptions>(), s.inputs[0].shape, s.inputs[1].shape, s.outputs[0].shape);
+  return {output<T>, p, PatchProductRun<T>::workspace(PatchProduct::output(p))};
+}
+template <class T>
+Prepared choose_input_gradient(const Signature& s) {
+  const Conv2dProblem p(s.attrs_as<Conv2dTransposeOptions>(), s.outputs[0].shape, s.inputs[1].shape, s.inputs[0].shape);
+  return {s.inputs.size() == 3 ? input_gradient<T, 3> : input_gradient<T, 2>, p,
+          PatchProductRun<T>::workspace(PatchProduct::input(p, 0, 0))};
+}
+template <class T>
+Prepared choose_weight_gradient(const Signature& s) {
+  const Conv2dProblem p(s.attrs_as<Conv2dOptions>(), s.inputs[0].shape, s.outputs[0].shape, s.inputs[1].shape);
+  return {weight_gradient<T>, p, WeightGradient<T>(p).workspace()};
+}
+
+template <PrepareFn for_float, PrepareFn for_double>
+Prepared prepare(const Signature& s) {
+  if (s.inputs[0].dtype == float32) return for_float(s);
+  if (s.inputs[0].dtype == float64) return for_double(s);
+  return {};
+}
+
+constexpr KernelEntry kKernels[] = {
+    {"Conv2D", prepare<choose_output<float>, choose_output<double>>},
+    {"Conv2DBackpropInput", prepare<choose_input_gradient<float>, choose_input_gradient<double>>},
+    {"Conv2DBackpropFilter", prepare<choose_weight_gradient<float>, choose_weight_gradient<double>>}};
+
+}  // namespace
+
+std::span<const KernelEntry> cpu_kernels_conv2d();
+std::span<const KernelEntry> cpu_kernels_conv2d() { return kKernels; }
+
+}  // namespace twofold

@@ -1,0 +1,203 @@
+// Convolutions as matrix products: which elements of an image meet in each output, gathered as matrices. For *_cpu.cc
+// files only: it includes Eigen.
+#pragma once
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include <twofold/kernels/conv2d/problem.h>
+
+namespace twofold {
+
+/// Along one axis: output i, which lies at `first` + i `spacing`, is a sum over taps t < count of what lies in the
+/// source at i `stride` + `offset` + t `offset_step` (0 beyond its extent) times kernel element `kernel` + t
+/// `kernel_step`.
+struct Taps {
+  int64_t count, kernel, kernel_step;
+  int64_t offset, offset_step, stride;
+  int64_t source;  ///< its extent
+  int64_t outputs, first, spacing;
+
+  static Taps of_output(const ConvAxis& a) {
+    return {a.kernel, 0, 1, -a.pad(), a.dilation, a.stride, a.in, a.out, 0, 1};
+  }
+  /// Those of an input's gradient, for the inputs at phase, phase + stride, ... They meet the same kernel elements, in
+  /// outputs that lie side by side.
+  static Taps of_input(const ConvAxis& a, int64_t phase) {
+    const int64_t step = a.stride / std::gcd(a.stride, a.dilation);
+    const auto reach = [&](int64_t k) { return phase + a.pad() - k * a.dilation; };
+    int64_t k = 0;
+    while (k < std::min(step, a.kernel) && reach(k) % a.stride != 0) ++k;
+    const int64_t count = k < std::min(step, a.kernel) ? (a.kernel - k + step - 1) / step : 0;
+    return {count,
+            k,
+            step,
+            reach(k) / a.stride,
+            -(a.dilation * step / a.stride),
+            1,
+            a.out,
+            count_from(a.in, phase, a.stride),
+            phase,
+            a.stride};
+  }
+
+  int64_t at(int64_t tap) const { return offset + tap * offset_step; }
+  /// The outputs [first, second) whose element of the source, for this tap, exists.
+  std::pair<int64_t, int64_t> inside(int64_t tap) const {
+    const auto least = [&](int64_t from) {
+      return from <= 0 ? 0 : std::min(stride == 1 ? from : (from + stride - 1) / stride, outputs);
+    };
+    const int64_t begin = least(-at(tap));
+    return {begin, std::max(begin, least(source - at(tap)))};
+  }
+
+ private:
+  static int64_t count_from(int64_t extent, int64_t from, int64_t step) {
+    return from < extent ? (extent - from + step - 1) / step : 0;
+  }
+};
+
+/// The matrix of an image's patches: for each output pixel, in row-major order, the elements of the source that it
+/// sums, `depth()` in number. In nchw they go by channel and then by tap and the matrix is depth x pixels; in nhwc by
+/// tap and then by channel, and it is pixels x depth: so that runs of it lie together in the image.
+struct Patches {
+  DataFormat format;
+  int64_t groups, channels;  ///< channels of one group
+  Taps h, w;
+
+  int64_t depth() const { return channels * h.count * w.count; }
+  int64_t pixels() const { return h.outputs * w.outputs; }
+  int64_t source_pixels() const { return h.source * w.source; }
+  /// Whether the image is the matrix already.
+  bool direct() const {
+    const auto plain = [](const Taps& t) {
+      return t.count == 1 && t.stride == 1 && t.offset == 0 && t.outputs == t.source;
+    };
+    return plain(h) && plain(w);
+  }
+
+  struct Element {
+    int64_t channel, tap_h, tap_w;
+  };
+  Element element(int64_t k) const {
+    const int64_t taps = h.count * w.count, tap = format == DataFormat::nchw ? k % taps : k / channels;
+    return {format == DataFormat::nchw ? k / taps : k % channels, tap / w.count, tap % w.count};
+  }
+
+  /// A block of the matrix, as it lies in memory; `stride` is that of its rows.
+  template <class T>
+  struct Block {
+    const T* data;
+    int64_t stride;
+  };
+  /// Elements [k0, k0 + depth) of pixels [p0, p0 + count) of one image and group, in `buffer`, which has room for
+  /// kSlack elements more, or where they are.
+  static constexpr int64_t kSlack = 16;
+  template <class T>
+  Block<T> block(const T* images, int64_t image, int64_t group, int64_t k0, int64_t depth, int64_t p0, int64_t count,
+                 T* buffer) const {
+    const int64_t all = groups * channels;
+    const T* from = images + image * all * source_pixels();
+    if (format == DataFormat::nchw) {
+      from += group * channels * source_pixels();
+      if (direct()) return {from + k0 * source_pixels() + p0, source_pixels()};
+      gather_rows(from, k0, depth, p0, count, buffer);
+      return {buffer, count};
+    }
+    const T* end = from + all * source_pixels();
+    from += group * channels;
+    if (direct()) return {from + p0 * all + k0, all};
+    gather_pixels(from, end, k0, depth, p0, count, buffer);
+    return {buffer, depth};
+  }
+
+ private:
+  /// Writes a block from front to back in whole vectors: what goes beyond a run is overwritten by the next one, or
+  /// falls into the buffer's slack. Runs are short, so that calls of memcpy and memset would cost more than they do.
+  template <class T>
+  class Writer {
+    using Packet = typename Eigen::internal::packet_traits<T>::type;
+    static constexpr int64_t kWidth = Eigen::internal::unpacket_traits<Packet>::size;
+    static_assert(kWidth <= kSlack);
+
+   public:
+    /// `end` is where the source that is copied from ends.
+    Writer(T* to, const T* end) : to_(to), end_(end) {}
+
+    void zeros(int64_t n) {
+      for (int64_t i = 0; i < n; i += kWidth) store(to_ + i, Eigen::internal::pset1<Packet>(T(0)));
+      to_ += n;
+    }
+    void copy(const T* from, int64_t n) {
+      if (end_ - from >= n + kWidth)
+        for (int64_t i = 0; i < n; i += kWidth) store(to_ + i, Eigen::internal::ploadu<Packet>(from + i));
+      else
+        std::copy_n(from, n, to_);
+      to_ += n;
+    }
+    void copy(const T* from, int64_t n, int64_t stride) {
+      if (stride == 1) return copy(from, n);
+      for (int64_t i = 0; i < n; ++i) *to_++ = from[i * stride];
+    }
+
+   private:
+    static void store(T* to, const Packet& p) {
+      Eigen::internal::pstoreu(to, p);
+      asm volatile("" ::: "memory");  // or the compiler makes the loop a call
+    }
+    T* to_;
+    const T* end_;
+  };
+
+  template <class T>
+  void gather_rows(const T* from, int64_t k0, int64_t depth, int64_t p0, int64_t count, T* buffer) const {
+    Writer<T> to(buffer, from + channels * source_pixels());
+    const int64_t first_row = p0 / w.outputs, first_column = p0 % w.outputs;
+    Element e = element(k0);
+    for (int64_t k = 0; k < depth; ++k) {
+      const auto [begin, end] = w.inside(e.tap_w);
+      const T* plane = from + e.channel * source_pixels();
+      int64_t y = first_row * h.stride + h.at(e.tap_h), column = first_column;
+      for (int64_t left = count; left > 0; y += h.stride, column = 0) {
+        const int64_t stop = std::min(w.outputs, column + left);
+        left -= stop - column;
+        if (y < 0 || y >= h.source) {
+          to.zeros(stop - column);
+          continue;
+        }
+        const int64_t first = std::clamp(begin, column, stop), last = std::clamp(end, first, stop);
+        to.zeros(first - column);
+        if (first < last) to.copy(plane + y * w.source + w.at(e.tap_w) + first * w.stride, last - first, w.stride);
+        to.zeros(stop - last);
+      }
+      if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
+      if (e.tap_h == h.count) e.tap_h = 0, ++e.channel;
+    }
+  }
+
+  template <class T>
+  void gather_pixels(const T* from, const T* source_end, int64_t k0, int64_t depth, int64_t p0, int64_t count,
+                     T* buffer) const {
+    Writer<T> to(buffer, source_end);
+    const Element first = element(k0);
+    int64_t row = p0 / w.outputs, column = p0 % w.outputs;
+    for (int64_t p = 0; p < count; ++p) {
+      Element e = first;
+      for (int64_t left = depth; left > 0;) {
+        const int64_t n = std::min(left, channels - e.channel);
+        const int64_t y = row * h.stride + h.at(e.tap_h), x = column * w.stride + w.at(e.tap_w);
+        if (y < 0 || y >= h.source || x < 0 || x >= w.source)
+          to.zeros(n);
+        else
+          to.copy(from + (y * w.source + x) * groups * channels + e.channel, n);
+        left -= n, e.channel = 0;
+        if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
+      }
+      if (++column == w.outputs) column = 0, ++row;
+    }
+  }
+};
+
+}  // namespace twofold
