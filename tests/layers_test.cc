@@ -87,6 +87,36 @@ TEST_CASE("An embedding's rows learn by how often they are taken", "[nn]") {
               "Embedding needs a positive number of rows and columns, not 0 and 2");
 }
 
+TEST_CASE("Conv2d is conv2d with a weight and a bias of its own, and prints as PyTorch's", "[nn]") {
+  for (const auto format : {tf::DataFormat::nchw, tf::DataFormat::nhwc}) {
+    const auto all = in_all_modes([&](tf::Session& session) {
+      const nn::Conv2d layer(2, 3, 3, {.padding = 1, .data_format = format});
+      auto step = tf::step(session, [&](Tensor x) {
+        const Tensor y = layer(x);
+        const auto d = tf::gradients(tf::sum(y * y), {layer.weight(), layer.bias()});
+        const bool channels_last = format == tf::DataFormat::nhwc;
+        const Tensor bias = channels_last ? tf::reshape(layer.bias(), {3}) : tf::reshape(layer.bias(), {3, 1, 1});
+        const Tensor own = tf::conv2d(x, layer.weight(), {.padding = 1, .data_format = format}) + bias;
+        return std::vector<Tensor>{y, own, d[0], d[1], layer.weight()};
+      });
+      session.run(tf::global_variables_initializer());
+      return step(tf::tensor(std::vector<float>(2 * 2 * 4 * 4, 0.5f),
+                             format == tf::DataFormat::nhwc ? tf::Shape{2, 4, 4, 2} : tf::Shape{2, 2, 4, 4}));
+    });
+    CHECK(same_bits({all[0]}, {all[1]}));
+    CHECK((all[2].shape() == tf::Shape{3, 2, 3, 3} && all[3].shape() == tf::Shape{3}));
+    for (const float w : floats(all[4])) CHECK(std::abs(w) <= 1 / std::sqrt(18.f));
+  }
+  const tf::EagerMode eager;
+  CHECK(nn::to_string(nn::Conv2d(3, 16, 3, {.padding = 1})) ==
+        "Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))");
+  CHECK(nn::to_string(nn::Conv2d(4, 8, {3, 5}, {.stride = 2, .dilation = {1, 2}, .groups = 2, .bias = false})) ==
+        "Conv2d(4, 8, kernel_size=(3, 5), stride=(2, 2), dilation=(1, 2), groups=2, bias=False)");
+  CHECK_ERROR(nn::Conv2d(3, 4, 3, {.groups = 2}), InvalidArgument, "Conv2d of 3 to 4 channels cannot be in 2 groups");
+  CHECK_ERROR(nn::Conv2d(3, 4, 0), InvalidArgument, "Conv2d needs positive numbers");
+  CHECK_ERROR(nn::Conv2d(3, 4, 3, {.bias = false}).bias(), FailedPrecondition, "This Conv2d has no bias");
+}
+
 TEST_CASE("A classifier of layers learns, alike in all modes, and prints as PyTorch's", "[nn]") {
   const Tensor x = tf::eagerly([] { return tf::random_normal({6, 2, 2}, {.seed = 3}); });
   const auto all = in_all_modes([&](tf::Session& session) {

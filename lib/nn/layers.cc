@@ -7,6 +7,7 @@
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/array/array.h>
 #include <twofold/kernels/gather/gather.h>
+#include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/matmul/matmul.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/random/random.h>
@@ -17,19 +18,40 @@
 namespace twofold::nn {
 namespace {
 
-std::pair<Variable, std::optional<Variable>> make_linear(int64_t in, int64_t out, const LinearOptions& options,
-                                                         std::source_location where) {
+using WeightAndBias = std::pair<Variable, std::optional<Variable>>;
+
+// Uniform within 1 / sqrt(n), n being the number of elements of the weight that make one output.
+WeightAndBias make_weight_and_bias(const char* layer, const Shape& weight_shape, bool bias, DType dtype) {
+  const NameScope scope(layer);
+  const double bound = 1 / std::sqrt(static_cast<double>(weight_shape.num_elements() / weight_shape[0]));
+  const auto uniform = [&](const Shape& shape, const char* name) {
+    return Variable(random_uniform(shape, {.low = -bound, .high = bound, .dtype = dtype}), {.name = name});
+  };
+  Variable weight = uniform(weight_shape, "weight");
+  if (!bias) return {weight, std::nullopt};
+  return {weight, uniform({weight_shape[0]}, "bias")};
+}
+
+WeightAndBias make_linear(int64_t in, int64_t out, const LinearOptions& options, std::source_location where) {
   const SourceFrame frame(where);
   if (in <= 0 || out <= 0)
     fail(Code::InvalidArgument, fmt::format("Linear needs a positive number of features, not {} to {}", in, out));
-  const NameScope scope("Linear");
-  const double bound = 1 / std::sqrt(static_cast<double>(in));
-  const auto uniform = [&](const Shape& shape, const char* name) {
-    return Variable(random_uniform(shape, {.low = -bound, .high = bound, .dtype = options.dtype}), {.name = name});
-  };
-  Variable weight = uniform({out, in}, "weight");
-  if (!options.bias) return {weight, std::nullopt};
-  return {weight, uniform({out}, "bias")};
+  return make_weight_and_bias("Linear", {out, in}, options.bias, options.dtype);
+}
+
+WeightAndBias make_conv2d(int64_t in, int64_t out, Pair2d kernel, const Conv2dOptions& o, std::source_location where) {
+  const SourceFrame frame(where);
+  if (in <= 0 || out <= 0 || kernel.h <= 0 || kernel.w <= 0)
+    fail(Code::InvalidArgument, fmt::format("Conv2d needs positive numbers, not {} to {} channels by a kernel of {}",
+                                            in, out, print_field(kernel)));
+  if (o.groups <= 0 || in % o.groups != 0 || out % o.groups != 0)
+    fail(Code::InvalidArgument, fmt::format("Conv2d of {} to {} channels cannot be in {} groups", in, out, o.groups));
+  return make_weight_and_bias("Conv2d", {out, in / o.groups, kernel.h, kernel.w}, o.bias, o.dtype);
+}
+
+const Variable& bias_of(const char* layer, const std::optional<Variable>& bias, std::source_location where) {
+  if (!bias) fail_at(where, "", Code::FailedPrecondition, fmt::format("This {} has no bias", layer), "{.bias = true}");
+  return *bias;
 }
 
 }  // namespace
@@ -50,14 +72,59 @@ Tensor Linear::forward(const Tensor& x) const {
   return bias_ ? y + *bias_ : y;
 }
 
-const Variable& Linear::bias(std::source_location where) const {
-  if (!bias_)
-    fail_at(where, "", Code::FailedPrecondition, "This Linear has no bias", "nn::Linear(in, out, {.bias = true})");
-  return *bias_;
-}
+const Variable& Linear::bias(std::source_location where) const { return bias_of("Linear", bias_, where); }
 
 std::string Linear::extra_repr() const {
   return fmt::format("in_features={}, out_features={}, bias={}", in_features_, out_features_, bias_ ? "True" : "False");
+}
+
+Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, Pair2d kernel_size, Conv2dOptions options,
+               std::source_location where)
+    : Conv2d(in_channels, out_channels, kernel_size, options,
+             make_conv2d(in_channels, out_channels, kernel_size, options, where)) {}
+
+Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, Pair2d kernel_size, const Conv2dOptions& options,
+               WeightAndBias made)
+    : in_channels_(in_channels),
+      out_channels_(out_channels),
+      kernel_size_(kernel_size),
+      options_(options),
+      weight_(add_parameter("weight", made.first)),
+      bias_(made.second) {
+  if (bias_) add_parameter("bias", *bias_);
+}
+
+Tensor Conv2d::forward(const Tensor& x) const {
+  const Conv2dOptions& o = options_;
+  const Tensor y = conv2d(x, weight_,
+                          {.stride = o.stride,
+                           .padding = o.padding,
+                           .dilation = o.dilation,
+                           .groups = o.groups,
+                           .data_format = o.data_format});
+  if (!bias_) return y;
+  return o.data_format == DataFormat::nhwc ? y + *bias_ : y + reshape(*bias_, Shape{out_channels_, 1, 1});
+}
+
+const Variable& Conv2d::bias(std::source_location where) const { return bias_of("Conv2d", bias_, where); }
+
+// As PyTorch prints it: what has its default is left out, but for kernel and stride.
+std::string Conv2d::extra_repr() const {
+  const auto pair = [](Pair2d p) { return fmt::format("({}, {})", p.h, p.w); };
+  const Conv2dOptions& o = options_;
+  std::string text =
+      fmt::format("{}, {}, kernel_size={}, stride={}", in_channels_, out_channels_, pair(kernel_size_), pair(o.stride));
+  if (o.padding.same)
+    text += ", padding=same";
+  else if (o.padding.top == o.padding.bottom && o.padding.left == o.padding.right) {
+    if (o.padding.top || o.padding.left) text += ", padding=" + pair({o.padding.top, o.padding.left});
+  } else {
+    text += ", padding=" + print_field(o.padding);
+  }
+  if (o.dilation != Pair2d(1)) text += ", dilation=" + pair(o.dilation);
+  if (o.groups != 1) text += fmt::format(", groups={}", o.groups);
+  if (!o.bias) text += ", bias=False";
+  return text;
 }
 
 Tensor ReLU::forward(const Tensor& x) const { return relu(x); }

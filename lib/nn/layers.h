@@ -6,6 +6,7 @@
 #include <optional>
 #include <source_location>
 
+#include <twofold/kernels/conv2d/conv2d.h>
 #include <twofold/lib/nn/module.h>
 
 namespace twofold::nn {
@@ -34,6 +35,43 @@ class Linear : public Module {
   Linear(int64_t in_features, int64_t out_features, std::pair<Variable, std::optional<Variable>> made);
 
   int64_t in_features_, out_features_;
+  Variable weight_;
+  std::optional<Variable> bias_;
+};
+
+struct Conv2dOptions {
+  Pair2d stride = 1;
+  Padding2d padding = 0;
+  Pair2d dilation = 1;
+  int64_t groups = 1;
+  bool bias = true;
+  DataFormat data_format = DataFormat::nchw;
+  DType dtype = float32;
+};
+
+/// y = conv2d(x, weight) + bias, of which conv2d.h tells formula, shapes and errors. weight (out_channels, in_channels
+/// / groups, kernel.h, kernel.w) and bias (out_channels) begin uniform in [-1/sqrt(n), 1/sqrt(n)), n being the number
+/// of elements that make one output. InvalidArgument: a number that is not positive, groups that do not divide both
+/// numbers of channels. Source: PyTorch's torch.nn.Conv2d.
+class Conv2d : public Module {
+ public:
+  Conv2d(int64_t in_channels, int64_t out_channels, Pair2d kernel_size, Conv2dOptions options = {},
+         std::source_location where = std::source_location::current());
+
+  Tensor forward(const Tensor& x) const override;
+  const Variable& weight() const { return weight_; }
+  /// Throws FailedPrecondition if it was made without.
+  const Variable& bias(std::source_location where = std::source_location::current()) const;
+  std::string type_name() const override { return "Conv2d"; }
+  std::string extra_repr() const override;
+
+ private:
+  Conv2d(int64_t in_channels, int64_t out_channels, Pair2d kernel_size, const Conv2dOptions& options,
+         std::pair<Variable, std::optional<Variable>> made);
+
+  int64_t in_channels_, out_channels_;
+  Pair2d kernel_size_;
+  Conv2dOptions options_;
   Variable weight_;
   std::optional<Variable> bias_;
 };
