@@ -153,15 +153,17 @@ TEST_CASE("Reductions made of others: argmin, any, all, the unbiased variance") 
 
 TEST_CASE("gather refuses what it cannot take") {
   const Tensor x = tf::tensor({{1, 2, 3}, {4, 5, 6}});
-  CHECK_ERROR(tf::gather(x, tf::tensor({0, 2})), OutOfRange, "was given the index 2, which is out of range");
-  CHECK_ERROR(tf::gather(x, tf::tensor({-1})), OutOfRange, "was given the index -1, which is out of range");
-  CHECK_ERROR(tf::gather(x, tf::tensor({0.f})), InvalidArgument, "Indices must be int32 or int64, not float32");
-  CHECK_ERROR(tf::gather(x, tf::tensor({0}), {.axis = 2}), InvalidArgument, "Axis 2 is out of range for rank 2");
-  CHECK_ERROR(tf::gather(x, tf::tensor({0}), {.batch_dims = 1}), InvalidArgument, "batch_dims 1 is beyond axis 0");
-  CHECK_ERROR(tf::gather(x, tf::tensor({0, 1, 2}), {.axis = 1, .batch_dims = 1}), InvalidArgument,
-              "Batch axis 0 has extents 2 and 3");
-  CHECK_ERROR(tf::scatter_add(x, tf::tensor({0}), tf::tensor({{1, 2}})), InvalidArgument,
-              "Updates must have the shape (1, 3) but have (1, 2)");
+  const auto take = [&](const std::vector<int32_t>& indices, int64_t axis, int64_t batch_dims) {
+    return tf::gather(x, tf::tensor(indices), {axis, batch_dims});
+  };
+  CHECK_ERROR(take({0, 2}, 0, 0), OutOfRange, "was given the index 2, which is out of range");
+  CHECK_ERROR(take({-1}, 0, 0), OutOfRange, "was given the index -1, which is out of range");
+  CHECK_ERROR(take({0}, 2, 0), InvalidArgument, "Axis 2 is out of range for rank 2");
+  CHECK_ERROR(take({0}, 0, 1), InvalidArgument, "batch_dims 1 is beyond axis 0");
+  CHECK_ERROR(take({0, 1, 2}, 1, 1), InvalidArgument, "Batch axis 0 has extents 2 and 3");
+  const Tensor fraction = tf::tensor({0.f}), zero = tf::tensor({0}), row = tf::tensor({{1, 2}});
+  CHECK_ERROR(tf::gather(x, fraction), InvalidArgument, "Indices must be int32 or int64, not float32");
+  CHECK_ERROR(tf::scatter_add(x, zero, row), InvalidArgument, "Updates must have the shape (1, 3) but have (1, 2)");
 }
 
 TEST_CASE("Every op gives the same bits in both modes, on any threads, at any address, within its output") {
