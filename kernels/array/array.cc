@@ -166,7 +166,8 @@ Tensor range(const Literal& start, const Literal& limit, const Literal& delta, C
   if (number[2] == 0) fail(Code::InvalidArgument, "range() with steps of 0");
   const double count = std::ceil((number[1] - number[0]) / number[2]);
   std::vector<double> values;
-  for (double i = 0; i < count; ++i) values.push_back(number[0] + i * number[2]);
+  for (int64_t i = 0; static_cast<double>(i) < count; ++i)
+    values.push_back(number[0] + static_cast<double>(i) * number[2]);
   return constant(cast(tensor(values), o.dtype.value_or(dtype)), {.name = o.name.empty() ? "range" : o.name}, where);
 }
 Tensor range(const Literal& limit, ConstantOptions o, std::source_location where) {

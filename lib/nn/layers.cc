@@ -23,7 +23,8 @@ using WeightAndBias = std::pair<Variable, std::optional<Variable>>;
 // Uniform within 1 / sqrt(n), n being the number of elements of the weight that make one output.
 WeightAndBias make_weight_and_bias(const char* layer, const Shape& weight_shape, bool bias, DType dtype) {
   const NameScope scope(layer);
-  const double bound = 1 / std::sqrt(static_cast<double>(weight_shape.num_elements() / weight_shape[0]));
+  const int64_t n = weight_shape.num_elements() / weight_shape[0];
+  const double bound = 1 / std::sqrt(static_cast<double>(n));
   const auto uniform = [&](const Shape& shape, const char* name) {
     return Variable(random_uniform(shape, {.low = -bound, .high = bound, .dtype = dtype}), {.name = name});
   };
@@ -96,12 +97,12 @@ Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, Pair2d kernel_size, co
 
 Tensor Conv2d::forward(const Tensor& x) const {
   const Conv2dOptions& o = options_;
-  const Tensor y = conv2d(x, weight_,
-                          {.stride = o.stride,
-                           .padding = o.padding,
-                           .dilation = o.dilation,
-                           .groups = o.groups,
-                           .data_format = o.data_format});
+  Tensor y = conv2d(x, weight_,
+                    {.stride = o.stride,
+                     .padding = o.padding,
+                     .dilation = o.dilation,
+                     .groups = o.groups,
+                     .data_format = o.data_format});
   if (!bias_) return y;
   return o.data_format == DataFormat::nhwc ? y + *bias_ : y + reshape(*bias_, Shape{out_channels_, 1, 1});
 }

@@ -23,7 +23,8 @@ std::vector<Tensor> map_gradients(const std::vector<Tensor>& gradients, F f) {
   for (const Tensor& g : gradients) {
     const Tensor arrived = gradient_of(g).arrived;
     Tensor y = g.defined() ? f(g) : Tensor();
-    mapped.push_back(arrived.defined() ? if_arrived(arrived, y, 0) : std::move(y));
+    if (arrived.defined()) y = if_arrived(arrived, y, 0);
+    mapped.push_back(std::move(y));
   }
   return mapped;
 }
