@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/session/control_flow.h>
@@ -130,21 +130,6 @@ Tensor Interpreter::assign(const OpDef& op, const Ref<VariableState>& v, const T
   return renamed(next);
 }
 
-namespace {
-
-Tensor zeros_of(DType dtype, const Shape& shape) {
-  auto v = Value::make(dtype, shape);
-  std::memset(v->data(), 0, static_cast<size_t>(v->num_elements()) * size_of(dtype));
-  return Tensor::adopt(v.detach());
-}
-Tensor truth(bool b) {
-  auto v = Value::make(bool_, {});
-  *static_cast<bool*>(v->data()) = b;
-  return Tensor::adopt(v.detach());
-}
-
-}  // namespace
-
 Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, SessionSlots& slots, bool keep) {
   const auto* trace = static_cast<const Trace*>(inputs[0].value()->object());
   if (!trace) fail(Code::Internal, "a gradient is asked of control flow that left no trace");
@@ -163,7 +148,7 @@ Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inp
   Traced traced = run_backprop(*trace, request, keep);
   const size_t wanted = traced.outputs.size();
   for (size_t i = 0; i < wanted; ++i) {
-    traced.outputs.push_back(truth(traced.outputs[i].defined()));
+    traced.outputs.push_back(tensor(traced.outputs[i].defined()));
     if (traced.outputs[i].defined()) continue;
     Shape shape = attrs.shapes[i];
     if (i < request.wanted.size()) {
@@ -172,7 +157,7 @@ Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inp
       const Tensor& stored = slots.slot(request.variables[i - request.wanted.size()]).current();
       shape = stored.defined() ? stored.shape() : Shape{};
     }
-    traced.outputs[i] = zeros_of(attrs.dtypes[i], shape);
+    traced.outputs[i] = tensor(0, shape, {.dtype = attrs.dtypes[i]});
   }
   return traced;
 }

@@ -21,7 +21,7 @@ Adam::Adam(const char* name, std::vector<Variable> parameters, AdamOptions optio
 
 Tensor Adam::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
-  return p.assign_sub(step(i, options_.weight_decay != 0 ? gradient + p * options_.weight_decay : gradient, lr));
+  return p.assign_sub(step(i, with_decay(gradient, p, options_.weight_decay), lr));
 }
 
 Tensor Adam::step(size_t i, const Tensor& g, const Tensor& lr) const {

@@ -101,6 +101,10 @@ Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::
   return group(updates, where);
 }
 
+Tensor with_decay(const Tensor& gradient, const Variable& parameter, double weight_decay) {
+  return weight_decay != 0 ? gradient + parameter * weight_decay : gradient;
+}
+
 Tensor as_dtype_of(const Tensor& scalar, const Variable& like) { return cast(scalar, like.dtype()); }
 
 }  // namespace twofold::train

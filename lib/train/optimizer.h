@@ -65,6 +65,8 @@ class Optimizer {
   std::vector<Variable> steps_done_;  // one where there is a schedule
 };
 
+/// gradient + weight_decay * parameter; the gradient itself where there is no decay.
+Tensor with_decay(const Tensor& gradient, const Variable& parameter, double weight_decay);
 /// `scalar` in the dtype of `like`, to compute with it.
 Tensor as_dtype_of(const Tensor& scalar, const Variable& like);
 

@@ -19,7 +19,7 @@ RMSProp::RMSProp(std::vector<Variable> parameters, RMSPropOptions options, std::
 Tensor RMSProp::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
   const RMSPropOptions& o = options_;
-  const Tensor g = o.weight_decay != 0 ? gradient + p * o.weight_decay : gradient;
+  const Tensor g = with_decay(gradient, p, o.weight_decay);
   Tensor s = squares_[i].assign(squares_[i] * o.alpha + square(g) * (1 - o.alpha));
   if (o.centered) s = s - square(averages_[i].assign(averages_[i] * o.alpha + g * (1 - o.alpha)));
   Tensor step = g / (sqrt(s) + o.eps);
@@ -41,7 +41,7 @@ Adagrad::Adagrad(std::vector<Variable> parameters, AdagradOptions options, std::
 Tensor Adagrad::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
   const AdagradOptions& o = options_;
-  const Tensor g = o.weight_decay != 0 ? gradient + p * o.weight_decay : gradient;
+  const Tensor g = with_decay(gradient, p, o.weight_decay);
   Tensor rate = lr;
   if (o.lr_decay != 0) rate = lr / ((cast(counts_[i].assign_add(1), float64) - 1.) * o.lr_decay + 1.);
   const Tensor s = squares_[i].assign_add(square(g));

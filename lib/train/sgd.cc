@@ -17,8 +17,7 @@ SGD::SGD(std::vector<Variable> parameters, SGDOptions options, std::source_locat
 
 Tensor SGD::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
-  Tensor g = gradient;
-  if (options_.weight_decay != 0) g = g + p * options_.weight_decay;
+  Tensor g = with_decay(gradient, p, options_.weight_decay);
   if (options_.momentum != 0) {
     const Tensor v = velocities_[i].assign(velocities_[i] * options_.momentum + g);
     g = options_.nesterov ? g + v * options_.momentum : v;
