@@ -12,6 +12,7 @@
 #include <twofold/lib/core/thread_pool.h>
 #include <twofold/lib/nn/layers.h>
 #include <twofold/lib/nn/losses.h>
+#include <twofold/lib/nn/normalization.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/operand.h>
@@ -26,4 +27,5 @@
 #include <twofold/ops.h>
 #include <twofold/session/compat_v1.h>
 #include <twofold/session/session.h>
+#include <twofold/session/state.h>
 #include <twofold/session/step.h>

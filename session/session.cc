@@ -23,4 +23,8 @@ void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::
   called_at(where, *data_, [&] { data_->run(fetches, feeds, results); });
 }
 
+void Session::set(const std::vector<std::pair<Variable, Tensor>>& values, Where where) const {
+  called_at(where, *data_, [&] { data_->set(values); });
+}
+
 }  // namespace twofold

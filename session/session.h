@@ -220,6 +220,10 @@ class Session {
     return make_callable(std::vector<Fetch>{Fetch(fetch)}, feed_keys, where);
   }
 
+  /// Sets variables to values, which are converted and checked as those of feeds are. All at once: a run sees all of
+  /// them or none. Of two values for one variable the last counts.
+  void set(const std::vector<std::pair<Variable, Tensor>>& values, Where where = Where::current()) const;
+
   /// From now on run throws: "Attempted to use a closed Session." Values of variables are released.
   void close();
   Graph graph() const;

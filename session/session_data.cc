@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <map>
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/op/value.h>
@@ -176,6 +177,19 @@ Tensor SessionData::fed(const Target& t, const Fetch& key, const Feed::Value& va
                      key_name(key)),
          "if (t.defined()) ...");
   return convert_feed(value, t.spec, key);
+}
+
+void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
+  check_open();
+  std::map<uint64_t, std::pair<Slot*, Tensor>> ready;  // in the order in which runs lock
+  for (const auto& [variable, value] : values) {
+    const Fetch key(variable);
+    const Target target = resolve(key, "variable");
+    ready[target.variable->id] = {&slots_.slot(target.variable), retained(fed(target, key, value))};
+  }
+  std::vector<std::unique_lock<std::shared_mutex>> locks;
+  for (auto& [id, entry] : ready) locks.emplace_back(entry.first->lock);
+  for (auto& [id, entry] : ready) entry.first->value = std::move(entry.second);
 }
 
 void SessionData::close() {

@@ -50,6 +50,8 @@ class SessionData {
 
   void run(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results);
 
+  void set(const std::vector<std::pair<Variable, Tensor>>& values);
+
   /// The plan for these targets and fed values, made if need be.
   std::shared_ptr<const Plan> plan(std::span<const Target> fetches, std::span<const Target> feeds,
                                    std::span<const Tensor> values, Ledger* ledger);

@@ -15,6 +15,7 @@
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/switch.h>
 #include <twofold/lib/report/ledger.h>
 
 namespace twofold::internal {
@@ -59,8 +60,9 @@ class SharedSession {
   size_t initialized_ = 0;  // of the graph's variables, in order of creation
 };
 
-// The body built for arguments of certain dtypes and ranks.
+// The body built for arguments of certain dtypes and ranks, with switches as they stood.
 struct Built {
+  SwitchReads::List switches;
   std::shared_ptr<const std::any> nest;
   std::vector<Tensor> values;   // results that are values already; undefined where `run` gives them
   std::vector<size_t> fetched;  // result i of `run` is values[fetched[i]]; effects follow
@@ -124,7 +126,7 @@ struct StepRunner::State {
 
   std::mutex mutex;  // guards all below
   std::shared_ptr<SharedSession> shared;
-  std::map<Signature, std::shared_ptr<const Built>> built;
+  std::multimap<Signature, std::shared_ptr<const Built>> built;
 
   const Session& session() {
     if (given) return *given;
@@ -142,6 +144,12 @@ struct StepRunner::State {
     return *graph;
   }
 
+  /// Null if it was not built so yet. Precondition: mutex is held.
+  std::shared_ptr<const Built> find(const Signature& signature) const {
+    for (auto [it, end] = built.equal_range(signature); it != end; ++it)
+      if (SwitchReads::hold(it->second->switches)) return it->second;
+    return nullptr;
+  }
   std::shared_ptr<const Built> build(const Signature& signature, const Body& body);
 };
 
@@ -160,7 +168,9 @@ std::shared_ptr<const Built> StepRunner::State::build(const Signature& signature
       keys.emplace_back(arguments.back());
     }
     const RandomFrame frame(random);
+    const SwitchReads reads;
     made->nest = std::make_shared<const std::any>(body(arguments, returned));
+    made->switches = reads.list();
   }
   std::vector<Fetch> fetches;
   for (size_t i = 0; i < returned.size(); ++i) {
@@ -191,7 +201,9 @@ StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments
       tensors.push_back(v.is_tensor() ? v.tensor() : v.literal().to_tensor(v.literal().default_dtype()));
     std::vector<Fetch> returned;
     {
-      const Tape tape(true);
+      Tape tape(true);
+      for (const Tensor& t : tensors)
+        if (is_floating(t.dtype())) tape.watch(t);
       const RandomFrame frame(state_->random);
       result.nest = std::make_shared<const std::any>(body(tensors, returned));
     }
@@ -208,12 +220,13 @@ StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments
   std::shared_ptr<const Built> built;
   {
     std::unique_lock lock(s.mutex);
-    if (const auto it = s.built.find(signature); it != s.built.end()) built = it->second;
+    built = s.find(signature);
   }
   if (!built) {
-    const auto made = s.build(signature, body);
+    auto made = s.build(signature, body);
     std::lock_guard lock(s.mutex);
-    built = s.built.emplace(std::move(signature), made).first->second;
+    built = s.find(signature);
+    if (!built) built = s.built.emplace(std::move(signature), std::move(made))->second;
   }
   result.nest = built->nest;
   result.values = built->values;

@@ -103,10 +103,11 @@ class Step {
 ///     });
 ///     for (...) std::cout << step(X, Y) << '\n';
 ///
-/// Eager, each call runs the body under a tape. Deferred, the body adds its nodes to the graph that is current where
-/// the step is made, once for each combination of the arguments' dtypes and ranks; each call is then a prepared run.
-/// What the body does (assign, minimize, print) is done at each call, returned or not, and its random ops draw the same
-/// numbers in both modes. Variables are made before the body: in it they are FailedPrecondition.
+/// Eager, each call runs the body under a tape, which watches trainable variables and floating arguments. Deferred, the
+/// body adds its nodes to the graph that is current where the step is made, once for each combination of the arguments'
+/// dtypes and ranks, and again where a module that it uses was set to train or to evaluate since; each call is then a
+/// prepared run. What the body does (assign, minimize, print) is done at each call, returned or not, and its random ops
+/// draw the same numbers in both modes. Variables are made before the body: in it they are FailedPrecondition.
 ///
 /// Without a session, steps of one graph share one while any of them lives, in which variables are initialised on first
 /// use. A session that is given must outlive the step, and its variables are the program's to initialise.

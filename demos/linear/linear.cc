@@ -7,13 +7,14 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
-#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "columns.h"
 #include "progress.h"
 
 namespace tf = twofold;
+
 namespace nn = twofold::nn;
 namespace train = twofold::train;
 
@@ -47,19 +48,15 @@ Data make_data(const Options& o) {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-struct Column {
-  std::string name;
-  double first = 0;   ///< seconds from nothing to the first loss: building and planning are in it
-  double median = 0;  ///< seconds of a step after that
+struct Fit : Column {
   std::vector<float> losses;
   tf::Tensor weight, bias;
-  tf::Ledger ledger;  ///< of further steps, so that it costs the timed ones nothing
 };
 
 constexpr int kLedgerSteps = 500;
 
 // The program: one text for all three columns. In eager mode the session has nothing to do.
-void fit(tf::Session& session, const Data& data, const Options& o, Column& column) {
+void fit(tf::Session& session, const Data& data, const Options& o, Fit& column) {
   const auto start = Clock::now();
   nn::Linear model(o.features, 1);
   train::SGD opt(model.parameters(), {.lr = o.lr, .momentum = o.momentum});
@@ -85,18 +82,19 @@ void fit(tf::Session& session, const Data& data, const Options& o, Column& colum
   column.weight = step.evaluate(model.weight());
   column.bias = step.evaluate(model.bias());
 
+  column.ledger_steps = kLedgerSteps;
   const auto recording = column.ledger.record();
   for (int i = 0; i < kLedgerSteps; ++i) step(data.x, data.y);
 }
 
-void run_eager(const Data& data, const Options& o, Column& column) {
+void run_eager(const Data& data, const Options& o, Fit& column) {
   const tf::EagerMode eager;
   tf::set_random_seed(o.seed);
   tf::Session session;
   fit(session, data, o, column);
 }
 
-void run_deferred(const Data& data, const Options& o, Column& column, bool optimize) {
+void run_deferred(const Data& data, const Options& o, Fit& column, bool optimize) {
   const tf::Graph graph;
   const auto scope = graph.as_default();
   tf::set_random_seed(o.seed);
@@ -104,14 +102,7 @@ void run_deferred(const Data& data, const Options& o, Column& column, bool optim
   fit(session, data, o, column);
 }
 
-// The number of runs from which on `later` is ahead of `sooner`, though its first run takes longer.
-std::string paid_at(const Column& later, const Column& sooner) {
-  if (later.first <= sooner.first && later.median <= sooner.median) return "at once";
-  if (later.median >= sooner.median) return "never";
-  return fmt::format("{:.0f}", std::ceil(1 + (later.first - sooner.first) / (sooner.median - later.median)));
-}
-
-bool same_bits(const Column& a, const Column& b) {
+bool same_bits(const Fit& a, const Fit& b) {
   const auto equal = [](std::span<const float> x, std::span<const float> y) {
     return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size_bytes()) == 0;
   };
@@ -119,35 +110,19 @@ bool same_bits(const Column& a, const Column& b) {
          equal(a.bias.data<float>(), b.bias.data<float>());
 }
 
-void print_table(const std::array<Column, 3>& columns) {
-  const auto row = [&](std::string_view name, const std::function<std::string(const Column&)>& cell) {
-    fmt::print("{:<28}", name);
-    for (const Column& c : columns) fmt::print("{:>28}", cell(c));
-    fmt::print("\n");
-  };
-  row("", [](const Column& c) { return c.name; });
-  row("first run, ms", [](const Column& c) { return fmt::format("{:.3f}", 1e3 * c.first); });
-  row("a run after that, us", [](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.median); });
-  row("ahead of eager from run", [&](const Column& c) { return &c == columns.data() ? "" : paid_at(c, columns[0]); });
-  row("last loss", [](const Column& c) { return fmt::format("{:.9g}", c.losses.back()); });
-  fmt::print("\nWhere the time of a run goes, in us ({} further runs, with the ledger on):\n", kLedgerSteps);
-  row("", [](const Column& c) { return c.name; });
-  for (int i = 0; i < tf::kPhaseCount; ++i) {
-    const auto phase = static_cast<tf::Phase>(i);
-    row(tf::name_of(phase),
-        [&](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.ledger.seconds(phase) / kLedgerSteps); });
-  }
-  row("wall", [](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.ledger.wall_seconds() / kLedgerSteps); });
-  row("user CPU", [](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.ledger.user_seconds() / kLedgerSteps); });
-  row("system CPU",
-      [](const Column& c) { return fmt::format("{:.2f}", 1e6 * c.ledger.system_seconds() / kLedgerSteps); });
-  row("plans hit / missed",
-      [](const Column& c) { return fmt::format("{} / {}", c.ledger.plan_hits(), c.ledger.plan_misses()); });
+void print_table(const std::array<Fit, 3>& columns) {
+  print_row(columns, "", [](const Fit& c) { return c.name; });
+  print_row(columns, "first run, ms", [](const Fit& c) { return fmt::format("{:.3f}", 1e3 * c.first); });
+  print_row(columns, "a run after that, us", [](const Fit& c) { return fmt::format("{:.2f}", 1e6 * c.median); });
+  print_row(columns, "ahead of eager from run",
+            [&](const Fit& c) { return &c == columns.data() ? "" : paid_at(c, columns[0]); });
+  print_row(columns, "last loss", [](const Fit& c) { return fmt::format("{:.9g}", c.losses.back()); });
+  print_ledgers(columns, 1e-6, "us");
 }
 
-void write_json(const std::array<Column, 3>& columns, const Options& o) {
+void write_json(const std::array<Fit, 3>& columns, const Options& o) {
   nlohmann::ordered_json all = {{"steps", o.steps}, {"samples", o.samples}, {"features", o.features}};
-  for (const Column& c : columns)
+  for (const Fit& c : columns)
     all["columns"].push_back({{"name", c.name},
                               {"first_seconds", c.first},
                               {"median_seconds", c.median},
@@ -160,7 +135,7 @@ void write_json(const std::array<Column, 3>& columns, const Options& o) {
 
 int run(const Options& o) {
   const Data data = make_data(o);
-  std::array<Column, 3> columns;
+  std::array<Fit, 3> columns;
   columns[0].name = "eager";
   columns[1].name = "deferred, optimisation off";
   columns[2].name = "deferred, optimised";

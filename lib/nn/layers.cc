@@ -11,7 +11,6 @@
 #include <twofold/kernels/matmul/matmul.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/random/random.h>
-#include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/softmax/softmax.h>
 #include <twofold/lib/core/error.h>
 
@@ -155,36 +154,6 @@ Embedding::Embedding(int64_t num_embeddings, int64_t embedding_dim, DType dtype,
       weight_(add_parameter("weight", make_embedding(num_embeddings, embedding_dim, dtype, where))) {}
 Tensor Embedding::forward(const Tensor& x) const { return gather(weight_, x); }
 std::string Embedding::extra_repr() const { return fmt::format("{}, {}", num_embeddings_, embedding_dim_); }
-
-static Variable make_filled(const Shape& shape, double value, const char* name, DType dtype,
-                            std::source_location where) {
-  const SourceFrame frame(where);
-  if (!shape.is_known() || shape.rank() == 0)
-    fail(Code::InvalidArgument, fmt::format("LayerNorm needs a known shape of one axis at least, not {}", shape.str()));
-  const NameScope scope("LayerNorm");
-  return Variable(full(shape, value, {.dtype = dtype}), {.name = name});
-}
-
-LayerNorm::LayerNorm(Shape normalized_shape, LayerNormOptions options, std::source_location where)
-    : shape_(normalized_shape),
-      options_(options),
-      weight_(add_parameter("weight", make_filled(normalized_shape, 1, "weight", options.dtype, where))),
-      bias_(add_parameter("bias", make_filled(normalized_shape, 0, "bias", options.dtype, where))) {}
-Tensor LayerNorm::forward(const Tensor& x) const {
-  Axes last;
-  for (int i = -shape_.rank(); i < 0; ++i) {
-    if (x.shape().has_rank() && (x.rank() < shape_.rank() || (x.dim(i) >= 0 && x.dim(i) != shape_[i + shape_.rank()])))
-      fail(Code::InvalidArgument,
-           fmt::format("LayerNorm of {} was given a tensor of shape {}", shape_.str(), x.shape().str()));
-    last.push_back(i);
-  }
-  const Tensor centred = x - mean(x, last, {.keepdims = true});
-  const Tensor deviation = sqrt(mean(square(centred), last, {.keepdims = true}) + options_.eps);
-  return centred / deviation * weight_ + bias_;
-}
-std::string LayerNorm::extra_repr() const {
-  return fmt::format("{}, eps={}, elementwise_affine=True", shape_.str(), options_.eps);
-}
 
 Tensor Sequential::forward(const Tensor& x) const {
   Tensor y = x;

@@ -156,30 +156,6 @@ class Embedding : public Module {
   Variable weight_;
 };
 
-struct LayerNormOptions {
-  double eps = 1e-5;
-  DType dtype = float32;
-};
-
-/// y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and variance being those of each slice of the last axes,
-/// which have the shape `normalized_shape`; so have weight, at first 1, and bias, at first 0. Source: Ba, Kiros and
-/// Hinton, "Layer Normalization", 2016; PyTorch's torch.nn.LayerNorm.
-class LayerNorm : public Module {
- public:
-  explicit LayerNorm(Shape normalized_shape, LayerNormOptions options = {},
-                     std::source_location where = std::source_location::current());
-  Tensor forward(const Tensor& x) const override;
-  const Variable& weight() const { return weight_; }
-  const Variable& bias() const { return bias_; }
-  std::string type_name() const override { return "LayerNorm"; }
-  std::string extra_repr() const override;
-
- private:
-  Shape shape_;
-  LayerNormOptions options_;
-  Variable weight_, bias_;
-};
-
 /// Its children one after another, named "0", "1", ...
 class Sequential : public Module {
  public:

@@ -3,9 +3,11 @@
 #include <cxxabi.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ostream>
 #include <typeinfo>
+#include <unordered_set>
 
 #include <twofold/lib/core/error.h>
 
@@ -16,11 +18,20 @@ Tensor Module::operator()(Operand x) const {
   return forward(x.resolve());
 }
 
-std::vector<std::pair<std::string, Variable>> Module::named_parameters() const {
-  std::vector<std::pair<std::string, Variable>> all;
-  collect("", all);
-  return all;
+Module::NamedVariables Module::collect(NamedVariables State::* which) const {
+  NamedVariables found;
+  std::unordered_set<const VariableState*> seen;
+  const auto visit = [&](const auto& self, const Module& m, const std::string& prefix) -> void {
+    for (const auto& [name, variable] : (*m.state_).*which)
+      if (seen.insert(variable.state().get()).second) found.emplace_back(prefix + name, variable);
+    for (const auto& [name, child] : m.state_->children) self(self, *child, prefix + name + ".");
+  };
+  visit(visit, *this, "");
+  return found;
 }
+
+Module::NamedVariables Module::named_parameters() const { return collect(&State::parameters); }
+Module::NamedVariables Module::named_buffers() const { return collect(&State::buffers); }
 
 std::vector<Variable> Module::parameters() const {
   std::vector<Variable> all;
@@ -28,20 +39,39 @@ std::vector<Variable> Module::parameters() const {
   return all;
 }
 
-void Module::collect(const std::string& prefix, std::vector<std::pair<std::string, Variable>>& out) const {
-  for (const auto& [name, parameter] : parameters_) out.emplace_back(prefix + name, parameter);
-  for (const auto& [name, child] : children_) child->collect(prefix + name + ".", out);
+std::map<std::string, Variable> Module::state() const {
+  std::map<std::string, Variable> all;
+  for (NamedVariables State::*which : {&State::parameters, &State::buffers})
+    for (auto& [path, variable] : collect(which)) all.emplace(std::move(path), std::move(variable));
+  return all;
+}
+
+void Module::train(bool on) {
+  state_->training.set(on);
+  for (const auto& [name, child] : state_->children) child->train(on);
 }
 
 Variable Module::add_parameter(std::string name, Variable parameter) {
   check_free(name);
-  parameters_.emplace_back(std::move(name), parameter);
+  state_->parameters.emplace_back(std::move(name), parameter);
   return parameter;
+}
+
+Variable Module::add_buffer(std::string name, Variable buffer) {
+  check_free(name);
+  state_->buffers.emplace_back(std::move(name), buffer);
+  return buffer;
 }
 
 void Module::add_child(std::string name, std::shared_ptr<Module> child) {
   check_free(name);
-  children_.emplace_back(std::move(name), std::move(child));
+  const auto holds = [&](const auto& self, const Module& m) -> bool {
+    if (m.state_ == state_) return true;
+    return std::ranges::any_of(m.state_->children, [&](const auto& entry) { return self(self, *entry.second); });
+  };
+  if (holds(holds, *child))
+    fail(Code::InvalidArgument, fmt::format("The module {} cannot be a part of itself", type_name()));
+  state_->children.emplace_back(std::move(name), std::move(child));
 }
 
 void Module::check_free(const std::string& name) const {
@@ -53,7 +83,7 @@ void Module::check_free(const std::string& name) const {
   if (name.empty() || name.find('.') != std::string::npos)
     fail(Code::InvalidArgument,
          fmt::format("'{}' cannot name a part of a module: it must be without dots and not empty", name));
-  if (taken(parameters_) || taken(children_))
+  if (taken(state_->parameters) || taken(state_->buffers) || taken(state_->children))
     fail(Code::InvalidArgument, fmt::format("The module {} has a part named '{}' already", type_name(), name));
 }
 

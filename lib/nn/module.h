@@ -2,17 +2,20 @@
 #pragma once
 
 #include <iosfwd>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <twofold/lib/op/operand.h>
+#include <twofold/lib/op/switch.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold::nn {
 
-/// A function of one tensor with parameters and children, each under a name. A net of one's own:
+/// A function of one tensor with parameters, buffers and children, each under a name. Parameters are what optimisers
+/// change; buffers are state that the module changes itself, such as running statistics. A net of one's own:
 ///
 ///     struct Net : nn::Module {
 ///       nn::Linear& hidden = add("hidden", nn::Linear(4, 8));
@@ -20,20 +23,35 @@ namespace twofold::nn {
 ///       Tensor forward(const Tensor& x) const override { return out(tf::relu(hidden(x))); }
 ///     };
 ///
-/// Copies alias: they share children and parameters.
+/// Copies alias: they share all of it.
 class Module {
  public:
+  Module() : state_(std::make_shared<State>()) {}
   virtual ~Module() = default;
 
   virtual Tensor forward(const Tensor& x) const = 0;
   /// forward(x); what it makes is attributed to the caller's line.
   Tensor operator()(Operand x) const;
 
-  /// Its own parameters, then those of its children, each in the order in which they were added.
+  using NamedVariables = std::vector<std::pair<std::string, Variable>>;
+  using NamedChildren = std::vector<std::pair<std::string, std::shared_ptr<Module>>>;
+
+  /// Its own parameters, then those of its children, each in the order in which they were added; once where modules
+  /// share one.
   std::vector<Variable> parameters() const;
   /// The same with their paths: "hidden.weight".
-  std::vector<std::pair<std::string, Variable>> named_parameters() const;
-  const std::vector<std::pair<std::string, std::shared_ptr<Module>>>& named_children() const { return children_; }
+  NamedVariables named_parameters() const;
+  /// Likewise of buffers: "norm.running_mean".
+  NamedVariables named_buffers() const;
+  /// Parameters and buffers by path: what a checkpoint holds. PyTorch's state_dict, but for counts of batches.
+  std::map<std::string, Variable> state() const;
+  const NamedChildren& named_children() const { return state_->children; }
+
+  /// Sets the module and its children to train, which they do at first, or to evaluate: Dropout and BatchNorm2d differ.
+  /// A `tf::step` obeys in both modes; a graph built without one stays as it was built.
+  void train(bool on = true);
+  void eval() { train(false); }
+  bool is_training() const { return state_->training.read(); }
 
   /// The type's name in print, "Linear".
   virtual std::string type_name() const;
@@ -49,14 +67,19 @@ class Module {
     return *shared;
   }
   Variable add_parameter(std::string name, Variable parameter);
+  Variable add_buffer(std::string name, Variable buffer);
 
  private:
+  struct State {
+    NamedVariables parameters, buffers;
+    NamedChildren children;
+    Switch training{true};
+  };
   void add_child(std::string name, std::shared_ptr<Module> child);
   void check_free(const std::string& name) const;
-  void collect(const std::string& prefix, std::vector<std::pair<std::string, Variable>>& out) const;
+  NamedVariables collect(NamedVariables State::* which) const;
 
-  std::vector<std::pair<std::string, Variable>> parameters_;
-  std::vector<std::pair<std::string, std::shared_ptr<Module>>> children_;
+  std::shared_ptr<State> state_;
 };
 
 /// As PyTorch prints a module: its type, then its children indented.

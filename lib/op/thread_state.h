@@ -12,6 +12,7 @@ class GraphData;
 class Tape;
 class Ledger;
 class RandomFrame;
+class SwitchReads;
 
 enum class Mode : int8_t { deferred, eager };
 
@@ -29,6 +30,7 @@ struct ThreadState {
   uint32_t scope = 0;              ///< the name scope in that graph; 0: its root
   uint64_t scope_path = 0;  ///< hash of the scopes' names as given, in both modes: what random keys are made from
   RandomFrame* random_frame = nullptr;  ///< the innermost step, loop or branch body
+  SwitchReads* switch_reads = nullptr;  ///< the innermost, if any
 };
 
 // initial-exec: one instruction instead of a call for each access.

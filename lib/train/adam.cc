@@ -1,5 +1,6 @@
 #include <twofold/lib/train/adam.h>
 
+#include <twofold/kernels/optimizer/optimizer.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 
 namespace twofold::train {
@@ -19,29 +20,26 @@ Adam::Adam(const char* name, std::vector<Variable> parameters, AdamOptions optio
   counts_ = counts();
 }
 
-Tensor Adam::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
-  const Variable& p = parameters()[i];
-  return p.assign_sub(step(i, with_decay(gradient, p, options_.weight_decay), lr));
-}
+Tensor Adam::update(size_t i, const Tensor& gradient, const Tensor& lr) const { return step(i, gradient, lr, false); }
 
-Tensor Adam::step(size_t i, const Tensor& g, const Tensor& lr) const {
+Tensor Adam::step(size_t i, const Tensor& gradient, const Tensor& lr, bool decoupled) const {
   const Variable& p = parameters()[i];
   const AdamOptions& o = options_;
+  const std::vector<Variable> state{m_[i], v_[i]};
   const Tensor t = cast(counts_[i].assign_add(1), float64);
   const Tensor step_size = lr / (1. - pow(o.beta1, t)), correction = sqrt(1. - pow(o.beta2, t));
-  const Tensor m = m_[i].assign(m_[i] * o.beta1 + g * (1 - o.beta1));
-  const Tensor v = v_[i].assign(v_[i] * o.beta2 + square(g) * (1 - o.beta2));
-  const Tensor deviation = sqrt(v) / as_dtype_of(correction, p) + o.eps;
-  return as_dtype_of(step_size, p) * (m / deviation);
+  const Tensor shrink = decoupled ? 1. - lr * o.weight_decay : lr;
+  return assign_all(
+      p, state,
+      adam_update(
+          p, gradient, read_all(state), step_size, correction, shrink,
+          {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.weight_decay, .decoupled = decoupled}));
 }
 
 AdamW::AdamW(std::vector<Variable> parameters, AdamWOptions o, std::source_location where)
     : Adam("AdamW", std::move(parameters),
            {.lr = o.lr, .beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.weight_decay}, where) {}
 
-Tensor AdamW::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
-  const Variable& p = parameters()[i];
-  return p.assign(p * as_dtype_of(1. - lr * options().weight_decay, p) - step(i, gradient, lr));
-}
+Tensor AdamW::update(size_t i, const Tensor& gradient, const Tensor& lr) const { return step(i, gradient, lr, true); }
 
 }  // namespace twofold::train

@@ -32,8 +32,7 @@ class Adam : public Optimizer {
  protected:
   Adam(const char* name, std::vector<Variable> parameters, AdamOptions options, std::source_location where);
   Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const override;
-  /// What is taken from the parameter.
-  Tensor step(size_t i, const Tensor& gradient, const Tensor& lr) const;
+  Tensor step(size_t i, const Tensor& gradient, const Tensor& lr, bool decoupled) const;
 
  private:
   AdamOptions options_;

@@ -44,20 +44,27 @@ void Optimizer::check_option(const char* option, double value, double bound) con
     fail(Code::InvalidArgument, fmt::format("Invalid {} value: {}; it must be below {}", option, value, bound));
 }
 
-std::vector<Variable> Optimizer::state_like_parameters(const char* name, double value) const {
+std::vector<Variable> Optimizer::state_like_parameters(const char* name, double value) {
   const NameScope scope(name_);
-  std::vector<Variable> state;
+  std::vector<Variable> made;
   for (const Variable& p : parameters_)
-    state.emplace_back(full(p.shape(), value, {.dtype = p.dtype()}), VariableOptions{.name = name, .trainable = false});
-  return state;
+    made.push_back(
+        add_state(fmt::format("{}.{}", name, made.size()), name, full(p.shape(), value, {.dtype = p.dtype()})));
+  return made;
 }
 
-std::vector<Variable> Optimizer::counts() const {
+std::vector<Variable> Optimizer::counts() {
   const NameScope scope(name_);
-  std::vector<Variable> state;
+  std::vector<Variable> made;
   for (size_t i = 0; i < parameters_.size(); ++i)
-    state.emplace_back(zeros({}, int64), VariableOptions{.name = "step", .trainable = false});
-  return state;
+    made.push_back(add_state(fmt::format("step.{}", i), "step", zeros({}, int64)));
+  return made;
+}
+
+Variable Optimizer::add_state(std::string path, const char* name, const Tensor& initial) {
+  const Variable v(initial, {.name = name, .trainable = false});
+  state_.emplace(std::move(path), v);
+  return v;
 }
 
 void Optimizer::set_schedule(Schedule schedule, std::source_location where) {
@@ -65,7 +72,7 @@ void Optimizer::set_schedule(Schedule schedule, std::source_location where) {
   schedule_ = std::move(schedule);
   if (!schedule_ || !steps_done_.empty()) return;
   const NameScope scope(name_);
-  steps_done_.emplace_back(zeros({}, int64), VariableOptions{.name = "steps_done", .trainable = false});
+  steps_done_.push_back(add_state("steps_done", "steps_done", zeros({}, int64)));
 }
 
 Operation Optimizer::minimize(const Tensor& loss, std::source_location where) {
@@ -101,10 +108,15 @@ Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::
   return group(updates, where);
 }
 
-Tensor with_decay(const Tensor& gradient, const Variable& parameter, double weight_decay) {
-  return weight_decay != 0 ? gradient + parameter * weight_decay : gradient;
+std::vector<Tensor> read_all(const std::vector<Variable>& variables) {
+  std::vector<Tensor> values;
+  for (const Variable& v : variables) values.push_back(v);
+  return values;
 }
 
-Tensor as_dtype_of(const Tensor& scalar, const Variable& like) { return cast(scalar, like.dtype()); }
+Tensor assign_all(const Variable& parameter, const std::vector<Variable>& state, const std::vector<Tensor>& next) {
+  for (size_t k = 0; k < state.size(); ++k) state[k].assign(next[k + 1]);
+  return parameter.assign(next[0]);
+}
 
 }  // namespace twofold::train

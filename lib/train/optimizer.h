@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <limits>
+#include <map>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -38,6 +39,9 @@ class Optimizer {
   void set_schedule(Schedule schedule, std::source_location where = std::source_location::current());
 
   const std::vector<Variable>& parameters() const { return parameters_; }
+  /// Its own variables, "m.0", "v.0", "step.0", ... by the numbers of their parameters: what a checkpoint holds beside
+  /// the parameters.
+  const std::map<std::string, Variable>& state() const { return state_; }
 
  protected:
   /// `name` is the type's, for errors and names of variables. Throws InvalidArgument if there is no parameter, if one
@@ -49,25 +53,28 @@ class Optimizer {
   /// Throws InvalidArgument if an option called `option` is negative, or not below `bound`.
   void check_option(const char* option, double value, double bound = std::numeric_limits<double>::infinity()) const;
   /// A variable for each parameter, of its shape and dtype and filled with `value`.
-  std::vector<Variable> state_like_parameters(const char* name, double value = 0) const;
+  std::vector<Variable> state_like_parameters(const char* name, double value = 0);
   /// A count for each parameter, an int64 scalar of 0.
-  std::vector<Variable> counts() const;
+  std::vector<Variable> counts();
 
   /// One step of parameter number `i`, the one place where optimisers differ. `lr`: a float64 scalar. The result, or
   /// what it is made from, changes the parameter when it is run.
   virtual Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const = 0;
 
  private:
+  Variable add_state(std::string path, const char* name, const Tensor& initial);
+
   const char* name_;
   std::vector<Variable> parameters_;
   double lr_;
   Schedule schedule_;
   std::vector<Variable> steps_done_;  // one where there is a schedule
+  std::map<std::string, Variable> state_;
 };
 
-/// gradient + weight_decay * parameter; the gradient itself where there is no decay.
-Tensor with_decay(const Tensor& gradient, const Variable& parameter, double weight_decay);
-/// `scalar` in the dtype of `like`, to compute with it.
-Tensor as_dtype_of(const Tensor& scalar, const Variable& like);
+/// Reads variables, in their order.
+std::vector<Tensor> read_all(const std::vector<Variable>& variables);
+/// Assigns next[0] to the parameter, after the rest to the variables of `state`. The parameter's new value.
+Tensor assign_all(const Variable& parameter, const std::vector<Variable>& state, const std::vector<Tensor>& next);
 
 }  // namespace twofold::train

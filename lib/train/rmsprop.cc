@@ -1,5 +1,6 @@
 #include <twofold/lib/train/rmsprop.h>
 
+#include <twofold/kernels/optimizer/optimizer.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 
 namespace twofold::train {
@@ -19,12 +20,16 @@ RMSProp::RMSProp(std::vector<Variable> parameters, RMSPropOptions options, std::
 Tensor RMSProp::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
   const RMSPropOptions& o = options_;
-  const Tensor g = with_decay(gradient, p, o.weight_decay);
-  Tensor s = squares_[i].assign(squares_[i] * o.alpha + square(g) * (1 - o.alpha));
-  if (o.centered) s = s - square(averages_[i].assign(averages_[i] * o.alpha + g * (1 - o.alpha)));
-  Tensor step = g / (sqrt(s) + o.eps);
-  if (o.momentum != 0) step = velocities_[i].assign(velocities_[i] * o.momentum + step);
-  return p.assign_sub(step * as_dtype_of(lr, p));
+  std::vector<Variable> state{squares_[i]};
+  if (o.centered) state.push_back(averages_[i]);
+  if (o.momentum != 0) state.push_back(velocities_[i]);
+  return assign_all(p, state,
+                    rmsprop_update(p, gradient, read_all(state), lr,
+                                   {.alpha = o.alpha,
+                                    .eps = o.eps,
+                                    .weight_decay = o.weight_decay,
+                                    .momentum = o.momentum,
+                                    .centered = o.centered}));
 }
 
 Adagrad::Adagrad(std::vector<Variable> parameters, AdagradOptions options, std::source_location where)
@@ -41,11 +46,11 @@ Adagrad::Adagrad(std::vector<Variable> parameters, AdagradOptions options, std::
 Tensor Adagrad::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
   const AdagradOptions& o = options_;
-  const Tensor g = with_decay(gradient, p, o.weight_decay);
   Tensor rate = lr;
   if (o.lr_decay != 0) rate = lr / ((cast(counts_[i].assign_add(1), float64) - 1.) * o.lr_decay + 1.);
-  const Tensor s = squares_[i].assign_add(square(g));
-  return p.assign_sub(as_dtype_of(rate, p) * (g / (sqrt(s) + o.eps)));
+  const std::vector<Variable> state{squares_[i]};
+  return assign_all(p, state,
+                    adagrad_update(p, gradient, read_all(state), rate, {.weight_decay = o.weight_decay, .eps = o.eps}));
 }
 
 }  // namespace twofold::train

@@ -1,6 +1,6 @@
 #include <twofold/lib/train/sgd.h>
 
-#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/optimizer/optimizer.h>
 #include <twofold/lib/core/error.h>
 
 namespace twofold::train {
@@ -17,12 +17,13 @@ SGD::SGD(std::vector<Variable> parameters, SGDOptions options, std::source_locat
 
 Tensor SGD::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
-  Tensor g = with_decay(gradient, p, options_.weight_decay);
-  if (options_.momentum != 0) {
-    const Tensor v = velocities_[i].assign(velocities_[i] * options_.momentum + g);
-    g = options_.nesterov ? g + v * options_.momentum : v;
-  }
-  return p.assign_sub(g * as_dtype_of(lr, p));
+  std::vector<Variable> state;
+  if (!velocities_.empty()) state = {velocities_[i]};
+  return assign_all(
+      p, state,
+      sgd_update(
+          p, gradient, read_all(state), lr,
+          {.momentum = options_.momentum, .weight_decay = options_.weight_decay, .nesterov = options_.nesterov}));
 }
 
 }  // namespace twofold::train

@@ -1,0 +1,55 @@
+// The article's net and its training run.
+#pragma once
+
+#include <twofold/twofold.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "columns.h"
+
+namespace tf = twofold;
+
+/// Convolutions as the article has them, and behind them, in the `full` net, its linear layers. The article builds
+/// linear layers, too, but its `forward` calls none of them: `article` is that net.
+struct MyConv : tf::nn::Module {
+  MyConv(bool full, int64_t side, int64_t hidden);
+  tf::Tensor forward(const tf::Tensor& x) const override;
+
+  tf::nn::Sequential& convnet;
+  tf::nn::Sequential* linearnet = nullptr;
+};
+
+struct Settings {
+  bool full = false;
+  int64_t batch = 128, side = 28, hidden = 1024, seed = 0;
+  int steps = 20;
+  int threads = 0;  ///< 0: as the machine has
+  std::string optimizer = "adam";
+  bool wants_gradients = false;  ///< of the first step
+};
+
+enum class How { eager, deferred, optimized };
+
+/// X, y and, where a file was given, the parameters and running statistics to start with.
+struct Start {
+  tf::Tensor x, y;
+  std::map<std::string, tf::Tensor> state;
+};
+Start make_start(const Settings& settings);
+/// Throws tf::Error where the file lacks X or y.
+Start load_start(const std::string& path);
+
+/// One column of the table: what a training run gave and cost.
+struct Run : Column {
+  How how = How::eager;
+  std::vector<float> losses;
+  std::vector<double> step_seconds;       ///< of each step after the first
+  double wall = 0, user = 0, system = 0;  ///< of all steps, building included; whole-process CPU
+  int64_t peak_bytes = 0;
+  int threads = 0;
+  std::map<std::string, tf::Tensor> end;        ///< parameters and running statistics
+  std::map<std::string, tf::Tensor> gradients;  ///< of the first step, where wanted: "X.grad", "convnet.0.weight.grad"
+};
+void train(How how, const Settings& settings, const Start& start, Run& run);

@@ -1,0 +1,67 @@
+// One step of an optimiser for one parameter: everything that it reads and writes in a single pass.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/tensor.h>
+
+namespace twofold {
+
+// Each takes the parameter, its gradient, the optimiser's state for it and float64 scalars, and returns the new
+// parameter, then the new state: p, g and the state of one shape, all float32 or all float64. The scalars are rounded
+// to that dtype. Not differentiable. lib/train tells what the symbols mean.
+
+/// v' = momentum v + g; p' = p - lr (nesterov ? g + momentum v' : v'). Without momentum `state` is empty and p' is
+/// p - lr g. g has weight_decay p added first.
+struct SGDUpdateAttrs {
+  double momentum = 0;
+  double weight_decay = 0;
+  bool nesterov = false;
+  TWOFOLD_FIELDS(momentum, weight_decay, nesterov)
+};
+std::vector<Tensor> sgd_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
+                               const SGDUpdateAttrs& attrs);
+
+/// m' = beta1 m + (1 - beta1) g; v' = beta2 v + (1 - beta2) g^2; p' = p - step_size m' / (sqrt(v') / correction + eps).
+/// `state` is m, v. g has weight_decay p added first, or, decoupled, p is multiplied by `shrink` first.
+struct AdamUpdateAttrs {
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  bool decoupled = false;
+  TWOFOLD_FIELDS(beta1, beta2, eps, weight_decay, decoupled)
+};
+/// `shrink` is of no account unless decoupled.
+std::vector<Tensor> adam_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state,
+                                const Tensor& step_size, const Tensor& correction, const Tensor& shrink,
+                                const AdamUpdateAttrs& attrs);
+
+/// s' = alpha s + (1 - alpha) g^2; centered: a' = alpha a + (1 - alpha) g; d = sqrt(s' - (centered ? a'^2 : 0)) + eps;
+/// with momentum: b' = momentum b + g / d; p' = p - lr (g / d or b'). `state` is s, a if centered, b with momentum. g
+/// has weight_decay p added first.
+struct RMSPropUpdateAttrs {
+  double alpha = 0.99;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double momentum = 0;
+  bool centered = false;
+  TWOFOLD_FIELDS(alpha, eps, weight_decay, momentum, centered)
+};
+std::vector<Tensor> rmsprop_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
+                                   const RMSPropUpdateAttrs& attrs);
+
+/// s' = s + g^2; p' = p - lr g / (sqrt(s') + eps). `state` is s. g has weight_decay p added first.
+struct AdagradUpdateAttrs {
+  double weight_decay = 0;
+  double eps = 1e-10;
+  TWOFOLD_FIELDS(weight_decay, eps)
+};
+std::vector<Tensor> adagrad_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
+                                   const AdagradUpdateAttrs& attrs);
+
+void register_optimizer();
+
+}  // namespace twofold

@@ -1,0 +1,80 @@
+// Layers that normalise.
+#pragma once
+
+#include <optional>
+#include <source_location>
+
+#include <twofold/kernels/conv2d/conv2d.h>
+#include <twofold/lib/nn/module.h>
+
+namespace twofold::nn {
+
+struct BatchNorm2dOptions {
+  double eps = 1e-5;
+  double momentum = 0.1;  ///< the share of a new batch in the running statistics
+  bool affine = true;     ///< with weight and bias
+  DataFormat data_format = DataFormat::nchw;
+  DType dtype = float32;
+};
+
+/// y = (x - mean) / sqrt(variance + eps) * weight + bias for each channel of images x (N, C, H, W), or (N, H, W, C)
+/// under nhwc. Weight, at first 1, and bias, at first 0, have shape (C,).
+///
+/// Training, mean and biased variance are those of the batch, and the buffers follow them:
+///
+///     running_mean = (1 - momentum) * running_mean + momentum * mean                   at first 0
+///     running_var  = (1 - momentum) * running_var  + momentum * variance * n / (n - 1) at first 1
+///
+/// n being the number of elements of a channel (1 counts as 2). Deferred, they do when y is run. Evaluating, the
+/// running statistics are used and stay. Throws InvalidArgument for a number of channels that is not positive, eps or
+/// momentum that are negative or a momentum above 1, and x of another rank or number of channels. Source: Ioffe and
+/// Szegedy, "Batch Normalization", 2015; PyTorch's torch.nn.BatchNorm2d.
+class BatchNorm2d : public Module {
+ public:
+  explicit BatchNorm2d(int64_t num_features, BatchNorm2dOptions options = {},
+                       std::source_location where = std::source_location::current());
+  Tensor forward(const Tensor& x) const override;
+  /// Throw FailedPrecondition if it is not affine.
+  const Variable& weight(std::source_location where = std::source_location::current()) const;
+  const Variable& bias(std::source_location where = std::source_location::current()) const;
+  const Variable& running_mean() const { return running_mean_; }
+  const Variable& running_var() const { return running_var_; }
+  std::string type_name() const override { return "BatchNorm2d"; }
+  std::string extra_repr() const override;
+
+ private:
+  struct Made;
+  static Made make(int64_t num_features, const BatchNorm2dOptions& options, std::source_location where);
+  BatchNorm2d(int64_t num_features, const BatchNorm2dOptions& options, const Made& made);
+
+  int64_t num_features_;
+  BatchNorm2dOptions options_;
+  std::optional<Variable> weight_, bias_;
+  Variable running_mean_, running_var_;
+};
+
+struct LayerNormOptions {
+  double eps = 1e-5;
+  DType dtype = float32;
+};
+
+/// y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and variance being those of each slice of the last axes,
+/// which have the shape `normalized_shape`; so have weight, at first 1, and bias, at first 0. Source: Ba, Kiros and
+/// Hinton, "Layer Normalization", 2016; PyTorch's torch.nn.LayerNorm.
+class LayerNorm : public Module {
+ public:
+  explicit LayerNorm(Shape normalized_shape, LayerNormOptions options = {},
+                     std::source_location where = std::source_location::current());
+  Tensor forward(const Tensor& x) const override;
+  const Variable& weight() const { return weight_; }
+  const Variable& bias() const { return bias_; }
+  std::string type_name() const override { return "LayerNorm"; }
+  std::string extra_repr() const override;
+
+ private:
+  Shape shape_;
+  LayerNormOptions options_;
+  Variable weight_, bias_;
+};
+
+}  // namespace twofold::nn
