@@ -1,5 +1,6 @@
 #include <twofold/kernels/batch_norm/batch_norm.h>
 
+#include <twofold/kernels/bias_add/bias_add.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
@@ -162,6 +163,29 @@ BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOp
   const Tensor* inputs[] = {&input, &scale.resolve(input.dtype()), &offset.resolve(input.dtype())};
   Outputs out = apply_all(batch_norm_op, inputs, BatchNormAttrs{options.epsilon, options.axis}, x.where());
   return {out[0], out[1], out[2]};
+}
+
+Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand scale, Operand offset,
+                            BatchNormOptions o) {
+  constexpr const char* kName = "batch_norm_inference";
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_input(kName, 0, t, x.where());
+  if (!is_floating(t.dtype()))
+    fail(Code::InvalidArgument,
+         std::string(kName) + "() takes floating-point numbers, not " + std::string(name_of(t.dtype())),
+         "tf::cast(x, tf::float32)");
+  size_t input = 0;
+  const auto per_channel = [&](const Operand& v, const char* name) -> const Tensor& {
+    const Tensor& vector = v.resolve(t.dtype());
+    check_input(kName, ++input, vector, x.where());
+    internal::check_channels(kName, name, vector, t, o.axis);
+    return vector;
+  };
+  const Tensor &centre = per_channel(mean, "a mean"), &spread = per_channel(variance, "a variance");
+  const Tensor &by = per_channel(scale, "a scale"), &shift = per_channel(offset, "an offset");
+  const auto along = [&](const Tensor& v) { return internal::along_channels(v, t, o.axis); };
+  return (t - along(centre)) * along(by / sqrt(spread + o.epsilon)) + along(shift);
 }
 
 void register_batch_norm() {

@@ -1,4 +1,4 @@
-// Batch normalisation by the statistics of the batch itself: training mode.
+// Batch normalisation: by the statistics of the batch itself (training mode), and by given ones (inference).
 #pragma once
 
 #include <twofold/lib/op/attrs.h>
@@ -24,6 +24,15 @@ struct BatchNormResult {
 /// Throws InvalidArgument on other shapes and dtypes, and where channels have no elements: there is no mean of nothing.
 /// Source: PyTorch's batch_norm(training=True), ONNX BatchNormalization(training_mode=1).
 BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOptions options = {});
+
+/// y = (x - mean) * (scale / sqrt(variance + epsilon)) + offset with statistics that are given, as those that training
+/// has gathered are.
+///
+/// Shapes: x of rank 2 and above with C channels along `axis`; all others (C,); y as x. float32 and float64. Made of
+/// other ops: differentiable by each of the five, of every order. InvalidArgument: other shapes and dtypes. Source:
+/// TensorFlow's batch_normalization, ONNX BatchNormalization.
+Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand scale, Operand offset,
+                            BatchNormOptions options = {});
 
 struct BatchNormAttrs {
   double epsilon = 1e-5;

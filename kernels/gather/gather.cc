@@ -100,6 +100,16 @@ Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions
   return to + scattered(updates.resolve(to.dtype()), indices.resolve(), to, {o.axis, o.batch_dims});
 }
 
+Tensor embedding(Operand table, Operand indices) {
+  const SourceFrame frame(table.where());
+  const Tensor& rows = table.resolve();
+  check_input("embedding", 0, rows, table.where());
+  if (rows.shape().has_rank() && rows.rank() != 2)
+    fail(Code::InvalidArgument,
+         fmt::format("embedding() takes a table (rows, columns), not a tensor of shape {}", rows.shape().str()));
+  return gather(rows, indices);
+}
+
 void register_gather();
 void register_gather() {
   register_op(gather_op);

@@ -24,6 +24,11 @@ Tensor gather(Operand params, Operand indices, GatherOptions options = {});
 /// (TensorFlow: tensor_scatter_nd_add; PyTorch: index_add)
 Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions options = {});
 
+/// y[i.., :] = table[indices[i..], :]: for every index its row of the table (rows, columns). The gradient by the table
+/// adds up the rows that were taken more than once. InvalidArgument: the table is no matrix; else as gather along axis
+/// 0. (TensorFlow: embedding_lookup; PyTorch: embedding)
+Tensor embedding(Operand table, Operand indices);
+
 struct GatherAttrs {
   int64_t axis = 0;
   int64_t batch_dims = 0;

@@ -6,12 +6,7 @@
 #include <twofold/kernels/layout/layout.h>
 
 namespace twofold::layout {
-namespace {
 
-std::string in_place(const char* what, int axis) { return std::string(what) + "[" + std::to_string(axis) + "]"; }
-
-/// A shape operand's value, in which -1 stands for what is not known or left open. `open` tells the second from the
-/// first: it says that every element was known.
 Shape shape_operand(const InferContext& c, int i, bool& known) {
   if (c.dtype(i) != int32 && c.dtype(i) != int64)
     c.fail("A shape must be int32 or int64, got " + std::string(name_of(c.dtype(i))), "tf::cast(shape, tf::int32)");
@@ -30,6 +25,10 @@ Shape shape_operand(const InferContext& c, int i, bool& known) {
   }
   return y;
 }
+
+namespace {
+
+std::string in_place(const char* what, int axis) { return std::string(what) + "[" + std::to_string(axis) + "]"; }
 
 /// The shape asked for by operand 1 if there is one, else by the attribute.
 Shape wanted_shape(const InferContext& c, bool& known) {

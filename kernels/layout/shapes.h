@@ -5,6 +5,10 @@
 
 namespace twofold::layout {
 
+/// The value of shape operand `i`, in which -1 stands for what is not known or left open; `known` says that it is the
+/// second, every element being known. Fails where the operand is no integer vector.
+Shape shape_operand(const InferContext& c, int i, bool& known);
+
 void infer_reshape(InferContext&);
 void infer_reshape_like(InferContext&);
 void infer_expand_dims(InferContext&);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/layout/shapes.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/random_key.h>
 
@@ -13,8 +15,10 @@ void infer(InferContext& c) {
   if (!is_floating(attrs.dtype))
     c.fail("Random numbers of " + std::string(name_of(attrs.dtype)) + " are not supported",
            "tf::cast(tf::random_uniform(shape, {.high = 10}), tf::int32)");
-  if (!attrs.shape.is_known()) c.fail("The shape of random numbers must be fully known, but is " + attrs.shape.str());
-  c.output(attrs.dtype, attrs.shape);
+  bool known = true;
+  const Shape shape = c.num_inputs() == 0 ? attrs.shape : layout::shape_operand(c, 0, known);
+  if (known && !shape.is_known()) c.fail("The shape of random numbers must be fully known, but is " + shape.str());
+  c.output(attrs.dtype, shape);
 }
 
 void infer_normal(InferContext& c) {
@@ -38,11 +42,12 @@ OpDef random_normal_op{
     .node_name = "random_normal",
     .doc = "mean + stddev * a standard normal number (TensorFlow random_normal)",
     .min_inputs = 0,
-    .max_inputs = 0,
+    .max_inputs = 1,
     .infer = infer_normal,
     .differentiable = Differentiability::none,
     .flags = {.random = true},
     .attrs = &internal::kAttrsType<RandomAttrs>,
+    .host_inputs = 1,
 };
 
 OpDef random_uniform_op{
@@ -50,23 +55,61 @@ OpDef random_uniform_op{
     .node_name = "random_uniform",
     .doc = "a number uniform in [low, high) (TensorFlow random_uniform)",
     .min_inputs = 0,
-    .max_inputs = 0,
+    .max_inputs = 1,
     .infer = infer_uniform,
     .differentiable = Differentiability::none,
     .flags = {.random = true},
     .attrs = &internal::kAttrsType<RandomAttrs>,
+    .host_inputs = 1,
 };
+
+/// Draws in the shape that `shape` holds. Where its elements are known already the op takes no input, so that it is a
+/// source: a node while a graph is built, even if the shape is a value.
+Tensor draw(const OpDef& op, RandomAttrs attrs, const Tensor& shape, std::source_location where) {
+  check_input(op.name, 0, shape, where);
+  if (shape.is_symbolic()) return apply(op, {&shape}, attrs, where);
+  const CurrentOp current(op.name, where);
+  const TensorSpec spec{shape.dtype(), shape.shape()};
+  const Tensor* tensors[] = {&shape};
+  bool known = true;
+  attrs.shape = layout::shape_operand(InferContext(op, {&spec, 1}, attrs, tensors), 0, known);
+  return apply(op, {}, attrs, where);
+}
+
+Tensor draw_like(const OpDef& op, RandomAttrs attrs, const Tensor& x, std::source_location where) {
+  if (x.is_symbolic()) return draw(op, attrs, shape(x), where);
+  attrs.shape = x.shape();
+  return apply(op, {}, attrs, where);
+}
 
 }  // namespace
 
-Tensor random_normal(Shape shape, RandomNormalOptions options, std::source_location where) {
-  const RandomAttrs attrs{next_random_key(options.seed), options.dtype, shape, options.mean, options.stddev};
-  return apply(random_normal_op, {}, attrs, where);
+Tensor random_normal(Shape shape, RandomNormalOptions o, std::source_location where) {
+  return apply(random_normal_op, {}, RandomAttrs{next_random_key(o.seed), o.dtype, shape, o.mean, o.stddev}, where);
+}
+Tensor internal::random_normal(const Tensor& shape, const RandomNormalOptions& o, std::source_location where) {
+  return draw(random_normal_op, {next_random_key(o.seed), o.dtype, {}, o.mean, o.stddev}, shape, where);
+}
+Tensor random_normal_like(Operand x, RandomNormalLikeOptions o) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_input("random_normal_like", 0, t, x.where());
+  const RandomAttrs attrs{next_random_key(o.seed), o.dtype.value_or(t.dtype()), {}, o.mean, o.stddev};
+  return draw_like(random_normal_op, attrs, t, x.where());
 }
 
-Tensor random_uniform(Shape shape, RandomUniformOptions options, std::source_location where) {
-  const RandomAttrs attrs{next_random_key(options.seed), options.dtype, shape, options.low, options.high};
-  return apply(random_uniform_op, {}, attrs, where);
+Tensor random_uniform(Shape shape, RandomUniformOptions o, std::source_location where) {
+  return apply(random_uniform_op, {}, RandomAttrs{next_random_key(o.seed), o.dtype, shape, o.low, o.high}, where);
+}
+Tensor internal::random_uniform(const Tensor& shape, const RandomUniformOptions& o, std::source_location where) {
+  return draw(random_uniform_op, {next_random_key(o.seed), o.dtype, {}, o.low, o.high}, shape, where);
+}
+Tensor random_uniform_like(Operand x, RandomUniformLikeOptions o) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_input("random_uniform_like", 0, t, x.where());
+  const RandomAttrs attrs{next_random_key(o.seed), o.dtype.value_or(t.dtype()), {}, o.low, o.high};
+  return draw_like(random_uniform_op, attrs, t, x.where());
 }
 
 void register_random() {

@@ -12,6 +12,7 @@ struct Params {
   uint64_t key;
   int64_t size;
   double a, b, last;
+  int64_t output;  ///< place of the output among the arguments: behind the shape, if that is an operand
 };
 
 /// f(block index's PhiloxBlock, out) for every block; whole blocks are written, and the last one cut.
@@ -37,20 +38,21 @@ void fill(const Params& p, T* out, const KernelContext& ctx, const Block& f) {
 template <class T>
 void normal(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const Params& p = *static_cast<const Params*>(params);
-  fill(p, static_cast<T*>(args[0]), ctx, [&](const PhiloxBlock& bits, T* out) { normal_block(bits, p.a, p.b, out); });
+  fill(p, static_cast<T*>(args[p.output]), ctx,
+       [&](const PhiloxBlock& bits, T* out) { normal_block(bits, p.a, p.b, out); });
 }
 
 template <class T>
 void uniform(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const Params& p = *static_cast<const Params*>(params);
-  fill(p, static_cast<T*>(args[0]), ctx,
+  fill(p, static_cast<T*>(args[p.output]), ctx,
        [&](const PhiloxBlock& bits, T* out) { uniform_block(bits, p.a, p.b, static_cast<T>(p.last), out); });
 }
 
 template <bool kNormal>
 Prepared prepare(const Signature& s) {
   const auto& attrs = s.attrs_as<RandomAttrs>();
-  Params p{attrs.key, attrs.shape.num_elements(), attrs.a, attrs.b, 0};
+  Params p{attrs.key, s.outputs[0].shape.num_elements(), attrs.a, attrs.b, 0, static_cast<int64_t>(s.inputs.size())};
   if (attrs.dtype == float32) {
     p.last = last_below<float>(attrs.a, attrs.b);
     return {kNormal ? normal<float> : uniform<float>, p};

@@ -11,6 +11,7 @@ struct Params {
   uint64_t key;
   int64_t size;
   double a, b, last;
+  int64_t output;  ///< place of the output among the arguments: behind the shape, if that is an operand
 };
 
 template <bool kNormal, class T>
@@ -36,14 +37,14 @@ void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
   if (p.size == 0) return;
   const int64_t per_block = kThreads * kPerBlock<T>, blocks = (p.size + per_block - 1) / per_block;
   fill<kNormal, T><<<static_cast<unsigned>(blocks < kMaxBlocks ? blocks : kMaxBlocks), kThreads, 0,
-                     static_cast<cudaStream_t>(ctx.stream)>>>(p, ctx.random_counter, static_cast<T*>(args[0]));
+                     static_cast<cudaStream_t>(ctx.stream)>>>(p, ctx.random_counter, static_cast<T*>(args[p.output]));
   if (const auto e = cudaGetLastError(); e != cudaSuccess) ctx.fail(KernelError::device_failure, e);
 }
 
 template <bool kNormal>
 Prepared prepare(const Signature& s) {
   const auto& attrs = s.attrs_as<RandomAttrs>();
-  Params p{attrs.key, attrs.shape.num_elements(), attrs.a, attrs.b, 0};
+  Params p{attrs.key, s.outputs[0].shape.num_elements(), attrs.a, attrs.b, 0, static_cast<int64_t>(s.inputs.size())};
   if (attrs.dtype == float32) {
     p.last = last_below<float>(attrs.a, attrs.b);
     return {run<kNormal, float>, p};

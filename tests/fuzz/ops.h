@@ -29,6 +29,8 @@ std::span<const OpEntry> op_entries();
 void add_pointwise_entries(std::vector<OpEntry>& all);
 void add_array_entries(std::vector<OpEntry>& all);
 void add_conv_entries(std::vector<OpEntry>& all);
+void add_random_entries(std::vector<OpEntry>& all);
+void add_nn_entries(std::vector<OpEntry>& all);
 void add_state_entries(std::vector<OpEntry>& all);
 void add_control_entries(std::vector<OpEntry>& all);
 

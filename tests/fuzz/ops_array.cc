@@ -1,4 +1,4 @@
-// Sources, layout, reductions, products, normalisation.
+// Sources, layout, reductions, products.
 #include <algorithm>
 #include <numeric>
 
@@ -40,18 +40,6 @@ bool propose_placeholder(Generator& g, Instruction& i) {
   }
   return true;
 }
-
-bool propose_random(Generator& g, Instruction& i) {
-  i.dtype = g.rng().one_in(2) ? tf::float32 : tf::float64;
-  i.shape = g.any_shape();
-  i.number[0] = g.rng().below(5) - 2;
-  i.number[1] = i.number[0] + g.rng().below(4);
-  if (i.op == "random_normal") i.number[1] -= i.number[0];
-  i.flag[0] = g.rng().one_in(4);
-  i.integer = g.rng().below(3);
-  return true;
-}
-std::optional<int64_t> op_seed(const Instruction& i) { return i.flag[0] ? std::optional(i.integer) : std::nullopt; }
 
 /// A full shape of `n` elements.
 tf::Shape factored(Generator& g, int64_t n) {
@@ -201,11 +189,6 @@ bool propose_gather(Generator& g, Instruction& i) {
   i.inputs = {x, indices};
   return indices >= 0 && (i.sizes[0] > 0 || g.shape(indices).num_elements() == 0);
 }
-bool propose_softmax(Generator& g, Instruction& i) {
-  if (!ranked(g, i, 1, true)) return false;
-  i.integer = g.axis(g.shape(i.inputs[0]).rank());
-  return true;
-}
 bool propose_matmul(Generator& g, Instruction& i) {
   const int a =
       g.pick([&](int v) { return g.shape(v).rank() >= 2 && g.dtype(v) != tf::bool_ && g.dtype(v) != tf::uint8; });
@@ -231,28 +214,6 @@ bool propose_flatten_batch(Generator& g, Instruction& i) {
   i.inputs.push_back(g.value_of(g.any_dtype(), like));
   return true;
 }
-bool propose_batch_norm(Generator& g, Instruction& i) {
-  // Every channel has elements.
-  const auto fits = [&](int v, int axis) {
-    const tf::Shape& s = g.shape(v);
-    for (int k = 0; k < s.rank(); ++k)
-      if (k != axis && s[k] == 0) return false;
-    return true;
-  };
-  const int x = g.pick(
-      [&](int v) { return tf::is_floating(g.dtype(v)) && g.shape(v).rank() >= 2 && g.rank_known(v) && fits(v, 0); });
-  if (x < 0) return false;
-  const int rank = g.shape(x).rank();
-  int axis = g.rng().below(rank);
-  if (!fits(x, axis)) axis = 0;
-  const tf::Shape channels{g.shape(x)[axis]};
-  i.integer = g.rng().one_in(2) ? axis : axis - rank;
-  i.inputs = {x, g.value_of(g.dtype(x), channels), g.value_of(g.dtype(x), channels)};
-  i.number[0] = 0.25;
-  i.outputs = 3;
-  return true;
-}
-
 template <class F>
 auto unary(F f) {
   return [f](State& s, const Instruction& i) { return Values{f(s.value(i.inputs[0]), i)}; };
@@ -283,18 +244,6 @@ void add_array_entries(std::vector<OpEntry>& all) {
            [](State&, const I& i) { return Values{tf::zeros(i.shape, i.dtype)}; }},
           {"ones", 1, "tf::ones($shape, $dtype)", propose_leaf,
            [](State&, const I& i) { return Values{tf::ones(i.shape, i.dtype)}; }},
-          {"random_normal", 4, "tf::random_normal($shape, {.mean = $x, .stddev = $y, .dtype = $dtype$seed})",
-           propose_random,
-           [](State&, const I& i) {
-             return Values{tf::random_normal(
-                 i.shape, {.mean = i.number[0], .stddev = i.number[1], .dtype = i.dtype, .seed = op_seed(i)})};
-           }},
-          {"random_uniform", 4, "tf::random_uniform($shape, {.low = $x, .high = $y, .dtype = $dtype$seed})",
-           propose_random,
-           [](State&, const I& i) {
-             return Values{tf::random_uniform(
-                 i.shape, {.low = i.number[0], .high = i.number[1], .dtype = i.dtype, .seed = op_seed(i)})};
-           }},
           {"reshape", 4, "tf::reshape($0, $shape)", propose_reshape,
            unary([](const T& x, const I& i) { return tf::reshape(x, i.shape); })},
           {"reshape_to_shape_of", 3, "tf::reshape($0, tf::shape($1))", propose_reshape_like,
@@ -373,10 +322,6 @@ void add_array_entries(std::vector<OpEntry>& all) {
              const T updates = tf::gather(x, tf::mod(indices, i.sizes[0]), o);
              return tf::scatter_add(x, tf::mod(indices, i.sizes[0]), updates, o);
            })},
-          {"softmax", 4, "tf::softmax($0, $n)", propose_softmax,
-           unary([](const T& x, const I& i) { return tf::softmax(x, i.integer); })},
-          {"log_softmax", 4, "tf::log_softmax($0, $n)", propose_softmax,
-           unary([](const T& x, const I& i) { return tf::log_softmax(x, i.integer); })},
           {"matmul", 10, "tf::matmul($0, $1, {.transpose_a = $f, .transpose_b = $g})", propose_matmul,
            binary([](const T& a, const T& b, const I& i) {
              return tf::matmul(a, b, {.transpose_a = i.flag[0], .transpose_b = i.flag[1]});
@@ -385,12 +330,6 @@ void add_array_entries(std::vector<OpEntry>& all) {
            propose_flatten_batch, binary([](const T& x, const T& y, const I&) {
              return tf::apply(*tf::find_op("FlattenBatch"), {&x, &y}, std::source_location::current());
            })},
-          {"batch_norm", 8, "tf::batch_norm($0, $1, $2, {.epsilon = $x, .axis = $n})", propose_batch_norm,
-           [](State& s, const I& i) {
-             auto [y, mean, variance] = tf::batch_norm(s.value(i.inputs[0]), s.value(i.inputs[1]), s.value(i.inputs[2]),
-                                                       {.epsilon = i.number[0], .axis = i.integer});
-             return Values{y, mean, variance};
-           }},
       });
 }
 

@@ -104,6 +104,20 @@ void add_gather_records(std::vector<Record>& all) {
     s.tolerance32 = 1e-5;  // of sums of thousands, one by one
     all.push_back(s);
   }
+
+  Record e{.op = "Gather", .label = "embedding"};
+  e.call = [](auto in) { return Tensors{embedding(in[0], in[1])}; };
+  e.reference = [](std::span<const Array> in) -> Arrays {
+    return {generate(in[0].dtype, taken_shape(in[0].shape, in[1].shape, 0, 0),
+                     [&](const Index& i) { return at(in[0], place(i, in[1], 0, 0)); })};
+  };
+  e.shapes = {{{5, 3}, {2, 4}}, {{5, 1}, {}}, {{5, 3}, {0}}};
+  e.dtypes = {float32, float64};
+  e.fixed = {{}, int32};
+  e.samples = {{-3, 3}, {0, 4}};
+  e.gradient_of = {0};
+  e.exact = true;
+  all.push_back(e);
 }
 
 }  // namespace op_test

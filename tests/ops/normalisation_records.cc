@@ -1,8 +1,11 @@
-// Records of softmax and batch normalisation.
+// Records of softmax, the normalisations and bias_add.
 #include <algorithm>
 #include <cmath>
 
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/bias_add/bias_add.h>
+#include <twofold/kernels/layer_norm/layer_norm.h>
+#include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/softmax/softmax.h>
 #include <twofold/lib/op/apply.h>
 
@@ -150,6 +153,85 @@ void add_batch_norm(std::vector<Record>& all, int axis, const std::vector<Shape>
   all.push_back(grad);
 }
 
+void add_batch_norm_inference(std::vector<Record>& all, int axis, const std::vector<Shape>& xs) {
+  Record r{.op = "Mul", .label = "batch_norm_inference, axis " + std::to_string(axis)};
+  r.call = [axis](auto in) {
+    const BatchNormOptions options{.epsilon = 1e-3, .axis = axis};
+    return Tensors{batch_norm_inference(in[0], in[1], in[2], in[3], in[4], options)};
+  };
+  r.reference = [axis](std::span<const Array> in) -> Arrays {
+    const auto k = static_cast<size_t>(axis < 0 ? axis + in[0].shape.rank() : axis);
+    return {generate(in[0].dtype, in[0].shape, [&](const Index& i) {
+      const auto c = static_cast<size_t>(i[k]);
+      return (at(in[0], i) - in[1].values[c]) / std::sqrt(in[2].values[c] + 1e-3) * in[3].values[c] + in[4].values[c];
+    })};
+  };
+  for (const Shape& x : xs) {
+    const Shape c{x[axis < 0 ? axis + x.rank() : axis]};
+    r.shapes.push_back({x, c, c, c, c});
+  }
+  r.dtypes = {float32, float64};
+  r.samples = {{-2, 3}, {-1, 1}, {0.5, 2}, {0.5, 2}, {-1, 1}};
+  r.tolerance32 = 5e-6;
+  r.gradient_of = {0, 1, 2, 3, 4};
+  all.push_back(r);
+}
+
+void add_layer_norm(std::vector<Record>& all, const char* label, const Axes& axes,
+                    const std::vector<std::vector<Shape>>& shapes) {
+  Record r{.op = "Mean", .label = label};
+  r.call = [axes](auto in) { return Tensors{layer_norm(in[0], in[1], in[2], axes, {.epsilon = 1e-3})}; };
+  r.reference = [axes](std::span<const Array> in) -> Arrays {
+    const Array& x = in[0];
+    std::vector<bool> reduced(static_cast<size_t>(x.shape.rank()), axes.empty());
+    for (int64_t a : axes) reduced[static_cast<size_t>(a < 0 ? a + x.shape.rank() : a)] = true;
+    const auto mean_by = [&](const Index& of, const std::function<double(const Index&)>& f) {
+      double sum = 0, n = 0;
+      for_each_index(x.shape, [&](const Index& i) {
+        for (size_t k = 0; k < i.size(); ++k)
+          if (!reduced[k] && i[k] != of[k]) return;
+        sum += f(i), ++n;
+      });
+      return sum / n;
+    };
+    return {generate(x.dtype, x.shape, [&](const Index& i) {
+      const double mean = mean_by(i, [&](const Index& j) { return at(x, j); });
+      const double variance = mean_by(i, [&](const Index& j) { return std::pow(at(x, j) - mean, 2); });
+      return (at(x, i) - mean) / std::sqrt(variance + 1e-3) * at(in[1], i) + at(in[2], i);
+    })};
+  };
+  r.shapes = shapes;
+  r.dtypes = {float32, float64};
+  r.samples = {{-2, 3}, {0.5, 2}, {-1, 1}};
+  r.tolerance32 = 5e-6;
+  r.tolerance64 = 1e-13;
+  r.gradient_of = {0, 1, 2};
+  all.push_back(r);
+}
+
+/// Two biases, one after the other: records of pointwise ops with two operands are tried on others' shapes, too.
+void add_bias_add(std::vector<Record>& all, DataFormat format, const std::vector<Shape>& xs) {
+  const bool nchw = format == DataFormat::nchw;
+  Record r{.op = "Add", .label = nchw ? "bias_add, nchw" : "bias_add, nhwc"};
+  r.call = [format](auto in) {
+    const BiasAddOptions options{.data_format = format};
+    return Tensors{bias_add(bias_add(in[0], in[1], options), in[2], options)};
+  };
+  r.reference = [nchw](std::span<const Array> in) -> Arrays {
+    return {generate(in[0].dtype, in[0].shape, [&](const Index& i) {
+      const auto c = static_cast<size_t>(nchw ? i[1] : i.back());
+      return stored(at(in[0], i) + in[1].values[c], in[0].dtype) + in[2].values[c];
+    })};
+  };
+  for (const Shape& x : xs) {
+    const Shape c{x[nchw ? 1 : x.rank() - 1]};
+    r.shapes.push_back({x, c, c});
+  }
+  r.dtypes = {float32, float64, int32};
+  r.gradient_of = {0, 1, 2};
+  all.push_back(r);
+}
+
 }  // namespace
 
 void add_normalisation_records(std::vector<Record>& all) {
@@ -157,6 +239,13 @@ void add_normalisation_records(std::vector<Record>& all) {
   add_softmax(all, "LogSoftmax", log_softmax, true);
   add_batch_norm(all, 1, {{4, 3}, {2, 3, 2, 2}, {1, 2, 3}, {2, 0, 3}, {5, 1}, {9, 5, 7, 11}, {4, 16, 57, 33}});
   add_batch_norm(all, -1, {{4, 3}, {2, 2, 2, 3}, {1, 3, 2}, {5, 1}, {9, 7, 11, 5}, {4, 57, 33, 16}});
+  add_batch_norm_inference(all, 1, {{4, 3}, {2, 3, 2, 2}, {1, 2, 3}, {2, 0, 3}, {9, 5, 7, 11}});
+  add_batch_norm_inference(all, -1, {{4, 3}, {2, 2, 2, 3}, {0, 3}, {9, 7, 11, 5}});
+  add_layer_norm(all, "layer_norm, last axis", -1, {{{3, 4}, {4}, {4}}, {{2, 3, 2}, {2}, {2}}, {{5}, {5}, {5}}});
+  add_layer_norm(all, "layer_norm, last two", {-2, -1}, {{{2, 3, 2}, {3, 2}, {3, 2}}, {{7, 5, 3}, {5, 3}, {}}});
+  add_layer_norm(all, "layer_norm, all", {}, {{{3, 4}, {3, 1}, {4}}});
+  add_bias_add(all, DataFormat::nchw, {{4, 3}, {2, 3, 2, 2}, {1, 2, 3}, {2, 0, 3}, {9, 5, 7, 11}});
+  add_bias_add(all, DataFormat::nhwc, {{4, 3}, {2, 2, 2, 3}, {0, 3}, {9, 7, 11, 5}});
 }
 
 }  // namespace op_test

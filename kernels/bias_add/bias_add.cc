@@ -1,0 +1,45 @@
+#include <twofold/kernels/bias_add/bias_add.h>
+
+#include <fmt/format.h>
+
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/constant.h>
+
+namespace twofold {
+
+void internal::check_channels(const char* function, const char* name, const Tensor& v, const Tensor& x, int64_t axis) {
+  const int rank = x.rank();
+  if (rank >= 0 && (rank < 2 || axis < -rank || axis >= rank))
+    fail(Code::InvalidArgument, fmt::format("{}() along axis {} of a tensor of shape {}: it takes rank 2 and above",
+                                            function, axis, x.shape().str()));
+  const int64_t channels = rank < 0 ? -1 : x.dim(static_cast<int>(axis));
+  if (v.shape().has_rank() && (v.rank() != 1 || (channels >= 0 && v.dim(0) >= 0 && v.dim(0) != channels)))
+    fail(Code::InvalidArgument,
+         fmt::format("{}() of a tensor of shape {} along axis {} was given {} of shape {}; expected {}", function,
+                     x.shape().str(), axis, name, v.shape().str(), Shape{channels}.str()));
+}
+
+Tensor internal::along_channels(const Tensor& v, const Tensor& x, int64_t axis) {
+  if (axis >= 0 && x.rank() < 0)  // as many as show at run time
+    return reshape(v, concat({twofold::constant({-1}), ones_like(slice(shape(x), axis + 1, -1))}, 0));
+  const int64_t behind = axis < 0 ? -1 - axis : x.rank() - 1 - axis;
+  if (behind == 0) return v;
+  Shape to{-1};
+  for (int64_t i = 0; i < behind; ++i) to.push_back(1);
+  return reshape(v, to);
+}
+
+Tensor bias_add(Operand x, Operand bias, BiasAddOptions o) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_input("bias_add", 0, t, x.where());
+  const Tensor& b = bias.resolve(t.dtype());
+  check_input("bias_add", 1, b, x.where());
+  const int64_t axis = o.data_format == DataFormat::nchw ? 1 : -1;
+  internal::check_channels("bias_add", "a bias", b, t, axis);
+  return t + internal::along_channels(b, t, axis);
+}
+
+}  // namespace twofold

@@ -1,0 +1,107 @@
+// Normalisation and what else layers are made of.
+#include "generator.h"
+#include "ops.h"
+
+namespace fuzz {
+namespace {
+
+using Values = std::vector<tf::Tensor>;
+using T = tf::Tensor;
+using I = Instruction;
+
+/// A floating value of that rank or more, now and then one whose shape the graph does not know in full.
+bool floating_of_rank(Generator& g, I& i, int least) {
+  const int x = g.rng().one_in(5)
+                    ? g.vague_leaf(g.rng().one_in(3) ? tf::float64 : tf::float32, g.any_shape(least))
+                    : g.pick([&](int v) { return g.shape(v).rank() >= least && tf::is_floating(g.dtype(v)); });
+  i.inputs = {x};
+  return x >= 0;
+}
+
+bool propose_softmax(Generator& g, Instruction& i) {
+  if (!floating_of_rank(g, i, 1)) return false;
+  i.integer = g.axis(g.shape(i.inputs[0]).rank());
+  return true;
+}
+bool propose_batch_norm(Generator& g, Instruction& i) {
+  // Every channel has elements.
+  const auto fits = [&](int v, int axis) {
+    const tf::Shape& s = g.shape(v);
+    for (int k = 0; k < s.rank(); ++k)
+      if (k != axis && s[k] == 0) return false;
+    return true;
+  };
+  const int x = g.pick(
+      [&](int v) { return tf::is_floating(g.dtype(v)) && g.shape(v).rank() >= 2 && g.rank_known(v) && fits(v, 0); });
+  if (x < 0) return false;
+  const int rank = g.shape(x).rank();
+  int axis = g.rng().below(rank);
+  if (!fits(x, axis)) axis = 0;
+  const tf::Shape channels{g.shape(x)[axis]};
+  i.integer = g.rng().one_in(2) ? axis : axis - rank;
+  i.inputs = {x, g.value_of(g.dtype(x), channels), g.value_of(g.dtype(x), channels)};
+  i.number[0] = 0.25;
+  i.outputs = 3;
+  return true;
+}
+
+/// A value, and vectors that have one element for each of its channels.
+bool propose_channels(Generator& g, I& i, int vectors, bool last_or_first) {
+  if (!floating_of_rank(g, i, 2)) return false;
+  const int rank = g.shape(i.inputs[0]).rank();
+  const int axis = last_or_first ? (g.rng().one_in(2) ? 1 : rank - 1) : g.rng().below(rank);
+  i.flag[0] = axis == 1;
+  i.integer = g.rng().one_in(2) ? axis : axis - rank;
+  i.number[0] = 0.25;
+  const tf::Shape channels{g.shape(i.inputs[0])[axis]};
+  for (int n = 0; n < vectors; ++n) i.inputs.push_back(g.value_of(g.dtype(i.inputs[0]), channels));
+  return true;
+}
+bool propose_layer_norm(Generator& g, I& i) {
+  if (!floating_of_rank(g, i, 0)) return false;
+  const int x = i.inputs[0];
+  i.axes = g.some_axes(g.shape(x).rank());
+  i.number[0] = 0.25;
+  for (int n = 0; n < 2; ++n) i.inputs.push_back(g.value_of(g.dtype(x), g.narrower(g.shape(x))));
+  return true;
+}
+
+}  // namespace
+
+void add_nn_entries(std::vector<OpEntry>& all) {
+  const auto unary = [](auto f) { return [f](State& s, const I& i) { return Values{f(s.value(i.inputs[0]), i)}; }; };
+  all.insert(
+      all.end(),
+      {
+          {"softmax", 4, "tf::softmax($0, $n)", propose_softmax,
+           unary([](const T& x, const I& i) { return tf::softmax(x, i.integer); })},
+          {"log_softmax", 4, "tf::log_softmax($0, $n)", propose_softmax,
+           unary([](const T& x, const I& i) { return tf::log_softmax(x, i.integer); })},
+          {"batch_norm", 8, "tf::batch_norm($0, $1, $2, {.epsilon = $x, .axis = $n})", propose_batch_norm,
+           [](State& s, const I& i) {
+             auto [y, mean, variance] = tf::batch_norm(s.value(i.inputs[0]), s.value(i.inputs[1]), s.value(i.inputs[2]),
+                                                       {.epsilon = i.number[0], .axis = i.integer});
+             return Values{y, mean, variance};
+           }},
+          {"batch_norm_inference", 4, "tf::batch_norm_inference($0, $1, $2, $3, $4, {.epsilon = $x, .axis = $n})",
+           [](Generator& g, I& i) { return propose_channels(g, i, 4, false); },
+           [](State& s, const I& i) {
+             const auto in = [&](size_t k) { return s.value(i.inputs[k]); };
+             return Values{tf::batch_norm_inference(in(0), in(1), in(2), in(3), in(4),
+                                                    {.epsilon = i.number[0], .axis = i.integer})};
+           }},
+          {"layer_norm", 4, "tf::layer_norm($0, $1, $2, $axes, {.epsilon = $x})", propose_layer_norm,
+           [](State& s, const I& i) {
+             return Values{tf::layer_norm(s.value(i.inputs[0]), s.value(i.inputs[1]), s.value(i.inputs[2]), i.axes,
+                                          {.epsilon = i.number[0]})};
+           }},
+          {"bias_add", 3, "tf::bias_add($0, $1, {.data_format = $f ? tf::DataFormat::nchw : tf::DataFormat::nhwc})",
+           [](Generator& g, I& i) { return propose_channels(g, i, 1, true); },
+           [](State& s, const I& i) {
+             const auto format = i.flag[0] ? tf::DataFormat::nchw : tf::DataFormat::nhwc;
+             return Values{tf::bias_add(s.value(i.inputs[0]), s.value(i.inputs[1]), {.data_format = format})};
+           }},
+      });
+}
+
+}  // namespace fuzz
