@@ -10,6 +10,7 @@
 #include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/thread_pool.h>
+#include <twofold/lib/io/safetensors.h>
 #include <twofold/lib/nn/layers.h>
 #include <twofold/lib/nn/losses.h>
 #include <twofold/lib/nn/normalization.h>

@@ -4,7 +4,7 @@
 usage: sources_test.py SOURCE_ROOT OBJECTS     OBJECTS: the folder of the library's object files
 
 - Which folder may include which (the floors), with every exception named.
-- Headers that programs reach include neither Eigen nor CUDA.
+- Headers that programs reach include neither Eigen, nlohmann-json nor CUDA.
 - What lib/ calls in graph/ and eager/ is what lib/op/high.h lists.
 - Every attribute struct names all of its members in TWOFOLD_FIELDS.
 """
@@ -95,7 +95,7 @@ def check_public_headers():
         for target in includes(path):
             if target.startswith("twofold/"):
                 stack.append(target.removeprefix("twofold/"))
-            elif re.match(r"(unsupported/)?Eigen|cuda|cudnn|cublas|nccl|nvrtc|cub/|thrust/", target):
+            elif re.match(r"(unsupported/)?Eigen|nlohmann/|cuda|cudnn|cublas|nccl|nvrtc|cub/|thrust/", target):
                 problems.append(f"{path}, which programs include, includes {target}")
     if len(seen) < 20:
         problems.append(f"only {len(seen)} public headers were found")

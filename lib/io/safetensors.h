@@ -1,0 +1,99 @@
+// Tensors in files: the safetensors format.
+#pragma once
+
+#include <concepts>
+#include <map>
+#include <ranges>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <twofold/lib/op/tensor.h>
+
+namespace twofold::io {
+
+/// Values under names, in an order that is kept.
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+/// A file's notes about itself.
+using Metadata = std::map<std::string, std::string>;
+
+/// A tensor's name, and the user's line.
+struct Name {
+  template <std::convertible_to<std::string_view> S>
+  Name(const S& name, std::source_location line = std::source_location::current()) : value(name), where(line) {}
+  std::string_view value;
+  std::source_location where;
+};
+
+/// What a file holds: `file["layer.weight"]`, `for (const auto& [name, tensor] : file)` in the order of its header.
+class Safetensors {
+ public:
+  Safetensors() = default;
+  /// `source` is what errors call it, a path. Precondition: names differ.
+  Safetensors(std::string source, NamedTensors tensors, Metadata metadata);
+
+  /// Throws NotFound, which lists what comes near the name and what there is.
+  const Tensor& operator[](Name name) const;
+  /// Null if there is none of that name.
+  const Tensor* find(std::string_view name) const;
+  bool contains(std::string_view name) const { return find(name) != nullptr; }
+
+  size_t size() const { return tensors_.size(); }
+  bool empty() const { return tensors_.empty(); }
+  auto begin() const { return tensors_.begin(); }
+  auto end() const { return tensors_.end(); }
+
+  const NamedTensors& tensors() const { return tensors_; }
+  const Metadata& metadata() const { return metadata_; }
+
+ private:
+  std::string source_;
+  NamedTensors tensors_;
+  std::map<std::string, size_t, std::less<>> places_;
+  Metadata metadata_;
+};
+
+/// Writes concrete tensors, on any device, and notes:
+///
+///     io::save_safetensors("net.safetensors", {{"w", w}, {"b", b}}, {{"epoch", "3"}});
+///
+/// The file takes the place of an older one at once and whole, and is on the disk when the call returns; after an error
+/// the older one is as it was. Format (https://huggingface.co/docs/safetensors): 8 bytes, little-endian, the length of
+/// a JSON header, which is padded with spaces to a multiple of 8; the header, `{"w": {"dtype": "F32", "shape": [2, 3],
+/// "data_offsets": [0, 24]}, "__metadata__": {...}}`; the elements, row-major, without gaps in the order given. dtypes:
+/// float32 F32, float64 F64, int32 I32, int64 I64, uint8 U8, bool BOOL.
+///
+/// Throws InvalidArgument for a name given twice or reserved ("__metadata__"), for text that is not UTF-8, for an
+/// undefined tensor and for another dtype; FailedPrecondition for a symbol; NotFound, ResourceExhausted,
+/// FailedPrecondition or DataLoss where the system refuses, with its reason.
+void save_safetensors(const std::string& path, const NamedTensors& tensors, const Metadata& metadata = {},
+                      std::source_location where = std::source_location::current());
+
+/// The same from a map, as a session's run of a map returns it, or another range of names with tensors or eager
+/// variables.
+template <std::ranges::input_range R>
+  requires(!std::same_as<R, NamedTensors> &&
+           requires(std::ranges::range_reference_t<const R> entry) {
+             { entry.first } -> std::convertible_to<std::string>;
+             { entry.second } -> std::convertible_to<Tensor>;
+           })
+void save_safetensors(const std::string& path, const R& tensors, const Metadata& metadata = {},
+                      std::source_location where = std::source_location::current()) {
+  NamedTensors list;
+  for (const auto& [name, tensor] : tensors) list.emplace_back(name, tensor);
+  save_safetensors(path, list, metadata, where);
+}
+
+/// Reads a file whole, into tensors of the host. F16 and BF16 become float32, which is exact.
+///
+/// Throws NotFound if there is no file; Unimplemented for a tensor of another dtype or of more than kMaxRank axes;
+/// DataLoss for a file that is not as the format wants it, to the last byte: among others for a name or a field given
+/// twice, a field unknown to the format, a length that is not the shape's, data that overlap, leave a gap or are not
+/// covered, and a BOOL that is neither 0 nor 1. A file that another process changes meanwhile gives an error or what
+/// was read, never a crash.
+[[nodiscard]] Safetensors load_safetensors(const std::string& path,
+                                           std::source_location where = std::source_location::current());
+
+}  // namespace twofold::io
