@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <twofold/kernels/conv2d/problem.h>
+#include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
 
@@ -101,7 +102,10 @@ void infer(InferContext& c) {
   const auto& o = c.attrs<Conv2dOptions>();
   const DType t = check_dtypes(c);
   check_options(c, o);
-  c.output(t, convolved(c, o, image(c, 0), weight(c, 1, o)));
+  const Shape w = weight(c, 1, o);
+  if (c.num_inputs() == 3 && !c.shape(2).compatible_with(Shape{w[0]}))
+    c.fail(fmt::format("The bias must have shape [{}], but has {}", w[0], c.shape(2).brackets()));
+  c.output(t, convolved(c, o, image(c, 0), w));
 }
 
 int64_t transposed_extent(InferContext& c, const ConvAxis& axis, int64_t in, int64_t output_padding) {
@@ -172,6 +176,8 @@ void gradient(Backward& b) {
   const Tensor &x = b.input(0), &w = b.input(1);
   if (b.needs(0)) b.dx(0, input_gradient(b.dy(), w, x, o));
   if (b.needs(1)) b.dx(1, weight_gradient(x, b.dy(), w, o));
+  if (b.num_inputs() == 3 && b.needs(2))
+    b.dx(2, sum(b.dy(), {0, ImageAxes(o.data_format).h, ImageAxes(o.data_format).w}));
 }
 
 void input_gradient_gradient(Backward& b) {
@@ -190,9 +196,9 @@ void weight_gradient_gradient(Backward& b) {
 
 OpDef conv2d_op{
     .name = "Conv2D",
-    .doc = "y = the cross-correlation of images x with kernels (PyTorch conv2d, ONNX Conv)",
+    .doc = "y = the cross-correlation of images x with kernels, + bias if there is one (PyTorch conv2d, ONNX Conv)",
     .min_inputs = 2,
-    .max_inputs = 2,
+    .max_inputs = 3,
     .infer = infer,
     .differentiable = Differentiability::rule,
     .gradient = gradient,
@@ -243,6 +249,12 @@ std::string print_field(DataFormat v) { return v == DataFormat::nchw ? "NCHW" : 
 Tensor conv2d(Operand x, Operand weight, Conv2dOptions options) {
   const OperandPair pair(x, weight, conv2d_op.name);
   return apply(conv2d_op, {pair.a, pair.b}, options, x.where());
+}
+
+Tensor internal::conv2d_with_bias(const Operand& x, const Operand& weight, const Operand& bias,
+                                  const Conv2dOptions& options) {
+  const OperandPair pair(x, weight, conv2d_op.name);
+  return apply(conv2d_op, {pair.a, pair.b, &bias.resolve(pair.a->dtype())}, options, x.where());
 }
 
 Tensor conv2d_transpose(Operand x, Operand weight, Conv2dTransposeOptions options) {

@@ -49,15 +49,23 @@ struct Conv2dOptions {
 
 /// y[n, o, i, j] = sum_{c, p, q} weight[o, c, p, q] * x[n, g C + c, i stride.h + p dilation.h - top,
 /// j stride.w + q dilation.w - left], where g is o's group, C the channels of one group, and x is zero outside:
-/// cross-correlation.
+/// cross-correlation; + bias[o] where there is one.
 ///
 /// Shapes: x (N, groups C, H, W), or (N, H, W, groups C) under nhwc; weight (O, C, KH, KW) under both, groups dividing
-/// O; y (N, O, H', W') or (N, H', W', O) with H' = floor((H + top + bottom - dilation.h (KH - 1) - 1) / stride.h) + 1.
-/// N, C and O may be 0. Dtypes: float32 and float64; operands are promoted to one dtype. Throws InvalidArgument on
-/// other ranks and dtypes, on channels that do not match, on groups that do not divide, on a stride, dilation or number
-/// of groups below 1, on negative padding, and on a kernel that does not fit into the padded image. Source: PyTorch's
-/// conv2d, ONNX Conv.
+/// O; bias (O,); y (N, O, H', W') or (N, H', W', O) with H' = floor((H + top + bottom - dilation.h (KH - 1) - 1) /
+/// stride.h) + 1. N, C and O may be 0. Dtypes: float32 and float64; operands are promoted to one dtype. Throws
+/// InvalidArgument on other ranks and dtypes, on channels that do not match, on groups that do not divide, on a stride,
+/// dilation or number of groups below 1, on negative padding, and on a kernel that does not fit into the padded image.
+/// Source: PyTorch's conv2d, ONNX Conv.
 Tensor conv2d(Operand x, Operand weight, Conv2dOptions options = {});
+namespace internal {
+Tensor conv2d_with_bias(const Operand& x, const Operand& weight, const Operand& bias, const Conv2dOptions& options);
+}
+/// (A template, so that `conv2d(x, weight, {...})` means options.)
+template <std::convertible_to<Operand> B>
+Tensor conv2d(Operand x, Operand weight, const B& bias, Conv2dOptions options = {}) {
+  return internal::conv2d_with_bias(x, weight, bias, options);
+}
 
 struct Conv2dTransposeOptions {
   Pair2d stride = 1;

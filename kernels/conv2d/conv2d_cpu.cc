@@ -97,13 +97,15 @@ class PatchProductRun {
         channels_(Cut::evenly(p.channels, Size::kChannels)),
         pixels_(Size::pixels(p.patches)) {}
 
-  void run(T* result, const KernelContext& ctx) const {
+  /// `bias`: added to each of the result's channels; null for none.
+  void run(T* result, const T* bias, const KernelContext& ctx) const {
     ctx.parallel_for(p_.patches.groups * channels_.count * depth_.count, [&](int64_t i) {
       pack_weight(i / depth_.count / channels_.count, i / depth_.count % channels_.count, i % depth_.count);
     });
     ctx.parallel_for(p_.batch * p_.patches.groups * pixels_.count * channels_.count, [&](int64_t i) {
       const int64_t tile = i / channels_.count, image = tile / pixels_.count;
-      multiply(result, image / p_.patches.groups, image % p_.patches.groups, tile % pixels_.count, i % channels_.count);
+      multiply(result, bias, image / p_.patches.groups, image % p_.patches.groups, tile % pixels_.count,
+               i % channels_.count);
     });
   }
 
@@ -134,7 +136,7 @@ class PatchProductRun {
     p_.nchw() ? Gemm::pack_a(to, block, depth, false, depth, rows) : Gemm::pack_b(to, block, depth, true, depth, rows);
   }
 
-  void multiply(T* result, int64_t image, int64_t group, int64_t pixels, int64_t c) const {
+  void multiply(T* result, const T* bias, int64_t image, int64_t group, int64_t pixels, int64_t c) const {
     const Patches& s = p_.patches;
     const int64_t p0 = pixels_.begin(pixels), count = pixels_.size(pixels);
     const int64_t channels = channels_.size(c), rows = filled(p_, channels);
@@ -143,9 +145,10 @@ class PatchProductRun {
     T* to = result + image * all * plane + channel * (p_.nchw() ? plane : 1);
     alignas(64) T buffer[Size::kDepth * Size::kPixels + Patches::kSlack], packed[Size::kDepth * Size::kPixels],
         tile[Size::kChannels * Size::kPixels];
-    const bool in_place = p_.whole() && rows == channels;
+    const bool in_place = p_.whole() && rows == channels && depth_.count > 0;
     T* product = !in_place ? tile : to + p0 * (p_.nchw() ? 1 : all);
     const int64_t stride = !in_place ? (p_.nchw() ? count : rows) : p_.nchw() ? plane : all;
+    if (depth_.count == 0) std::fill_n(tile, std::size(tile), T(0));  // a sum of nothing
     for (int64_t d = 0; d < depth_.count; ++d) {
       const int64_t depth = depth_.size(d);
       const auto block = s.block(source_, image, group, depth_.begin(d), depth, p0, count, buffer);
@@ -158,7 +161,17 @@ class PatchProductRun {
         Gemm::multiply(product, stride, packed, weight, count, depth, rows, d == 0);
       }
     }
+    if (bias) add_bias(product, stride, bias + channel, count, channels);
     if (!in_place) scatter(tile, stride, to, p0, count, channels);
+  }
+
+  void add_bias(T* product, int64_t stride, const T* bias, int64_t count, int64_t channels) const {
+    if (p_.nchw())
+      for (int64_t m = 0; m < channels; ++m)
+        for (int64_t i = 0; i < count; ++i) product[m * stride + i] += bias[m];
+    else
+      for (int64_t i = 0; i < count; ++i)
+        for (int64_t m = 0; m < channels; ++m) product[i * stride + m] += bias[m];
   }
 
   /// Copies a tile to where its pixels lie in the result.
@@ -192,12 +205,11 @@ void zero(T* to, int64_t n, const KernelContext& ctx) {
                    [&](int64_t i) { std::fill_n(to + i * kChunk, std::min(kChunk, n - i * kChunk), T(0)); });
 }
 
-template <class T>
+template <class T, bool with_bias>
 void output(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto p = PatchProduct::output(*static_cast<const Conv2dProblem*>(params));
-  T* y = static_cast<T*>(args[2]);
-  if (p.patches.channels == 0) return zero(y, p.result_size(), ctx);
-  PatchProductRun<T>(p, args, ctx.workspace).run(y, ctx);
+  const T* bias = with_bias ? static_cast<const T*>(args[2]) : nullptr;
+  PatchProductRun<T>(p, args, ctx.workspace).run(static_cast<T*>(args[with_bias ? 3 : 2]), bias, ctx);
 }
 
 /// `inputs`: how many, before the result.
@@ -215,7 +227,7 @@ void input_gradient(const void* params, void* const* args, KernelContext& ctx) n
     if (Taps::of_input(problem.h, i).count == 0) continue;
     for (int64_t j = 0; j < std::min(problem.w.stride, problem.w.in); ++j) {
       const auto p = PatchProduct::input(problem, i, j);
-      if (p.patches.depth() > 0) PatchProductRun<T>(p, args, ctx.workspace).run(dx, ctx);
+      if (p.patches.depth() > 0) PatchProductRun<T>(p, args, ctx.workspace).run(dx, nullptr, ctx);
     }
   }
 }
@@ -303,7 +315,8 @@ void weight_gradient(const void* params, void* const* args, KernelContext& ctx) 
 template <class T>
 Prepared choose_output(const Signature& s) {
   const Conv2dProblem p(s.attrs_as<Conv2dOptions>(), s.inputs[0].shape, s.inputs[1].shape, s.outputs[0].shape);
-  return {output<T>, p, PatchProductRun<T>::workspace(PatchProduct::output(p))};
+  return {s.inputs.size() == 3 ? output<T, true> : output<T, false>, p,
+          PatchProductRun<T>::workspace(PatchProduct::output(p))};
 }
 template <class T>
 Prepared choose_input_gradient(const Signature& s) {

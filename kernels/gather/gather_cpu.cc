@@ -75,7 +75,10 @@ void scatter_kernel(const void* params, void* const* args, KernelContext& ctx) n
   ctx.parallel_for(p.batch * p.outer * tiles, [&](int64_t task) {
     const int64_t row = task / tiles, first = task % tiles * kColumns, width = std::min(kColumns, p.inner - first);
     T* to = y + row * p.extent * p.inner + first;
-    for (int64_t e = 0; e < p.extent; ++e) std::fill_n(to + e * p.inner, width, T(0));
+    if (width == p.inner)
+      std::memset(to, 0, static_cast<size_t>(p.extent * width) * sizeof(T));
+    else
+      for (int64_t e = 0; e < p.extent; ++e) std::fill_n(to + e * p.inner, width, T(0));
     const T* from = updates + row * p.count * p.inner + first;
     for (int64_t i = 0; i < p.count; ++i, from += p.inner) {
       T* sum = to + indices[row / p.outer * p.count + i] * p.inner;

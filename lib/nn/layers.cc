@@ -96,14 +96,12 @@ Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, Pair2d kernel_size, co
 
 Tensor Conv2d::forward(const Tensor& x) const {
   const Conv2dOptions& o = options_;
-  Tensor y = conv2d(x, weight_,
-                    {.stride = o.stride,
-                     .padding = o.padding,
-                     .dilation = o.dilation,
-                     .groups = o.groups,
-                     .data_format = o.data_format});
-  if (!bias_) return y;
-  return o.data_format == DataFormat::nhwc ? y + *bias_ : y + reshape(*bias_, Shape{out_channels_, 1, 1});
+  const twofold::Conv2dOptions options{.stride = o.stride,
+                                       .padding = o.padding,
+                                       .dilation = o.dilation,
+                                       .groups = o.groups,
+                                       .data_format = o.data_format};
+  return bias_ ? conv2d(x, weight_, *bias_, options) : conv2d(x, weight_, options);
 }
 
 const Variable& Conv2d::bias(std::source_location where) const { return bias_of("Conv2d", bias_, where); }

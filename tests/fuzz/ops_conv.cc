@@ -52,6 +52,22 @@ void add_conv_entries(std::vector<OpEntry>& all) {
                                        .groups = i.integer,
                                        .data_format = data_format(i)});
                   })},
+                 {"conv2d_bias", 4,
+                  "tf::conv2d($0, $1, $2, {.stride = $axes, .padding = $sizes, .dilation = $g ? 2 : 1, .groups = $n, "
+                  ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
+                  [](Generator& g, I& i) {
+                    if (!propose_conv2d(g, i, false)) return false;
+                    i.inputs.push_back(g.value_of(g.dtype(i.inputs[1]), {g.shape(i.inputs[1])[0]}));
+                    return true;
+                  },
+                  [](State& s, const I& i) {
+                    return std::vector{tf::conv2d(s.value(i.inputs[0]), s.value(i.inputs[1]), s.value(i.inputs[2]),
+                                                  {.stride = {i.axes[0], i.axes[1]},
+                                                   .padding = {i.sizes[0], i.sizes[1], i.sizes[2], i.sizes[3]},
+                                                   .dilation = i.flag[1] ? 2 : 1,
+                                                   .groups = i.integer,
+                                                   .data_format = data_format(i)})};
+                  }},
                  {"conv2d_same", 4,
                   "tf::conv2d($0, $1, {.stride = $axes, .padding = \"same\", .dilation = $g ? 2 : 1, .groups = $n, "
                   ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",

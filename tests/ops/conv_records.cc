@@ -159,6 +159,25 @@ void add_case(std::vector<Record>& all, const Case& c) {
   r.gradient_of = {0, 1};
   all.push_back(r);
 
+  Record biased{.op = "Conv2D", .label = c.label + ", bias"};
+  biased.call = [o](auto in) { return Tensors{conv2d(in[0], in[1], in[2], o)}; };
+  biased.reference = [o](auto in) {
+    const Convolution conv(o, in[0].shape, in[1].shape);
+    Array y = sums(conv, Part::y, in[0], in[1], conv.y());
+    const auto n = static_cast<int64_t>(y.values.size()), channels = conv.w[0];
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t channel = conv.last() ? i % channels : i / (conv.v.out * conv.h.out) % channels;
+      const double bias = in[2].values[static_cast<size_t>(channel)];
+      y.values[static_cast<size_t>(i)] = stored(y.values[static_cast<size_t>(i)] + bias, y.dtype);
+      y.magnitude[static_cast<size_t>(i)] += std::abs(bias);
+    }
+    return Arrays{y};
+  };
+  for (const auto& s : c.shapes) biased.shapes.push_back({s[0], s[1], {s[1][0]}});
+  biased.dtypes = r.dtypes;
+  biased.gradient_of = {0, 1, 2};
+  all.push_back(biased);
+
   Record input{.op = "Conv2DBackpropInput", .label = c.label};
   input.call = [o](auto in) {
     const Conv2dTransposeOptions options{.stride = o.stride,

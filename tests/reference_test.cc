@@ -1,0 +1,95 @@
+// The demo `myconv` against PyTorch's float64 runs, kept in tests/data/reference, in all three columns.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "../demos/myconv/train.h"
+#include "catch.h"
+#include "source_root.h"
+
+namespace {
+
+// Of the bias of a convolution before batch norm the true gradient is zero: what arrives is rounding noise, by which
+// Adam moves it at full speed, and with it the mean that the batch norm sees.
+constexpr int kConvolutions[] = {0, 3, 6};
+std::string conv(int i, const char* name) { return fmt::format("convnet.{}{}", kConvolutions[i], name); }
+bool is_noise(const std::string& name) {
+  for (int i = 0; i < 3; ++i)
+    if (name == conv(i, ".bias") || name == conv(i, ".bias.grad")) return true;
+  return name.ends_with("running_mean");
+}
+
+double norm(std::span<const float> a, std::span<const float> minus = {}) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double d = static_cast<double>(a[i]) - (minus.empty() ? 0 : static_cast<double>(minus[i]));
+    sum += d * d;
+  }
+  return std::sqrt(sum);
+}
+
+/// Checks that `ours` has what `reference` has, by norm within `tolerance`, where it is no noise.
+void check_close(const std::map<std::string, tf::Tensor>& ours, const tf::io::Safetensors& reference,
+                 double tolerance) {
+  CHECK(ours.size() == reference.size());
+  for (const auto& [name, expected] : reference) {
+    INFO(name);
+    REQUIRE(ours.contains(name));
+    const tf::Tensor& got = ours.at(name);
+    REQUIRE(got.shape() == expected.shape());
+    const auto a = got.data<float>(), b = expected.data<float>();
+    if (!is_noise(name)) CHECK(norm(a, b) <= tolerance * norm(b));
+  }
+}
+
+void check_run(const std::string& folder, How how) {
+  const std::string path = TWOFOLD_SOURCE_ROOT "/tests/data/reference/" + folder + "/";
+  const auto settings = nlohmann::json::parse(std::ifstream(path + "run.json"));
+  Settings s;
+  s.full = settings["net"] == "full";
+  s.batch = settings["batch"], s.side = settings["side"], s.steps = settings["steps"];
+  if (s.full) s.hidden = settings["hidden"];
+  s.wants_gradients = true;
+  const Start start = load_start(path + "start.safetensors");
+  REQUIRE(start.x.shape() == tf::Shape{s.batch, 3, s.side, s.side});
+  Run run;
+  train(how, s, start, run);
+
+  const std::vector<double> losses = settings["loss_float64"];
+  REQUIRE(run.losses.size() == losses.size());
+  for (size_t i = 0; i < losses.size(); ++i) {
+    INFO("loss of step " << i + 1);
+    CHECK(std::abs(run.losses[i] - losses[i]) <= 1e-4 * std::max(std::abs(losses[i]), 1e-3));
+  }
+  check_close(run.gradients, tf::io::load_safetensors(path + "grads.safetensors"), 2e-5);
+  const tf::io::Safetensors end = tf::io::load_safetensors(path + "end.safetensors");
+  check_close(run.end, end, 1.5e-4);
+  for (int i = 0; i < 3; ++i)
+    CHECK(norm(run.gradients.at(conv(i, ".bias.grad")).data<float>()) <=
+          1e-5 * norm(run.gradients.at(conv(i, ".weight.grad")).data<float>()));
+  for (const auto& [name, expected] : end) {
+    if (!is_noise(name)) continue;
+    INFO(name);
+    const auto a = run.end.at(name).data<float>(), b = expected.data<float>();
+    for (size_t k = 0; k < a.size(); ++k) CHECK(std::abs(a[k] - b[k]) <= 0.03);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("The article's net trains to float64's losses, eager", "[reference]") { check_run("article", How::eager); }
+TEST_CASE("The article's net trains to float64's losses, deferred", "[reference]") {
+  check_run("article", How::deferred);
+}
+TEST_CASE("The article's net trains to float64's losses, optimised", "[reference]") {
+  check_run("article", How::optimized);
+}
+TEST_CASE("A small full net trains to float64's losses, eager", "[reference]") { check_run("full_small", How::eager); }
+TEST_CASE("A small full net trains to float64's losses, deferred", "[reference]") {
+  check_run("full_small", How::deferred);
+}
+TEST_CASE("A small full net trains to float64's losses, optimised", "[reference]") {
+  check_run("full_small", How::optimized);
+}
