@@ -6,6 +6,7 @@
 
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/op/apply.h>
 
 namespace twofold {
@@ -181,6 +182,11 @@ Tensor eye(int64_t rows, int64_t columns, DType dtype, std::source_location wher
   std::vector<double> values(static_cast<size_t>(rows * columns), 0);
   for (int64_t k = 0; k < std::min(rows, columns); ++k) values[static_cast<size_t>(k * columns + k)] = 1;
   return constant(cast(tensor(values, {rows, columns}), dtype), {.name = "eye"}, where);
+}
+
+Tensor size(Operand x) {
+  const SourceFrame frame(x.where());
+  return prod(shape(x));
 }
 
 int64_t rank(const Tensor& x, std::source_location where) {

@@ -55,6 +55,10 @@ Tensor range(const Literal& limit, ConstantOptions options = {},
 Tensor eye(int64_t rows, int64_t columns = -1, DType dtype = float32,
            std::source_location where = std::source_location::current());
 
+/// The number of elements of x, an int32 scalar in host memory as `shape` is, so that it serves where a graph does not
+/// know it yet. It wraps beyond int32. TensorFlow's size.
+Tensor size(Operand x);
+
 /// The number of axes. InvalidArgument if it is unknown. TensorFlow's rank.
 int64_t rank(const Tensor& x, std::source_location where = std::source_location::current());
 

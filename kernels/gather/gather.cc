@@ -15,9 +15,11 @@ Shape taken_shape(InferContext& c, const Shape& params, const Shape& indices) {
   const auto& attrs = c.attrs<GatherAttrs>();
   if (!is_integer(c.dtype(1)) || c.dtype(1) == uint8)
     c.fail(fmt::format("Indices must be int32 or int64, not {}", name_of(c.dtype(1))), "tf::cast(indices, tf::int32)");
-  if (attrs.batch_dims < 0) c.fail(fmt::format("batch_dims is {}; it must not be negative", attrs.batch_dims));
-  if (!params.has_rank()) return unknown_shape;
-  const int axis = c.axis(attrs.axis, params.rank()), batch = static_cast<int>(attrs.batch_dims);
+  if (!params.has_rank() || (attrs.batch_dims < 0 && !indices.has_rank())) return unknown_shape;
+  const int axis = c.axis(attrs.axis, params.rank());
+  const auto batch = static_cast<int>(attrs.batch_dims < 0 ? attrs.batch_dims + indices.rank() : attrs.batch_dims);
+  if (batch < 0)
+    c.fail(fmt::format("batch_dims {} is beyond the rank of indices, {}", attrs.batch_dims, indices.rank()));
   if (batch > axis) c.fail(fmt::format("batch_dims {} is beyond axis {}", batch, axis));
   if (!indices.has_rank()) return unknown_shape;
   if (batch > indices.rank())

@@ -8,7 +8,8 @@ namespace twofold {
 
 struct GatherOptions {
   int64_t axis = 0;        ///< of params; may count from its end
-  int64_t batch_dims = 0;  ///< leading axes that params and indices share: entry b of indices indexes entry b of params
+  int64_t batch_dims = 0;  ///< leading axes that params and indices share: entry b of indices indexes entry b of
+                           ///< params; a negative number counts from the rank of indices
 };
 
 /// y[b.., o.., i.., k..] = params[b.., o.., indices[b.., i..], k..], where b are the batch axes, o those of params up

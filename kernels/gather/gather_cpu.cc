@@ -21,7 +21,7 @@ struct Params {
 
 Params plan(const Shape& params, const Shape& indices, const GatherAttrs& attrs) {
   const int axis = static_cast<int>(attrs.axis < 0 ? attrs.axis + params.rank() : attrs.axis);
-  const int batch = static_cast<int>(attrs.batch_dims);
+  const auto batch = static_cast<int>(attrs.batch_dims < 0 ? attrs.batch_dims + indices.rank() : attrs.batch_dims);
   Params p;
   p.extent = params[axis];
   for (int i = 0; i < axis; ++i) (i < batch ? p.batch : p.outer) *= params[i];

@@ -1,4 +1,5 @@
 #include <twofold/kernels/reduce/reduce.h>
+#include <twofold/kernels/reduce/reduced.h>
 
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
@@ -7,12 +8,8 @@
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {
-namespace {
 
-// Shape rules.
-
-/// Bit i: axis i is reduced.
-uint32_t reduced_axes(const InferContext& c, const Axes& axes, int rank) {
+uint32_t reduced::axes_of(const InferContext& c, const Axes& axes, int rank) {
   if (axes.empty()) return (1u << rank) - 1;
   uint32_t mask = 0;
   for (int64_t given : axes) {
@@ -23,6 +20,7 @@ uint32_t reduced_axes(const InferContext& c, const Axes& axes, int rank) {
   return mask;
 }
 
+namespace {
 Shape without_axes(const Shape& shape, uint32_t reduced, bool keepdims) {
   Shape y;
   for (int i = 0; i < shape.rank(); ++i) {
@@ -34,39 +32,57 @@ Shape without_axes(const Shape& shape, uint32_t reduced, bool keepdims) {
   return y;
 }
 
-Shape reduced_shape(const InferContext& c) {
+}  // namespace
+
+Shape reduced::shape_of_result(const InferContext& c) {
   const auto& attrs = c.attrs<ReduceAttrs>();
   const Shape& x = c.shape(0);
   if (!x.has_rank()) return attrs.axes.empty() && !attrs.keepdims ? Shape{} : unknown_shape;
-  return without_axes(x, reduced_axes(c, attrs.axes, x.rank()), attrs.keepdims);
+  return without_axes(x, axes_of(c, attrs.axes, x.rank()), attrs.keepdims);
 }
 
-void refuse_bool(const InferContext& c, const char* call) {
+void reduced::refuse_bool(const InferContext& c, const char* call) {
   if (c.dtype(0) == bool_)
     c.fail("Expected a tensor of numbers, got bool", std::string("tf::") + call + "(tf::cast(x, tf::int32))");
 }
 
+Tensor reduced::with_axes(const Tensor& t, const ReduceAttrs& attrs, const Tensor& x) {
+  if (attrs.keepdims) return t;
+  if (!attrs.axes.empty()) return expand_dims(t, attrs.axes);
+  const int rank = x.rank();
+  if (rank <= 0) return t;  // a scalar broadcasts to any rank
+  Axes all;
+  for (int i = 0; i < rank; ++i) all.push_back(i);
+  return expand_dims(t, all);
+}
+
+namespace {
+
+using namespace reduced;
+
+// Shape rules.
+
 void infer_sum(InferContext& c) {
   refuse_bool(c, "sum");
-  c.output(c.dtype(0), reduced_shape(c));
+  c.output(c.dtype(0), shape_of_result(c));
 }
 void infer_max(InferContext& c) {
   refuse_bool(c, "max");
-  c.output(c.dtype(0), reduced_shape(c));
+  c.output(c.dtype(0), shape_of_result(c));
 }
 void infer_min(InferContext& c) {
   refuse_bool(c, "min");
-  c.output(c.dtype(0), reduced_shape(c));
+  c.output(c.dtype(0), shape_of_result(c));
 }
 void infer_mean(InferContext& c) {
   if (!is_floating(c.dtype(0)))
     c.fail("Expected a floating-point tensor, got " + std::string(name_of(c.dtype(0))),
            "tf::mean(tf::cast(x, tf::float32))");
-  c.output(c.dtype(0), reduced_shape(c));
+  c.output(c.dtype(0), shape_of_result(c));
 }
 void infer_count(InferContext& c) {
   const Shape& x = c.shape(0);
-  if (x.has_rank()) reduced_axes(c, c.attrs<ReduceAttrs>().axes, x.rank());
+  if (x.has_rank()) axes_of(c, c.attrs<ReduceAttrs>().axes, x.rank());
   c.output(c.dtype(0), Shape{});
 }
 
@@ -101,17 +117,6 @@ void infer_sum_to_shape(InferContext& c) {
 void infer_sum_to_like(InferContext& c) { infer_sum_to(c, c.shape(1)); }
 
 // Gradients.
-
-/// `t`, shaped like a reduction's result, with the reduced axes in place again so that it broadcasts beside the input.
-Tensor with_axes(const Tensor& t, const ReduceAttrs& attrs, const Tensor& x) {
-  if (attrs.keepdims) return t;
-  if (!attrs.axes.empty()) return expand_dims(t, attrs.axes);
-  const int rank = x.rank();
-  if (rank <= 0) return t;  // a scalar broadcasts to any rank
-  Axes all;
-  for (int i = 0; i < rank; ++i) all.push_back(i);
-  return expand_dims(t, all);
-}
 
 extern OpDef count_op;
 
@@ -290,6 +295,7 @@ void register_reduce();
 void register_reduce() {
   for (OpDef* op : {&sum_op, &mean_op, &max_op, &min_op, &argmax_op, &count_op, &sum_to_op, &sum_to_like_op})
     register_op(*op);
+  reduced::register_prod();
 }
 
 }  // namespace twofold

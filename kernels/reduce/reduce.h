@@ -1,4 +1,4 @@
-// Reductions: sum, mean, max, min, argmax, and what is made of them.
+// Reductions: sum, mean, prod, max, min, argmax, and what is made of them.
 #pragma once
 
 #include <twofold/lib/op/attrs.h>
@@ -18,6 +18,11 @@ Tensor sum(Operand x, Axes axes = {}, ReduceOptions options = {});
 /// y = sum(x, axes) / the number of elements summed. Floating dtypes only: an integer mean would round, so cast first.
 /// The mean of no elements is NaN. Otherwise as `sum`. TensorFlow's reduce_mean.
 Tensor mean(Operand x, Axes axes = {}, ReduceOptions options = {});
+
+/// y = the product of x over `axes`. The product of no elements is 1; float32 is multiplied in float64. The gradient is
+/// the product of the others, right beside zeros too, up
+/// to order 7. Otherwise as `sum`. TensorFlow's reduce_prod.
+Tensor prod(Operand x, Axes axes = {}, ReduceOptions options = {});
 
 /// y = the largest element of x over `axes`, NaN counting as the largest (NumPy, PyTorch). The maximum of no elements
 /// is -inf, for integers the lowest value. The gradient is shared evenly among equal maxima. Axes and errors as `sum`.
@@ -54,6 +59,7 @@ Tensor variance(Operand x, Axes axes = {}, VarianceOptions options = {});
 
 inline Tensor reduce_sum(Operand x, Axes axes = {}, ReduceOptions options = {}) { return sum(x, axes, options); }
 inline Tensor reduce_mean(Operand x, Axes axes = {}, ReduceOptions options = {}) { return mean(x, axes, options); }
+inline Tensor reduce_prod(Operand x, Axes axes = {}, ReduceOptions options = {}) { return prod(x, axes, options); }
 inline Tensor reduce_max(Operand x, Axes axes = {}, ReduceOptions options = {}) { return max(x, axes, options); }
 inline Tensor reduce_min(Operand x, Axes axes = {}, ReduceOptions options = {}) { return min(x, axes, options); }
 inline Tensor reduce_any(Operand x, Axes axes = {}, ReduceOptions options = {}) { return any(x, axes, options); }
@@ -64,6 +70,12 @@ inline Tensor reduce_all(Operand x, Axes axes = {}, ReduceOptions options = {}) 
 Tensor sum_to_like(Operand x, Operand like);
 /// The same with the shape given in full.
 Tensor sum_to_shape(Operand x, Shape shape);
+
+namespace internal {
+/// The most directions along which a product is differentiated, its gradients' orders less one: the kernel keeps
+/// 2^directions numbers for every element.
+inline constexpr int kMostProdDirections = 6;
+}  // namespace internal
 
 struct ReduceAttrs {
   Axes axes;  ///< as given; empty means all

@@ -249,6 +249,7 @@ uint32_t reduced_axes(const Signature& s) {
 }
 
 Prepared prepare_sum(const Signature& s) { return prepare_numbers<SumOf>(s, reduced_axes(s)); }
+Prepared prepare_prod(const Signature& s) { return prepare_numbers<ProdOf>(s, reduced_axes(s)); }
 Prepared prepare_max(const Signature& s) { return prepare_numbers<MaxOf>(s, reduced_axes(s)); }
 Prepared prepare_min(const Signature& s) { return prepare_numbers<MinOf>(s, reduced_axes(s)); }
 Prepared prepare_mean(const Signature& s) {
@@ -284,13 +285,16 @@ Prepared prepare_count(const Signature& s) {
 }  // namespace
 
 Prepared prepare_argmax(const Signature& s);
+Prepared prepare_prod_grad(const Signature& s);
 
 std::span<const KernelEntry> cpu_kernels_reduce();
 std::span<const KernelEntry> cpu_kernels_reduce() {
   static constexpr KernelEntry kTable[] = {
-      {"Sum", prepare_sum},          {"Mean", prepare_mean},          {"Max", prepare_max},
-      {"Min", prepare_min},          {"ArgMax", prepare_argmax},      {"SumTo", prepare_sum_to},
+      {"Sum", prepare_sum},          {"Mean", prepare_mean},
+      {"Max", prepare_max},          {"Min", prepare_min},
+      {"ArgMax", prepare_argmax},    {"SumTo", prepare_sum_to},
       {"SumToLike", prepare_sum_to}, {"ReducedCount", prepare_count},
+      {"Prod", prepare_prod},        {"ProdGrad", prepare_prod_grad},
   };
   return kTable;
 }

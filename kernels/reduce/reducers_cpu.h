@@ -101,6 +101,29 @@ struct SumOf<T> {
   static T result(Total total, int64_t) { return static_cast<T>(total); }
 };
 
+/// Floating numbers are multiplied in float64 all the way: partial products leave the range of float32 soon.
+template <class T>
+struct ProdOf {
+  using Element = T;
+  using Total = std::conditional_t<std::is_floating_point_v<T>, double, typename SumOf<T>::Total>;
+  using Partial = Total;
+  static constexpr Total kNothing = 1;
+  static Total join(Total a, Total b) { return a * b; }
+  static Partial pair(Partial a, Partial b) { return a * b; }
+  static Total block(const T* x, int64_t n) {
+    constexpr int64_t kSideBySide = 8;
+    Total part[kSideBySide];
+    std::fill_n(part, kSideBySide, Total(1));
+    int64_t i = 0;
+    for (; i + kSideBySide <= n; i += kSideBySide)
+      for (int64_t k = 0; k < kSideBySide; ++k) part[k] *= static_cast<Total>(x[i + k]);
+    Total total = ((part[0] * part[1]) * (part[2] * part[3])) * ((part[4] * part[5]) * (part[6] * part[7]));
+    for (; i < n; ++i) total *= static_cast<Total>(x[i]);
+    return total;
+  }
+  static T result(Total total, int64_t) { return static_cast<T>(total); }
+};
+
 template <class T>
 bool is_nan(T x) {
   return x != x;

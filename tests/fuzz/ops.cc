@@ -15,6 +15,7 @@ std::span<const OpEntry> op_entries() {
     add_array_entries(all);
     add_conv_entries(all);
     add_random_entries(all);
+    add_slicing_entries(all);
     add_nn_entries(all);
     add_state_entries(all);
     add_control_entries(all);

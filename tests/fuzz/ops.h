@@ -16,7 +16,7 @@ class Generator;
 struct OpEntry {
   std::string name;
   int weight;  ///< how often the generator takes it
-  /// Its C++ text: $0 $1 .. are inputs, $all all of them, $axes $sizes $shape $dtype $n $x $y $f $g the attributes, $v
+  /// Its C++ text: $0 $1 .. are inputs, $all all of them, $axes $sizes $strides $paddings $shape $dtype $n $x $y $f $g the attributes, $v
   /// the variable; see expand in program.cc.
   std::string text;
   /// Chooses inputs and attributes; false if nothing there fits.
@@ -30,6 +30,7 @@ void add_pointwise_entries(std::vector<OpEntry>& all);
 void add_array_entries(std::vector<OpEntry>& all);
 void add_conv_entries(std::vector<OpEntry>& all);
 void add_random_entries(std::vector<OpEntry>& all);
+void add_slicing_entries(std::vector<OpEntry>& all);
 void add_nn_entries(std::vector<OpEntry>& all);
 void add_state_entries(std::vector<OpEntry>& all);
 void add_control_entries(std::vector<OpEntry>& all);

@@ -152,6 +152,15 @@ std::string expand(const Instruction& i) {
       out += braces(i.axes);
     } else if (key == "sizes") {
       out += braces(i.sizes);
+    } else if (key == "strides") {
+      std::vector<int64_t> strides;  // as ops_slices.cc keeps them
+      for (int64_t e : i.shape) strides.push_back(e < 3 ? e + 1 : 2 - e);
+      out += braces(strides);
+    } else if (key == "paddings") {
+      std::string pairs;
+      for (int k = 0; k < i.axes.size(); ++k)
+        pairs += (k ? ", {" : "{") + std::to_string(i.axes[k]) + ", " + std::to_string(i.sizes[k]) + "}";
+      out += "{" + pairs + "}";
     } else if (key == "shape") {
       out += shape_text(i.shape);
     } else if (key == "dtype") {

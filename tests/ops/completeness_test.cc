@@ -114,7 +114,15 @@ const std::set<std::string> kGpuKernelToCome = {"Sum",
                                                 "ScatterAdd",
                                                 "Conv2D",
                                                 "Conv2DBackpropInput",
-                                                "Conv2DBackpropFilter"};
+                                                "Conv2DBackpropFilter",
+                                                "StridedSlice",
+                                                "StridedSliceGrad",
+                                                "ReverseV2",
+                                                "Pad",
+                                                "Cumsum",
+                                                "TopK",
+                                                "Prod",
+                                                "ProdGrad"};
 
 }  // namespace
 

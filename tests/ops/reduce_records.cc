@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/op/apply.h>
 
@@ -179,11 +180,69 @@ Array summed_to(const Array& x, const Shape& to) {
   return y;
 }
 
+Array prod_of(const Array& x, const Axes& axes, bool keepdims) {
+  const Reduced r(x.shape, axes, keepdims);
+  return make(x.dtype, r.result, r.fold(x, 1, [](double p, double v) { return p * v; }));
+}
+
+/// The derivative along all directions of the product of all elements of a row but one, by its definition.
+Array prod_grad_of(std::span<const Array> in) {
+  const int64_t n = in[0].shape[1];
+  return generate(in[0].dtype, in[0].shape, [&](const Index& i) {
+    const std::function<double(size_t, std::vector<bool>)> rest = [&](size_t direction, std::vector<bool> used) {
+      double sum = direction == in.size() ? 1 : 0;
+      for (int64_t j = 0; j < n; ++j) {
+        if (used[static_cast<size_t>(j)]) continue;
+        if (direction == in.size()) {
+          sum *= at(in[0], {i[0], j});
+        } else {
+          used[static_cast<size_t>(j)] = true;
+          sum += at(in[direction], {i[0], j}) * rest(direction + 1, used);
+          used[static_cast<size_t>(j)] = false;
+        }
+      }
+      return sum;
+    };
+    std::vector<bool> used(static_cast<size_t>(n), false);
+    used[static_cast<size_t>(i[1])] = true;
+    return rest(1, used);
+  });
+}
+
+void add_products(std::vector<Record>& all) {
+  const size_t first = all.size();
+  add(all, "Prod", prod, prod_of, kFloating);
+  for (size_t i = first; i < all.size(); ++i) all[i].samples = {{0.9, 1.1}};
+  Record whole{.op = "Prod", .label = "of integers"};
+  whole.call = [](auto in) { return Tensors{prod(in[0], 1)}; };
+  whole.reference = [](auto in) { return Arrays{prod_of(in[0], 1, false)}; };
+  whole.shapes = {{{3, 5}}, {{2, 0}}, {{7, 11}}, {{129, 13}}};
+  whole.dtypes = {int32, int64, uint8};
+  all.push_back(whole);
+  for (size_t directions = 0; directions < 3; ++directions) {
+    Record r{.op = "ProdGrad", .label = std::to_string(directions) + " directions"};
+    r.call = [](auto in) {
+      std::vector<const Tensor*> inputs;
+      for (const Tensor& t : in) inputs.push_back(&t);
+      return Tensors{apply(*find_op("ProdGrad"), inputs, AxesAttrs{{-1}}, std::source_location::current())};
+    };
+    r.reference = [](auto in) { return Arrays{prod_grad_of(in)}; };
+    for (const Shape& s : {Shape{2, 3}, Shape{1, 4}, Shape{3, 1}, Shape{2, 0}, Shape{70, 5}})
+      r.shapes.push_back(std::vector<Shape>(directions + 1, s));
+    r.dtypes = kFloating;
+    r.samples = {{-1.5, 1.5}};
+    r.tolerance64 = 1e-13;
+    for (size_t i = 0; i <= directions; ++i) r.gradient_of.push_back(static_cast<int>(i));
+    all.push_back(r);
+  }
+}
+
 }  // namespace
 
 void add_reduce_records(std::vector<Record>& all) {
   add(all, "Sum", sum, sum_of, kNumbers);
   add(all, "Mean", mean, mean_of, kFloating);
+  add_products(all);
   add(all, "Max", max, max_of, kNumbers);
   add(all, "Min", min, min_of, kNumbers);
   add(all, "Sum", logsumexp, logsumexp_of, kFloating, "logsumexp, ");

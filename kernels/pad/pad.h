@@ -1,0 +1,38 @@
+// Padding.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/operand.h>
+
+namespace twofold {
+
+enum class PadMode : uint8_t {
+  constant,   ///< options.value
+  reflect,    ///< x as a mirror in its edge element shows it: 1 2 3 becomes 3 2 1 2 3 2 1
+  symmetric,  ///< as a mirror beyond it does: 1 2 3 becomes 2 1 1 2 3 3 2
+};
+
+struct PadOptions {
+  double value = 0;
+  PadMode mode = PadMode::constant;
+};
+
+/// x with paddings[i].first elements before it and paddings[i].second behind it along axis i:
+/// `pad(x, {{1, 1}, {0, 2}})`.
+///
+/// Any dtype; y's extent is the sum. Differentiable, of every order. InvalidArgument: another number of paddings than
+/// axes, a negative one, a value that the dtype does not hold; mirrored, an axis with fewer elements than the mirror
+/// shows ("reflect" needs one more than the padding; checked when it runs where the extent is not known before).
+/// Source: TensorFlow's pad.
+Tensor pad(Operand x, const std::vector<std::pair<int64_t, int64_t>>& paddings, PadOptions options = {});
+
+struct PadConstantAttrs {
+  Axes before, after;
+  double value = 0;
+  TWOFOLD_FIELDS(before, after, value)
+};
+
+}  // namespace twofold
