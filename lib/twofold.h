@@ -10,6 +10,8 @@
 #include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/thread_pool.h>
+#include <twofold/lib/io/data_loader.h>
+#include <twofold/lib/io/examples.h>
 #include <twofold/lib/io/safetensors.h>
 #include <twofold/lib/nn/layers.h>
 #include <twofold/lib/nn/losses.h>

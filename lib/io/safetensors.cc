@@ -90,18 +90,19 @@ const Tensor& Safetensors::operator[](Name wanted) const {
   const std::string_view name = wanted.value;
   if (const Tensor* t = find(name)) return *t;
   constexpr size_t kNear = 3, kListed = 10, kLongest = 256;  // comparing takes the product of the lengths
-  std::vector<std::pair<size_t, std::string_view>> near;
+  std::vector<std::pair<size_t, size_t>> near;               // distance, place
   std::string all;
-  for (const auto& [other, tensor] : tensors_) {
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const std::string& other = tensors_[i].first;
     const size_t longest = std::max(name.size(), other.size());
     if (longest <= kLongest) {
-      if (const size_t d = distance(name, other); d <= longest / 3) near.emplace_back(d, other);
+      if (const size_t d = distance(name, other); d <= longest / 3) near.emplace_back(d, i);
     }
   }
-  std::ranges::stable_sort(near, {}, &std::pair<size_t, std::string_view>::first);
+  std::ranges::sort(near);
   std::string message = fmt::format("{} has no tensor {}", in_quotes(source_), in_quotes(name));
   for (size_t i = 0; i < std::min(near.size(), kNear); ++i)
-    message += (i ? ", " : "; near it: ") + in_quotes(near[i].second);
+    message += (i ? ", " : "; near it: ") + in_quotes(tensors_[near[i].second].first);
   for (size_t i = 0; i < std::min(tensors_.size(), kListed); ++i)
     all += (i ? ", " : ": ") + in_quotes(tensors_[i].first);
   message += fmt::format("; it has {} tensor{}{}{}", tensors_.size(), tensors_.size() == 1 ? "" : "s", all,

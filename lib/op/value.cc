@@ -105,6 +105,13 @@ Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* data) {
   return v;
 }
 
+Ref<Value> Value::alias(DType dtype, const Shape& shape, const void* data, Ref<RefCounted> owner) {
+  auto v = Ref<Value>::adopt(new Value(Kind::view, dtype, shape, {}));
+  v->data_ = const_cast<void*>(data);
+  v->base_ = handle(std::move(owner));
+  return v;
+}
+
 Ref<Value> Value::shell(DType dtype, const Shape& shape, Device device, uint64_t id) {
   auto v = Ref<Value>::adopt(new Value(Kind::shell, dtype, shape, device));
   v->id_ = id;

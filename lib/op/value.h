@@ -21,6 +21,8 @@ class Value final : public RefCounted {
   static Ref<Value> view(Ref<Value> base, const Shape& shape, int64_t offset);
   /// A view of memory that somebody else keeps alive while the value is in use; `retained` copies before it is kept.
   static Ref<Value> borrow(DType dtype, const Shape& shape, void* data);
+  /// A view of host memory that `owner` keeps alive, aligned for the dtype; nobody may write there.
+  static Ref<Value> alias(DType dtype, const Shape& shape, const void* data, Ref<RefCounted> owner);
   /// No elements, but an object that one op hands to another.
   static Ref<Value> handle(Ref<RefCounted> object);
   /// The object of a handle, else null.
