@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <twofold/graph/graph.h>
+#include <twofold/kernels/array/array.h>
 #include <twofold/kernels/batch_norm/batch_norm.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
@@ -62,7 +63,7 @@ Tensor BatchNorm2d::forward(const Tensor& x) const {
 
   const BatchNormResult norm = batch_norm(x, scale, offset, {.epsilon = options_.eps, .axis = axis});
   const DType dtype = options_.dtype;
-  const Tensor n = cast(sum(ones_like(x)), float64) / static_cast<double>(num_features_);
+  const Tensor n = cast(size(x), float64) / static_cast<double>(num_features_);
   const Tensor unbiased = cast(n / maximum(n - 1., 1.), dtype);
   const auto follow = [&](const Variable& running, const Tensor& now) {
     return running.assign(running * (1 - options_.momentum) + now * options_.momentum);

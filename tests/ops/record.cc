@@ -15,6 +15,7 @@ const std::vector<Record>& records() {
     add_normalisation_records(r);
     add_gather_records(r);
     add_conv_records(r);
+    add_optimizer_records(r);
     add_slicing_records(r);
     add_scan_records(r);
     return r;

@@ -58,6 +58,7 @@ void add_linear_records(std::vector<Record>&);
 void add_normalisation_records(std::vector<Record>&);
 void add_gather_records(std::vector<Record>&);
 void add_conv_records(std::vector<Record>&);
+void add_optimizer_records(std::vector<Record>&);
 void add_slicing_records(std::vector<Record>&);
 void add_scan_records(std::vector<Record>&);
 

@@ -1,0 +1,126 @@
+// Records of the optimisers' updates.
+#include <cmath>
+
+#include <twofold/kernels/optimizer/optimizer.h>
+
+#include "record.h"
+
+namespace op_test {
+namespace {
+
+using namespace twofold;
+
+/// Of one element: the new parameter; `s` and `c` are the state, which it changes, and the scalars.
+using Step = std::function<double(double p, double g, std::vector<double>& s, const std::vector<double>& c)>;
+
+void add(std::vector<Record>& all, const char* op, const char* label, size_t state, std::vector<Range> scalars,
+         const Step& step, Call call) {
+  Record r{.op = op, .label = label, .call = std::move(call)};
+  r.reference = [=](std::span<const Array> in) {
+    Arrays out(state + 1, {in[0].dtype, in[0].shape, {}});
+    std::vector<double> c;
+    for (size_t k = 2 + state; k < in.size(); ++k) c.push_back(in[k].values[0]);
+    for (size_t i = 0; i < in[0].values.size(); ++i) {
+      std::vector<double> s;
+      for (size_t k = 0; k < state; ++k) s.push_back(in[2 + k].values[i]);
+      const double p = step(in[0].values[i], in[1].values[i], s, c);
+      out[0].values.push_back(stored(p, in[0].dtype));
+      for (size_t k = 0; k < state; ++k) out[1 + k].values.push_back(stored(s[k], in[0].dtype));
+    }
+    return out;
+  };
+  for (const Shape& shape : {Shape{}, Shape{3}, Shape{0, 2}, Shape{5, 7}, Shape{3, 6000}}) {
+    std::vector<Shape> shapes(2 + state, shape);
+    shapes.resize(shapes.size() + scalars.size());
+    r.shapes.push_back(shapes);
+  }
+  r.dtypes = {float32, float64};
+  r.fixed.resize(2 + state);
+  r.fixed.resize(2 + state + scalars.size(), float64);
+  // Sums of squares are not negative, and more than averages squared.
+  r.samples = {{}, {}};
+  if (state > 0) r.samples.push_back({2, 3});
+  if (state > 1) r.samples.resize(2 + state, {0.1, 1.2});
+  r.samples.insert(r.samples.end(), scalars.begin(), scalars.end());
+  r.tolerance32 = 3e-6;
+  all.push_back(r);
+}
+
+std::span<const Tensor> state_of(std::span<const Tensor> in, size_t n) { return in.subspan(2, n); }
+
+void add_adam(std::vector<Record>& all, const char* label, const AdamUpdateAttrs& a) {
+  add(
+      all, "AdamUpdate", label, 2, {{0.01, 0.1}, {0.3, 1}, {0.9, 1}},
+      [a](double p, double g, std::vector<double>& s, const std::vector<double>& c) {
+        if (a.decoupled)
+          p *= c[2];
+        else
+          g += a.weight_decay * p;
+        s[0] = a.beta1 * s[0] + (1 - a.beta1) * g;
+        s[1] = a.beta2 * s[1] + (1 - a.beta2) * g * g;
+        return p - c[0] * s[0] / (std::sqrt(s[1]) / c[1] + a.eps);
+      },
+      [a](auto in) { return adam_update(in[0], in[1], state_of(in, 2), in[4], in[5], in[6], a); });
+  all.back().samples[2] = {-3, 3};
+  all.back().samples[3] = {0.1, 3};
+}
+
+void add_sgd(std::vector<Record>& all, const char* label, const SGDUpdateAttrs& a) {
+  const size_t state = a.momentum != 0;
+  add(
+      all, "SGDUpdate", label, state, {{0.01, 0.1}},
+      [a](double p, double g, std::vector<double>& s, const std::vector<double>& c) {
+        g += a.weight_decay * p;
+        if (a.momentum == 0) return p - c[0] * g;
+        s[0] = a.momentum * s[0] + g;
+        return p - c[0] * (a.nesterov ? g + a.momentum * s[0] : s[0]);
+      },
+      [a, state](auto in) { return sgd_update(in[0], in[1], state_of(in, state), in[2 + state], a); });
+}
+
+void add_rmsprop(std::vector<Record>& all, const char* label, const RMSPropUpdateAttrs& a) {
+  const size_t state = 1 + a.centered + (a.momentum != 0);
+  add(
+      all, "RMSPropUpdate", label, state, {{0.01, 0.1}},
+      [a](double p, double g, std::vector<double>& s, const std::vector<double>& c) {
+        g += a.weight_decay * p;
+        s[0] = a.alpha * s[0] + (1 - a.alpha) * g * g;
+        double variance = s[0];
+        if (a.centered) {
+          s[1] = a.alpha * s[1] + (1 - a.alpha) * g;
+          variance -= s[1] * s[1];
+        }
+        double step = g / (std::sqrt(variance) + a.eps);
+        if (a.momentum != 0) step = s.back() = a.momentum * s.back() + step;
+        return p - c[0] * step;
+      },
+      [a, state](auto in) { return rmsprop_update(in[0], in[1], state_of(in, state), in[2 + state], a); });
+}
+
+}  // namespace
+
+void add_optimizer_records(std::vector<Record>& all) {
+  add_adam(all, "Adam", {});
+  add_adam(all, "decay", {.beta1 = 0.5, .beta2 = 0.7, .eps = 1e-2, .weight_decay = 0.3});
+  add_adam(all, "AdamW", {.weight_decay = 0.3, .decoupled = true});
+  add_sgd(all, "plain", {});
+  add_sgd(all, "decay", {.weight_decay = 0.2});
+  add_sgd(all, "momentum", {.momentum = 0.9});
+  add_sgd(all, "Nesterov, decay", {.momentum = 0.9, .weight_decay = 0.2, .nesterov = true});
+  add_rmsprop(all, "plain", {});
+  add_rmsprop(all, "decay, momentum", {.alpha = 0.9, .eps = 1e-2, .weight_decay = 0.1, .momentum = 0.5});
+  add_rmsprop(all, "centered, momentum", {.alpha = 0.9, .eps = 1e-2, .momentum = 0.5, .centered = true});
+  for (const double decay : {0.0, 0.2}) {
+    const AdagradUpdateAttrs a{.weight_decay = decay, .eps = 1e-3};
+    add(
+        all, "AdagradUpdate", decay != 0 ? "decay" : "plain", 1, {{0.01, 0.1}},
+        [a](double p, double g, std::vector<double>& s, const std::vector<double>& c) {
+          g += a.weight_decay * p;
+          s[0] += g * g;
+          return p - c[0] * g / (std::sqrt(s[0]) + a.eps);
+        },
+        [a](auto in) { return adagrad_update(in[0], in[1], state_of(in, 1), in[3], a); });
+  }
+}
+
+}  // namespace op_test
