@@ -111,6 +111,36 @@ TEST_CASE("A module tells its parts by path, and copies are the same module", "[
   for (const auto& v : net.named_buffers()) CHECK_FALSE(v.second.trainable());
 }
 
+TEST_CASE("Dropout drops while training and not while evaluating; pooling layers pool", "[nn]") {
+  const auto all = in_all_modes([](tf::Session& session) {
+    nn::Sequential net(nn::Dropout(0.25), nn::MaxPool2d(2));
+    nn::Dropout drop(0.5);
+    const nn::AvgPool2d mean({1, 2}, {.stride = 1});
+    auto step = tf::step(session, [&](Tensor x) { return std::vector<Tensor>{drop(x), net(x), mean(x)}; });
+    const Tensor x = tf::tensor(std::vector<float>(64, 3), {1, 1, 8, 8});
+    std::vector<Tensor> values = step(x);
+    drop.eval(), net.eval();
+    const auto evaluated = step(x);
+    values.insert(values.end(), evaluated.begin(), evaluated.end());
+    return values;
+  });
+  int dropped = 0;
+  for (const float v : floats(all[0])) {
+    CHECK((v == 0 || v == 6));
+    dropped += v == 0;
+  }
+  CHECK((dropped > 10 && dropped < 54));
+  CHECK(all[1].shape() == tf::Shape{1, 1, 4, 4});
+  for (const float v : floats(all[3])) CHECK(v == 3);
+  for (const float v : floats(all[4])) CHECK(v == 3);
+  CHECK(all[5].shape() == tf::Shape{1, 1, 8, 7});
+  CHECK(nn::to_string(nn::MaxPool2d(2)) == "MaxPool2d(kernel_size=2, stride=2, padding=0)");
+  CHECK(nn::to_string(nn::AvgPool2d({3, 2}, {.stride = 1, .padding = 1})) ==
+        "AvgPool2d(kernel_size=(3, 2), stride=1, padding=1)");
+  CHECK(nn::to_string(nn::Dropout()) == "Dropout(p=0.5, inplace=False)");
+  CHECK_ERROR(nn::Dropout(1), InvalidArgument, "Dropout of rate 1; it must be in [0, 1)");
+}
+
 TEST_CASE("Mistakes with batch norm are told", "[nn]") {
   const tf::EagerMode eager;
   CHECK_ERROR(nn::BatchNorm2d(0), InvalidArgument, "BatchNorm2d needs a positive number of channels, not 0");

@@ -1,7 +1,7 @@
 // Adding a bias to each channel, and how a vector of channels broadcasts.
 #pragma once
 
-#include <twofold/kernels/conv2d/conv2d.h>
+#include <twofold/kernels/window2d/window2d.h>
 #include <twofold/lib/op/operand.h>
 
 namespace twofold {

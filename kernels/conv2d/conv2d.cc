@@ -2,23 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <string_view>
-
 #include <twofold/kernels/conv2d/problem.h>
 #include <twofold/kernels/reduce/reduce.h>
+#include <twofold/kernels/window2d/infer.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
 
 namespace twofold {
 namespace {
 
-constexpr int64_t kMaxOption = INT32_MAX;
-
-void check_at_least(InferContext& c, const char* name, int64_t least, std::initializer_list<int64_t> values) {
-  for (int64_t v : values)
-    if (v < least || v > kMaxOption)
-      c.fail(fmt::format("{} must {}, but is {}", name, least ? "be positive" : "not be negative", v));
-}
+using namespace window2d;
 
 template <class Options>
 void check_options(InferContext& c, const Options& o) {
@@ -41,12 +34,6 @@ DType check_dtypes(InferContext& c) {
   return t;
 }
 
-/// `s` with its rank; extents are unknown if that was.
-Shape rank4(InferContext& c, const Shape& s, const char* hint) {
-  if (!s.has_rank()) return Shape::of_rank(4);
-  if (s.rank() != 4) c.fail(fmt::format("Shape must be rank 4 but is rank {}", s.rank()), hint);
-  return s;
-}
 Shape image(InferContext& c, int i) { return rank4(c, c.shape(i), "tf::expand_dims(image, 0)"); }
 
 template <class Options>
@@ -68,15 +55,6 @@ void check_channels(InferContext& c, int64_t have, int64_t want, int64_t groups)
 }
 
 int64_t times(int64_t a, int64_t b) { return a < 0 || b < 0 ? -1 : a * b; }
-
-int64_t out_extent(InferContext& c, const ConvAxis& axis, int64_t in) {
-  if (in < 0 || (!axis.same && axis.kernel < 0)) return -1;
-  const int64_t out = axis.out_of(in);
-  if (out <= 0 && !(axis.same && in == 0))
-    c.fail(fmt::format("A kernel of {}, which spans {}, does not fit into an extent of {} with padding {} and {}",
-                       axis.kernel, axis.window(), in, axis.before, axis.after));
-  return out;
-}
 
 /// The shape of conv2d(x, w), from what is known.
 template <class Options>
@@ -108,7 +86,7 @@ void infer(InferContext& c) {
   c.output(t, convolved(c, o, image(c, 0), w));
 }
 
-int64_t transposed_extent(InferContext& c, const ConvAxis& axis, int64_t in, int64_t output_padding) {
+int64_t transposed_extent(InferContext& c, const WindowAxis& axis, int64_t in, int64_t output_padding) {
   if (output_padding >= axis.stride || (axis.same && output_padding > 0))
     c.fail(axis.same
                ? fmt::format("Output padding must be 0, but is {}", output_padding)
@@ -233,18 +211,6 @@ OpDef weight_gradient_op{
 };
 
 }  // namespace
-
-Padding2d::Padding2d(const char* word, std::source_location where) : same(std::string_view(word) == "same") {
-  if (!same && std::string_view(word) != "valid")
-    fail_at(where, conv2d_op.name, Code::InvalidArgument,
-            "Padding must be \"valid\", \"same\" or numbers, but is \"" + std::string(word) + "\"");
-}
-
-std::string print_field(const Pair2d& v) { return fmt::format("({}, {})", v.h, v.w); }
-std::string print_field(const Padding2d& v) {
-  return fmt::format("{}({}, {}, {}, {})", v.same ? "same" : "", v.top, v.bottom, v.left, v.right);
-}
-std::string print_field(DataFormat v) { return v == DataFormat::nchw ? "NCHW" : "NHWC"; }
 
 Tensor conv2d(Operand x, Operand weight, Conv2dOptions options) {
   const OperandPair pair(x, weight, conv2d_op.name);

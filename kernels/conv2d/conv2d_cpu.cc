@@ -219,7 +219,7 @@ void input_gradient(const void* params, void* const* args, KernelContext& ctx) n
   T* dx = static_cast<T*>(args[inputs]);
   // Where strides pass over inputs, some phases meet no kernel element.
   bool all_met = problem.out_channels > 0;
-  for (const ConvAxis* a : {&problem.h, &problem.w})
+  for (const WindowAxis* a : {&problem.h, &problem.w})
     all_met = all_met && a->stride <= a->kernel && (a->stride == 1 || std::gcd(a->stride, a->dilation) == 1);
   if (!all_met) zero(dx, PatchProduct::input(problem, 0, 0).result_size(), ctx);
   if (problem.out_channels == 0) return;

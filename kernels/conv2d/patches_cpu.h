@@ -20,12 +20,12 @@ struct Taps {
   int64_t source;  ///< its extent
   int64_t outputs, first, spacing;
 
-  static Taps of_output(const ConvAxis& a) {
+  static Taps of_output(const WindowAxis& a) {
     return {a.kernel, 0, 1, -a.pad(), a.dilation, a.stride, a.in, a.out, 0, 1};
   }
   /// Those of an input's gradient, for the inputs at phase, phase + stride, ... They meet the same kernel elements, in
   /// outputs that lie side by side.
-  static Taps of_input(const ConvAxis& a, int64_t phase) {
+  static Taps of_input(const WindowAxis& a, int64_t phase) {
     const int64_t step = a.stride / std::gcd(a.stride, a.dilation);
     const auto reach = [&](int64_t k) { return phase + a.pad() - k * a.dilation; };
     int64_t k = 0;

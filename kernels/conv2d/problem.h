@@ -1,58 +1,19 @@
 // What a convolution amounts to, once shapes are known: for the shape rules and for the kernels.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include <twofold/kernels/conv2d/conv2d.h>
+#include <twofold/kernels/window2d/axes.h>
 #include <twofold/lib/op/kernel.h>
 
 namespace twofold {
-
-/// Which axes of an image, as it lies in memory, are the channels, the vertical and the horizontal one.
-struct ImageAxes {
-  int channels, h, w;
-  constexpr explicit ImageAxes(DataFormat f)
-      : channels(f == DataFormat::nchw ? 1 : 3), h(f == DataFormat::nchw ? 2 : 1), w(f == DataFormat::nchw ? 3 : 2) {}
-};
-
-/// One axis of a convolution.
-struct ConvAxis {
-  int64_t kernel = 1, stride = 1, dilation = 1;
-  bool same = false;
-  int64_t before = 0, after = 0;  ///< padding; unused if `same`
-  int64_t in = 0, out = 0;
-
-  /// What one window spans.
-  int64_t window() const { return (kernel - 1) * dilation + 1; }
-  /// Outputs of `extent` inputs; 0 or less if a window does not fit.
-  int64_t out_of(int64_t extent) const {
-    if (same) return (extent + stride - 1) / stride;
-    const int64_t room = extent + before + after - window();
-    return room < 0 ? 0 : room / stride + 1;
-  }
-  /// The least extent whose outputs are `extent`, `more` added to it; 0 or less if there is none.
-  int64_t in_of(int64_t extent, int64_t more) const {
-    return same ? extent * stride : (extent - 1) * stride + window() - before - after + more;
-  }
-  /// Zeros before the first input.
-  int64_t pad() const { return same ? std::max<int64_t>((out - 1) * stride + window() - in, 0) / 2 : before; }
-};
-
-template <class Options>
-ConvAxis vertical_axis(const Options& o, int64_t kernel) {
-  return {kernel, o.stride.h, o.dilation.h, o.padding.same, o.padding.top, o.padding.bottom};
-}
-template <class Options>
-ConvAxis horizontal_axis(const Options& o, int64_t kernel) {
-  return {kernel, o.stride.w, o.dilation.w, o.padding.same, o.padding.left, o.padding.right};
-}
 
 struct Conv2dProblem {
   DataFormat format;
   int64_t batch, groups;
   int64_t in_channels, out_channels;  ///< of one group
-  ConvAxis h, w;
+  WindowAxis h, w;
 
   /// Of y = conv2d(x, weight).
   template <class Options>

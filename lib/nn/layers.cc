@@ -6,6 +6,7 @@
 
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/array/array.h>
+#include <twofold/kernels/dropout/dropout.h>
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/matmul/matmul.h>
@@ -47,6 +48,18 @@ WeightAndBias make_conv2d(int64_t in, int64_t out, Pair2d kernel, const Conv2dOp
   if (o.groups <= 0 || in % o.groups != 0 || out % o.groups != 0)
     fail(Code::InvalidArgument, fmt::format("Conv2d of {} to {} channels cannot be in {} groups", in, out, o.groups));
   return make_weight_and_bias("Conv2d", {out, in / o.groups, kernel.h, kernel.w}, o.bias, o.dtype);
+}
+
+// As PyTorch prints them: one number where both are the same.
+std::string pair_repr(Pair2d p) { return p.h == p.w ? fmt::format("{}", p.h) : fmt::format("({}, {})", p.h, p.w); }
+std::string padding_repr(const Padding2d& p) {
+  if (p.same) return "same";
+  return p.top == p.bottom && p.left == p.right ? pair_repr({p.top, p.left}) : print_field(p);
+}
+template <class Options>
+std::string pool_repr(Pair2d kernel_size, const Options& o) {
+  return fmt::format("kernel_size={}, stride={}, padding={}", pair_repr(kernel_size),
+                     pair_repr(o.stride.value_or(kernel_size)), padding_repr(o.padding));
 }
 
 const Variable& bias_of(const char* layer, const std::optional<Variable>& bias, std::source_location where) {
@@ -124,6 +137,18 @@ std::string Conv2d::extra_repr() const {
   if (!o.bias) text += ", bias=False";
   return text;
 }
+
+Tensor MaxPool2d::forward(const Tensor& x) const { return max_pool2d(x, kernel_size_, options_); }
+Tensor AvgPool2d::forward(const Tensor& x) const { return avg_pool2d(x, kernel_size_, options_); }
+std::string MaxPool2d::extra_repr() const { return pool_repr(kernel_size_, options_); }
+std::string AvgPool2d::extra_repr() const { return pool_repr(kernel_size_, options_); }
+
+Dropout::Dropout(double p, std::source_location where) : p_(p) {
+  const SourceFrame frame(where);
+  if (!(p >= 0 && p < 1)) fail(Code::InvalidArgument, fmt::format("Dropout of rate {}; it must be in [0, 1)", p));
+}
+Tensor Dropout::forward(const Tensor& x) const { return is_training() ? dropout(x, p_) : x; }
+std::string Dropout::extra_repr() const { return fmt::format("p={}, inplace=False", p_); }
 
 Tensor ReLU::forward(const Tensor& x) const { return relu(x); }
 Tensor Sigmoid::forward(const Tensor& x) const { return sigmoid(x); }

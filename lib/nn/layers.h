@@ -7,6 +7,7 @@
 #include <source_location>
 
 #include <twofold/kernels/conv2d/conv2d.h>
+#include <twofold/kernels/pool2d/pool2d.h>
 #include <twofold/lib/nn/module.h>
 
 namespace twofold::nn {
@@ -74,6 +75,46 @@ class Conv2d : public Module {
   Conv2dOptions options_;
   Variable weight_;
   std::optional<Variable> bias_;
+};
+
+/// max_pool2d and avg_pool2d, of which pool2d.h tells formula, options and errors. Source: PyTorch's
+/// torch.nn.MaxPool2d and AvgPool2d.
+class MaxPool2d : public Module {
+ public:
+  explicit MaxPool2d(Pair2d kernel_size, MaxPool2dOptions options = {})
+      : kernel_size_(kernel_size), options_(options) {}
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "MaxPool2d"; }
+  std::string extra_repr() const override;
+
+ private:
+  Pair2d kernel_size_;
+  MaxPool2dOptions options_;
+};
+class AvgPool2d : public Module {
+ public:
+  explicit AvgPool2d(Pair2d kernel_size, AvgPool2dOptions options = {})
+      : kernel_size_(kernel_size), options_(options) {}
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "AvgPool2d"; }
+  std::string extra_repr() const override;
+
+ private:
+  Pair2d kernel_size_;
+  AvgPool2dOptions options_;
+};
+
+/// dropout of rate p while training, x while evaluating. Throws InvalidArgument unless 0 <= p < 1. Source: PyTorch's
+/// torch.nn.Dropout.
+class Dropout : public Module {
+ public:
+  explicit Dropout(double p = 0.5, std::source_location where = std::source_location::current());
+  Tensor forward(const Tensor& x) const override;
+  std::string type_name() const override { return "Dropout"; }
+  std::string extra_repr() const override;
+
+ private:
+  double p_;
 };
 
 /// max(x, 0), element by element.

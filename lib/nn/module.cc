@@ -41,7 +41,7 @@ std::vector<Variable> Module::parameters() const {
 
 std::map<std::string, Variable> Module::state() const {
   std::map<std::string, Variable> all;
-  for (NamedVariables State::*which : {&State::parameters, &State::buffers})
+  for (NamedVariables State::* which : {&State::parameters, &State::buffers})
     for (auto& [path, variable] : collect(which)) all.emplace(std::move(path), std::move(variable));
   return all;
 }

@@ -4,7 +4,7 @@
 #include <optional>
 #include <source_location>
 
-#include <twofold/kernels/conv2d/conv2d.h>
+#include <twofold/kernels/window2d/window2d.h>
 #include <twofold/lib/nn/module.h>
 
 namespace twofold::nn {

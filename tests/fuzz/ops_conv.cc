@@ -1,4 +1,4 @@
-// Convolutions.
+// Convolutions and pooling.
 #include "generator.h"
 #include "ops.h"
 
@@ -23,6 +23,19 @@ bool propose_conv2d(Generator& g, Instruction& i, bool transposed) {
   i.inputs = {g.rng().one_in(4) ? g.vague_leaf(dtype, x) : g.value_of(dtype, x)};
   i.inputs.push_back(g.value_of(dtype, transposed ? tf::Shape{channels, out, kernel[0], kernel[1]}
                                                   : tf::Shape{groups * out, in, kernel[0], kernel[1]}));
+  return true;
+}
+bool propose_pool2d(Generator& g, Instruction& i) {
+  i.flag[0] = g.rng().one_in(2);  // nhwc
+  i.flag[1] = g.rng().one_in(2);
+  i.integer = 1 + g.rng().below(3);
+  i.axes = {1 + g.rng().below(3), 1 + g.rng().below(3)};
+  for (int k = 0; k < 4; ++k) i.sizes.push_back(g.rng().below(i.axes[k / 2]));
+  const int64_t h = i.axes[0] + g.rng().below(4), w = i.axes[1] + g.rng().below(4);
+  const int64_t batch = g.rng().below(3), channels = g.rng().below(4);
+  const tf::Shape x = i.flag[0] ? tf::Shape{batch, h, w, channels} : tf::Shape{batch, channels, h, w};
+  const tf::DType dtype = g.rng().one_in(2) ? tf::float32 : tf::float64;
+  i.inputs = {g.rng().one_in(4) ? g.vague_leaf(dtype, x) : g.value_of(dtype, x)};
   return true;
 }
 tf::DataFormat data_format(const Instruction& i) { return i.flag[0] ? tf::DataFormat::nhwc : tf::DataFormat::nchw; }
@@ -80,6 +93,27 @@ void add_conv_entries(std::vector<OpEntry>& all) {
                                        .groups = i.integer,
                                        .data_format = data_format(i)});
                   })},
+                 {"max_pool2d", 6,
+                  "tf::max_pool2d($0, $axes, {.stride = $n, .padding = $sizes, "
+                  ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
+                  propose_pool2d,
+                  [](State& s, const I& i) {
+                    return std::vector{tf::max_pool2d(s.value(i.inputs[0]), {i.axes[0], i.axes[1]},
+                                                      {.stride = i.integer,
+                                                       .padding = {i.sizes[0], i.sizes[1], i.sizes[2], i.sizes[3]},
+                                                       .data_format = data_format(i)})};
+                  }},
+                 {"avg_pool2d", 4,
+                  "tf::avg_pool2d($0, $axes, {.stride = $n, .padding = $sizes, .count_include_pad = $g, "
+                  ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
+                  propose_pool2d,
+                  [](State& s, const I& i) {
+                    return std::vector{tf::avg_pool2d(s.value(i.inputs[0]), {i.axes[0], i.axes[1]},
+                                                      {.stride = i.integer,
+                                                       .padding = {i.sizes[0], i.sizes[1], i.sizes[2], i.sizes[3]},
+                                                       .count_include_pad = i.flag[1],
+                                                       .data_format = data_format(i)})};
+                  }},
                  {"conv2d_transpose", 4,
                   "tf::conv2d_transpose($0, $1, {.stride = $axes, .output_padding = $sizes, .groups = $n, "
                   ".dilation = $g ? 2 : 1, .data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",

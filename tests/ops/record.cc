@@ -16,6 +16,7 @@ const std::vector<Record>& records() {
     add_gather_records(r);
     add_conv_records(r);
     add_optimizer_records(r);
+    add_pool_records(r);
     add_slicing_records(r);
     add_scan_records(r);
     return r;

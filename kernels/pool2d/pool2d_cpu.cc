@@ -1,0 +1,180 @@
+// CPU pooling. A task has some planes (nchw) or some images (nhwc), whose elements no other task writes; within it the
+// order is that of the windows.
+#include <twofold/kernels/pool2d/problem.h>
+#include <twofold/lib/op/kernel.h>
+
+namespace twofold {
+namespace {
+
+/// How the elements of one task's unit lie: a plane of one channel, or an image with all channels side by side.
+struct Unit {
+  int64_t count;       ///< units in all
+  int64_t lanes;       ///< channels of a unit, neighbours in memory
+  int64_t in, out;     ///< elements of a unit, before and after pooling
+  int64_t place_step;  ///< of a unit, in the places counted from its image's first element
+  int64_t per_image;
+
+  explicit Unit(const Pool2dProblem& p)
+      : count(p.channels_last ? p.batch : p.batch * p.channels),
+        lanes(p.channels_last ? p.channels : 1),
+        in(p.h.in * p.w.in * lanes),
+        out(p.h.out * p.w.out * lanes),
+        place_step(p.channels_last ? 0 : in),
+        per_image(p.channels_last ? 1 : p.channels) {}
+  int64_t first_place(int64_t unit) const { return unit % per_image * place_step; }
+};
+
+template <class F>
+void for_units(const Unit& u, const KernelContext& ctx, F&& f) {
+  constexpr int64_t kTask = 16 * 1024;  // elements, about
+  const int64_t group = std::max<int64_t>(1, kTask / std::max<int64_t>(1, u.in));
+  ctx.parallel_for((u.count + group - 1) / group, [&](int64_t task) {
+    for (int64_t i = task * group; i < std::min(u.count, (task + 1) * group); ++i) f(i);
+  });
+}
+
+/// f(i, j, rows, columns) for every window.
+template <class F>
+void for_windows(const Pool2dProblem& p, F&& f) {
+  for (int64_t i = 0; i < p.h.out; ++i) {
+    const auto rows = Pool2dProblem::inside(p.h, i);
+    for (int64_t j = 0; j < p.w.out; ++j) f(i, j, rows, Pool2dProblem::inside(p.w, j));
+  }
+}
+
+template <class T>
+void max_pool(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const Pool2dProblem*>(params);
+  const Unit u(p);
+  for_units(u, ctx, [&](int64_t unit) {
+    const T* x = static_cast<const T*>(args[0]) + unit * u.in;
+    T* y = static_cast<T*>(args[1]) + unit * u.out;
+    int32_t* places = static_cast<int32_t*>(args[2]) + unit * u.out;
+    const auto offset = static_cast<int32_t>(u.first_place(unit));
+    for_windows(p, [&](int64_t i, int64_t j, auto rows, auto columns) {
+      T* best = y + (i * p.w.out + j) * u.lanes;
+      int32_t* place = places + (i * p.w.out + j) * u.lanes;
+      const int64_t first = (rows.first * p.w.in + columns.first) * u.lanes;
+      for (int64_t c = 0; c < u.lanes; ++c) best[c] = x[first + c], place[c] = static_cast<int32_t>(first + c);
+      for (int64_t r = rows.first; r < rows.last; ++r)
+        for (int64_t k = columns.first; k < columns.last; ++k) {
+          const int64_t at = (r * p.w.in + k) * u.lanes;
+          for (int64_t c = 0; c < u.lanes; ++c) {
+            const T v = x[at + c];
+            const bool better = v > best[c] || (v != v && best[c] == best[c]);
+            best[c] = better ? v : best[c];
+            place[c] = better ? static_cast<int32_t>(at + c) : place[c];
+          }
+        }
+      for (int64_t c = 0; c < u.lanes; ++c) place[c] += offset;
+    });
+  });
+}
+
+template <class T>
+void max_pool_grad(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const Pool2dProblem*>(params);
+  const Unit u(p);
+  for_units(u, ctx, [&](int64_t unit) {
+    const T* dy = static_cast<const T*>(args[0]) + unit * u.out;
+    const int32_t* places = static_cast<const int32_t*>(args[1]) + unit * u.out;
+    T* dx = static_cast<T*>(args[3]) + unit * u.in;
+    std::fill_n(dx, u.in, T(0));
+    for (int64_t i = 0; i < u.out; ++i) dx[places[i] - u.first_place(unit)] += dy[i];
+  });
+}
+
+template <class T>
+void max_pool_pick(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const Pool2dProblem*>(params);
+  const Unit u(p);
+  for_units(u, ctx, [&](int64_t unit) {
+    const T* x = static_cast<const T*>(args[0]) + unit * u.in;
+    const int32_t* places = static_cast<const int32_t*>(args[1]) + unit * u.out;
+    T* y = static_cast<T*>(args[2]) + unit * u.out;
+    for (int64_t i = 0; i < u.out; ++i) y[i] = x[places[i] - u.first_place(unit)];
+  });
+}
+
+template <class T>
+void avg_pool(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const Pool2dProblem*>(params);
+  const Unit u(p);
+  for_units(u, ctx, [&](int64_t unit) {
+    const T* x = static_cast<const T*>(args[0]) + unit * u.in;
+    T* y = static_cast<T*>(args[1]) + unit * u.out;
+    for_windows(p, [&](int64_t i, int64_t j, auto rows, auto columns) {
+      T* sum = y + (i * p.w.out + j) * u.lanes;
+      std::fill_n(sum, u.lanes, T(0));
+      for (int64_t r = rows.first; r < rows.last; ++r)
+        for (int64_t k = columns.first; k < columns.last; ++k)
+          for (int64_t c = 0; c < u.lanes; ++c) sum[c] += x[(r * p.w.in + k) * u.lanes + c];
+      const T count = static_cast<T>(p.count(i, j));
+      for (int64_t c = 0; c < u.lanes; ++c) sum[c] /= count;
+    });
+  });
+}
+
+template <class T>
+void avg_pool_grad(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const Pool2dProblem*>(params);
+  const Unit u(p);
+  for_units(u, ctx, [&](int64_t unit) {
+    const T* dy = static_cast<const T*>(args[0]) + unit * u.out;
+    T* dx = static_cast<T*>(args[2]) + unit * u.in;
+    std::fill_n(dx, u.in, T(0));
+    for_windows(p, [&](int64_t i, int64_t j, auto rows, auto columns) {
+      const T* from = dy + (i * p.w.out + j) * u.lanes;
+      const T count = static_cast<T>(p.count(i, j));
+      for (int64_t r = rows.first; r < rows.last; ++r)
+        for (int64_t k = columns.first; k < columns.last; ++k)
+          for (int64_t c = 0; c < u.lanes; ++c) dx[(r * p.w.in + k) * u.lanes + c] += from[c] / count;
+    });
+  });
+}
+
+/// `x` and `y`: which of the inputs, then the outputs, are the image before and after pooling.
+template <template <class> class Kernel, size_t x, size_t y>
+Prepared prepare(const Signature& s) {
+  const auto spec = [&](size_t i) { return i < s.inputs.size() ? s.inputs[i] : s.outputs[i - s.inputs.size()]; };
+  const Pool2dProblem p(s.attrs_as<Pool2dAttrs>(), spec(x).shape, spec(y).shape);
+  const bool counts = p.h.in * p.w.in * p.channels <= INT32_MAX;  // places are int32
+  if (!counts) return {};
+  if (spec(x).dtype == float32) return {Kernel<float>::run, p};
+  if (spec(x).dtype == float64) return {Kernel<double>::run, p};
+  return {};
+}
+
+template <class T>
+struct MaxPool {
+  static constexpr KernelFn run = max_pool<T>;
+};
+template <class T>
+struct MaxPoolGrad {
+  static constexpr KernelFn run = max_pool_grad<T>;
+};
+template <class T>
+struct MaxPoolPick {
+  static constexpr KernelFn run = max_pool_pick<T>;
+};
+template <class T>
+struct AvgPool {
+  static constexpr KernelFn run = avg_pool<T>;
+};
+template <class T>
+struct AvgPoolGrad {
+  static constexpr KernelFn run = avg_pool_grad<T>;
+};
+
+constexpr KernelEntry kKernels[] = {
+    {"MaxPool2D", prepare<MaxPool, 0, 1>},         {"MaxPool2DGrad", prepare<MaxPoolGrad, 2, 0>},
+    {"MaxPool2DPick", prepare<MaxPoolPick, 0, 1>}, {"AvgPool2D", prepare<AvgPool, 0, 1>},
+    {"AvgPool2DGrad", prepare<AvgPoolGrad, 1, 0>},
+};
+
+}  // namespace
+
+std::span<const KernelEntry> cpu_kernels_pool2d();
+std::span<const KernelEntry> cpu_kernels_pool2d() { return kKernels; }
+
+}  // namespace twofold

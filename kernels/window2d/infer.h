@@ -1,0 +1,18 @@
+// Shared parts of shape rules over images.
+#pragma once
+
+#include <initializer_list>
+
+#include <twofold/kernels/window2d/axes.h>
+#include <twofold/lib/op/opdef.h>
+
+namespace twofold::window2d {
+
+/// Fails for a value below `least`, which is 0 or 1, or above what kernels count with.
+void check_at_least(InferContext& c, const char* name, int64_t least, std::initializer_list<int64_t> values);
+/// `s` with its rank, which must be 4; extents are unknown if that was.
+Shape rank4(InferContext& c, const Shape& s, const char* hint);
+/// How many windows there are along an axis of extent `in`; -1 if that is unknown. Fails where none fits.
+int64_t out_extent(InferContext& c, const WindowAxis& axis, int64_t in);
+
+}  // namespace twofold::window2d
