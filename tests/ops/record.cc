@@ -17,6 +17,7 @@ const std::vector<Record>& records() {
     add_conv_records(r);
     add_slicing_records(r);
     add_scan_records(r);
+    add_einsum_records(r);
     return r;
   }();
   return all;

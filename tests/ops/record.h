@@ -59,6 +59,7 @@ void add_normalisation_records(std::vector<Record>&);
 void add_gather_records(std::vector<Record>&);
 void add_conv_records(std::vector<Record>&);
 void add_slicing_records(std::vector<Record>&);
+void add_einsum_records(std::vector<Record>&);
 void add_scan_records(std::vector<Record>&);
 
 // For references.
