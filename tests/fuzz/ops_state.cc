@@ -146,7 +146,7 @@ void add_state_entries(std::vector<OpEntry>& all) {
              s.tape->watch(s.value(i.inputs[0]));
              return Values{};
            }},
-          {"gradient", 90, "$gradient", propose_gradient, evaluate_gradient},
+          {"gradient", 130, "$gradient", propose_gradient, evaluate_gradient},
       });
 }
 
