@@ -2,12 +2,11 @@
 #include <cmath>
 #include <vector>
 
-#include <twofold/kernels/random/random.h>
 #include <twofold/kernels/random/transform.h>
-#include <twofold/lib/core/error.h>
-#include <twofold/lib/op/mode.h>
+#include <twofold/twofold.h>
 
-#include "catch.h"
+#include "both_modes.h"
+#include "errors.h"
 
 namespace tf = twofold;
 
@@ -80,6 +79,79 @@ TEST_CASE("Ops of different seeds draw different numbers") {
   const auto few = elements<float>(tf::random_normal({7}, {.seed = 11}));
   CHECK(few.size() == 7);
   CHECK(few != elements<float>(tf::random_normal({7}, {.seed = 12})));
+}
+
+TEST_CASE("truncated_normal stays within two standard deviations and has the moments of what is left") {
+  tf::EagerMode eager;
+  tf::set_random_seed(1);
+  const auto z =
+      elements<double>(tf::truncated_normal({100003}, {.mean = 2, .stddev = 3, .dtype = tf::float64, .seed = 5}));
+  const auto f = elements<float>(tf::truncated_normal({100001}, {.seed = 5}));
+  double mean = 0, square = 0, tails = 0;
+  for (double v : z) {
+    REQUIRE(std::abs(v - 2) <= 6);
+    mean += v / 100003.0, square += (v - 2) * (v - 2) / 100003.0;
+    tails += std::abs(v - 2) > 5.7;
+  }
+  CHECK(std::abs(mean - 2) < 0.03);
+  CHECK(std::abs(square / 9 - 0.7737) < 0.01);         // 1 - 4 phi(2) / (2 Phi(2) - 1)
+  CHECK(std::abs(tails / 100003.0 - 0.0126) < 0.002);  // no heap at the ends
+  double widest = 0;
+  for (float v : f) widest = std::max(widest, std::abs(static_cast<double>(v)));
+  CHECK((widest <= 2 && widest > 1.99));
+  // Elements that are not drawn anew are random_normal's.
+  tf::set_random_seed(1);
+  const auto whole =
+      elements<double>(tf::random_normal({100003}, {.mean = 2, .stddev = 3, .dtype = tf::float64, .seed = 5}));
+  int same = 0;
+  for (size_t i = 0; i < z.size(); ++i) same += z[i] == whole[i];
+  CHECK(std::abs(same / 100003.0 - 0.9545) < 0.005);
+}
+
+TEST_CASE("Random integers are uniform, to the ends of their range") {
+  CHECK(tf::internal::upper_product(~uint64_t{0}, ~uint64_t{0}) == ~uint64_t{0} - 1);
+  CHECK(tf::internal::upper_product(uint64_t{1} << 63, 6) == 3);
+  tf::EagerMode eager;
+  const auto dice = elements<int32_t>(tf::random_uniform_int({60000}, 1, 7, {.seed = 3}));
+  int counts[8] = {};
+  for (int32_t v : dice) {
+    REQUIRE((v >= 1 && v < 7));
+    ++counts[v];
+  }
+  for (int v = 1; v < 7; ++v) CHECK(std::abs(counts[v] - 10000) < 400);
+  const auto all = elements<int64_t>(tf::random_uniform_int({1000}, INT64_MIN, INT64_MAX, {.dtype = tf::int64}));
+  CHECK(std::ranges::count_if(all, [](int64_t v) { return v < 0; }) > 400);
+  const auto bits =
+      elements<int32_t>(tf::random_uniform({1000}, {.low = -2147483648.0, .high = 2147483648.0, .dtype = tf::int32}));
+  CHECK(std::ranges::count_if(bits, [](int32_t v) { return v > 0; }) > 400);
+  CHECK_ERROR(tf::random_uniform_int({2}, 3, 3), InvalidArgument, "Need low < high, got 3 >= 3");
+  CHECK_ERROR(tf::random_uniform_int({2}, 0, int64_t{1} << 40), InvalidArgument, "within int32");
+  CHECK_ERROR(tf::random_uniform_int({2}, 0, 2, {.dtype = tf::uint8}), InvalidArgument, "int32 or int64, not uint8");
+  CHECK_ERROR(tf::random_uniform({2}, {.dtype = tf::int32}), InvalidArgument, "Must specify high for integer dtype");
+  CHECK_ERROR(tf::random_uniform({2}, {.high = 2.5, .dtype = tf::int32}), InvalidArgument, "[0, 2.5)");
+}
+
+TEST_CASE("random_shuffle permutes the first axis") {
+  const auto all = testing::in_both_modes([] {
+    const tf::Tensor x = tf::range(1000);
+    tf::GradientTape tape;
+    const tf::Tensor rows = tf::constant({{1.f, 2.f}, {3.f, 4.f}, {5.f, 6.f}});
+    tape.watch(rows);
+    const tf::Tensor shuffled = tf::random_shuffle(rows);
+    return std::vector{tf::random_shuffle(x), tf::random_permutation(5), shuffled,
+                       tape.gradient(shuffled * shuffled, rows), tf::random_shuffle(tf::tensor({1, 2, 3}))};
+  });
+  auto numbers = elements<int32_t>(all[0]);
+  CHECK_FALSE(std::ranges::is_sorted(numbers));
+  std::ranges::sort(numbers);
+  for (int32_t i = 0; i < 1000; ++i) REQUIRE(numbers[static_cast<size_t>(i)] == i);
+  CHECK(testing::doubles(all[3]) == std::vector<double>{2, 4, 6, 8, 10, 12});
+  int first[3] = {};
+  tf::EagerMode eager;
+  for (int i = 0; i < 3000; ++i) ++first[tf::random_permutation(3)[0].item<int32_t>()];
+  for (int n : first) CHECK(std::abs(n - 1000) < 120);
+  CHECK_ERROR(tf::random_permutation(-1), InvalidArgument, "random_permutation() of -1 numbers");
+  CHECK_ERROR(tf::random_shuffle(tf::tensor(1)), InvalidArgument, "random_shuffle() of a scalar");
 }
 
 TEST_CASE("Bad parameters of random ops are errors") {

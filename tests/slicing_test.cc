@@ -141,3 +141,41 @@ TEST_CASE("cumsum, top_k and size") {
   const tf::Session session;
   CHECK(session.run(tf::size(vague), {{vague, {{1.f, 2.f}}}}).item<int32_t>() == 2);
 }
+
+TEST_CASE("einsum takes the notation of NumPy") {
+  const auto all = in_both_modes([] {
+    const Tensor m = tf::constant({{1.f, 2.f}, {3.f, 4.f}}), v = tf::constant({1.f, 10.f});
+    const Tensor cube = tf::constant(std::vector<float>(12, 1.f), {3, 2, 2});
+    return std::vector{tf::einsum("ij,j", {m, v}),
+                       tf::einsum(" i j -> j i ", {m}),
+                       tf::einsum("ba", {m}),
+                       tf::einsum("ii", {m}),
+                       tf::einsum("...j,j->...", {m, v}),
+                       tf::einsum("...ij,...jk", {cube, m}),
+                       tf::einsum("i...->...", {m}),
+                       tf::einsum(",i->i", {2.f, v}),
+                       tf::einsum("ij,ij->ij", {tf::constant({{1, 2}}), tf::constant({{2.5f, 1.f}})})};
+  });
+  CHECK(doubles(all[0]) == List{21, 43});
+  CHECK(doubles(all[1]) == List{1, 3, 2, 4});
+  CHECK(doubles(all[2]) == List{1, 3, 2, 4});
+  CHECK((all[3].shape() == Shape{} && doubles(all[3]) == List{5}));
+  CHECK(doubles(all[4]) == List{21, 43});
+  CHECK((all[5].shape() == Shape{3, 2, 2} && doubles(all[5])[0] == 4));
+  CHECK(doubles(all[6]) == List{4, 6});
+  CHECK(doubles(all[7]) == List{2, 20});
+  CHECK(doubles(all[8]) == List{2.5, 2});
+  const Tensor m = tf::tensor({{1.f, 2.f, 3.f}});
+  CHECK_ERROR(tf::einsum("ij,jk->ik", {m}), InvalidArgument, "it names 2 operands, but 1 came");
+  CHECK_ERROR(tf::einsum("ij,jk->ik", {m, m}), InvalidArgument, "'j' has the extents 3 and 1");
+  CHECK_ERROR(tf::einsum("i->i", {m}), InvalidArgument, "operand 0 has rank 2, but 1 axes are named");
+  CHECK_ERROR(tf::einsum("ij->ik", {m}), InvalidArgument, "the result names 'k', which no operand has");
+  CHECK_ERROR(tf::einsum("ij->ii", {m}), InvalidArgument, "the result names 'i' twice");
+  CHECK_ERROR(tf::einsum("i1->i", {m}), InvalidArgument, "'1' is no letter");
+  CHECK_ERROR(tf::einsum("...i->i", {m}), InvalidArgument, "the result must have \"...\" as the operands do");
+  CHECK_ERROR(tf::einsum("ab,cd,ef,gh,ij->abcdefghij", {m, m, m, m, m}), Unimplemented, "more than 8 axes");
+  FreshGraph fresh;
+  CHECK_ERROR(tf::einsum("...i->...", {tf::placeholder(tf::float32)}), InvalidArgument, "needs the rank of operand 0");
+  const Tensor x = tf::placeholder(tf::float32, {-1, -1, 4}), w = tf::placeholder(tf::float32, {4, 2, 3});
+  CHECK(tf::einsum("btd,dhk->bthk", {x, w}).rank() == 4);
+}

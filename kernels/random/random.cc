@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/layout/shapes.h>
 #include <twofold/lib/op/apply.h>
@@ -10,15 +11,20 @@
 namespace twofold {
 namespace {
 
+/// The shape to draw in: the operand's if there is one, else the attribute's.
+Shape drawn_shape(InferContext& c, const Shape& attribute) {
+  bool known = true;
+  const Shape shape = c.num_inputs() == 0 ? attribute : layout::shape_operand(c, 0, known);
+  if (known && !shape.is_known()) c.fail("The shape of random numbers must be fully known, but is " + shape.str());
+  return shape;
+}
+
 void infer(InferContext& c) {
   const auto& attrs = c.attrs<RandomAttrs>();
   if (!is_floating(attrs.dtype))
     c.fail("Random numbers of " + std::string(name_of(attrs.dtype)) + " are not supported",
-           "tf::cast(tf::random_uniform(shape, {.high = 10}), tf::int32)");
-  bool known = true;
-  const Shape shape = c.num_inputs() == 0 ? attrs.shape : layout::shape_operand(c, 0, known);
-  if (known && !shape.is_known()) c.fail("The shape of random numbers must be fully known, but is " + shape.str());
-  c.output(attrs.dtype, shape);
+           "tf::random_uniform_int(shape, 0, 10)");
+  c.output(attrs.dtype, drawn_shape(c, attrs.shape));
 }
 
 void infer_normal(InferContext& c) {
@@ -37,35 +43,61 @@ void infer_uniform(InferContext& c) {
   infer(c);
 }
 
-OpDef random_normal_op{
-    .name = "RandomNormal",
-    .node_name = "random_normal",
-    .doc = "mean + stddev * a standard normal number (TensorFlow random_normal)",
-    .min_inputs = 0,
-    .max_inputs = 1,
-    .infer = infer_normal,
-    .differentiable = Differentiability::none,
-    .flags = {.random = true},
-    .attrs = &internal::kAttrsType<RandomAttrs>,
-    .host_inputs = 1,
-};
+void infer_int(InferContext& c) {
+  const auto& attrs = c.attrs<RandomIntAttrs>();
+  if (attrs.dtype != int32 && attrs.dtype != int64)
+    c.fail("Random integers are int32 or int64, not " + std::string(name_of(attrs.dtype)),
+           "tf::cast(tf::random_uniform_int(shape, 0, 10), dtype)");
+  if (attrs.low >= attrs.high)
+    c.fail("Need low < high, got " + std::to_string(attrs.low) + " >= " + std::to_string(attrs.high));
+  if (attrs.dtype == int32 && (attrs.low < INT32_MIN || attrs.high > int64_t{INT32_MAX} + 1))
+    c.fail("low and high must be within int32, but are " + std::to_string(attrs.low) + " and " +
+               std::to_string(attrs.high),
+           "{.dtype = tf::int64}");
+  c.output(attrs.dtype, drawn_shape(c, attrs.shape));
+}
 
-OpDef random_uniform_op{
-    .name = "RandomUniform",
-    .node_name = "random_uniform",
-    .doc = "a number uniform in [low, high) (TensorFlow random_uniform)",
-    .min_inputs = 0,
-    .max_inputs = 1,
-    .infer = infer_uniform,
-    .differentiable = Differentiability::none,
-    .flags = {.random = true},
-    .attrs = &internal::kAttrsType<RandomAttrs>,
-    .host_inputs = 1,
-};
+void infer_permutation(InferContext& c) {
+  const Shape n = drawn_shape(c, c.attrs<RandomPermutationAttrs>().shape);
+  if (n.has_rank() && (n.rank() != 1 || n[0] > INT32_MAX))
+    c.fail("Expected the number of numbers, within int32, got " + n.str());
+  c.output(int32, n.has_rank() ? n : Shape{-1});
+}
+
+/// A random op; of all of them the shape may be an operand.
+template <class Attrs>
+constexpr OpDef random_op(const char* name, const char* node_name, const char* doc, InferFn infer) {
+  return {.name = name,
+          .node_name = node_name,
+          .doc = doc,
+          .min_inputs = 0,
+          .max_inputs = 1,
+          .infer = infer,
+          .differentiable = Differentiability::none,
+          .flags = {.random = true},
+          .attrs = &internal::kAttrsType<Attrs>,
+          .host_inputs = 1};
+}
+
+OpDef random_normal_op =
+    random_op<RandomAttrs>("RandomNormal", "random_normal",
+                           "mean + stddev * a standard normal number; TensorFlow RandomStandardNormal", infer_normal);
+OpDef truncated_normal_op = random_op<RandomAttrs>(
+    "TruncatedNormal", "truncated_normal",
+    "mean + stddev * a standard normal number within [-2, 2]; TensorFlow TruncatedNormal", infer_normal);
+OpDef random_uniform_op = random_op<RandomAttrs>(
+    "RandomUniform", "random_uniform", "a number uniform in [low, high); TensorFlow RandomUniform", infer_uniform);
+OpDef random_uniform_int_op =
+    random_op<RandomIntAttrs>("RandomUniformInt", "random_uniform_int",
+                              "an integer uniform in [low, high); TensorFlow RandomUniformInt", infer_int);
+OpDef random_permutation_op =
+    random_op<RandomPermutationAttrs>("RandomPermutation", "random_permutation",
+                                      "the numbers below n in a random order; PyTorch randperm", infer_permutation);
 
 /// Draws in the shape that `shape` holds. Where its elements are known already the op takes no input, so that it is a
 /// source: a node while a graph is built, even if the shape is a value.
-Tensor draw(const OpDef& op, RandomAttrs attrs, const Tensor& shape, std::source_location where) {
+template <class Attrs>
+Tensor draw(const OpDef& op, Attrs attrs, const Tensor& shape, std::source_location where) {
   check_input(op.name, 0, shape, where);
   if (shape.is_symbolic()) return apply(op, {&shape}, attrs, where);
   const CurrentOp current(op.name, where);
@@ -82,39 +114,100 @@ Tensor draw_like(const OpDef& op, RandomAttrs attrs, const Tensor& x, std::sourc
   return apply(op, {}, attrs, where);
 }
 
+RandomAttrs attrs_of(const RandomNormalOptions& o, const Shape& shape = {}) {
+  return {next_random_key(o.seed), o.dtype, shape, o.mean, o.stddev};
+}
+RandomAttrs attrs_of(const RandomUniformOptions& o, const Shape& shape = {}) {
+  return {next_random_key(o.seed), o.dtype, shape, o.low, o.high};
+}
+
+/// low and high of options that ask for integers.
+std::pair<int64_t, int64_t> whole_bounds(const RandomUniformOptions& o, std::source_location where) {
+  constexpr double kBeyond = 9223372036854775808.0;  // 2^63
+  const auto whole = [](double v) { return std::trunc(v) == v && v >= -kBeyond && v < kBeyond; };
+  if (o.low == 0 && o.high == 1)
+    fail_at(where, random_uniform_op.name, Code::InvalidArgument,
+            "Must specify high for integer dtype " + std::string(name_of(o.dtype)), "{.high = 10, .dtype = tf::int32}");
+  if (!whole(o.low) || !whole(o.high))
+    fail_at(where, random_uniform_op.name, Code::InvalidArgument,
+            "Integers cannot be drawn from [" + print_field(o.low) + ", " + print_field(o.high) + ")");
+  return {static_cast<int64_t>(o.low), static_cast<int64_t>(o.high)};
+}
+
 }  // namespace
 
 Tensor random_normal(Shape shape, RandomNormalOptions o, std::source_location where) {
-  return apply(random_normal_op, {}, RandomAttrs{next_random_key(o.seed), o.dtype, shape, o.mean, o.stddev}, where);
+  return apply(random_normal_op, {}, attrs_of(o, shape), where);
 }
 Tensor internal::random_normal(const Tensor& shape, const RandomNormalOptions& o, std::source_location where) {
-  return draw(random_normal_op, {next_random_key(o.seed), o.dtype, {}, o.mean, o.stddev}, shape, where);
+  return draw(random_normal_op, attrs_of(o), shape, where);
 }
 Tensor random_normal_like(Operand x, RandomNormalLikeOptions o) {
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
   check_input("random_normal_like", 0, t, x.where());
-  const RandomAttrs attrs{next_random_key(o.seed), o.dtype.value_or(t.dtype()), {}, o.mean, o.stddev};
-  return draw_like(random_normal_op, attrs, t, x.where());
+  const RandomNormalOptions options{
+      .mean = o.mean, .stddev = o.stddev, .dtype = o.dtype.value_or(t.dtype()), .seed = o.seed};
+  return draw_like(random_normal_op, attrs_of(options), t, x.where());
+}
+
+Tensor truncated_normal(Shape shape, RandomNormalOptions o, std::source_location where) {
+  return apply(truncated_normal_op, {}, attrs_of(o, shape), where);
+}
+Tensor internal::truncated_normal(const Tensor& shape, const RandomNormalOptions& o, std::source_location where) {
+  return draw(truncated_normal_op, attrs_of(o), shape, where);
 }
 
 Tensor random_uniform(Shape shape, RandomUniformOptions o, std::source_location where) {
-  return apply(random_uniform_op, {}, RandomAttrs{next_random_key(o.seed), o.dtype, shape, o.low, o.high}, where);
+  if (!is_integer(o.dtype)) return apply(random_uniform_op, {}, attrs_of(o, shape), where);
+  const auto [low, high] = whole_bounds(o, where);
+  return random_uniform_int(shape, low, high, {.dtype = o.dtype, .seed = o.seed}, where);
 }
 Tensor internal::random_uniform(const Tensor& shape, const RandomUniformOptions& o, std::source_location where) {
-  return draw(random_uniform_op, {next_random_key(o.seed), o.dtype, {}, o.low, o.high}, shape, where);
+  if (!is_integer(o.dtype)) return draw(random_uniform_op, attrs_of(o), shape, where);
+  const auto [low, high] = whole_bounds(o, where);
+  return random_uniform_int(shape, low, high, {.dtype = o.dtype, .seed = o.seed}, where);
 }
 Tensor random_uniform_like(Operand x, RandomUniformLikeOptions o) {
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
   check_input("random_uniform_like", 0, t, x.where());
-  const RandomAttrs attrs{next_random_key(o.seed), o.dtype.value_or(t.dtype()), {}, o.low, o.high};
-  return draw_like(random_uniform_op, attrs, t, x.where());
+  const RandomUniformOptions options{
+      .low = o.low, .high = o.high, .dtype = o.dtype.value_or(t.dtype()), .seed = o.seed};
+  return draw_like(random_uniform_op, attrs_of(options), t, x.where());
+}
+
+Tensor random_uniform_int(Shape shape, int64_t low, int64_t high, RandomIntOptions o, std::source_location where) {
+  return apply(random_uniform_int_op, {}, RandomIntAttrs{next_random_key(o.seed), o.dtype, shape, low, high}, where);
+}
+Tensor internal::random_uniform_int(const Tensor& shape, int64_t low, int64_t high, const RandomIntOptions& o,
+                                    std::source_location where) {
+  return draw(random_uniform_int_op, RandomIntAttrs{next_random_key(o.seed), o.dtype, {}, low, high}, shape, where);
+}
+
+Tensor random_permutation(int64_t n, RandomShuffleOptions o, std::source_location where) {
+  if (n < 0)
+    fail_at(where, random_permutation_op.name, Code::InvalidArgument,
+            "random_permutation() of " + std::to_string(n) + " numbers");
+  return apply(random_permutation_op, {}, RandomPermutationAttrs{next_random_key(o.seed), Shape{n}}, where);
+}
+
+Tensor random_shuffle(Operand x, RandomShuffleOptions o) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_input("random_shuffle", 0, t, x.where());
+  if (t.rank() == 0) fail(Code::InvalidArgument, "random_shuffle() of a scalar");
+  const RandomPermutationAttrs attrs{next_random_key(o.seed), {}};
+  const Tensor order =
+      t.is_symbolic() ? draw(random_permutation_op, attrs, slice(shape(t), 0, 1), x.where())
+                      : apply(random_permutation_op, {}, RandomPermutationAttrs{attrs.key, Shape{t.dim(0)}}, x.where());
+  return gather(t, order);
 }
 
 void register_random() {
-  register_op(random_normal_op);
-  register_op(random_uniform_op);
+  for (OpDef* op :
+       {&random_normal_op, &truncated_normal_op, &random_uniform_op, &random_uniform_int_op, &random_permutation_op})
+    register_op(*op);
 }
 
 }  // namespace twofold

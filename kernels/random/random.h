@@ -25,9 +25,17 @@ struct RandomUniformOptions {
   std::optional<int64_t> seed = {};
 };
 
+struct RandomIntOptions {
+  DType dtype = int32;
+  std::optional<int64_t> seed = {};
+};
+
 namespace internal {
 Tensor random_normal(const Tensor& shape, const RandomNormalOptions& options, std::source_location where);
 Tensor random_uniform(const Tensor& shape, const RandomUniformOptions& options, std::source_location where);
+Tensor truncated_normal(const Tensor& shape, const RandomNormalOptions& options, std::source_location where);
+Tensor random_uniform_int(const Tensor& shape, int64_t low, int64_t high, const RandomIntOptions& options,
+                          std::source_location where);
 }  // namespace internal
 
 /// Numbers from the normal distribution. `shape` must be fully known, or be an int32 or int64 vector computed by ops,
@@ -46,8 +54,19 @@ Tensor random_normal(const T& shape, RandomNormalOptions options = {},
   return internal::random_normal(shape, options, where);
 }
 
+/// Numbers from the normal distribution cut off at two standard deviations: those beyond are drawn anew. Otherwise as
+/// random_normal. Source: TensorFlow's truncated_normal.
+Tensor truncated_normal(Shape shape, RandomNormalOptions options = {},
+                        std::source_location where = std::source_location::current());
+template <std::same_as<Tensor> T>
+Tensor truncated_normal(const T& shape, RandomNormalOptions options = {},
+                        std::source_location where = std::source_location::current()) {
+  return internal::truncated_normal(shape, options, where);
+}
+
 /// Numbers uniform in [low, high), with 24 random bits for float32 and 53 for float64; low where both are equal. low <=
-/// high and both finite, else InvalidArgument. Otherwise as random_normal. Source: TensorFlow's random_uniform.
+/// high and both finite, else InvalidArgument. Of int32 or int64 as random_uniform_int, low and high being whole and
+/// given. Otherwise as random_normal. Source: TensorFlow's random_uniform.
 Tensor random_uniform(Shape shape, RandomUniformOptions options = {},
                       std::source_location where = std::source_location::current());
 template <std::same_as<Tensor> T>
@@ -55,6 +74,32 @@ Tensor random_uniform(const T& shape, RandomUniformOptions options = {},
                       std::source_location where = std::source_location::current()) {
   return internal::random_uniform(shape, options, where);
 }
+
+/// Integers uniform in [low, high), int32 or int64; the probabilities of two of them differ by 2^-64 at most, so the
+/// bias shows in no number of draws. InvalidArgument: low >= high, a bound beyond the dtype, another dtype. Otherwise
+/// as random_normal. Source: TensorFlow's random_uniform of integers, PyTorch's randint.
+Tensor random_uniform_int(Shape shape, int64_t low, int64_t high, RandomIntOptions options = {},
+                          std::source_location where = std::source_location::current());
+template <std::same_as<Tensor> T>
+Tensor random_uniform_int(const T& shape, int64_t low, int64_t high, RandomIntOptions options = {},
+                          std::source_location where = std::source_location::current()) {
+  return internal::random_uniform_int(shape, low, high, options, where);
+}
+
+struct RandomShuffleOptions {
+  std::optional<int64_t> seed = {};
+};
+
+/// The numbers 0 ... n - 1, int32, in a random order, drawn as by random_normal: each number gets 64 random bits, by
+/// which they are sorted (equal ones by the numbers themselves). Every order is as probable, but for about n^2 / 2^65.
+/// InvalidArgument: n negative or beyond int32. Source: PyTorch's randperm.
+Tensor random_permutation(int64_t n, RandomShuffleOptions options = {},
+                          std::source_location where = std::source_location::current());
+
+/// x with its slices along the first axis in a random order: gather(x, random_permutation(its extent)), which may show
+/// in the run. Any dtype; differentiable through gather. InvalidArgument: a scalar. Source: TensorFlow's
+/// random_shuffle.
+Tensor random_shuffle(Operand x, RandomShuffleOptions options = {});
 
 struct RandomNormalLikeOptions {
   double mean = 0;
@@ -69,8 +114,9 @@ struct RandomUniformLikeOptions {
   std::optional<int64_t> seed = {};
 };
 
-/// The same, of the shape that x has when it runs; x's elements are not used. Beside a value too it is a source, which
-/// draws anew at every run. Not differentiable. Source: PyTorch's randn_like and rand_like.
+/// Numbers as of random_normal and random_uniform, of the shape that x has when it runs; x's elements are not used.
+/// Beside a value too it is a source, which draws anew at every run. Not differentiable. Source: PyTorch's randn_like
+/// and rand_like.
 Tensor random_normal_like(Operand x, RandomNormalLikeOptions options = {});
 Tensor random_uniform_like(Operand x, RandomUniformLikeOptions options = {});
 
@@ -81,6 +127,20 @@ struct RandomAttrs {
   double a = 0;  ///< mean, or low
   double b = 1;  ///< standard deviation, or high
   TWOFOLD_FIELDS(key, dtype, shape, a, b)
+};
+
+struct RandomIntAttrs {
+  uint64_t key = 0;  ///< as in RandomAttrs
+  DType dtype = int32;
+  Shape shape;
+  int64_t low = 0;
+  int64_t high = 1;
+  TWOFOLD_FIELDS(key, dtype, shape, low, high)
+};
+struct RandomPermutationAttrs {
+  uint64_t key = 0;  ///< as in RandomAttrs
+  Shape shape;       ///< (n,)
+  TWOFOLD_FIELDS(key, shape)
 };
 
 void register_random();

@@ -97,18 +97,65 @@ TWOFOLD_DEVICE inline void normal_pair(uint64_t radius_bits, uint64_t angle_bits
 
 }  // namespace internal
 
+namespace internal {
+/// The block's kPerBlock<T> standard normal numbers.
+template <class T>
+TWOFOLD_DEVICE inline void standard_normals(const PhiloxBlock& block, double* z) {
+  const uint32_t* w = block.word;
+  if constexpr (sizeof(T) == 4) {
+    normal_pair(uint64_t{w[0]} << 21, uint64_t{w[1]} << 21, z[0], z[1]);
+    normal_pair(uint64_t{w[2]} << 21, uint64_t{w[3]} << 21, z[2], z[3]);
+  } else {
+    normal_pair(join(w[0], w[1]) >> 11, join(w[2], w[3]) >> 11, z[0], z[1]);
+  }
+}
+
+/// The upper 64 bits of a product of 128.
+TWOFOLD_DEVICE inline uint64_t upper_product(uint64_t a, uint64_t b) {
+  const uint64_t a0 = static_cast<uint32_t>(a), a1 = a >> 32, b0 = static_cast<uint32_t>(b), b1 = b >> 32;
+  const uint64_t middle = a1 * b0 + (a0 * b0 >> 32), other = a0 * b1 + static_cast<uint32_t>(middle);
+  return a1 * b1 + (middle >> 32) + (other >> 32);
+}
+}  // namespace internal
+
 /// The block's kPerBlock<T> normal numbers of `mean` and `stddev`.
 template <class T>
 TWOFOLD_DEVICE inline void normal_block(const PhiloxBlock& block, double mean, double stddev, T* out) {
-  const uint32_t* w = block.word;
   double z[4] = {};
-  if constexpr (sizeof(T) == 4) {
-    internal::normal_pair(uint64_t{w[0]} << 21, uint64_t{w[1]} << 21, z[0], z[1]);
-    internal::normal_pair(uint64_t{w[2]} << 21, uint64_t{w[3]} << 21, z[2], z[3]);
-  } else {
-    internal::normal_pair(internal::join(w[0], w[1]) >> 11, internal::join(w[2], w[3]) >> 11, z[0], z[1]);
-  }
+  internal::standard_normals<T>(block, z);
   for (int i = 0; i < kPerBlock<T>; ++i) out[i] = static_cast<T>(mean + stddev * z[i]);
+}
+
+/// The kPerBlock<T> numbers of block number `index` from the normal distribution cut off at two standard deviations. A
+/// number beyond is drawn anew from blocks that belong to its element alone, at most kRetries of them (of 2 numbers at
+/// least): that all are beyond has a probability of 1e-43, and then it is the mean.
+template <class T>
+TWOFOLD_DEVICE inline void truncated_normal_block(uint64_t key, uint64_t execution, uint64_t index,
+                                                  const PhiloxBlock& block, double mean, double stddev, T* out) {
+  constexpr uint64_t kRetries = 16, kRetried = uint64_t{1} << 63;
+  double z[4] = {};
+  internal::standard_normals<T>(block, z);
+  for (int i = 0; i < kPerBlock<T>; ++i) {
+    double v = z[i];
+    const uint64_t element = index * kPerBlock<T> + static_cast<uint64_t>(i);
+    for (uint64_t retry = 0; !(v >= -2 && v <= 2) && retry < kRetries; ++retry) {
+      double more[4] = {};
+      internal::standard_normals<T>(random_block(key, execution, kRetried | (element * kRetries + retry)), more);
+      for (int k = 0; k < kPerBlock<T> && !(v >= -2 && v <= 2); ++k) v = more[k];
+    }
+    if (!(v >= -2 && v <= 2)) v = 0;
+    out[i] = static_cast<T>(mean + stddev * v);
+  }
+}
+
+/// The block's 2 integers in [low, low + range), each from 64 bits: one integer's probability differs from another's by
+/// 2^-64 at most.
+template <class T>
+TWOFOLD_DEVICE inline void uniform_int_block(const PhiloxBlock& block, int64_t low, uint64_t range, T* out) {
+  for (int i = 0; i < 2; ++i) {
+    const uint64_t bits = internal::join(block.word[2 * i], block.word[2 * i + 1]);
+    out[i] = static_cast<T>(static_cast<uint64_t>(low) + internal::upper_product(bits, range));
+  }
 }
 
 /// The largest T that may be drawn from [low, high): below high, or low where that is all.

@@ -16,6 +16,7 @@ std::span<const OpEntry> op_entries() {
     add_conv_entries(all);
     add_random_entries(all);
     add_slicing_entries(all);
+    add_einsum_entries(all);
     add_nn_entries(all);
     add_state_entries(all);
     add_control_entries(all);

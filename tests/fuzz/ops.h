@@ -31,6 +31,7 @@ void add_array_entries(std::vector<OpEntry>& all);
 void add_conv_entries(std::vector<OpEntry>& all);
 void add_random_entries(std::vector<OpEntry>& all);
 void add_slicing_entries(std::vector<OpEntry>& all);
+void add_einsum_entries(std::vector<OpEntry>& all);
 void add_nn_entries(std::vector<OpEntry>& all);
 void add_state_entries(std::vector<OpEntry>& all);
 void add_control_entries(std::vector<OpEntry>& all);

@@ -96,7 +96,7 @@ void add_nn_entries(std::vector<OpEntry>& all) {
            unary([](const T& x, const I& i) { return tf::softmax(x, i.integer); })},
           {"log_softmax", 4, "tf::log_softmax($0, $n)", propose_softmax,
            unary([](const T& x, const I& i) { return tf::log_softmax(x, i.integer); })},
-          {"batch_norm", 8, "tf::batch_norm($0, $1, $2, {.epsilon = $x, .axis = $n})", propose_batch_norm,
+          {"batch_norm", 12, "tf::batch_norm($0, $1, $2, {.epsilon = $x, .axis = $n})", propose_batch_norm,
            [](State& s, const I& i) {
              auto [y, mean, variance] = tf::batch_norm(s.value(i.inputs[0]), s.value(i.inputs[1]), s.value(i.inputs[2]),
                                                        {.epsilon = i.number[0], .axis = i.integer});

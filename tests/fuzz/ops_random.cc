@@ -1,4 +1,6 @@
 // Random numbers, and what is made of them.
+#include <cmath>
+
 #include "generator.h"
 #include "ops.h"
 
@@ -71,6 +73,33 @@ void add_random_entries(std::vector<OpEntry>& all) {
              return Values{tf::random_uniform_like(s.value(i.inputs[0]),
                                                    {.low = o.low, .high = o.high, .dtype = o.dtype, .seed = o.seed})};
            }},
+          {"random_truncated_normal", 3,
+           "tf::truncated_normal($shape, {.mean = $x, .stddev = $y, .dtype = $dtype$seed})",
+           [](Generator& g, I& i) { return propose_random(g, i) && (i.number[1] = std::abs(i.number[1]), true); },
+           [](State&, const I& i) { return Values{tf::truncated_normal(i.shape, normal(i))}; }},
+          {"random_uniform_int", 3, "tf::random_uniform_int($shape, -2, 7, {.dtype = $dtype$seed})",
+           [](Generator& g, I& i) {
+             propose_random(g, i);
+             i.dtype = g.rng().one_in(2) ? tf::int32 : tf::int64;
+             return true;
+           },
+           [](State&, const I& i) {
+             return Values{tf::random_uniform_int(i.shape, -2, 7, {.dtype = i.dtype, .seed = op_seed(i)})};
+           }},
+          {"random_uniform_int_in_shape_of", 2,
+           "tf::random_uniform_int(tf::shape($0), -2, 7, {.dtype = tf::int64$seed})", propose_random_like,
+           [](State& s, const I& i) {
+             const T shape = tf::shape(s.value(i.inputs[0]));
+             return Values{tf::random_uniform_int(shape, -2, 7, {.dtype = tf::int64, .seed = op_seed(i)})};
+           }},
+          {"random_shuffle", 4, "tf::random_shuffle($0)",
+           [](Generator& g, I& i) {
+             const int x = g.rng().one_in(3) ? g.vague_leaf(g.any_dtype(), g.any_shape(1))
+                                             : g.pick([&](int v) { return g.shape(v).rank() >= 1; });
+             i.inputs = {x};
+             return x >= 0;
+           },
+           [](State& s, const I& i) { return Values{tf::random_shuffle(s.value(i.inputs[0]))}; }},
           {"dropout", 5, "tf::dropout($0, $x)", propose_dropout,
            [](State& s, const I& i) { return Values{tf::dropout(s.value(i.inputs[0]), i.number[0])}; }},
       });

@@ -89,7 +89,7 @@ auto unary(F f) {
 void add_slicing_entries(std::vector<OpEntry>& all) {
   all.insert(all.end(),
              {
-                 {"strided_slice", 6, "tf::strided_slice($0, $axes, $sizes, $strides)", propose_strided_slice,
+                 {"strided_slice", 8, "tf::strided_slice($0, $axes, $sizes, $strides)", propose_strided_slice,
                   unary([](const T& x, const I& i) { return tf::strided_slice(x, i.axes, i.sizes, strides_of(i)); })},
                  {"reverse", 4, "tf::reverse($0, $axes)",
                   [](Generator& g, I& i) {
@@ -113,7 +113,7 @@ void add_slicing_entries(std::vector<OpEntry>& all) {
                     const tf::TopKResult best = tf::top_k(s.value(i.inputs[0]), i.integer);
                     return Values{best.values, best.indices};
                   }},
-                 {"prod", 4, "tf::prod($0, $axes, {.keepdims = $f})", propose_prod,
+                 {"prod", 10, "tf::prod($0, $axes, {.keepdims = $f})", propose_prod,
                   unary([](const T& x, const I& i) { return tf::prod(x, i.axes, {.keepdims = i.flag[0]}); })},
                  {"size", 2, "tf::size($0)", [](Generator& g, I& i) { return value_of_rank(g, i, 0, false); },
                   unary([](const T& x, const I&) { return tf::size(x); })},

@@ -60,7 +60,8 @@ bool propose_direct_gradient(Generator& g, Instruction& i) {
   const bool any = g.rng().one_in(4);
   const auto is_x = [&](int v) { return g.usable(v) && floating(v) && (any || g.live(v)); };
   // Most are of those whose gradients have ops of their own, each as often.
-  static constexpr const char* kOwn[] = {"", "concat", "mean", "batch_norm", "gather", "control flow"};
+  static constexpr const char* kOwn[] = {"",       "concat", "mean",          "batch_norm",
+                                         "gather", "prod",   "strided_slice", "control flow"};
   const std::string own = kOwn[g.rng().below(std::size(kOwn))];
   std::vector<std::pair<int, const Instruction*>> ways;
   for (const Instruction& m : g.program().body) {
@@ -145,7 +146,7 @@ void add_state_entries(std::vector<OpEntry>& all) {
              s.tape->watch(s.value(i.inputs[0]));
              return Values{};
            }},
-          {"gradient", 90, "$gradient", propose_gradient, evaluate_gradient},
+          {"gradient", 130, "$gradient", propose_gradient, evaluate_gradient},
       });
 }
 

@@ -66,6 +66,9 @@ void machinery(Samples& found) {
                  std::tuple{tf::constant(0)});
   tf::random_normal({2});
   tf::random_uniform({2});
+  tf::truncated_normal({2});
+  tf::random_uniform_int({2}, 0, 5);
+  tf::random_permutation(3);
   collect(*graph.data(), found);
 }
 
@@ -131,7 +134,10 @@ const std::set<std::string> kGpuKernelToCome = {"Sum",
                                                 "Cumsum",
                                                 "TopK",
                                                 "Prod",
-                                                "ProdGrad"};
+                                                "ProdGrad",
+                                                "TruncatedNormal",
+                                                "RandomUniformInt",
+                                                "RandomPermutation"};
 
 }  // namespace
 

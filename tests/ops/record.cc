@@ -19,6 +19,7 @@ const std::vector<Record>& records() {
     add_pool_records(r);
     add_slicing_records(r);
     add_scan_records(r);
+    add_einsum_records(r);
     return r;
   }();
   return all;

@@ -61,6 +61,7 @@ void add_conv_records(std::vector<Record>&);
 void add_optimizer_records(std::vector<Record>&);
 void add_pool_records(std::vector<Record>&);
 void add_slicing_records(std::vector<Record>&);
+void add_einsum_records(std::vector<Record>&);
 void add_scan_records(std::vector<Record>&);
 
 // For references.
