@@ -132,7 +132,8 @@ TEST_CASE("A file that is cut anywhere is refused") {
 
 TEST_CASE("What the format's own implementation wrote") {
   const auto file = tf::io::load_safetensors(kCorpus + "by_reference.safetensors");
-  CHECK(file.metadata() == tf::io::Metadata{{"made", "elsewhere"}});
+  const tf::io::Metadata made = {{"made", "elsewhere"}};
+  CHECK(file.metadata() == made);
   const auto text = [&](const char* name) { return repr(file[name]); };
   CHECK(elements<float>(file["half"]) == std::vector<float>{1, -2, 0x1p-24f, 65504, INFINITY});
   CHECK(text("f").find("[3. 4. 5.]], shape=(2, 3), dtype=float32") != std::string::npos);

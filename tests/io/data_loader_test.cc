@@ -46,6 +46,7 @@ std::vector<Numbers> epoch_of(DataLoader<N>& loader) {
   for (const auto& batch : loader.epoch()) batches.push_back(elements<int32_t>(batch[0]));
   return batches;
 }
+Position at(int64_t epoch, int64_t batch) { return {epoch, batch}; }
 Numbers joined(const std::vector<Numbers>& batches) {
   Numbers all;
   for (const Numbers& b : batches) all.insert(all.end(), b.begin(), b.end());
@@ -57,6 +58,7 @@ Numbers joined(const std::vector<Numbers>& batches) {
 TEST_CASE("Batches in order, the last one smaller or dropped") {
   DataLoader loader({numbers(7)}, {.batch_size = 3});
   const std::vector<Numbers> whole = {{0, 1, 2}, {3, 4, 5}, {6}}, dropped = {{0, 1, 2}, {3, 4, 5}};
+  const std::vector<Numbers> singles = {{0}, {1}}, pair = {{0, 1}};
   CHECK(loader.batches_per_epoch() == 3);
   CHECK(loader.num_examples() == 7);
   CHECK(epoch_of(loader) == whole);
@@ -67,9 +69,9 @@ TEST_CASE("Batches in order, the last one smaller or dropped") {
   CHECK(epoch_of(dropping) == dropped);
   CHECK(epoch_of(dropping) == dropped);
   DataLoader one({numbers(2)});
-  CHECK(epoch_of(one) == std::vector<Numbers>{{0}, {1}});
+  CHECK(epoch_of(one) == singles);
   DataLoader all({numbers(2)}, {.batch_size = INT64_MAX});
-  CHECK(epoch_of(all) == std::vector<Numbers>{{0, 1}});
+  CHECK(epoch_of(all) == pair);
   DataLoader even({numbers(4)}, {.batch_size = 2});
   CHECK(even.batches_per_epoch() == 2);
 }
@@ -167,7 +169,7 @@ TEST_CASE("The sequence is the same with and without prefetch, from every positi
       positions.push_back(plain.position());
       sequence.push_back(elements<int32_t>(plain.next()[0]));
     }
-    CHECK(positions[7] == Position{1, 1});
+    CHECK(positions[7] == at(1, 1));
     for (const int prefetch : {1, 2, 5, 100}) {
       options.prefetch = prefetch;
       DataLoader ahead({numbers(22)}, options);
@@ -187,17 +189,18 @@ TEST_CASE("The sequence is the same with and without prefetch, from every positi
 }
 
 TEST_CASE("A loop that is left early goes on where it was") {
+  const std::vector<Numbers> rest = {{6, 7}, {8, 9}}, last = {{8, 9}};
   for (const int prefetch : {0, 3}) {
     DataLoader loader({numbers(10)}, {.batch_size = 2, .prefetch = prefetch});
     for (const auto& batch : loader.epoch()) {
       if (batch[0][0].item<int32_t>() == 4) break;
     }
-    CHECK(loader.position() == Position{0, 3});
-    CHECK(epoch_of(loader) == std::vector<Numbers>{{6, 7}, {8, 9}});
-    CHECK(loader.position() == Position{1, 0});
+    CHECK(loader.position() == at(0, 3));
+    CHECK(epoch_of(loader) == rest);
+    CHECK(loader.position() == at(1, 0));
     loader.seek({5, 4});
-    CHECK(epoch_of(loader) == std::vector<Numbers>{{8, 9}});
-    CHECK(loader.position() == Position{6, 0});
+    CHECK(epoch_of(loader) == last);
+    CHECK(loader.position() == at(6, 0));
   }
 }
 
@@ -284,8 +287,8 @@ TEST_CASE("Maps change every batch, eagerly, unseen by tapes") {
     CHECK(fresh.graph.num_operations() == 0);
     loader.seek({0, 1});
     loader.map([](const io::Batch<2>& b) { return io::Batch<2>{b[1], b[0]}; });
-    CHECK(positions[0] == Position{0, 0});
-    CHECK(positions[1] == Position{0, 1});
+    CHECK(positions[0] == at(0, 0));
+    CHECK(positions[1] == at(0, 1));
     CHECK(elements<float>(loader.next()[1]) == std::vector<float>{102, 102.5f});
   }
   const tf::EagerMode eager;
@@ -311,7 +314,7 @@ TEST_CASE("What fails on the loader's thread is thrown by next, at its turn, and
     CHECK(elements<int32_t>(loader.next()[0]) == Numbers{0, 1});
     CHECK(elements<int32_t>(loader.next()[0]) == Numbers{2, 3});
     CHECK_ERROR(loader.next(), InvalidArgument, "reshape");
-    CHECK(loader.position() == Position{0, 2});
+    CHECK(loader.position() == at(0, 2));
     CHECK_ERROR(loader.next(), InvalidArgument, "reshape");
     foreign = true;
     CHECK_THROWS_AS(loader.next(), std::logic_error);
@@ -342,20 +345,24 @@ TEST_CASE("A loader may go while its thread works") {
 }
 
 TEST_CASE("Loaders that make no sense") {
-  const io::Examples ten = numbers(10);
-  const auto refused = [&](const io::DataLoaderOptions& options, const std::string& words) {
-    CHECK_ERROR(DataLoader({ten}, options), InvalidArgument, words);
+  const io::Examples ten = numbers(10), nine = numbers(9), none = numbers(0);
+  const auto make = [](const io::Examples& a, const io::Examples& b, const io::DataLoaderOptions& options) {
+    const DataLoader loader({a, b}, options);
   };
+  const auto refused = [&](const io::DataLoaderOptions& options, const std::string& words) {
+    CHECK_ERROR(make(ten, ten, options), InvalidArgument, words);
+  };
+  const io::DataLoaderOptions defaults;
   refused({.batch_size = 0}, "DataLoader: batch_size must be at least 1; it is 0");
   refused({.prefetch = -1}, "DataLoader: prefetch must be at least 0; it is -1");
   refused({.batch_size = 11, .drop_remainder = true}, "DataLoader: 10 examples make no batch of 11");
-  CHECK_ERROR(DataLoader({ten, numbers(9)}), InvalidArgument, "number 0 has 10 and number 1 has 9");
-  CHECK_ERROR(DataLoader({numbers(0)}), InvalidArgument, "DataLoader: there are no examples");
-  CHECK_ERROR(DataLoader({numbers(0)}), InvalidArgument, "data_loader_test.cc:");
+  CHECK_ERROR(make(ten, nine, defaults), InvalidArgument, "number 0 has 10 and number 1 has 9");
+  CHECK_ERROR(make(none, none, defaults), InvalidArgument, "DataLoader: there are no examples");
+  CHECK_ERROR(make(none, none, defaults), InvalidArgument, "data_loader_test.cc:");
   DataLoader loader({ten}, {.batch_size = 4});
-  CHECK_ERROR(loader.seek({0, 3}), OutOfRange, "DataLoader: there is no batch 3 of epoch 0; an epoch has 3");
-  CHECK_ERROR(loader.seek({-1, 0}), OutOfRange, "there is no batch 0 of epoch -1");
-  CHECK(loader.position() == Position{0, 0});
+  CHECK_ERROR(loader.seek(at(0, 3)), OutOfRange, "DataLoader: there is no batch 3 of epoch 0; an epoch has 3");
+  CHECK_ERROR(loader.seek(at(-1, 0)), OutOfRange, "there is no batch 0 of epoch -1");
+  CHECK(loader.position() == at(0, 0));
 }
 
 TEST_CASE("Training: the same in both modes, ahead or not, and when it goes on after a restart") {
