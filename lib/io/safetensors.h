@@ -20,9 +20,9 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 using Metadata = std::map<std::string, std::string>;
 
 /// A tensor's name, and the user's line.
-struct Name {
+struct TensorName {
   template <std::convertible_to<std::string_view> S>
-  Name(const S& name, std::source_location line = std::source_location::current()) : value(name), where(line) {}
+  TensorName(const S& name, std::source_location line = std::source_location::current()) : value(name), where(line) {}
   std::string_view value;
   std::source_location where;
 };
@@ -35,7 +35,7 @@ class Safetensors {
   Safetensors(std::string source, NamedTensors tensors, Metadata metadata);
 
   /// Throws NotFound, which lists what comes near the name and what there is.
-  const Tensor& operator[](Name name) const;
+  const Tensor& operator[](TensorName name) const;
   /// Null if there is none of that name.
   const Tensor* find(std::string_view name) const;
   bool contains(std::string_view name) const { return find(name) != nullptr; }
