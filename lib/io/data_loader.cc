@@ -42,7 +42,14 @@ class BatchMaker {
     }
     const EagerMode eager;
     const WithoutTape unseen;
-    for (const BatchStream::Map& map : maps_) map(batch, p);
+    for (const BatchStream::Map& map : maps_) {
+      map(batch, p);
+      for (const Tensor& t : batch) {
+        if (!t.is_concrete())
+          fail(Code::InvalidArgument,
+               fmt::format("DataLoader: a map must return values; it returned {}", to_string(t)));
+      }
+    }
     return batch;
   }
 
