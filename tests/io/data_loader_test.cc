@@ -226,8 +226,8 @@ TEST_CASE("A batch outlives its loader") {
 TEST_CASE("Maps change every batch, eagerly, unseen by tapes") {
   for (const int prefetch : {0, 2}) {
     FreshGraph fresh;
+    std::vector<Position> positions;  // read while the loader has no thread
     DataLoader loader({numbers(6), numbers(6)}, {.batch_size = 4, .prefetch = prefetch});
-    std::vector<Position> positions;  // read once the loader has no thread
     loader.map([](io::Batch<2> b) { return io::Batch<2>{tf::cast(b[0], tf::float32) * tf::constant(0.5f), b[1]}; })
         .map([&](io::Batch<2> b, Position p) {
           positions.push_back(p);
@@ -267,8 +267,8 @@ TEST_CASE("A map that returns no value") {
 TEST_CASE("What fails on the loader's thread is thrown by next, at its turn, and can be tried again") {
   for (const int prefetch : {0, 1, 4}) {
     INFO(prefetch);
-    DataLoader loader({numbers(10)}, {.batch_size = 2, .prefetch = prefetch});
     std::atomic<bool> failing = true, foreign = false;
+    DataLoader loader({numbers(10)}, {.batch_size = 2, .prefetch = prefetch});
     loader.map([&](const io::Batch<1>& b, Position p) {
       if (p.batch == 2 && foreign) throw std::logic_error("not of the library's");
       if (p.batch == 2 && failing) return io::Batch<1>{tf::reshape(b[0], {3, 3})};
