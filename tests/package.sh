@@ -13,7 +13,7 @@ DESTDIR="$scratch/root" meson install -C "$build" --no-rebuild --quiet
 pkgconfig=$(dirname "$(find "$scratch/root" -name twofold.pc)")
 export PKG_CONFIG_PATH="$pkgconfig"
 headers=$(pkg-config --variable=includedir twofold)/twofold
-[ -z "$(grep -rlE '#include <(Eigen|cuda|cudnn|cublas|unsupported)' "$headers")" ] || fail "a public header includes Eigen or CUDA"
+[ -z "$(grep -rlE '#include <(Eigen|cuda|cudnn|cublas|unsupported|nlohmann)' "$headers")" ] || fail "a public header includes Eigen, CUDA or nlohmann-json"
 
 # Block NUMBER of those of LANGUAGE in the README.
 block() {

@@ -8,6 +8,7 @@
 #include <exception>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include <twofold/lib/core/error.h>
@@ -41,7 +42,14 @@ class BatchMaker {
     }
     const EagerMode eager;
     const WithoutTape unseen;
-    for (const BatchStream::Map& map : maps_) map(batch, p);
+    for (const BatchStream::Map& map : maps_) {
+      map(batch, p);
+      for (const Tensor& t : batch) {
+        if (!t.is_concrete())
+          fail(Code::InvalidArgument,
+               fmt::format("DataLoader: a map must return values; it returned {}", to_string(t)));
+      }
+    }
     return batch;
   }
 
@@ -170,7 +178,11 @@ void BatchStream::next(std::span<Tensor> batch) {
   if (s.prefetch == 0) {
     made = s.maker.make(s.position);
   } else {
-    if (!s.ahead) s.ahead.emplace(s.maker, s.position, s.prefetch);
+    try {
+      if (!s.ahead) s.ahead.emplace(s.maker, s.position, s.prefetch);
+    } catch (const std::system_error& e) {
+      fail(Code::ResourceExhausted, fmt::format("DataLoader: no thread could be started: {}", e.what()));
+    }
     try {
       made = s.ahead->take();
     } catch (...) {

@@ -86,7 +86,7 @@ const Tensor* Safetensors::find(std::string_view name) const {
   return it == places_.end() ? nullptr : &tensors_[it->second].second;
 }
 
-const Tensor& Safetensors::operator[](Name wanted) const {
+const Tensor& Safetensors::operator[](TensorName wanted) const {
   const std::string_view name = wanted.value;
   if (const Tensor* t = find(name)) return *t;
   constexpr size_t kNear = 3, kListed = 10, kLongest = 256;  // comparing takes the product of the lengths

@@ -20,9 +20,9 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 using Metadata = std::map<std::string, std::string>;
 
 /// A tensor's name, and the user's line.
-struct Name {
+struct TensorName {
   template <std::convertible_to<std::string_view> S>
-  Name(const S& name, std::source_location line = std::source_location::current()) : value(name), where(line) {}
+  TensorName(const S& name, std::source_location line = std::source_location::current()) : value(name), where(line) {}
   std::string_view value;
   std::source_location where;
 };
@@ -35,7 +35,7 @@ class Safetensors {
   Safetensors(std::string source, NamedTensors tensors, Metadata metadata);
 
   /// Throws NotFound, which lists what comes near the name and what there is.
-  const Tensor& operator[](Name name) const;
+  const Tensor& operator[](TensorName name) const;
   /// Null if there is none of that name.
   const Tensor* find(std::string_view name) const;
   bool contains(std::string_view name) const { return find(name) != nullptr; }
@@ -60,10 +60,11 @@ class Safetensors {
 ///     io::save_safetensors("net.safetensors", {{"w", w}, {"b", b}}, {{"epoch", "3"}});
 ///
 /// The file takes the place of an older one at once and whole, and is on the disk when the call returns; after an error
-/// the older one is as it was. Format (https://huggingface.co/docs/safetensors): 8 bytes, little-endian, the length of
-/// a JSON header, which is padded with spaces to a multiple of 8; the header, `{"w": {"dtype": "F32", "shape": [2, 3],
-/// "data_offsets": [0, 24]}, "__metadata__": {...}}`; the elements, row-major, without gaps in the order given. dtypes:
-/// float32 F32, float64 F64, int32 I32, int64 I64, uint8 U8, bool BOOL.
+/// the older one is as it was. (A symbolic link is replaced, not followed.) Format
+/// (https://huggingface.co/docs/safetensors): 8 bytes, little-endian, the length of a JSON header, which is padded with
+/// spaces to a multiple of 8; the header, `{"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+/// "__metadata__": {...}}`; the elements, row-major, without gaps in the order given. dtypes: float32 F32, float64 F64,
+/// int32 I32, int64 I64, uint8 U8, bool BOOL.
 ///
 /// Throws InvalidArgument for a name given twice or reserved ("__metadata__"), for text that is not UTF-8, for an
 /// undefined tensor and for another dtype; FailedPrecondition for a symbol; NotFound, ResourceExhausted,

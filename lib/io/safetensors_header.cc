@@ -20,16 +20,16 @@ using nlohmann::json;
 
 struct Type {
   std::string_view name;
+  size_t size;
   Stored stored;
   DType dtype;
-  size_t size;
   bool written;  ///< it is what `dtype` is written as
 };
 constexpr Type kTypes[] = {
-    {"F64", Stored::f64, float64, 8, true},  {"F32", Stored::f32, float32, 4, true},
-    {"F16", Stored::f16, float32, 2, false}, {"BF16", Stored::bf16, float32, 2, false},
-    {"I64", Stored::i64, int64, 8, true},    {"I32", Stored::i32, int32, 4, true},
-    {"U8", Stored::u8, uint8, 1, true},      {"BOOL", Stored::boolean, bool_, 1, true},
+    {"F64", 8, Stored::f64, float64, true},  {"F32", 4, Stored::f32, float32, true},
+    {"F16", 2, Stored::f16, float32, false}, {"BF16", 2, Stored::bf16, float32, false},
+    {"I64", 8, Stored::i64, int64, true},    {"I32", 4, Stored::i32, int32, true},
+    {"U8", 1, Stored::u8, uint8, true},      {"BOOL", 1, Stored::boolean, bool_, true},
 };
 const Type& type_of(Stored s) { return kTypes[static_cast<size_t>(s)]; }
 
@@ -39,7 +39,7 @@ struct Fields {
   std::optional<std::vector<uint64_t>> shape, offsets;
 };
 
-// Takes the parser's events one at a time and stops it, by returning false, at the first that does not fit. So nesting
+// Takes the parser's events one at a time and stops it, by an Error, at the first that does not fit. So nesting
 // is never deeper than the format's own, and a name that comes twice is seen.
 class HeaderEvents final : public nlohmann::json_sax<json> {
  public:

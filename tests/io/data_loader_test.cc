@@ -9,9 +9,6 @@
 #include <thread>
 #include <vector>
 
-#include <twofold/kernels/random/philox.h>
-#include <twofold/lib/io/permutation.h>
-
 #include "../both_modes.h"
 #include "../errors.h"
 #include "../fresh_graph.h"
@@ -46,6 +43,7 @@ std::vector<Numbers> epoch_of(DataLoader<N>& loader) {
   for (const auto& batch : loader.epoch()) batches.push_back(elements<int32_t>(batch[0]));
   return batches;
 }
+Position at(int64_t epoch, int64_t batch) { return {epoch, batch}; }
 Numbers joined(const std::vector<Numbers>& batches) {
   Numbers all;
   for (const Numbers& b : batches) all.insert(all.end(), b.begin(), b.end());
@@ -57,6 +55,7 @@ Numbers joined(const std::vector<Numbers>& batches) {
 TEST_CASE("Batches in order, the last one smaller or dropped") {
   DataLoader loader({numbers(7)}, {.batch_size = 3});
   const std::vector<Numbers> whole = {{0, 1, 2}, {3, 4, 5}, {6}}, dropped = {{0, 1, 2}, {3, 4, 5}};
+  const std::vector<Numbers> singles = {{0}, {1}}, pair = {{0, 1}};
   CHECK(loader.batches_per_epoch() == 3);
   CHECK(loader.num_examples() == 7);
   CHECK(epoch_of(loader) == whole);
@@ -67,9 +66,9 @@ TEST_CASE("Batches in order, the last one smaller or dropped") {
   CHECK(epoch_of(dropping) == dropped);
   CHECK(epoch_of(dropping) == dropped);
   DataLoader one({numbers(2)});
-  CHECK(epoch_of(one) == std::vector<Numbers>{{0}, {1}});
+  CHECK(epoch_of(one) == singles);
   DataLoader all({numbers(2)}, {.batch_size = INT64_MAX});
-  CHECK(epoch_of(all) == std::vector<Numbers>{{0, 1}});
+  CHECK(epoch_of(all) == pair);
   DataLoader even({numbers(4)}, {.batch_size = 2});
   CHECK(even.batches_per_epoch() == 2);
 }
@@ -93,52 +92,6 @@ TEST_CASE("Several kinds of examples go in step, in files and in memory") {
     }
   }
   CHECK(seen.size() == 50);
-}
-
-TEST_CASE("A permutation is what its comment says") {
-  CHECK(io::permutation(0, 1, 0).empty());
-  CHECK(io::permutation(1, 1, 0) == std::vector<int64_t>{0});
-  // From the definition, with the exact product by halves.
-  const auto reference = [](uint64_t n, uint64_t seed, uint64_t epoch) {
-    std::vector<int64_t> order(n);
-    for (uint64_t i = 0; i < n; ++i) order[i] = static_cast<int64_t>(i);
-    uint64_t count = 0;
-    const auto word = [&] {
-      const auto b = tf::random_block(seed, epoch, count / 2);
-      const uint64_t h = count++ % 2;
-      return b.word[2 * h] + (static_cast<uint64_t>(b.word[2 * h + 1]) << 32);
-    };
-    for (uint64_t i = n - 1; i >= 1; --i) {
-      const uint64_t w = word();  // no word is rejected here: the chance is below 2^-50
-      const uint64_t low = (w & 0xffffffff) * (i + 1), high = (w >> 32) * (i + 1) + (low >> 32);
-      std::swap(order[i], order[high >> 32]);
-    }
-    return order;
-  };
-  CHECK(io::permutation(1000, 7, 3) == reference(1000, 7, 3));
-  CHECK(io::permutation(10, ~uint64_t{0}, 0) == reference(10, ~uint64_t{0}, 0));
-  CHECK(io::permutation(100, 1, 0) != io::permutation(100, 1, 1));
-  CHECK(io::permutation(100, 1, 0) != io::permutation(100, 2, 0));
-  // Kept: it is the same on every platform, and in the next version.
-  const std::vector<int64_t> kept = {0, 9, 1, 7, 5, 6, 8, 2, 3, 4};
-  CHECK(io::permutation(10, 42, 0) == kept);
-}
-
-TEST_CASE("Every permutation is equally likely") {
-  std::vector<int> counts(24);
-  for (int epoch = 0; epoch < 24000; ++epoch) {
-    const auto p = io::permutation(4, 5, epoch);
-    int rank = 0;
-    for (size_t i = 0; i < 4; ++i) {
-      int smaller = 0;
-      for (size_t j = i + 1; j < 4; ++j) smaller += p[j] < p[i];
-      rank = rank * static_cast<int>(4 - i) + smaller;
-    }
-    ++counts[static_cast<size_t>(rank)];
-  }
-  double chi2 = 0;  // 23 degrees of freedom: above 50 with a chance of 0.001
-  for (const int c : counts) chi2 += (c - 1000.) * (c - 1000.) / 1000.;
-  CHECK(chi2 < 50);
 }
 
 TEST_CASE("Shuffled epochs hold every example once, in orders of their own that the seed decides") {
@@ -167,7 +120,7 @@ TEST_CASE("The sequence is the same with and without prefetch, from every positi
       positions.push_back(plain.position());
       sequence.push_back(elements<int32_t>(plain.next()[0]));
     }
-    CHECK(positions[7] == Position{1, 1});
+    CHECK(positions[7] == at(1, 1));
     for (const int prefetch : {1, 2, 5, 100}) {
       options.prefetch = prefetch;
       DataLoader ahead({numbers(22)}, options);
@@ -187,17 +140,18 @@ TEST_CASE("The sequence is the same with and without prefetch, from every positi
 }
 
 TEST_CASE("A loop that is left early goes on where it was") {
+  const std::vector<Numbers> rest = {{6, 7}, {8, 9}}, last = {{8, 9}};
   for (const int prefetch : {0, 3}) {
     DataLoader loader({numbers(10)}, {.batch_size = 2, .prefetch = prefetch});
     for (const auto& batch : loader.epoch()) {
       if (batch[0][0].item<int32_t>() == 4) break;
     }
-    CHECK(loader.position() == Position{0, 3});
-    CHECK(epoch_of(loader) == std::vector<Numbers>{{6, 7}, {8, 9}});
-    CHECK(loader.position() == Position{1, 0});
+    CHECK(loader.position() == at(0, 3));
+    CHECK(epoch_of(loader) == rest);
+    CHECK(loader.position() == at(1, 0));
     loader.seek({5, 4});
-    CHECK(epoch_of(loader) == std::vector<Numbers>{{8, 9}});
-    CHECK(loader.position() == Position{6, 0});
+    CHECK(epoch_of(loader) == last);
+    CHECK(loader.position() == at(6, 0));
   }
 }
 
@@ -272,8 +226,8 @@ TEST_CASE("A batch outlives its loader") {
 TEST_CASE("Maps change every batch, eagerly, unseen by tapes") {
   for (const int prefetch : {0, 2}) {
     FreshGraph fresh;
+    std::vector<Position> positions;  // read while the loader has no thread
     DataLoader loader({numbers(6), numbers(6)}, {.batch_size = 4, .prefetch = prefetch});
-    std::vector<Position> positions;  // read once the loader has no thread
     loader.map([](io::Batch<2> b) { return io::Batch<2>{tf::cast(b[0], tf::float32) * tf::constant(0.5f), b[1]}; })
         .map([&](io::Batch<2> b, Position p) {
           positions.push_back(p);
@@ -284,8 +238,8 @@ TEST_CASE("Maps change every batch, eagerly, unseen by tapes") {
     CHECK(fresh.graph.num_operations() == 0);
     loader.seek({0, 1});
     loader.map([](const io::Batch<2>& b) { return io::Batch<2>{b[1], b[0]}; });
-    CHECK(positions[0] == Position{0, 0});
-    CHECK(positions[1] == Position{0, 1});
+    CHECK(positions[0] == at(0, 0));
+    CHECK(positions[1] == at(0, 1));
     CHECK(elements<float>(loader.next()[1]) == std::vector<float>{102, 102.5f});
   }
   const tf::EagerMode eager;
@@ -298,11 +252,23 @@ TEST_CASE("Maps change every batch, eagerly, unseen by tapes") {
   CHECK(!tape.gradient(y, w).defined());
 }
 
+TEST_CASE("A map that returns no value") {
+  FreshGraph fresh;
+  const Tensor symbol = tf::placeholder(tf::int32);
+  for (const int prefetch : {0, 1}) {
+    DataLoader loader({numbers(1)}, {.prefetch = prefetch}), undefined({numbers(1)}, {.prefetch = prefetch});
+    loader.map([&](const io::Batch<1>&) { return io::Batch<1>{symbol}; });
+    undefined.map([&](const io::Batch<1>&) { return io::Batch<1>(); });
+    CHECK_ERROR(loader.next(), InvalidArgument, "a map must return values; it returned Tensor(\"Placeholder:0\"");
+    CHECK_ERROR(undefined.next(), InvalidArgument, "a map must return values; it returned None");
+  }
+}
+
 TEST_CASE("What fails on the loader's thread is thrown by next, at its turn, and can be tried again") {
   for (const int prefetch : {0, 1, 4}) {
     INFO(prefetch);
-    DataLoader loader({numbers(10)}, {.batch_size = 2, .prefetch = prefetch});
     std::atomic<bool> failing = true, foreign = false;
+    DataLoader loader({numbers(10)}, {.batch_size = 2, .prefetch = prefetch});
     loader.map([&](const io::Batch<1>& b, Position p) {
       if (p.batch == 2 && foreign) throw std::logic_error("not of the library's");
       if (p.batch == 2 && failing) return io::Batch<1>{tf::reshape(b[0], {3, 3})};
@@ -311,7 +277,7 @@ TEST_CASE("What fails on the loader's thread is thrown by next, at its turn, and
     CHECK(elements<int32_t>(loader.next()[0]) == Numbers{0, 1});
     CHECK(elements<int32_t>(loader.next()[0]) == Numbers{2, 3});
     CHECK_ERROR(loader.next(), InvalidArgument, "reshape");
-    CHECK(loader.position() == Position{0, 2});
+    CHECK(loader.position() == at(0, 2));
     CHECK_ERROR(loader.next(), InvalidArgument, "reshape");
     foreign = true;
     CHECK_THROWS_AS(loader.next(), std::logic_error);
@@ -342,20 +308,24 @@ TEST_CASE("A loader may go while its thread works") {
 }
 
 TEST_CASE("Loaders that make no sense") {
-  const io::Examples ten = numbers(10);
-  const auto refused = [&](const io::DataLoaderOptions& options, const std::string& words) {
-    CHECK_ERROR(DataLoader({ten}, options), InvalidArgument, words);
+  const io::Examples ten = numbers(10), nine = numbers(9), none = numbers(0);
+  const auto make = [](const io::Examples& a, const io::Examples& b, const io::DataLoaderOptions& options) {
+    const DataLoader loader({a, b}, options);
   };
+  const auto refused = [&](const io::DataLoaderOptions& options, const std::string& words) {
+    CHECK_ERROR(make(ten, ten, options), InvalidArgument, words);
+  };
+  const io::DataLoaderOptions defaults;
   refused({.batch_size = 0}, "DataLoader: batch_size must be at least 1; it is 0");
   refused({.prefetch = -1}, "DataLoader: prefetch must be at least 0; it is -1");
   refused({.batch_size = 11, .drop_remainder = true}, "DataLoader: 10 examples make no batch of 11");
-  CHECK_ERROR(DataLoader({ten, numbers(9)}), InvalidArgument, "number 0 has 10 and number 1 has 9");
-  CHECK_ERROR(DataLoader({numbers(0)}), InvalidArgument, "DataLoader: there are no examples");
-  CHECK_ERROR(DataLoader({numbers(0)}), InvalidArgument, "data_loader_test.cc:");
+  CHECK_ERROR(make(ten, nine, defaults), InvalidArgument, "number 0 has 10 and number 1 has 9");
+  CHECK_ERROR(make(none, none, defaults), InvalidArgument, "DataLoader: there are no examples");
+  CHECK_ERROR(make(none, none, defaults), InvalidArgument, "data_loader_test.cc:");
   DataLoader loader({ten}, {.batch_size = 4});
-  CHECK_ERROR(loader.seek({0, 3}), OutOfRange, "DataLoader: there is no batch 3 of epoch 0; an epoch has 3");
-  CHECK_ERROR(loader.seek({-1, 0}), OutOfRange, "there is no batch 0 of epoch -1");
-  CHECK(loader.position() == Position{0, 0});
+  CHECK_ERROR(loader.seek(at(0, 3)), OutOfRange, "DataLoader: there is no batch 3 of epoch 0; an epoch has 3");
+  CHECK_ERROR(loader.seek(at(-1, 0)), OutOfRange, "there is no batch 0 of epoch -1");
+  CHECK(loader.position() == at(0, 0));
 }
 
 TEST_CASE("Training: the same in both modes, ahead or not, and when it goes on after a restart") {

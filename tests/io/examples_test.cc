@@ -76,12 +76,13 @@ TEST_CASE("Tensors that hold no examples") {
   CHECK_ERROR(io::Examples(tf::placeholder(tf::float32)), FailedPrecondition,
               "Examples were asked of the symbol Tensor(\"Placeholder:0\"");
   const io::Examples three = tf::tensor(ramp(3));
+  const std::vector<int64_t> beyond = {0, 3}, negative = {-1};
   CHECK(three.shape() == Shape{});
   CHECK_ERROR(three.slice(1, 3), OutOfRange, "3 examples from number 1 on were asked for; there are 3");
   CHECK_ERROR(three.slice(-1, 1), OutOfRange, "from number -1 on");
   CHECK_ERROR(three.slice(1, INT64_MAX), OutOfRange, "there are 3");
-  CHECK_ERROR(three.gather(std::vector<int64_t>{0, 3}), OutOfRange, "Example 3 was asked for; there are 3");
-  CHECK_ERROR(three.gather(std::vector<int64_t>{-1}), OutOfRange, "examples_test.cc:");
+  CHECK_ERROR(three.gather(beyond), OutOfRange, "Example 3 was asked for; there are 3");
+  CHECK_ERROR(three.gather(negative), OutOfRange, "examples_test.cc:");
 }
 
 TEST_CASE("A mapped file: batches alias the mapping and keep it") {
@@ -133,31 +134,36 @@ TEST_CASE("Mapped files of every dtype, with a count, and empty") {
   check(float{}), check(double{}), check(int32_t{}), check(int64_t{}), check(uint8_t{});
   put(path, "");
   CHECK(io::map_file(path).size() == 0);
-  CHECK(io::map_file(path, {.shape = {5}}).slice(0, 0).shape() == Shape{0, 5});
+  const io::Examples none = io::map_file(path, {.shape = {5}});
+  CHECK(none.slice(0, 0).shape() == Shape{0, 5});
 }
 
 TEST_CASE("Files and options that do not fit") {
   const Scratch scratch;
   const std::string path = scratch / "file";
   put(path, std::string(30, 'x'));
+  const auto invalid = [&](const io::MapOptions& options, const std::string& words) {
+    CHECK_ERROR(io::map_file(path, options), InvalidArgument, words);
+  };
+  const auto lost = [&](const io::MapOptions& options, const std::string& words) {
+    CHECK_ERROR(io::map_file(path, options), DataLoss, words);
+  };
   CHECK_ERROR(io::map_file(scratch / "absent"), NotFound, "absent': No such file or directory");
   CHECK_ERROR(io::map_file(scratch.folder()), FailedPrecondition, "is not a regular file");
-  CHECK_ERROR(io::map_file(path, {.dtype = tf::bool_}), InvalidArgument,
-              "a bool is 0 or 1, and a file's bytes could be");
-  CHECK_ERROR(io::map_file(path, {.shape = {2, -1}}), InvalidArgument, "at most 7 axes; it is (2, ?)");
-  CHECK_ERROR(io::map_file(path, {.shape = Shape::of_rank(8)}), InvalidArgument, "at most 7 axes");
-  CHECK_ERROR(io::map_file(path, {.shape = tf::unknown_shape}), InvalidArgument, "it is <unknown>");
-  CHECK_ERROR(io::map_file(path, {.shape = {3, 0}}), InvalidArgument, "an example of shape (3, 0) has no elements");
-  CHECK_ERROR(io::map_file(path, {.offset = -1}), InvalidArgument, "they are -1 and -1");
-  CHECK_ERROR(io::map_file(path, {.count = -2}), InvalidArgument, "they are 0 and -2");
-  CHECK_ERROR(io::map_file(path, {.offset = 31}), DataLoss, "the file has 30 bytes, less than the offset of 31");
+  invalid({.dtype = tf::bool_}, "a bool is 0 or 1, and a file's bytes could be");
+  invalid({.shape = {2, -1}}, "at most 7 axes; it is (2, ?)");
+  invalid({.shape = Shape::of_rank(8)}, "at most 7 axes");
+  invalid({.shape = tf::unknown_shape}, "it is <unknown>");
+  invalid({.shape = {3, 0}}, "an example of shape (3, 0) has no elements");
+  invalid({.offset = -1}, "they are -1 and -1");
+  invalid({.count = -2}, "they are 0 and -2");
+  lost({.offset = 31}, "the file has 30 bytes, less than the offset of 31");
   CHECK_ERROR(
       io::map_file(path, {.shape = {2}, .offset = 4}), DataLoss,
       "the file has 26 bytes after the offset of 4, which is no whole number of examples of shape (2,) and dtype "
       "float32, 8 bytes each");
-  CHECK_ERROR(io::map_file(path, {.shape = {2}, .offset = 4, .count = 4}), DataLoss,
-              "too few for 4 examples of shape (2,)");
+  lost({.shape = {2}, .offset = 4, .count = 4}, "too few for 4 examples of shape (2,)");
   const int64_t huge = INT64_MAX;
-  CHECK_ERROR(io::map_file(path, {.shape = {huge, huge}, .count = 1}), DataLoss, "too few for 1 examples");
-  CHECK_ERROR(io::map_file(path, {.shape = {2}}), DataLoss, "examples_test.cc:");
+  lost({.shape = {huge, huge}, .count = 1}, "too few for 1 examples");
+  lost({.shape = {2}}, "examples_test.cc:");
 }

@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include <twofold/lib/io/file.h>
+
 #include "../both_modes.h"
 #include "../errors.h"
 #include "../fresh_graph.h"
@@ -119,7 +121,8 @@ TEST_CASE("Maps and eager variables are written, symbols are not") {
   const std::map<std::string, tf::Variable> fetches = {{"w", w}};
   save_safetensors(path, session.run(fetches));
   CHECK(elements<float>(load_safetensors(path)["w"]) == std::vector<float>{1, 2});
-  CHECK_ERROR(save_safetensors(path, {{"w", w * 2.f}}), FailedPrecondition,
+  const NamedTensors symbols = {{"w", w * 2.f}};
+  CHECK_ERROR(save_safetensors(path, symbols), FailedPrecondition,
               "the tensor 'w' is the symbol Tensor(\"mul:0\", shape=(2,), dtype=float32), which has no value to write");
   CHECK_ERROR(save_safetensors(path, fetches), FailedPrecondition, "Try: what session.run returns for it");
   tf::eagerly([&] {
@@ -198,12 +201,13 @@ TEST_CASE("What cannot be written leaves the file as it was") {
   refused({{"\xff", t}}, {}, "names and metadata must be UTF-8; '\\xff' is not");
   refused({}, {{"k", "\xc3"}}, "names and metadata must be UTF-8; '\\xc3' is not");
   refused({}, {{"k", std::string(100'000'000, 'x')}}, "the format allows 100000000");
-  CHECK_ERROR(save_safetensors(path, {{"a", Tensor()}}), InvalidArgument, "safetensors_test.cc:");
+  const NamedTensors undefined = {{"a", Tensor()}};
+  CHECK_ERROR(save_safetensors(path, undefined), InvalidArgument, "safetensors_test.cc:");
 }
 
 TEST_CASE("Where the system refuses, its reason is given and nothing is left behind") {
   const Scratch scratch;
-  const Tensor t = tf::tensor(std::vector<float>(10000, 1.f));
+  const NamedTensors tensors = {{"a", tf::tensor(std::vector<float>(10000, 1.f))}};
   CHECK_ERROR(load_safetensors(scratch / "absent"), NotFound, "absent': No such file or directory");
   CHECK_ERROR(load_safetensors(scratch.folder()), FailedPrecondition, "is not a regular file");
   CHECK_ERROR(load_safetensors("/dev/zero"), FailedPrecondition, "'/dev/zero' is not a regular file");
@@ -211,12 +215,12 @@ TEST_CASE("Where the system refuses, its reason is given and nothing is left beh
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
   CHECK_ERROR(load_safetensors(fifo), FailedPrecondition, "is not a regular file");  // and does not wait for a writer
   std::filesystem::remove(fifo);
-  CHECK_ERROR(save_safetensors(scratch / "no/such/folder", {{"a", t}}), NotFound,
+  CHECK_ERROR(save_safetensors(scratch / "no/such/folder", tensors), NotFound,
               "Cannot create a file in the folder of '" + scratch / "no/such/folder" + "': No such file or directory");
   std::filesystem::create_directory(scratch / "folder");
-  CHECK_ERROR(save_safetensors(scratch / "folder", {{"a", t}}), FailedPrecondition, "folder': Is a directory");
+  CHECK_ERROR(save_safetensors(scratch / "folder", tensors), FailedPrecondition, "folder': Is a directory");
   CHECK(scratch.count() == 1);
-  CHECK_ERROR(save_safetensors("", {{"a", t}}), NotFound, "Cannot replace ''");
+  CHECK_ERROR(save_safetensors("", tensors), NotFound, "Cannot replace ''");
 
   const std::string path = scratch / "a";
   save_safetensors(path, {{"a", tf::tensor(5)}});
@@ -230,7 +234,7 @@ TEST_CASE("Where the system refuses, its reason is given and nothing is left beh
   std::string what;
   tf::Code code{};
   try {
-    save_safetensors(path, {{"a", t}});
+    save_safetensors(path, tensors);
   } catch (const tf::Error& e) {
     what = e.what(), code = e.code();
   }
@@ -260,6 +264,28 @@ TEST_CASE("A file replaces the old one at once: a reader sees one or the other")
     CHECK(wrong == 0);
   });
   CHECK(scratch.count() == 1);
+}
+
+TEST_CASE("A file that is cut while it is read is an error") {
+  const Scratch scratch;
+  const std::string path = scratch / "a";
+  put(path, "0123456789");
+  tf::io::InputFile file(path, {});
+  std::string bytes(10, ' ');
+  file.read(bytes.data(), 4);
+  std::filesystem::resize_file(path, 7);
+  CHECK_ERROR(file.read(bytes.data() + 4, 6), DataLoss, "a' ended while it was read: 3 bytes more were expected");
+  CHECK(bytes.substr(0, 7) == "0123456");
+}
+
+TEST_CASE("A symbolic link is replaced, and what it named stays") {
+  const Scratch scratch;
+  put(scratch / "named", "old");
+  std::filesystem::create_symlink(scratch / "named", scratch / "link");
+  save_safetensors(scratch / "link", {{"a", tf::tensor(1)}});
+  CHECK(!std::filesystem::is_symlink(scratch / "link"));
+  CHECK(contents(scratch / "named") == "old");
+  CHECK(load_safetensors(scratch / "link")["a"].item<int32_t>() == 1);
 }
 
 TEST_CASE("Reading needs no more memory than the tensors") {
