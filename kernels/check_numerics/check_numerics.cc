@@ -14,7 +14,7 @@ void infer(InferContext& c) {
 
 // Bit 0 of what the kernel reports: infinities; bit 1: NaNs.
 std::string refusal(AttrsView attrs, int64_t found) {
-  const char* kFound[] = {"", "Inf", "NaN", "Inf and NaN"};
+  static constexpr const char* kFound[] = {"", "Inf", "NaN", "Inf and NaN"};
   return attrs.as<CheckNumericsAttrs>().message + " : Tensor had " + kFound[found & 3] + " values";
 }
 
