@@ -4,7 +4,8 @@
 usage: docs.py [--update] BUILD_ROOT FILE...
 
 A ```cpp block is a program if it has a main(), else statements of one. The ```text block after it, before the next ```cpp
-block, is what it prints; without one it must only run. Each pair is a test case. --update writes the text blocks anew.
+block, is what it prints; without one it must only run, in a folder of its own. Each pair is a test case. --update writes the
+text blocks anew.
 """
 import os
 import re
@@ -14,7 +15,7 @@ import tempfile
 
 arguments = sys.argv[1:]
 update = arguments[:1] == ["--update"]
-build, *files = arguments[update:]
+build, *files = map(os.path.abspath, arguments[update:])
 BLOCK = re.compile(r"^```(cpp|text)\n(.*?)^```$", re.M | re.S)
 MARK = "\x01block\n"
 PROLOGUE = """#include <twofold/twofold.h>
@@ -40,7 +41,7 @@ def run(name, source, folder):
     made = subprocess.run(command, capture_output=True, text=True)
     if made.returncode or "warning:" in made.stderr:
         return None, made.stderr
-    done = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60, cwd=folder)
     return (done.stdout, "") if done.returncode == 0 else (None, f"exit status {done.returncode}\n{done.stdout}{done.stderr}")
 
 

@@ -13,7 +13,7 @@
 namespace twofold {
 
 struct VariableOptions {
-  std::string name;                 ///< "Variable" if empty; made unique within its scope
+  std::string name = {};            ///< "Variable" if empty; made unique within its scope
   bool trainable = true;            ///< optimisers and tapes find it by themselves
   std::optional<DType> dtype = {};  ///< a literal is made so; other values are cast, to floating or to a wider dtype
 };
