@@ -103,8 +103,9 @@ void times() {
 It concludes that the traced graph is "significantly faster". On its CPU that is a factor of 1.16; on its GPU the traced
 run is slower. Warm-up, compilation and uploads are inside these times, and the GPU's eager run goes on from weights that
 were trained already. Its net never calls its linear layers, so the loss reads raw features as class scores: hence its
-negative losses. Mode and compiler are two things, and the article changes both at once. The demo `linear` keeps them
-apart: eager, deferred with optimisation off, deferred and optimised, each with its first run shown by itself.
+negative losses. Mode and compiler are two things, and the article changes both at once. The demos `linear` and `myconv`
+keep them apart: eager, deferred with optimisation off, deferred and optimised, each with its first run shown by itself.
+`myconv` trains the article's net so. docs/article.md sets every claim beside what can be measured.
 )";
 }
 

@@ -46,6 +46,8 @@ class Safetensors {
   auto end() const { return tensors_.end(); }
 
   const NamedTensors& tensors() const { return tensors_; }
+  /// By name, as load_state takes them.
+  operator std::map<std::string, Tensor>() const { return {begin(), end()}; }
   const Metadata& metadata() const { return metadata_; }
 
  private:

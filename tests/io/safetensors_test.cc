@@ -121,6 +121,9 @@ TEST_CASE("Maps and eager variables are written, symbols are not") {
   const std::map<std::string, tf::Variable> fetches = {{"w", w}};
   save_safetensors(path, session.run(fetches));
   CHECK(elements<float>(load_safetensors(path)["w"]) == std::vector<float>{1, 2});
+  session.run(w.assign({5.f, 6.f}));
+  tf::load_state(session, fetches, load_safetensors(path));
+  CHECK(elements<float>(session.run(w)) == std::vector<float>{1, 2});
   const NamedTensors symbols = {{"w", w * 2.f}};
   CHECK_ERROR(save_safetensors(path, symbols), FailedPrecondition,
               "the tensor 'w' is the symbol Tensor(\"mul:0\", shape=(2,), dtype=float32), which has no value to write");
