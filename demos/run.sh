@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs the demos: the article's snippets, then linear regression timed in three columns.
+# Installs what is missing, builds, and runs the demos: the article's snippets, then linear regression and a classifier of
+# handwritten digits, each timed in three columns.
 #
 # usage: demos/run.sh [OPTION...]     options go to the demo `linear`; see demos/run.sh --help
 set -euo pipefail
@@ -14,4 +15,9 @@ build/demos/article
 echo
 echo "== Linear regression in three columns"
 echo
-exec build/demos/linear "$@"
+build/demos/linear "$@"
+case " $* " in *' --help '* | *' -h '*) exit ;; esac
+echo
+echo "== Handwritten digits in three columns"
+echo
+build/demos/digits

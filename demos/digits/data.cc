@@ -19,7 +19,7 @@ constexpr const char* kTest = "t10k";
 constexpr const char* kImages = "images-idx3";
 constexpr const char* kLabels = "labels-idx1";
 
-// FNV-1a. Source: RFC 9923.
+// FNV-1a. Source: Fowler, Noll and Vo.
 uint64_t hash_of(std::span<const uint8_t> bytes, uint64_t hash) {
   for (const uint8_t b : bytes) hash = (hash ^ b) * 0x100000001b3;
   return hash;

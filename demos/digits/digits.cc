@@ -78,7 +78,7 @@ double mean_loss(const Milestone& reached, size_t epoch, size_t batches) {
 void print_epochs(const std::deque<Run>& runs, size_t batches) {
   const Run& first = runs[0];
   fmt::print("{:<7}{:>11}{:>12}", "epoch", "mean loss", "accuracy");
-  for (const Run& r : runs) fmt::print("{:>28}", r.name + ", s");
+  for (const Run& r : runs) fmt::print("{:>28}", r.name);
   fmt::print("\n");
   for (size_t epoch = 0; epoch < first.reached.correct.size(); ++epoch) {
     fmt::print("{:<7}{:>11.5f}{:>11.2f}%", epoch + 1, mean_loss(first.reached, epoch, batches),
@@ -86,7 +86,7 @@ void print_epochs(const std::deque<Run>& runs, size_t batches) {
     for (const Run& r : runs)
       fmt::print("{:>28}", epoch < r.first_epoch
                                ? "earlier"
-                               : fmt::format("{:.2f} + {:.2f} testing", r.epoch_seconds[epoch - r.first_epoch],
+                               : fmt::format("{:.2f} s, testing {:.2f} s", r.epoch_seconds[epoch - r.first_epoch],
                                              r.test_seconds[epoch - r.first_epoch]));
     fmt::print("\n");
   }
@@ -115,10 +115,10 @@ bool same_bits(const Run& a, const Run& b) {
   return same;
 }
 
-void write_json(const std::deque<Run>& runs, const Options& o, const Data& data) {
+void write_json(const std::deque<Run>& runs, const Options& o, const tf::io::Metadata& identity) {
   const Milestone& reached = runs[0].reached;
   nlohmann::ordered_json all;
-  for (const auto& [key, value] : identity_of(o.settings, data))
+  for (const auto& [key, value] : identity)
     if (key != "net") all[key] = value;
   all["losses"] = reached.losses;
   for (size_t epoch = 0; epoch < reached.correct.size(); ++epoch) all["accuracies"].push_back(runs[0].accuracy(epoch));
@@ -149,7 +149,8 @@ int run(const Options& o) {
     return 0;
   }
   std::optional<Checkpoint> from;
-  if (!o.resume.empty()) from = load(o.resume, identity_of(s, data));
+  const tf::io::Metadata identity = identity_of(s, data);
+  if (!o.resume.empty()) from = load(o.resume, identity);
   const auto examples = data.train.labels.dim(0), batches = (examples + s.batch - 1) / s.batch;
   const auto begun = from ? static_cast<int64_t>(from->reached.losses.size()) : 0;
   if (s.stop_after > 0 && s.stop_after <= begun)
@@ -165,7 +166,7 @@ int run(const Options& o) {
   std::fflush(stdout);
 
   std::deque<Run> runs;
-  for (const How how : ways(o)) train(how, s, data, from ? &*from : nullptr, runs.emplace_back());
+  for (const How how : ways(o)) train(how, s, data, identity, from ? &*from : nullptr, runs.emplace_back());
   print_epochs(runs, static_cast<size_t>(batches));
   print_steps(runs);
   bool good = true;
@@ -175,7 +176,7 @@ int run(const Options& o) {
                good ? "equal to the bit" : "NOT equal");
   }
   if (!s.checkpoint.empty()) fmt::print("\nThe checkpoint is in '{}'\n", s.checkpoint);
-  if (!o.json.empty()) write_json(runs, o, data);
+  if (!o.json.empty()) write_json(runs, o, identity);
   if (runs[0].stopped) return good ? 0 : 1;
   const double reached = runs[0].accuracy(runs[0].reached.correct.size() - 1);
   const bool enough = reached >= o.expect;

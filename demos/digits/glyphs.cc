@@ -97,14 +97,14 @@ class Hand {
  public:
   explicit Hand(Random& random) {
     const auto draw = [&](double deviation) { return random.bell(deviation); };
-    for (double& c : bend_) c = draw(.13);
+    for (double& c : bend_) c = draw(.14);
     // A turn by 2 atan(t) without the library's functions, which differ by a bit from one to the next.
-    const double t = draw(.07), cosine = (1 - t * t) / (1 + t * t), sine = 2 * t / (1 + t * t);
-    const double slant = draw(.16), width = random.uniform(12, 19), height = random.uniform(16, 21);
+    const double t = draw(.09), cosine = (1 - t * t) / (1 + t * t), sine = 2 * t / (1 + t * t);
+    const double slant = draw(.18), width = random.uniform(10, 19), height = random.uniform(14, 21);
     xx_ = width * cosine, xy_ = width * (cosine * slant - sine);
     yx_ = height * sine, yy_ = height * (sine * slant + cosine);
-    x_ = kSide / 2. + draw(1.1), y_ = kSide / 2. + draw(1.1);
-    tremor_ = random.uniform(.005, .024);
+    x_ = kSide / 2. + draw(1.3), y_ = kSide / 2. + draw(1.3);
+    tremor_ = random.uniform(.01, .034);
   }
 
   /// Points of a glyph that are one stay one.
@@ -192,12 +192,12 @@ void draw(uint8_t digit, Random& random, uint8_t* pixels) {
     for (Point& p : stroke) p = hand.put(p, random);
     draw_stroke(canvas, stroke, radius);
   }
-  if (random.chance(.3)) {  // a scratch on the paper
+  if (random.chance(.5)) {  // a scratch on the paper
     const Point from = {random.uniform(0, kSide), random.uniform(0, kSide)};
-    draw_piece(canvas, from, {from.x + random.bell(3), from.y + random.bell(3)}, .3);
+    draw_piece(canvas, from, {from.x + random.bell(4), from.y + random.bell(4)}, .3);
   }
   canvas = blurred(canvas, random.uniform(0, .5));
-  const double contrast = random.uniform(.45, 1), dark = random.uniform(0, .2), noise = random.uniform(0, .16);
+  const double contrast = random.uniform(.4, 1), dark = random.uniform(0, .2), noise = random.uniform(0, .18);
   for (size_t i = 0; i < canvas.size(); ++i) {
     const double grey = dark + contrast * (1 - dark) * canvas[i] + random.bell(noise);
     pixels[i] = static_cast<uint8_t>(255 * std::clamp(grey, 0., 1.) + .5);

@@ -51,7 +51,7 @@ class Training {
   }
 
   /// Trains to the end, or as far as the settings say.
-  void run(const Checkpoint* from, const tf::io::Metadata& identity, Run& run) {
+  void run(const Checkpoint* from, const io::Metadata& identity, Run& run) {
     const auto begin = Clock::now();
     auto step = tf::step(session_, [&](Tensor x, Tensor y) {
       auto loss = nn::softmax_cross_entropy(net_(x), y);
@@ -117,7 +117,7 @@ class Training {
     return correct;
   }
 
-  void write(const tf::io::Metadata& identity, const Milestone& reached) {
+  void write(const io::Metadata& identity, const Milestone& reached) {
     save(settings_.checkpoint, {.identity = identity,
                                 .reached = reached,
                                 .net = tf::read_state(session_, net_.state()),
@@ -145,7 +145,7 @@ class Training {
 
 }  // namespace
 
-tf::io::Metadata identity_of(const Settings& s, const Data& data) {
+io::Metadata identity_of(const Settings& s, const Data& data) {
   const tf::EagerMode eager;
   return {{"net", tf::nn::to_string(Net())},
           {"data", data.fingerprint},
@@ -157,13 +157,14 @@ tf::io::Metadata identity_of(const Settings& s, const Data& data) {
           {"seed", fmt::to_string(s.seed)}};
 }
 
-void train(How how, const Settings& s, const Data& data, const Checkpoint* from, Run& run) {
+void train(How how, const Settings& s, const Data& data, const io::Metadata& identity, const Checkpoint* from,
+           Run& run) {
   run.how = how;
   run.name = how == How::eager ? "eager" : how == How::deferred ? "deferred, optimisation off" : "deferred, optimised";
   run.test_size = data.test.labels.dim(0);
   const auto fit = [&](tf::Session& session) {
     tf::set_random_seed(s.seed);
-    Training(session, s, data).run(from, identity_of(s, data), run);
+    Training(session, s, data).run(from, identity, run);
   };
   if (how == How::eager) {
     const tf::EagerMode eager;

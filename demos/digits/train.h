@@ -19,7 +19,7 @@ struct Net : tf::nn::Module {
 };
 
 struct Settings {
-  int64_t epochs = 6, batch = 100, seed = 1;
+  int64_t epochs = 8, batch = 100, seed = 1;
   double lr = 4e-3;
 
   // What follows changes no number that is computed.
@@ -49,5 +49,6 @@ struct Run : Column {
 /// What makes two runs the same program: a checkpoint of one resumes the other.
 tf::io::Metadata identity_of(const Settings& settings, const Data& data);
 
-/// `from`, if not null, is where to go on.
-void train(How how, const Settings& settings, const Data& data, const Checkpoint* from, Run& run);
+/// `identity` is what checkpoints get; `from`, if not null, is where to go on.
+void train(How how, const Settings& settings, const Data& data, const tf::io::Metadata& identity,
+           const Checkpoint* from, Run& run);
