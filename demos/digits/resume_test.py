@@ -4,13 +4,14 @@ byte for byte, whatever the modes of both parts; and what cannot be resumed is r
 
 usage: resume_test.py DIGITS     DIGITS: the demo's program
 """
+import json
 import os
 import subprocess
 import sys
 import tempfile
 
 digits = os.path.abspath(sys.argv[1])
-SMALL = ["--train", "600", "--test", "200", "--batch", "50", "--epochs", "2", "--expect", "0"]
+SMALL = ["--train", "300", "--test", "100", "--batch", "25", "--epochs", "2", "--expect", "0"]
 WAYS = [["--mode", "eager"], ["--mode", "deferred", "--optimize", "off"], ["--mode", "deferred", "--optimize", "on"]]
 problems = []
 
@@ -63,6 +64,12 @@ with tempfile.TemporaryDirectory() as folder:
     if contents("twice") != contents("straight0"):
         problems.append("a run in three parts ends with another checkpoint")
     must("--resume", "twice")  # nothing is left to do
+
+    # The digits drawn are the same everywhere.
+    must("--mode", "eager", "--json", "numbers")
+    fingerprint = json.loads(contents("numbers"))["data"]
+    if fingerprint != "ba440abedaee103f":
+        problems.append(f"the digits drawn have the fingerprint {fingerprint}")
 
     refused("absent", "--resume", "absent")
     refused("seed: the checkpoint has '1', this run '2'", "--resume", "stopped0", "--seed", "2")

@@ -52,7 +52,6 @@ class Training {
 
   /// Trains to the end, or as far as the settings say.
   void run(const Checkpoint* from, const io::Metadata& identity, Run& run) {
-    const auto begin = Clock::now();
     auto step = tf::step(session_, [&](Tensor x, Tensor y) {
       auto loss = nn::softmax_cross_entropy(net_(x), y);
       optimizer_.minimize(loss);
@@ -68,14 +67,14 @@ class Training {
     Milestone& reached = run.reached;
     const int64_t total = settings_.epochs * batches_.batches_per_epoch();
     std::vector<double> times;
-    Progress progress(run.name, static_cast<int>(total));
-    for (auto epoch_begin = begin; !run.stopped && reached.position.epoch < settings_.epochs;) {
+    Progress progress(run.name, total);
+    for (auto epoch_begin = begin_; !run.stopped && reached.position.epoch < settings_.epochs;) {
       const auto step_begin = Clock::now();
       const auto [x, y] = batches_.next();
       reached.losses.push_back(step(x, y).item<float>());
       reached.position = batches_.position();
       if (run.first == 0) {
-        run.first = seconds_since(begin);
+        run.first = seconds_since(begin_);
       } else {
         times.push_back(seconds_since(step_begin));
       }
@@ -91,7 +90,7 @@ class Training {
       const bool due = settings_.checkpoint_every > 0 && done % settings_.checkpoint_every == 0;
       if (!settings_.checkpoint.empty() && (over || due || run.stopped)) write(identity, reached);
       if (over) epoch_begin = Clock::now();
-      progress.done(static_cast<int>(done));
+      progress.done(done);
     }
     std::ranges::sort(times);
     run.median = times.empty() ? run.first : times[times.size() / 2];
@@ -136,6 +135,7 @@ class Training {
       throw std::runtime_error("The checkpoint is damaged: its losses do not end at its position");
   }
 
+  const Clock::time_point begin_ = Clock::now();
   tf::Session& session_;
   const Settings& settings_;
   io::DataLoader<2> batches_, tests_;
