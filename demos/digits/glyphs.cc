@@ -200,7 +200,7 @@ void draw(uint8_t digit, Random& random, uint8_t* pixels) {
   const double contrast = random.uniform(.4, 1), dark = random.uniform(0, .2), noise = random.uniform(0, .18);
   for (size_t i = 0; i < canvas.size(); ++i) {
     const double grey = dark + contrast * (1 - dark) * canvas[i] + random.bell(noise);
-    pixels[i] = static_cast<uint8_t>(255 * std::clamp(grey, 0., 1.) + .5);
+    pixels[i] = static_cast<uint8_t>(std::lround(255 * std::clamp(grey, 0., 1.)));
   }
 }
 
