@@ -11,6 +11,7 @@
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/core/device.h>
+#include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/report/ledger.h>
@@ -307,6 +308,38 @@ Tensor print(Operand x, std::string message) {
     return identity(Operand(value, x.where()));  // another tensor than x, as in a graph
   }
   return apply(print_op, {&value}, PrintAttrs{std::move(message)}, x.where());
+}
+
+Operation assert_that(Operand condition, std::string message, std::initializer_list<Operand> data) {
+  const SourceFrame frame(condition.where());
+  const auto value_of = [](const Operand& x) { return x.is_literal() ? tensor(x.literal()) : x.resolve(); };
+  std::vector<Tensor> inputs{value_of(condition)};
+  for (const Operand& d : data) inputs.push_back(value_of(d));
+  std::vector<const Tensor*> pointers;
+  const Tensor* symbol = nullptr;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    check_input(assert_op.name, i, inputs[i], condition.where());
+    pointers.push_back(&inputs[i]);
+    if (inputs[i].is_symbolic()) symbol = &inputs[i];
+  }
+  const CurrentOp current(assert_op.name, condition.where());
+  if (!symbol) {
+    check_assertion(message, pointers);
+    return {};
+  }
+  check_not_escaped(*symbol, condition.where());
+  GraphData& g = current_graph().within(symbol->graph()) ? current_graph() : *symbol->graph();
+  const EnterGraph enter(g);
+  SmallVector<Edge, 4> edges;
+  SmallVector<TensorSpec, 4> specs;
+  for (const Tensor& t : inputs) {
+    edges.push_back(edge_in(g, t, condition.where()));
+    specs.push_back(g.spec(edges.back()));
+  }
+  const AssertAttrs attrs{std::move(message)};
+  InferContext context(assert_op, specs, attrs, {});
+  assert_op.infer(context);
+  return Operation(Ref<GraphData>(&g), g.add(assert_op, edges, attrs, {}, "", t_state.frame));
 }
 
 Operation global_variables_initializer(std::source_location where) {

@@ -132,6 +132,13 @@ Tensor with_effects(Operand y, const std::vector<Fetch>& effects);
 /// `x`, written to standard output with `message` before it whenever it is computed. (TensorFlow: Print)
 Tensor print(Operand x, std::string message = "");
 
+/// Fails with InvalidArgument "assertion failed: [message] [data] ..." where the bool scalar `condition` is false: at
+/// once if all operands are values, and the result is undefined then; else in every run that runs the result, which is
+/// to be put under control_dependencies or with_effects, or fetched. In a step, or in a branch or loop that runs, it is
+/// run as all effects are. No optimisation drops or merges it. Data are printed as `<<` prints them. InvalidArgument: a
+/// condition that is no bool scalar. (TensorFlow: Assert)
+Operation assert_that(Operand condition, std::string message = "", std::initializer_list<Operand> data = {});
+
 /// Sets every variable of the current graph to its initial value. Eager variables have theirs from the start:
 /// undefined.
 Operation global_variables_initializer(std::source_location where = std::source_location::current());

@@ -70,6 +70,12 @@ void infer_assign(InferContext& c) {
   c.output(v.dtype, s);
 }
 void infer_nothing(InferContext&) {}
+void infer_assert(InferContext& c) {
+  if (c.dtype(0) != bool_)
+    c.fail("The condition must be bool, not " + std::string(name_of(c.dtype(0))), "tf::assert_that(x != 0)");
+  if (c.shape(0).has_rank() && c.shape(0).rank() != 0)
+    c.fail("The condition must be a scalar, not of shape " + c.shape(0).str(), "tf::assert_that(tf::all(condition))");
+}
 void infer_same(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
 void gradient_same(Backward& b) { b.dx(0, b.dy()); }
 // A capture's or parameter's shape is given by whoever adds the node.
@@ -163,6 +169,14 @@ constinit OpDef print_op{.name = "Print",
                          .gradient = gradient_same,
                          .flags = {.alias = true, .effect = true, .host_only = true, .session = true},
                          .attrs = &internal::kAttrsType<PrintAttrs>};
+constinit OpDef assert_op{.name = "Assert",
+                          .doc = "Fails when it runs unless input 0 is true; prints the others. (TensorFlow: Assert)",
+                          .max_inputs = -1,
+                          .outputs = 0,
+                          .infer = infer_assert,
+                          .differentiable = Differentiability::none,
+                          .flags = {.effect = true, .can_fail = true, .host_only = true, .session = true},
+                          .attrs = &internal::kAttrsType<AssertAttrs>};
 constinit OpDef with_effects_op{.name = "WithEffects",
                                 .node_name = "with_effects",
                                 .doc = "Its input, once the effects tied to it by control are done.",
@@ -175,9 +189,26 @@ void register_graph_ops();
 void register_control_flow_ops();
 void register_graph_ops() {
   for (OpDef* op : {&constant_op, &placeholder_op, &variable_op, &read_variable_op, &assign_op, &assign_add_op,
-                    &assign_sub_op, &no_op_op, &capture_op, &parameter_op, &print_op, &with_effects_op})
+                    &assign_sub_op, &no_op_op, &capture_op, &parameter_op, &print_op, &assert_op, &with_effects_op})
     register_op(*op);
   register_control_flow_ops();
+}
+
+void check_assertion(const std::string& message, std::span<const Tensor* const> inputs) {
+  const Value& condition = *inputs[0]->value();
+  if (condition.dtype() != bool_ || condition.shape().rank() != 0)
+    fail(Code::InvalidArgument,
+         fmt::format("The condition must be a bool scalar, not {} of shape {}", name_of(condition.dtype()),
+                     condition.shape().str()),
+         "tf::assert_that(tf::all(condition))");
+  if (inputs[0]->item<bool>()) return;
+  std::string text = "assertion failed:";
+  if (!message.empty()) text += " [" + message + "]";
+  for (const Tensor* t : inputs.subspan(1)) {
+    const std::string data = to_string(*t);
+    text += data.starts_with('[') ? " " + data : " [" + data + "]";
+  }
+  fail(Code::InvalidArgument, text);
 }
 
 void write_print(const std::string& message, const Tensor& value) {

@@ -40,10 +40,19 @@ struct PrintAttrs {
   TWOFOLD_FIELDS(message)
 };
 
-extern OpDef constant_op, placeholder_op, variable_op, no_op_op, capture_op, parameter_op, print_op, with_effects_op;
+struct AssertAttrs {
+  std::string message;
+  TWOFOLD_FIELDS(message)
+};
+
+extern OpDef constant_op, placeholder_op, variable_op, no_op_op, capture_op, parameter_op, print_op, assert_op,
+    with_effects_op;
 
 /// Adds a constant node to `g`; returns its id.
 uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, std::source_location where);
+
+/// Throws InvalidArgument "assertion failed: [message] [data] ..." unless inputs[0] is true; the rest is data.
+void check_assertion(const std::string& message, std::span<const Tensor* const> inputs);
 
 /// Writes one line to standard output.
 void write_print(const std::string& message, const Tensor& value);

@@ -114,7 +114,8 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
           accounted += kernel;
         }
         if (i.what == Do::kernel_that_may_fail && context.error != KernelError::none) {
-          with_node(*graph_, i.node, [&] { check_kernel(*graph_->node(i.node).op, context); });
+          const Node& node = graph_->node(i.node);
+          with_node(*graph_, i.node, [&] { check_kernel(*node.op, node.attrs_view(), context); });
         }
         break;
       case Do::make: {

@@ -45,6 +45,19 @@ class PrintStep final : public HostStep {
   Ref<AttrsBox> attrs_;
 };
 
+class AssertStep final : public HostStep {
+ public:
+  explicit AssertStep(const ProgramNode& n) : attrs_(n.attrs) {}
+  void run(std::span<const Tensor> inputs, std::span<Tensor>, Ledger*) override {
+    SmallVector<const Tensor*, 4> pointers;
+    for (const Tensor& t : inputs) pointers.push_back(&t);
+    check_assertion(attrs_->view().as<AssertAttrs>().message, pointers);
+  }
+
+ private:
+  Ref<AttrsBox> attrs_;
+};
+
 // An assignment whose value's shape is known only at run time.
 class AssignStep final : public HostStep {
  public:
@@ -93,12 +106,13 @@ class ReadStep final : public HostStep {
 
 }  // namespace
 
-bool is_host_op(const OpDef& op) { return &op == &print_op || is_control_flow(op); }
+bool is_host_op(const OpDef& op) { return &op == &print_op || &op == &assert_op || is_control_flow(op); }
 
 std::unique_ptr<HostStep> make_host_step(const ProgramNode& n, const Program& p, const SessionOptions& options,
                                          SessionSlots& slots) {
   if (is_control_flow(*n.op)) return make_control_flow_step(n, p, options, slots);
   if (n.op == &print_op) return std::make_unique<PrintStep>(n);
+  if (n.op == &assert_op) return std::make_unique<AssertStep>(n);
   if (n.op == &read_variable_op) return std::make_unique<ReadStep>(n, slots);
   if (n.op == &assign_op || n.op == &assign_add_op || n.op == &assign_sub_op)
     return std::make_unique<AssignStep>(n, slots);

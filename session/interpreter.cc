@@ -79,6 +79,8 @@ void Interpreter::execute(const Node& node, Inputs inputs, Outputs& outputs) {
   } else if (&op == &print_op) {
     write_print(attrs.as<PrintAttrs>().message, *inputs[0]);
     outputs.push_back(*inputs[0]);
+  } else if (&op == &assert_op) {
+    check_assertion(attrs.as<AssertAttrs>().message, inputs);
   } else if (&op == &with_effects_op) {
     outputs.push_back(*inputs[0]);
   } else if (&op == &if_op || &op == &while_op) {

@@ -146,6 +146,9 @@ TEST_CASE("random_shuffle permutes the first axis") {
   std::ranges::sort(numbers);
   for (int32_t i = 0; i < 1000; ++i) REQUIRE(numbers[static_cast<size_t>(i)] == i);
   CHECK(testing::doubles(all[3]) == std::vector<double>{2, 4, 6, 8, 10, 12});
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  CHECK(tf::random_shuffle(tf::placeholder(tf::float32, {4, -1})).shape() == tf::Shape{4, -1});
   int first[3] = {};
   tf::EagerMode eager;
   for (int i = 0; i < 3000; ++i) ++first[tf::random_permutation(3)[0].item<int32_t>()];

@@ -1,4 +1,5 @@
 #include <twofold/kernels/conv2d/patches_cpu.h>
+#include <twofold/kernels/conv2d/winograd_cpu.h>
 #include <twofold/kernels/matmul/gemm_cpu.h>
 
 namespace twofold {
@@ -315,18 +316,21 @@ void weight_gradient(const void* params, void* const* args, KernelContext& ctx) 
 template <class T>
 Prepared choose_output(const Signature& s) {
   const Conv2dProblem p(s.attrs_as<Conv2dOptions>(), s.inputs[0].shape, s.inputs[1].shape, s.outputs[0].shape);
+  if (std::is_same_v<T, float> && winograd::fits(p)) return winograd::output(p, s.inputs.size() == 3);
   return {s.inputs.size() == 3 ? output<T, true> : output<T, false>, p,
           PatchProductRun<T>::workspace(PatchProduct::output(p))};
 }
 template <class T>
 Prepared choose_input_gradient(const Signature& s) {
   const Conv2dProblem p(s.attrs_as<Conv2dTransposeOptions>(), s.outputs[0].shape, s.inputs[1].shape, s.inputs[0].shape);
+  if (std::is_same_v<T, float> && winograd::fits(p)) return winograd::input_gradient(p, s.inputs.size());
   return {s.inputs.size() == 3 ? input_gradient<T, 3> : input_gradient<T, 2>, p,
           PatchProductRun<T>::workspace(PatchProduct::input(p, 0, 0))};
 }
 template <class T>
 Prepared choose_weight_gradient(const Signature& s) {
   const Conv2dProblem p(s.attrs_as<Conv2dOptions>(), s.inputs[0].shape, s.outputs[0].shape, s.inputs[1].shape);
+  if (std::is_same_v<T, float> && winograd::fits(p)) return winograd::weight_gradient(p);
   return {weight_gradient<T>, p, WeightGradient<T>(p).workspace()};
 }
 

@@ -90,9 +90,9 @@ Named without_repetitions(Named x) {
     for (size_t k = 0; k < x.labels.size(); ++k) {
       if (k == i || k == j) continue;
       rest.push_back(x.labels[k]);
-      permutation.push_back(k);
+      permutation.push_back(static_cast<int64_t>(k));
     }
-    permutation.push_back(j);
+    permutation.push_back(static_cast<int64_t>(j));
     const int64_t n = x.extent(i);
     const Tensor turned = transpose(x.t, permutation);
     const Tensor places =
@@ -108,7 +108,7 @@ template <class F>
 Named summed(const Named& x, F wanted) {
   Axes axes;
   Labels kept;
-  for (size_t k = 0; k < x.labels.size(); ++k) wanted(x.labels[k]) ? kept.push_back(x.labels[k]) : axes.push_back(k);
+  for (Label label : x.labels) wanted(label) ? kept.push_back(label) : axes.push_back(place_of(x.labels, label));
   return axes.empty() ? x : Named{sum(x.t, axes), kept};
 }
 
@@ -116,7 +116,7 @@ Named summed(const Named& x, F wanted) {
 Tensor widened(const Named& x, const Labels& order) {
   Labels own;
   Axes inserted;
-  for (size_t k = 0; k < order.size(); ++k) has(x.labels, order[k]) ? own.push_back(order[k]) : inserted.push_back(k);
+  for (Label label : order) has(x.labels, label) ? own.push_back(label) : inserted.push_back(place_of(order, label));
   const Named a = arranged(x, own);
   return inserted.empty() ? a.t : expand_dims(a.t, inserted);
 }
@@ -146,7 +146,7 @@ Named contracted(std::string_view text, const Named& a, const Named& b, F wanted
       if (has(x.labels, label)) own.push_back(label);
     turned = x.labels != own + rows + columns && x.labels == own + columns + rows;
     const Labels &first = turned ? columns : rows, &second = turned ? rows : columns;
-    const Tensor t = widened(x, batch + first + second);
+    Tensor t = widened(x, batch + first + second);
     if (first.size() == 1 && second.size() == 1) return t;
     std::vector<Extent> extents;
     int axis = 0;

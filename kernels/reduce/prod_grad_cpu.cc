@@ -81,7 +81,7 @@ Prepared prepare_prod_grad(const Signature& s) {
   const Axes& axes = s.attrs_as<AxesAttrs>().axes;
   Params p;
   p.directions = static_cast<int>(s.inputs.size()) - 1;
-  int64_t strides[kMaxRank], step = 1;
+  int64_t strides[kMaxRank] = {}, step = 1;
   for (int i = x.rank(); i-- > 0; step *= x[i]) strides[i] = step;
   for (int i = 0; i < x.rank(); ++i) {
     const bool reduced = axes.empty() || std::any_of(axes.begin(), axes.end(),

@@ -22,7 +22,7 @@ int64_t taken_strides(const StridedSliceAttrs& attrs, const Shape& whole, int64_
 
 Prepared prepare_strided_slice(const Signature& s) {
   const Shape &x = s.inputs[0].shape, &y = s.outputs[0].shape;
-  int64_t src[kMaxRank], dst[kMaxRank];
+  int64_t src[kMaxRank] = {}, dst[kMaxRank] = {};
   const int64_t base = taken_strides(s.attrs_as<StridedSliceAttrs>(), x, src);
   contiguous_strides(y, dst);
   Move m = plan_move(y.dims(), src, dst);
@@ -32,7 +32,7 @@ Prepared prepare_strided_slice(const Signature& s) {
 
 Prepared prepare_strided_slice_grad(const Signature& s) {
   const Shape &dy = s.inputs[0].shape, &dx = s.outputs[0].shape;
-  int64_t src[kMaxRank], dst[kMaxRank];
+  int64_t src[kMaxRank] = {}, dst[kMaxRank] = {};
   contiguous_strides(dy, src);
   const int64_t base = taken_strides(s.attrs_as<StridedSliceAttrs>(), dx, dst);
   Move m = plan_move(dy.dims(), src, dst);
@@ -43,7 +43,7 @@ Prepared prepare_strided_slice_grad(const Signature& s) {
 
 Prepared prepare_reverse(const Signature& s) {
   const Shape& x = s.inputs[0].shape;
-  int64_t src[kMaxRank], dst[kMaxRank], base = 0;
+  int64_t src[kMaxRank] = {}, dst[kMaxRank] = {}, base = 0;
   contiguous_strides(x, src);
   contiguous_strides(x, dst);
   for (int64_t axis : s.attrs_as<ReverseAttrs>().axes) {

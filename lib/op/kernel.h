@@ -40,7 +40,13 @@ struct Signature {
 };
 
 /// What a kernel reports while it runs; `launch` or the session turns it into an Error on the caller's thread.
-enum class KernelError : int32_t { none = 0, index_out_of_range, out_of_memory, device_failure };
+enum class KernelError : int32_t {
+  none = 0,
+  index_out_of_range,
+  out_of_memory,
+  device_failure,
+  refused,  ///< the op's own check: OpDef::refusal has the words
+};
 
 /// Runs `body(arg, i)` for every 0 <= i < n, on any threads, and returns when all are done. A body must not depend on
 /// which thread or in which order: chunks are fixed by the problem, never by the number of threads.

@@ -189,16 +189,19 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
   } else {
     run(*prepare(op, attrs, in, out, device));
   }
-  check_kernel(op, context);
+  check_kernel(op, attrs, context);
 }
 
-void check_kernel(const OpDef& op, const KernelContext& context) {
+void check_kernel(const OpDef& op, AttrsView attrs, const KernelContext& context) {
   switch (context.error) {
     case KernelError::none: return;
     case KernelError::index_out_of_range:
       fail(Code::OutOfRange,
            fmt::format("'{}' was given the index {}, which is out of range", op.name, context.error_index));
     case KernelError::out_of_memory: fail(Code::ResourceExhausted, fmt::format("'{}' ran out of memory", op.name));
+    case KernelError::refused:
+      if (op.refusal) fail(Code::InvalidArgument, op.refusal(attrs, context.error_index));
+      break;
     case KernelError::device_failure: break;
   }
   fail(Code::Internal, fmt::format("'{}' failed on its device (error {})", op.name, context.error_index));

@@ -25,6 +25,6 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
             std::chrono::nanoseconds* kernel_time = nullptr);
 
 /// Throws what a kernel has reported.
-void check_kernel(const OpDef& op, const KernelContext& context);
+void check_kernel(const OpDef& op, AttrsView attrs, const KernelContext& context);
 
 }  // namespace twofold

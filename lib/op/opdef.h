@@ -65,6 +65,9 @@ using GradientFn = void (*)(Backward&);
 /// The shapes are input 0's and output 0's.
 using ViewFn = int64_t (*)(AttrsView attrs, const Shape& x, const Shape& y);
 
+/// The message of an op whose kernel has refused its input by fail(KernelError::refused, index).
+using RefusalFn = std::string (*)(AttrsView attrs, int64_t index);
+
 enum class Differentiability : uint8_t {
   rule,     ///< `gradient` says how
   none,     ///< declared: the derivative is zero or undefined everywhere (comparisons, argmax, shape)
@@ -102,6 +105,7 @@ struct OpDef {
   Reads reads{};
   OpFlags flags{};
   const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;
+  RefusalFn refusal = nullptr;
   ViewFn view = nullptr;      ///< of ops that may find their output ready within input 0
   uint32_t host_inputs = 0;   ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
   uint32_t shape_inputs = 0;  ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null

@@ -40,7 +40,7 @@ bool is_control_flow(const Instruction& i) { return i.op.starts_with("cond") || 
 
 bool is_effect(const Instruction& i) {
   return i.op.ends_with("_write") || i.op.starts_with("assign") || i.op == "print" || i.op == "group" ||
-         i.op == "with_effects";
+         i.op == "assert_that" || i.op == "with_effects";
 }
 
 namespace {

@@ -103,6 +103,22 @@ void add_conv_entries(std::vector<OpEntry>& all) {
                                                        .padding = {i.sizes[0], i.sizes[1], i.sizes[2], i.sizes[3]},
                                                        .data_format = data_format(i)})};
                   }},
+                 {"max_pool2d_twice", 3,
+                  "/* the derivative by dy of max_pool2d's vjp */ tf::max_pool2d($0, $axes, {.stride = $n, .padding = "
+                  "$sizes, .data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",
+                  propose_pool2d,
+                  [](State& s, const I& i) {
+                    const T& x = s.value(i.inputs[0]);
+                    const auto pool = [&](std::span<const T> in) {
+                      return std::vector{tf::max_pool2d(in[0], {i.axes[0], i.axes[1]},
+                                                        {.stride = i.integer,
+                                                         .padding = {i.sizes[0], i.sizes[1], i.sizes[2], i.sizes[3]},
+                                                         .data_format = data_format(i)})};
+                    };
+                    const T y = pool(std::span(&x, 1))[0];
+                    const auto back = [&](std::span<const T> dy) { return tf::vjp(pool, std::span(&x, 1), dy); };
+                    return tf::vjp(back, std::span(&y, 1), std::span(&x, 1));
+                  }},
                  {"avg_pool2d", 4,
                   "tf::avg_pool2d($0, $axes, {.stride = $n, .padding = $sizes, .count_include_pad = $g, "
                   ".data_format = $f ? tf::DataFormat::nhwc : tf::DataFormat::nchw})",

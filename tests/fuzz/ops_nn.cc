@@ -109,6 +109,12 @@ void add_nn_entries(std::vector<OpEntry>& all) {
              return Values{tf::batch_norm_inference(in(0), in(1), in(2), in(3), in(4),
                                                     {.epsilon = i.number[0], .axis = i.integer})};
            }},
+          {"check_numerics", 3, "tf::stop_gradient(tf::check_numerics(tf::where(tf::is_finite($0), $0, 0), \"$n\"))",
+           [](Generator& g, I& i) { return i.integer = g.rng().below(100), floating_of_rank(g, i, 0); },
+           unary([](const T& x, const I& i) {
+             const T finite = tf::where(tf::is_finite(x), x, 0);
+             return tf::stop_gradient(tf::check_numerics(finite, std::to_string(i.integer)));  // dy may be NaN
+           })},
           {"layer_norm", 4, "tf::layer_norm($0, $1, $2, $axes, {.epsilon = $x})", propose_layer_norm,
            [](State& s, const I& i) {
              return Values{tf::layer_norm(s.value(i.inputs[0]), s.value(i.inputs[1]), s.value(i.inputs[2]), i.axes,

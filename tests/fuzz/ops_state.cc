@@ -137,6 +137,18 @@ void add_state_entries(std::vector<OpEntry>& all) {
              s.operations[static_cast<size_t>(i.output)] = tf::group(s.fetches(i.inputs));
              return Values{};
            }},
+          {"assert_that", 3, "tf::assert_that(tf::all(tf::logical_or($0, tf::logical_not($0))), \"$n\", {$0})",
+           [](Generator& g, I& i) {
+             i.inputs = {g.pick([&](int v) { return g.dtype(v) == tf::bool_ && g.shape(v).num_elements() < 1000; })};
+             i.integer = g.rng().below(100);
+             return i.inputs[0] >= 0;
+           },
+           [](State& s, const I& i) {
+             const tf::Tensor& x = s.value(i.inputs[0]);
+             const tf::Tensor holds = tf::all(tf::logical_or(x, tf::logical_not(x)));
+             s.operations[static_cast<size_t>(i.output)] = tf::assert_that(holds, std::to_string(i.integer), {x});
+             return Values{};
+           }},
           {"print", 3, "tf::print($0, \"$n: \")", propose_print,
            [](State& s, const I& i) {
              return Values{tf::print(s.value(i.inputs[0]), std::to_string(i.integer) + ": ")};

@@ -310,7 +310,7 @@ std::string to_cpp(const Program& p) {
   std::string all;
   for (const Instruction& i : p.body) {
     s << line(i);
-    for (int k = 0; k < i.outputs && i.op != "group"; ++k)
+    for (int k = 0; k < i.outputs && i.op != "group" && i.op != "assert_that"; ++k)
       all += (all.empty() ? "v" : ", v") + std::to_string(i.output + k);
   }
   s << "  return {" << all << "};\n}\n" << kEpilogue;

@@ -226,7 +226,7 @@ Tensors launch_guarded(const OpDef& op, const std::vector<const Tensor*>& inputs
   const Guarded workspace(prepared->workspace);
   KernelContext context{.parallel = parallel_for(), .workspace = workspace.data()};
   prepared->fn(prepared->params, args.data(), context);
-  check_kernel(op, context);
+  check_kernel(op, attrs, context);
   Tensors results;
   for (size_t i = 0; i < out.size(); ++i) {
     if (!buffers[i].intact()) broke += std::string(op.name) + " wrote beyond its output; ";

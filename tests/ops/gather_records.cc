@@ -58,13 +58,18 @@ void add_gather_records(std::vector<Record>& all) {
        int64,
        2,
        {{{4, 3}, {4}}, {{1, 3}, {1}}, {{0, 3}, {0}}, {{301, 5}, {301}}}},
+      {"one of each row, from the end",
+       {.axis = -1, .batch_dims = -1},
+       int32,
+       2,
+       {{{4, 3}, {4, 2}}, {{301, 5}, {301, 3}}}},
       {"batches", {.axis = 2, .batch_dims = 1}, int32, 2, {{{2, 4, 3, 5}, {2, 6}}, {{3, 1, 3}, {3, 2, 2}}}},
   };
   for (const Case& c : cases) {
     const auto axis_of = [c](const Shape& params) {
       return static_cast<int>(c.options.axis < 0 ? c.options.axis + params.rank() : c.options.axis);
     };
-    const int batch = static_cast<int>(c.options.batch_dims);
+    const int batch = static_cast<int>(c.options.batch_dims < 0 ? 1 : c.options.batch_dims);  // that of matrices
     Record r{.op = "Gather", .label = c.label};
     r.call = [c](auto in) { return Tensors{gather(in[0], in[1], c.options)}; };
     r.reference = [=](std::span<const Array> in) -> Arrays {

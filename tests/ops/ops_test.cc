@@ -170,6 +170,7 @@ TEST_CASE("gather refuses what it cannot take") {
   CHECK_ERROR(take({-1}, 0, 0), OutOfRange, "was given the index -1, which is out of range");
   CHECK_ERROR(take({0}, 2, 0), InvalidArgument, "Axis 2 is out of range for rank 2");
   CHECK_ERROR(take({0}, 0, 1), InvalidArgument, "batch_dims 1 is beyond axis 0");
+  CHECK_ERROR(take({0}, 1, -2), InvalidArgument, "batch_dims -2 is beyond the rank of indices, 1");
   CHECK_ERROR(take({0, 1, 2}, 1, 1), InvalidArgument, "Batch axis 0 has extents 2 and 3");
   const Tensor fraction = tf::tensor({0.f}), zero = tf::tensor({0}), row = tf::tensor({{1, 2}});
   CHECK_ERROR(tf::gather(x, fraction), InvalidArgument, "Indices must be int32 or int64, not float32");

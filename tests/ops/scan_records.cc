@@ -1,8 +1,9 @@
-// Records of running sums and of top_k.
+// Records of running sums, of top_k and of check_numerics.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
+#include <twofold/kernels/check_numerics/check_numerics.h>
 #include <twofold/kernels/cumsum/cumsum.h>
 #include <twofold/kernels/top_k/top_k.h>
 
@@ -75,6 +76,17 @@ void add_top_k(std::vector<Record>& all, int64_t k, std::vector<std::vector<Shap
   all.push_back(r);
 }
 
+void add_check_numerics(std::vector<Record>& all) {
+  Record r{.op = "CheckNumerics", .label = ""};
+  r.call = [](auto in) { return Tensors{check_numerics(in[0], "x")}; };
+  r.reference = [](auto in) { return Arrays{in[0]}; };
+  r.shapes = {{Shape{}}, {{5}}, {{0, 3}}, {{2, 3}}, {{70001}}};
+  r.dtypes = {float32, float64};
+  r.gradient_of = {0};
+  r.exact = true;
+  all.push_back(r);
+}
+
 }  // namespace
 
 void add_scan_records(std::vector<Record>& all) {
@@ -84,6 +96,7 @@ void add_scan_records(std::vector<Record>& all) {
   add_cumsum(all, -2, {.exclusive = true, .reverse = true}, {{{3, 5}}, {{2, 3, 4}}, {{17, 65, 3}}});
   add_top_k(all, 1, {{{1}}, {{5}}, {{3, 4}}, {{2, 2, 3}}, {{0, 2}}, {{70001}}});
   add_top_k(all, 3, {{{3}}, {{5}}, {{4, 6}}, {{2, 3, 4}}, {{301, 129}}});
+  add_check_numerics(all);
   add_top_k(all, 0, {{{3}}, {{2, 0}}});
 }
 

@@ -1,0 +1,497 @@
+// Winograd's F(2x2, 3x3): 2x2 elements of the result from 4x4 of the source by 16 products where the definition takes
+// 36 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). With d a tile of the source, g the
+// kernel and . the product element by element,
+//
+//     y = A^T [(G g G^T) . (B^T d B)] A
+//
+//     B^T = 1  0 -1  0     G = 1    0    0      A^T = 1 1  1  0
+//           0  1  1  0         1/2  1/2  1/2          0 1 -1 -1
+//           0 -1  1  0         1/2 -1/2  1/2
+//           0  1  0 -1         0    0    1
+//
+// summed over channels before the last step: 16 matrix products. All arithmetic is float32, and transforms only add,
+// subtract and halve: an element's error is at most a few times that of the plain sum over its tile's terms. What is
+// not finite may spread over its tile.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include <twofold/kernels/conv2d/winograd_cpu.h>
+#include <twofold/kernels/matmul/gemm_cpu.h>
+
+namespace twofold::winograd {
+namespace {
+
+using Gemm = internal::PackedGemm<float>;
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;  ///< tiles transformed together
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+constexpr int kPlaces = 16;                   ///< elements of a transformed tile
+constexpr int64_t kTiles = 48;                ///< of a block
+constexpr int64_t kStride = kTiles + kLanes;  ///< between rows of blocks: transforms write whole lanes
+constexpr int64_t kChannels = 32;             ///< of a block
+constexpr int64_t kWide = 64;                 ///< of a block of the result's channels in the weight's gradient
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// A lane for each tile. Compilers' vectors, since the shuffles of every second element are not in Eigen's packets.
+typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
+typedef int32_t Mask __attribute__((vector_size(kLanes * sizeof(float))));
+
+Vector load(const float* from) {
+  Vector v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+void store(float* to, Vector v) { std::memcpy(to, &v, sizeof v); }
+
+using Lanes = std::make_integer_sequence<int, kLanes>;
+/// Elements 0, 2, 4 ... of a and b, one after the other.
+template <int... i>
+Vector even(Vector a, Vector b, std::integer_sequence<int, i...>) {
+  return __builtin_shufflevector(a, b, (2 * i)...);
+}
+/// Elements 1, 3, 5 ...
+template <int... i>
+Vector odd(Vector a, Vector b, std::integer_sequence<int, i...>) {
+  return __builtin_shufflevector(a, b, (2 * i + 1)...);
+}
+/// a[0], b[0], a[1], b[1] ...
+template <int... i>
+void store_in_turn(float* to, Vector a, Vector b, std::integer_sequence<int, i...>) {
+  store(to, __builtin_shufflevector(a, b, (i / 2 + i % 2 * kLanes)...));
+  store(to + kLanes, __builtin_shufflevector(a, b, ((kLanes + i) / 2 + i % 2 * kLanes)...));
+}
+
+/// Transformed tiles: an element for each place, channel and tile.
+template <int64_t channels>
+struct Block {
+  /// To the next place: of an odd number of cache lines, so that the places of a tile fall into different sets.
+  static constexpr int64_t kStep = channels * kStride + 16;
+  alignas(64) float values[kPlaces * kStep];
+
+  float* at(int place, int64_t channel, int64_t tile) { return values + place * kStep + channel * kStride + tile; }
+};
+
+/// What is read of a plane's rows for kLanes tiles side by side: elements from `column`, which may lie outside, on.
+struct Window {
+  static constexpr int kStarts[4] = {0, kLanes, 2, kLanes + 2}, kRead = 2 * kLanes + 2;
+  int64_t column;
+  Mask inside[4];  ///< of the elements from kStarts on
+
+  Window(int64_t first, int64_t w) : column(first) {
+    for (int k = 0; k < 4; ++k)
+      for (int i = 0; i < kLanes; ++i) {
+        const int64_t at = first + kStarts[k] + i;
+        inside[k][i] = at >= 0 && at < w ? -1 : 0;
+      }
+  }
+};
+
+/// Elements 2 t, 2 t + 1, 2 t + 2 and 2 t + 3 of a window, t being the lane.
+struct Row {
+  Vector d0, d1, d2, d3;
+};
+
+/// Reads rows of planes, zero outside a plane.
+struct Reader {
+  const float *begin, *end;  ///< of all planes
+  int64_t h, w;
+
+  Row read(const float* plane, int64_t row, const Window& window) const {
+    if (row < 0 || row >= h) return {Vector{}, Vector{}, Vector{}, Vector{}};
+    const float* from = plane + row * w + window.column;
+    float copy[Window::kRead];
+    if (from < begin || from + Window::kRead > end) {  // at the ends of memory: only what is there
+      for (int i = 0; i < Window::kRead; ++i) copy[i] = from + i >= begin && from + i < end ? from[i] : 0;
+      from = copy;
+    }
+    Vector v[4];
+    for (int k = 0; k < 4; ++k) v[k] = window.inside[k] ? load(from + Window::kStarts[k]) : Vector{};
+    return {even(v[0], v[1], Lanes()), odd(v[0], v[1], Lanes()), even(v[2], v[3], Lanes()), odd(v[2], v[3], Lanes())};
+  }
+};
+
+/// B^T d B of kLanes tiles from `row` on.
+void transform_source(const Reader& reader, const float* plane, int64_t row, const Window& window, float* to,
+                      int64_t step) {
+  Vector half[4][4];
+  for (int r = 0; r < 4; ++r) {
+    const Row d = reader.read(plane, row + r, window);
+    half[r][0] = d.d0 - d.d2;
+    half[r][1] = d.d1 + d.d2;
+    half[r][2] = d.d2 - d.d1;
+    half[r][3] = d.d1 - d.d3;
+  }
+  for (int k = 0; k < 4; ++k) {
+    store(to + k * step, half[0][k] - half[2][k]);
+    store(to + (4 + k) * step, half[1][k] + half[2][k]);
+    store(to + (8 + k) * step, half[2][k] - half[1][k]);
+    store(to + (12 + k) * step, half[1][k] - half[3][k]);
+  }
+}
+
+/// A^T m A of kLanes tiles, two rows of the result, with `bias` added.
+void transform_result(const float* m, int64_t step, float bias, float (&y)[2][2 * kLanes]) {
+  Vector half[2][4];
+  for (int k = 0; k < 4; ++k) {
+    const Vector m0 = load(m + k * step), m1 = load(m + (4 + k) * step), m2 = load(m + (8 + k) * step),
+                 m3 = load(m + (12 + k) * step);
+    half[0][k] = m0 + m1 + m2;
+    half[1][k] = m1 - m2 - m3;
+  }
+  for (int r = 0; r < 2; ++r)
+    store_in_turn(y[r], half[r][0] + half[r][1] + half[r][2] + bias, half[r][1] - half[r][2] - half[r][3] + bias,
+                  Lanes());
+}
+
+/// A dy A^T, the adjoint of that.
+void transform_gradient(const Reader& reader, const float* plane, int64_t row, const Window& window, float* to,
+                        int64_t step) {
+  Vector half[2][4];
+  for (int r = 0; r < 2; ++r) {
+    const Row dy = reader.read(plane, row + r, window);
+    half[r][0] = dy.d0;
+    half[r][1] = dy.d0 + dy.d1;
+    half[r][2] = dy.d0 - dy.d1;
+    half[r][3] = -dy.d1;
+  }
+  for (int k = 0; k < 4; ++k) {
+    store(to + k * step, half[0][k]);
+    store(to + (4 + k) * step, half[0][k] + half[1][k]);
+    store(to + (8 + k) * step, half[0][k] - half[1][k]);
+    store(to + (12 + k) * step, -half[1][k]);
+  }
+}
+
+/// G g G^T of a kernel whose element (p, q) is g[p * step_h + q * step_w].
+void transform_kernel(const float* g, int64_t step_h, int64_t step_w, float (&u)[kPlaces]) {
+  float half[4][3];
+  for (int q = 0; q < 3; ++q) {
+    const float g0 = g[q * step_w], g1 = g[step_h + q * step_w], g2 = g[2 * step_h + q * step_w];
+    half[0][q] = g0;
+    half[1][q] = (g0 + g1 + g2) * 0.5f;
+    half[2][q] = (g0 - g1 + g2) * 0.5f;
+    half[3][q] = g2;
+  }
+  for (int r = 0; r < 4; ++r) {
+    const float g0 = half[r][0], g1 = half[r][1], g2 = half[r][2];
+    u[4 * r] = g0;
+    u[4 * r + 1] = (g0 + g1 + g2) * 0.5f;
+    u[4 * r + 2] = (g0 - g1 + g2) * 0.5f;
+    u[4 * r + 3] = g2;
+  }
+}
+
+/// G^T s G, the adjoint of that.
+void transform_sum(const float (&s)[kPlaces], float* g) {
+  float half[3][4];
+  for (int k = 0; k < 4; ++k) {
+    const float s0 = s[k], s1 = s[4 + k] * 0.5f, s2 = s[8 + k] * 0.5f, s3 = s[12 + k];
+    half[0][k] = s0 + s1 + s2;
+    half[1][k] = s1 - s2;
+    half[2][k] = s1 + s2 + s3;
+  }
+  for (int p = 0; p < 3; ++p) {
+    const float s0 = half[p][0], s1 = half[p][1] * 0.5f, s2 = half[p][2] * 0.5f, s3 = half[p][3];
+    g[3 * p] = s0 + s1 + s2;
+    g[3 * p + 1] = s1 - s2;
+    g[3 * p + 2] = s1 + s2 + s3;
+  }
+}
+
+/// The tiles of all images, one after another.
+struct Tiles {
+  int64_t batch, rows, columns;
+
+  Tiles(int64_t images, int64_t h, int64_t w) : batch(images), rows(ceil_div(h, 2)), columns(ceil_div(w, 2)) {}
+  int64_t count() const { return batch * rows * columns; }
+  int64_t blocks() const { return ceil_div(count(), kTiles); }
+  int64_t in_block(int64_t block) const { return std::min(kTiles, count() - block * kTiles); }
+
+  /// Neighbours in a block: `n` <= kLanes tiles from `place` in it on. Row and column are those of their first result.
+  struct Run {
+    int64_t place, image, row, column, n;
+  };
+  struct Runs {
+    Run all[kTiles];
+    int count = 0;
+    const Run* begin() const { return all; }
+    const Run* end() const { return all + count; }
+  };
+  Runs runs(int64_t block) const {
+    Runs r;
+    const int64_t begin = block * kTiles, end = begin + in_block(block);
+    for (int64_t tile = begin; tile < end; tile += r.all[r.count++].n) {
+      const int64_t column = tile % columns, row = tile / columns;
+      r.all[r.count] = {tile - begin, row / rows, 2 * (row % rows), 2 * column,
+                        std::min({int64_t{kLanes}, columns - column, end - tile})};
+    }
+    return r;
+  }
+};
+
+// The output and the input's gradient are one computation: kernels times tiles of x, or kernels turned around times
+// tiles of dy.
+
+struct Product {
+  int64_t batch, groups;
+  int64_t from_channels, to_channels;  ///< of one group
+  int64_t from_h, from_w, to_h, to_w;
+  int64_t pad_h, pad_w;                 ///< zeros before the source
+  int64_t of_group, of_result, of_sum;  ///< steps in the weight: to the next group, result channel, summed channel
+  int64_t first_tap, step_h, step_w;    ///< of a kernel's elements
+
+  static Product output(const Conv2dProblem& p) {
+    return {p.batch,
+            p.groups,
+            p.in_channels,
+            p.out_channels,
+            p.h.in,
+            p.w.in,
+            p.h.out,
+            p.w.out,
+            p.h.pad(),
+            p.w.pad(),
+            p.out_channels * p.in_channels * 9,
+            p.in_channels * 9,
+            9,
+            0,
+            3,
+            1};
+  }
+  static Product input(const Conv2dProblem& p) {
+    return {p.batch,
+            p.groups,
+            p.out_channels,
+            p.in_channels,
+            p.h.out,
+            p.w.out,
+            p.h.in,
+            p.w.in,
+            2 - p.h.pad(),
+            2 - p.w.pad(),
+            p.out_channels * p.in_channels * 9,
+            9,
+            p.in_channels * 9,
+            8,
+            -3,
+            -1};
+  }
+  Tiles tiles() const { return {batch, to_h, to_w}; }
+  int64_t to_blocks() const { return ceil_div(to_channels, kChannels); }
+  int64_t from_blocks() const { return ceil_div(from_channels, kChannels); }
+  size_t workspace() const {
+    return static_cast<size_t>(groups * to_blocks() * from_blocks() * kPlaces * kChannels * kChannels) * sizeof(float);
+  }
+};
+
+int64_t part(int64_t all, int64_t block, int64_t size) { return std::min(size, all - block * size); }
+
+class ProductRun {
+ public:
+  ProductRun(const Product& p, void* const* args, void* workspace)
+      : p_(p),
+        source_(static_cast<const float*>(args[0])),
+        weight_(static_cast<const float*>(args[1])),
+        packed_(static_cast<float*>(workspace)) {}
+
+  void run(float* result, const float* bias, const KernelContext& ctx) const {
+    ctx.parallel_for(p_.groups * p_.to_blocks() * p_.from_blocks(), [&](int64_t i) {
+      pack_weight(i / p_.from_blocks() / p_.to_blocks(), i / p_.from_blocks() % p_.to_blocks(), i % p_.from_blocks());
+    });
+    const int64_t blocks = p_.tiles().blocks();
+    ctx.parallel_for(p_.groups * blocks, [&](int64_t i) { compute(result, bias, i / blocks, i % blocks); });
+  }
+
+ private:
+  static int64_t filled(int64_t channels) { return ceil_div(channels, Gemm::Traits::nr) * Gemm::Traits::nr; }
+  float* packed_weight(int64_t group, int64_t to, int64_t from, int place) const {
+    return packed_ +
+           (((group * p_.to_blocks() + to) * p_.from_blocks() + from) * kPlaces + place) * kChannels * kChannels;
+  }
+
+  void pack_weight(int64_t group, int64_t to, int64_t from) const {
+    const int64_t m = part(p_.to_channels, to, kChannels), k = part(p_.from_channels, from, kChannels);
+    alignas(64) float transformed[kPlaces][kChannels * kChannels] = {};
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < k; ++j) {
+        float u[kPlaces];
+        transform_kernel(weight_ + group * p_.of_group + (to * kChannels + i) * p_.of_result +
+                             (from * kChannels + j) * p_.of_sum + p_.first_tap,
+                         p_.step_h, p_.step_w, u);
+        for (int place = 0; place < kPlaces; ++place) transformed[place][i * k + j] = u[place];
+      }
+    for (int place = 0; place < kPlaces; ++place)
+      Gemm::pack_a(packed_weight(group, to, from, place), transformed[place], k, false, k, filled(m));
+  }
+
+  void compute(float* result, const float* bias, int64_t group, int64_t block) const {
+    Block<kChannels> product;
+    alignas(64) float packed[kPlaces][kChannels * kTiles];
+    const int64_t tiles = p_.tiles().in_block(block);
+    for (int64_t to = 0; to < p_.to_blocks(); ++to) {
+      for (int64_t from = 0; from < p_.from_blocks(); ++from) {
+        const int64_t k = part(p_.from_channels, from, kChannels);
+        if (to == 0 || p_.from_blocks() > 1) pack_source(group, block, from, packed);
+        for (int place = 0; place < kPlaces; ++place)
+          Gemm::multiply(product.at(place, 0, 0), kStride, packed_weight(group, to, from, place), packed[place],
+                         filled(part(p_.to_channels, to, kChannels)), k, tiles, from == 0);
+      }
+      write(result, bias, group, block, to, product);
+    }
+  }
+
+  void pack_source(int64_t group, int64_t block, int64_t from, float (&packed)[kPlaces][kChannels * kTiles]) const {
+    Block<kChannels> source;
+    const int64_t k = part(p_.from_channels, from, kChannels), size = p_.from_h * p_.from_w;
+    const Reader reader{source_, source_ + p_.batch * p_.groups * p_.from_channels * size, p_.from_h, p_.from_w};
+    for (const Tiles::Run& run : p_.tiles().runs(block)) {
+      const Window window(run.column - p_.pad_w, p_.from_w);
+      const float* first = source_ + ((run.image * p_.groups + group) * p_.from_channels + from * kChannels) * size;
+      for (int64_t c = 0; c < k; ++c)
+        transform_source(reader, first + c * size, run.row - p_.pad_h, window, source.at(0, c, run.place),
+                         source.kStep);
+    }
+    for (int place = 0; place < kPlaces; ++place)
+      Gemm::pack_b(packed[place], source.at(place, 0, 0), kStride, false, k, p_.tiles().in_block(block));
+  }
+
+  void write(float* result, const float* bias, int64_t group, int64_t block, int64_t to,
+             Block<kChannels>& product) const {
+    const int64_t m = part(p_.to_channels, to, kChannels), size = p_.to_h * p_.to_w;
+    for (const Tiles::Run& run : p_.tiles().runs(block)) {
+      const int64_t channel = group * p_.to_channels + to * kChannels;
+      float* first =
+          result + (run.image * p_.groups * p_.to_channels + channel) * size + run.row * p_.to_w + run.column;
+      const int64_t rows = std::min<int64_t>(2, p_.to_h - run.row), columns = std::min(2 * run.n, p_.to_w - run.column);
+      for (int64_t c = 0; c < m; ++c) {
+        float y[2][2 * kLanes];
+        transform_result(product.at(0, c, run.place), product.kStep, bias ? bias[channel + c] : 0, y);
+        for (int64_t r = 0; r < rows; ++r)
+          std::memcpy(first + c * size + r * p_.to_w, y[r], static_cast<size_t>(columns) * sizeof(float));
+      }
+    }
+  }
+
+  const Product& p_;
+  const float *source_, *weight_;
+  float* packed_;
+};
+
+/// The weight's gradient is the adjoint of the output: sums over tiles of (A dy A^T) . (B^T d B), of which each chunk
+/// of the blocks makes a part; the parts are added in order.
+class WeightGradientRun {
+ public:
+  explicit WeightGradientRun(const Conv2dProblem& p)
+      : p_(p), tiles_(p.batch, p.h.out, p.w.out), per_chunk_(std::max<int64_t>(8, ceil_div(tiles_.blocks(), 32))) {}
+  size_t workspace() const { return static_cast<size_t>(chunks() * size()) * sizeof(float); }
+
+  void run(void* const* args, const KernelContext& ctx) const {
+    float* parts = static_cast<float*>(ctx.workspace);
+    const int64_t pairs = outs() * ins();
+    ctx.parallel_for(chunks() * p_.groups * pairs, [&](int64_t i) {
+      add_chunk(static_cast<const float*>(args[0]), static_cast<const float*>(args[1]), parts, i / pairs / p_.groups,
+                i / pairs % p_.groups, i % pairs / ins(), i % ins());
+    });
+    float* dw = static_cast<float*>(args[3]);
+    ctx.parallel_for(p_.groups * p_.out_channels, [&](int64_t o) { finish(dw, parts, o); });
+  }
+
+ private:
+  int64_t chunks() const { return ceil_div(tiles_.blocks(), per_chunk_); }
+  int64_t outs() const { return ceil_div(p_.out_channels, kWide); }
+  int64_t ins() const { return ceil_div(p_.in_channels, kChannels); }
+  int64_t plane() const { return p_.groups * p_.out_channels * p_.in_channels; }
+  int64_t size() const { return kPlaces * plane(); }
+
+  void add_chunk(const float* x, const float* dy, float* parts, int64_t chunk, int64_t group, int64_t out,
+                 int64_t in) const {
+    const int64_t m = part(p_.out_channels, out, kWide), n = part(p_.in_channels, in, kChannels);
+    const int64_t x_size = p_.h.in * p_.w.in, y_size = p_.h.out * p_.w.out;
+    float* sums = parts + chunk * size() + (group * p_.out_channels + out * kWide) * p_.in_channels + in * kChannels;
+    const Reader xs{x, x + p_.batch * p_.groups * p_.in_channels * x_size, p_.h.in, p_.w.in};
+    const Reader dys{dy, dy + p_.batch * p_.groups * p_.out_channels * y_size, p_.h.out, p_.w.out};
+    Block<kChannels> source;
+    Block<kWide> gradient;
+    alignas(64) float packed_a[kWide * kTiles], packed_b[kChannels * kTiles];
+    const int64_t begin = chunk * per_chunk_, end = std::min(tiles_.blocks(), begin + per_chunk_);
+    for (int64_t block = begin; block < end; ++block) {
+      for (const Tiles::Run& run : tiles_.runs(block)) {
+        const float* x0 = x + ((run.image * p_.groups + group) * p_.in_channels + in * kChannels) * x_size;
+        const float* y0 = dy + ((run.image * p_.groups + group) * p_.out_channels + out * kWide) * y_size;
+        const Window of_x(run.column - p_.w.pad(), p_.w.in), of_dy(run.column, p_.w.out);
+        for (int64_t c = 0; c < n; ++c)
+          transform_source(xs, x0 + c * x_size, run.row - p_.h.pad(), of_x, source.at(0, c, run.place), source.kStep);
+        for (int64_t o = 0; o < m; ++o)
+          transform_gradient(dys, y0 + o * y_size, run.row, of_dy, gradient.at(0, o, run.place), gradient.kStep);
+      }
+      const int64_t depth = tiles_.in_block(block);
+      for (int place = 0; place < kPlaces; ++place) {
+        Gemm::pack_a(packed_a, gradient.at(place, 0, 0), kStride, false, depth, m);
+        Gemm::pack_b(packed_b, source.at(place, 0, 0), kStride, true, depth, n);
+        Gemm::multiply(sums + place * plane(), p_.in_channels, packed_a, packed_b, m, depth, n, block == begin);
+      }
+    }
+  }
+
+  /// The gradient of output channel o of all groups.
+  void finish(float* dw, const float* parts, int64_t o) const {
+    for (int64_t c = 0; c < p_.in_channels; ++c) {
+      float s[kPlaces] = {};
+      for (int64_t chunk = 0; chunk < chunks(); ++chunk)
+        for (int place = 0; place < kPlaces; ++place)
+          s[place] += parts[chunk * size() + place * plane() + o * p_.in_channels + c];
+      transform_sum(s, dw + (o * p_.in_channels + c) * 9);
+    }
+  }
+
+  Conv2dProblem p_;
+  Tiles tiles_;
+  int64_t per_chunk_;
+};
+
+template <bool with_bias>
+void output_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const float* bias = with_bias ? static_cast<const float*>(args[2]) : nullptr;
+  ProductRun(*static_cast<const Product*>(params), args, ctx.workspace)
+      .run(static_cast<float*>(args[with_bias ? 3 : 2]), bias, ctx);
+}
+template <int inputs>
+void input_gradient_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  ProductRun(*static_cast<const Product*>(params), args, ctx.workspace)
+      .run(static_cast<float*>(args[inputs]), nullptr, ctx);
+}
+void weight_gradient_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  WeightGradientRun(*static_cast<const Conv2dProblem*>(params)).run(args, ctx);
+}
+
+}  // namespace
+
+bool fits(const Conv2dProblem& p) {
+  constexpr int64_t kFewChannels = 16, kFewResults = 8;
+  const auto axis = [](const WindowAxis& a) {
+    return a.kernel == 3 && a.stride == 1 && a.dilation == 1 && a.out >= kFewResults;
+  };
+  return p.format == DataFormat::nchw && axis(p.h) && axis(p.w) && p.in_channels >= kFewChannels &&
+         p.out_channels >= kFewChannels && p.batch > 0;
+}
+
+Prepared output(const Conv2dProblem& p, bool bias) {
+  const Product product = Product::output(p);
+  return {bias ? output_kernel<true> : output_kernel<false>, product, product.workspace()};
+}
+Prepared input_gradient(const Conv2dProblem& p, size_t inputs) {
+  const Product product = Product::input(p);
+  return {inputs == 3 ? input_gradient_kernel<3> : input_gradient_kernel<2>, product, product.workspace()};
+}
+Prepared weight_gradient(const Conv2dProblem& p) {
+  return {weight_gradient_kernel, p, WeightGradientRun(p).workspace()};
+}
+
+}  // namespace twofold::winograd
