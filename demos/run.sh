@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs the demos: the article's snippets, then linear regression timed in three columns.
+# Installs what is missing, builds, and runs the demos: the article's snippets, linear regression, a classifier of handwritten
+# digits, and at last the article's net. All that is trained is timed in three columns.
 #
-# usage: demos/run.sh [OPTION...]     options go to the demo `linear`; see demos/run.sh --help
+# usage: demos/run.sh [OPTION...]     options go to the demo `myconv`; see build/demos/myconv --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,4 +15,12 @@ build/demos/article
 echo
 echo "== Linear regression in three columns"
 echo
-exec build/demos/linear "$@"
+build/demos/linear
+echo
+echo "== Handwritten digits in three columns"
+echo
+build/demos/digits
+echo
+echo "== The article's net in three columns"
+echo
+exec build/demos/myconv "$@"

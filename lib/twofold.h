@@ -12,6 +12,7 @@
 #include <twofold/lib/core/thread_pool.h>
 #include <twofold/lib/io/data_loader.h>
 #include <twofold/lib/io/examples.h>
+#include <twofold/lib/io/idx.h>
 #include <twofold/lib/io/safetensors.h>
 #include <twofold/lib/nn/layers.h>
 #include <twofold/lib/nn/losses.h>

@@ -4,7 +4,9 @@
 #include <array>
 #include <concepts>
 #include <initializer_list>
+#include <map>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -231,6 +233,9 @@ class Session {
   int64_t num_plans() const;
 
  private:
+  friend std::map<std::string, Tensor> read_random_state(const Session&, Where);
+  friend void load_random_state(const Session&, const std::map<std::string, Tensor>&, Where);
+
   void run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results, Where where) const;
   std::shared_ptr<SessionData> data_;
 };

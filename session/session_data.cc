@@ -192,6 +192,16 @@ void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
   for (auto& [id, entry] : ready) entry.first->value = std::move(entry.second);
 }
 
+RandomState SessionData::random_state() {
+  check_open();
+  return {copy_of(graph_->random), slots_.executions()};
+}
+
+void SessionData::set_executions(const std::map<uint64_t, uint64_t>& executions) {
+  check_open();
+  slots_.set_executions(executions);
+}
+
 void SessionData::close() {
   closed_ = true;
   {

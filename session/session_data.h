@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/random_key.h>
 #include <twofold/session/plan.h>
 #include <twofold/session/session.h>
 
@@ -58,6 +60,10 @@ class SessionData {
 
   /// A value for feed key `t`, of its dtype; throws InvalidArgument where it does not fit.
   Tensor fed(const Target& t, const Fetch& key, const Feed::Value& value) const;
+
+  /// The graph's ordinals and this session's counts.
+  RandomState random_state();
+  void set_executions(const std::map<uint64_t, uint64_t>& executions);
 
   void close();
   int64_t num_plans() const {

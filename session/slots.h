@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -46,6 +47,22 @@ class SessionSlots {
     auto& counter = counters_[random_key];
     if (!counter) counter = std::make_unique<std::atomic<uint64_t>>(0);
     return *counter;
+  }
+  /// How often random ops have run, by key, of those that have.
+  std::map<uint64_t, uint64_t> executions() {
+    std::lock_guard lock(mutex_);
+    std::map<uint64_t, uint64_t> found;
+    for (const auto& [key, counter] : counters_)
+      if (const uint64_t count = *counter) found.emplace(key, count);
+    return found;
+  }
+  /// Those of keys that are not listed have not run.
+  void set_executions(const std::map<uint64_t, uint64_t>& executions) {
+    {
+      std::lock_guard lock(mutex_);
+      for (auto& [key, counter] : counters_) *counter = 0;
+    }
+    for (const auto& [key, count] : executions) counter(key) = count;
   }
 
  private:

@@ -6,7 +6,10 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/random_key.h>
+#include <twofold/session/session_data.h>
 
 namespace twofold {
 
@@ -59,6 +62,69 @@ void load_state(const Session& session, const std::map<std::string, Variable>& s
     for (const auto& [variable, value] : pairs) variable.assign(Operand(value, where));
   else
     session.set(pairs, where);
+}
+
+static Tensor table_of(const std::map<uint64_t, uint64_t>& counts) {
+  std::vector<int64_t> rows;
+  for (const auto& [key, count] : counts) {
+    rows.push_back(static_cast<int64_t>(key));
+    rows.push_back(static_cast<int64_t>(count));
+  }
+  return tensor(rows, {static_cast<int64_t>(counts.size()), 2});
+}
+
+static std::map<uint64_t, uint64_t> counts_in(const Tensor& table, const char* name) {
+  std::map<uint64_t, uint64_t> counts;
+  const auto rows = table.data<int64_t>();
+  for (size_t i = 0; i < rows.size(); i += 2) {
+    if (rows[i + 1] < 0)
+      fail(Code::InvalidArgument, fmt::format("The random state's '{}' holds the count {}", name, rows[i + 1]));
+    if (!counts.emplace(static_cast<uint64_t>(rows[i]), static_cast<uint64_t>(rows[i + 1])).second)
+      fail(Code::InvalidArgument, fmt::format("The random state's '{}' holds {} twice", name, rows[i]));
+  }
+  return counts;
+}
+
+static const Tensor& part_of(const std::map<std::string, Tensor>& state, const char* name, bool is_table) {
+  const auto found = state.find(name);
+  if (found == state.end()) fail(Code::NotFound, fmt::format("The random state has no '{}'", name));
+  const Tensor& t = found->second;
+  const bool is_value = t.defined() && t.is_concrete();
+  if (!is_value || t.dtype() != int64 || t.rank() != (is_table ? 2 : 0) || (is_table && t.dim(1) != 2))
+    fail(Code::InvalidArgument,
+         fmt::format("The random state's '{}' must be an int64 value of shape {}, not {}", name,
+                     is_table ? "(n, 2)" : "()",
+                     is_value      ? fmt::format("{} of shape {}", name_of(t.dtype()), t.shape().str())
+                     : t.defined() ? to_string(t)
+                                   : "None"));
+  return t;
+}
+
+std::map<std::string, Tensor> read_random_state(const Session& session, std::source_location where) {
+  const SourceFrame frame(where);
+  const RandomState now = executing_eagerly() ? eager_random_state() : session.data_->random_state();
+  return {{"seed", tensor(static_cast<int64_t>(now.ordinals.seed), {.dtype = int64})},
+          {"ordinals", table_of({now.ordinals.next.begin(), now.ordinals.next.end()})},
+          {"executions", table_of(now.executions)}};
+}
+
+void load_random_state(const Session& session, const std::map<std::string, Tensor>& state, std::source_location where) {
+  const SourceFrame frame(where);
+  const auto seed = part_of(state, "seed", false).item<int64_t>();
+  const auto ordinals = counts_in(part_of(state, "ordinals", true), "ordinals");
+  auto executions = counts_in(part_of(state, "executions", true), "executions");
+  for (const auto& [name, value] : state)
+    if (name != "seed" && name != "ordinals" && name != "executions")
+      fail(Code::InvalidArgument, fmt::format("A random state has no part '{}'", name));
+  const bool eager = executing_eagerly();
+  const auto here = static_cast<int64_t>((eager ? eager_random_state() : session.data_->random_state()).ordinals.seed);
+  if (seed != here)
+    fail(Code::FailedPrecondition, fmt::format("The random state is of seed {}, but the seed here is {}", seed, here),
+         fmt::format("tf::set_random_seed({})", seed));
+  if (eager)
+    set_eager_random_state({{static_cast<uint64_t>(seed), {ordinals.begin(), ordinals.end()}}, std::move(executions)});
+  else
+    session.data_->set_executions(executions);
 }
 
 }  // namespace twofold

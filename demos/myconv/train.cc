@@ -63,6 +63,8 @@ std::unique_ptr<tf::train::Optimizer> make_optimizer(const std::string& name, st
 
 // The program: one text for all columns. In eager mode the session has nothing to do.
 void fit(tf::Session& session, const Settings& s, const Start& start, Run& run) {
+  tf::reset_peak_allocation();
+  const int64_t held = tf::allocator_stats().in_use;
   const rusage before = cpu_time();
   const auto begin = Clock::now();
   MyConv net(s.full, s.side, s.hidden);
@@ -109,7 +111,7 @@ void fit(tf::Session& session, const Settings& s, const Start& start, Run& run) 
   const rusage after = cpu_time();
   run.user = seconds(after.ru_utime) - seconds(before.ru_utime);
   run.system = seconds(after.ru_stime) - seconds(before.ru_stime);
-  run.peak_bytes = tf::allocator_stats().peak;
+  run.peak_bytes = tf::allocator_stats().peak - held;
   run.end = tf::read_state(session, net.state());
 
   std::vector<double> sorted = run.step_seconds;
@@ -127,7 +129,6 @@ void train(How how, const Settings& s, const Start& start, Run& run) {
   run.how = how;
   run.name = how == How::eager ? "eager" : how == How::deferred ? "deferred, optimisation off" : "deferred, optimised";
   run.threads = tf::num_threads();
-  tf::reset_peak_allocation();
   if (how == How::eager) {
     const tf::EagerMode eager;
     tf::set_random_seed(s.seed);

@@ -175,7 +175,7 @@ Embedding::Embedding(int64_t num_embeddings, int64_t embedding_dim, DType dtype,
     : num_embeddings_(num_embeddings),
       embedding_dim_(embedding_dim),
       weight_(add_parameter("weight", make_embedding(num_embeddings, embedding_dim, dtype, where))) {}
-Tensor Embedding::forward(const Tensor& x) const { return gather(weight_, x); }
+Tensor Embedding::forward(const Tensor& x) const { return embedding(weight_, x); }
 std::string Embedding::extra_repr() const { return fmt::format("{}, {}", num_embeddings_, embedding_dim_); }
 
 Tensor Sequential::forward(const Tensor& x) const {

@@ -5,9 +5,9 @@
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/array/array.h>
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/layer_norm/layer_norm.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
-#include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
 
@@ -106,9 +106,7 @@ Tensor LayerNorm::forward(const Tensor& x) const {
            fmt::format("LayerNorm of {} was given a tensor of shape {}", shape_.str(), x.shape().str()));
     last.push_back(i);
   }
-  const Tensor centred = x - mean(x, last, {.keepdims = true});
-  const Tensor deviation = sqrt(mean(square(centred), last, {.keepdims = true}) + options_.eps);
-  return centred / deviation * weight_ + bias_;
+  return layer_norm(x, weight_, bias_, last, {.epsilon = options_.eps});
 }
 std::string LayerNorm::extra_repr() const {
   return fmt::format("{}, eps={}, elementwise_affine=True", shape_.str(), options_.eps);

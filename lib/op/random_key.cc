@@ -44,6 +44,24 @@ void set_random_seed(int64_t seed) {
   }
 }
 
+RandomState eager_random_state() {
+  EagerRandom& eager = eager_random();
+  std::lock_guard lock(eager.mutex);
+  return {eager.ordinals, {eager.counters.begin(), eager.counters.end()}};
+}
+
+void set_eager_random_state(RandomState state) {
+  EagerRandom& eager = eager_random();
+  std::lock_guard lock(eager.mutex);
+  eager.ordinals = std::move(state.ordinals);
+  eager.counters = {state.executions.begin(), state.executions.end()};
+}
+
+RandomOrdinals copy_of(const RandomOrdinals& ordinals) {
+  std::lock_guard lock(eager_random().mutex);
+  return ordinals;
+}
+
 RandomBody new_random_body(std::string_view kind) {
   std::lock_guard lock(eager_random().mutex);
   RandomOrdinals& ordinals = current_ordinals();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -46,6 +47,17 @@ class [[nodiscard]] RandomFrame {
   RandomFrame* outer_;
   uint64_t outer_path_;
 };
+
+/// What decides which numbers random ops will draw: the ordinals, from which come the keys of ops to be made, and how
+/// often ops have run, by key.
+struct RandomState {
+  RandomOrdinals ordinals;
+  std::map<uint64_t, uint64_t> executions;
+};
+RandomState eager_random_state();
+void set_eager_random_state(RandomState state);
+/// A copy of a graph's, which other threads may be using.
+RandomOrdinals copy_of(const RandomOrdinals& ordinals);
 
 /// The key in the attributes of a random op, which must begin with it.
 uint64_t random_key_of(AttrsView attrs);
