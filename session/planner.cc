@@ -73,6 +73,13 @@ class Planner {
   static bool is_assignment(const OpDef& op) {
     return &op == &assign_op || &op == &assign_add_op || &op == &assign_sub_op;
   }
+  /// Whether output 0 is input 0's bytes: always, or for the shapes that the plan is for.
+  bool is_alias(const ProgramNode& n) const {
+    if (n.op->flags.alias) return true;
+    if (!n.op->view) return false;
+    const Shape &x = p_.values[n.inputs[0]].spec.shape, &y = p_.values[n.first_output].spec.shape;
+    return x.num_elements() == y.num_elements() && n.op->view(n.attrs_view(), x, y) == 0;
+  }
   static bool is_host_step(const ProgramNode& n) { return n.dynamic || is_host_op(*n.op); }
 
   void check_placeholders() const {
@@ -94,7 +101,7 @@ class Planner {
   void find_aliases() {
     for (const ProgramNode& n : p_.nodes) {
       if (skipped(n) || is_host_step(n)) continue;
-      if (n.op->flags.alias || n.op == &assign_op) homes_[n.first_output].root = homes_[n.inputs[0]].root;
+      if (is_alias(n) || n.op == &assign_op) homes_[n.first_output].root = homes_[n.inputs[0]].root;
     }
   }
 
@@ -240,7 +247,7 @@ class Planner {
     if (n.op == &read_variable_op)
       return emit_read(*n.attrs_view().as<VariableAttrs>().variable, n.first_output, n.graph_node);
     if (is_assignment(*n.op)) return emit_assignment(n);
-    if (n.op->flags.alias) return;
+    if (is_alias(n)) return;
     if (n.op->flags.session) fail(Code::Internal, fmt::format("'{}' cannot be planned", n.op->name));
     const bool elementwise =
         n.op->flags.pointwise && n.num_outputs == 1 && n.attrs_view().type() != &internal::kAttrsType<FusedAttrs>;

@@ -195,12 +195,16 @@ OpDef count_op{.name = "ReducedCount",
                .differentiable = Differentiability::none,
                .attrs = &internal::kAttrsType<ReduceAttrs>,
                .shape_inputs = 1};
+/// A sum over nothing is its operand.
+int64_t view_of_same(AttrsView, const Shape& x, const Shape& y) { return x == y ? 0 : -1; }
+
 OpDef sum_to_op{.name = "SumTo",
                 .doc = "y = x summed over the axes along which shape was broadcast; adjoint of BroadcastTo",
                 .infer = infer_sum_to_shape,
                 .differentiable = Differentiability::rule,
                 .gradient = sum_to_gradient,
-                .attrs = &internal::kAttrsType<SumToAttrs>};
+                .attrs = &internal::kAttrsType<SumToAttrs>,
+                .view = view_of_same};
 OpDef sum_to_like_op{.name = "SumToLike",
                      .doc = "y = x summed over the axes along which like's shape was broadcast",
                      .min_inputs = 2,
@@ -208,6 +212,7 @@ OpDef sum_to_like_op{.name = "SumToLike",
                      .infer = infer_sum_to_like,
                      .differentiable = Differentiability::rule,
                      .gradient = sum_to_gradient,
+                     .view = view_of_same,
                      .shape_inputs = 2};
 
 Tensor reduce(const OpDef& op, const Operand& x, const Axes& axes, ReduceOptions options) {

@@ -62,7 +62,8 @@ def run_myconv(build, net):
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         ours = json.load(file)["runs"]
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_myconv.py")
-    peer = subprocess.run([script, "--net", net, "--steps", str(MYCONV_STEPS)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    threads = str(len(os.sched_getaffinity(0)))  # as many as the library takes; PyTorch alone may take fewer
+    peer = subprocess.run([script, "--net", net, "--steps", str(MYCONV_STEPS), "--threads", threads], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           text=True)
     return ours, json.loads(peer.stdout) if peer.returncode == 0 else None
 
