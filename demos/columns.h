@@ -3,12 +3,72 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
-#include <functional>
+#include <cstring>
+#include <fstream>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include <twofold/lib/report/ledger.h>
+#include <twofold/twofold.h>
+
+using Clock = std::chrono::steady_clock;
+inline double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+inline bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+/// The three ways of running a program.
+enum class How { eager, deferred, optimized };
+inline const char* name_of(How how) {
+  return how == How::eager ? "eager" : how == How::deferred ? "deferred, optimisation off" : "deferred, optimised";
+}
+/// Those that `--mode` and `--optimize` ask for.
+inline std::vector<How> ways(std::string_view mode, std::string_view optimize) {
+  std::vector<How> all;
+  if (mode != "deferred") all.push_back(How::eager);
+  if (mode != "eager" && optimize != "on") all.push_back(How::deferred);
+  if (mode != "eager" && optimize != "off") all.push_back(How::optimized);
+  return all;
+}
+
+/// Gives back the memory that is kept for reuse, so that the first step of every column asks the system for its own.
+inline void release_kept_memory() {
+  twofold::set_allocator_cache_limit(0);
+  twofold::set_allocator_cache_limit(int64_t{2} << 30);  // the default
+}
+
+/// Writes text to a file of its own.
+inline void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text << '\n';
+  file.close();
+  if (!file) throw std::runtime_error("cannot write " + path);
+}
+
+/// program(session) in that way, in a graph of its own if deferred. (In eager mode the session has nothing to do.)
+template <class Program>
+void run_program(How how, int64_t seed, Program program) {
+  release_kept_memory();
+  if (how == How::eager) {
+    const twofold::EagerMode eager;
+    twofold::set_random_seed(seed);
+    twofold::Session unused;
+    program(unused);
+  } else {
+    const twofold::Graph graph;
+    const auto scope = graph.as_default();
+    twofold::set_random_seed(seed);
+    twofold::Session session({.optimize = how == How::optimized});
+    program(session);
+  }
+}
 
 /// What is shown of one way of running.
 struct Column {

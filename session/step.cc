@@ -205,6 +205,7 @@ StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments
       for (const Tensor& t : tensors)
         if (is_floating(t.dtype())) tape.watch(t);
       const RandomFrame frame(state_->random);
+      const SwitchReads reads;
       result.nest = std::make_shared<const std::any>(body(tensors, returned));
     }
     for (const Fetch& f : returned) result.values.push_back(value_now(f));

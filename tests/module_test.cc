@@ -141,6 +141,31 @@ TEST_CASE("Dropout drops while training and not while evaluating; pooling layers
   CHECK_ERROR(nn::Dropout(1), InvalidArgument, "Dropout of rate 1; it must be in [0, 1)");
 }
 
+TEST_CASE("What a step cannot do again at each call is refused in both modes", "[nn]") {
+  for (const How how : {How::eager, How::deferred})
+    in_mode(how, [](tf::Session& session) {
+      nn::Dropout drop;
+      auto step = tf::step(session, [&](Tensor x) {
+        drop.eval();
+        return drop(x);
+      });
+      CHECK_ERROR(step(1.f), FailedPrecondition, "cannot be set to train or to evaluate in the body of a step");
+      return 0;
+    });
+  const tf::EagerMode eager;
+  const Tensor empty = tf::zeros({1, 1, 0, 4});
+  CHECK_ERROR(tf::max_pool2d(empty, 2, {.stride = 1, .padding = 1}), InvalidArgument, "has nothing to pool");
+  CHECK_ERROR(tf::avg_pool2d(empty, 2, {.stride = 1, .padding = 1}), InvalidArgument, "has nothing to pool");
+  const Tensor bytes = tf::tensor(std::vector<uint8_t>{200, 100});
+  CHECK(tf::einsum("i,k->k", {bytes, tf::tensor(std::vector{1})}).item<int32_t>() == 300);
+  const Tensor image = tf::cast(tf::ones_like(tf::zeros({1, 1, 3, 3})), tf::float64);
+  const Tensor y = tf::conv2d(image, image, tf::tensor(std::vector{0.5f}));
+  CHECK(y.dtype() == tf::float64);
+  CHECK(y.item<double>() == 9.5);
+  tf::DeferredMode deferred;
+  CHECK(tf::einsum("ii->i", {tf::tensor(std::vector<float>{1, 2, 3, 4}, {2, 2})}).is_concrete());
+}
+
 TEST_CASE("Mistakes with batch norm are told", "[nn]") {
   const tf::EagerMode eager;
   CHECK_ERROR(nn::BatchNorm2d(0), InvalidArgument, "BatchNorm2d needs a positive number of channels, not 0");

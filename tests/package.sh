@@ -37,7 +37,7 @@ eval "$line"
 meson setup with_meson >meson.log && meson compile -C with_meson >>meson.log || fail "$(cat meson.log)"
 [ "$(with_meson/prog)" = "$(cat expected)" ] || fail "built by Meson it prints: $(with_meson/prog 2>&1)"
 
-if command -v cmake >/dev/null; then
+if command -v cmake >/dev/null; then  # tests/install.sh installs it
   { cmake -S . -B with_cmake && cmake --build with_cmake; } >cmake.log 2>&1 || fail "$(cat cmake.log)"
   [ "$(with_cmake/prog)" = "$(cat expected)" ] || fail "built by CMake it prints: $(with_cmake/prog 2>&1)"
 fi

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 
@@ -65,11 +66,14 @@ for build, test in chosen:
     start = time.time()
     process = subprocess.Popen(test["cmd"], cwd=test["workdir"] or build, env=os.environ | test["env"], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
+    watch = threading.Timer(test.get("timeout") or 600, process.kill)
+    watch.start()
     lines = []
     for line in process.stdout:
         lines.append(line)
         print(line, end="", flush=True)
     status, output = process.wait(), "".join(lines)
+    watch.cancel()
     good, bad = count(output, status)
     skips = SKIPPED.findall(output)
     unexpected = [line for line in skips if not line.endswith(("no GPU", "no valgrind"))]

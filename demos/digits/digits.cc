@@ -24,14 +24,6 @@ struct Options {
 
 constexpr int64_t kDrawnTrain = 10000, kDrawnTest = 2000;
 
-std::vector<How> ways(const Options& o) {
-  std::vector<How> all;
-  if (o.mode != "deferred") all.push_back(How::eager);
-  if (o.mode != "eager" && o.optimize != "on") all.push_back(How::deferred);
-  if (o.mode != "eager" && o.optimize != "off") all.push_back(How::optimized);
-  return all;
-}
-
 // What the options say against each other.
 void check(const Options& o) {
   const Settings& s = o.settings;
@@ -106,12 +98,9 @@ void print_steps(const std::deque<Run>& runs) {
   print_ledgers(runs, 1e-3, "ms");
 }
 
-bool same_bits(const Run& a, const Run& b) {
-  const auto equal = [](std::span<const float> x, std::span<const float> y) {
-    return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size_bytes()) == 0;
-  };
-  bool same = equal(a.reached.losses, b.reached.losses) && a.reached.correct == b.reached.correct;
-  for (const auto& [name, value] : a.end) same = same && equal(value.data<float>(), b.end.at(name).data<float>());
+bool equal(const Run& a, const Run& b) {
+  bool same = same_bits(a.reached.losses, b.reached.losses) && a.reached.correct == b.reached.correct;
+  for (const auto& [name, value] : a.end) same = same && same_bits(value.data<float>(), b.end.at(name).data<float>());
   return same;
 }
 
@@ -131,11 +120,9 @@ void write_json(const std::deque<Run>& runs, const Options& o, const tf::io::Met
                            {"first_epoch", r.first_epoch},
                            {"epoch_s", r.epoch_seconds},
                            {"test_s", r.test_seconds},
+                           {"ledger_steps", r.ledger_steps},
                            {"ledger", nlohmann::ordered_json::parse(r.ledger.json())}});
-  std::ofstream file(o.json);
-  file << all.dump(1) << '\n';
-  file.close();
-  if (!file) throw std::runtime_error("cannot write " + o.json);
+  write_file(o.json, all.dump(1));
 }
 
 int run(const Options& o) {
@@ -166,12 +153,13 @@ int run(const Options& o) {
   std::fflush(stdout);
 
   std::deque<Run> runs;
-  for (const How how : ways(o)) train(how, s, data, identity, from ? &*from : nullptr, runs.emplace_back());
+  for (const How how : ways(o.mode, o.optimize))
+    train(how, s, data, identity, from ? &*from : nullptr, runs.emplace_back());
   print_epochs(runs, static_cast<size_t>(batches));
   print_steps(runs);
   bool good = true;
   if (runs.size() > 1) {
-    for (const Run& r : runs) good = good && same_bits(r, runs[0]);
+    for (const Run& r : runs) good = good && equal(r, runs[0]);
     fmt::print("\nEvery loss, accuracy, parameter and running statistic is {} in all columns.\n",
                good ? "equal to the bit" : "NOT equal");
   }

@@ -23,9 +23,6 @@ Net::Net()
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
 constexpr int64_t kTestBatch = 500;
 constexpr int kLedgerSteps = 20;
 
@@ -86,7 +83,7 @@ class Training {
         run.test_seconds.push_back(seconds_since(test_begin));
       }
       const auto done = static_cast<int64_t>(reached.losses.size());
-      run.stopped = done == settings_.stop_after;
+      run.stopped = done == settings_.stop_after && reached.position.epoch < settings_.epochs;
       const bool due = settings_.checkpoint_every > 0 && done % settings_.checkpoint_every == 0;
       if (!settings_.checkpoint.empty() && (over || due || run.stopped)) write(identity, reached);
       if (over) epoch_begin = Clock::now();
@@ -160,20 +157,7 @@ io::Metadata identity_of(const Settings& s, const Data& data) {
 void train(How how, const Settings& s, const Data& data, const io::Metadata& identity, const Checkpoint* from,
            Run& run) {
   run.how = how;
-  run.name = how == How::eager ? "eager" : how == How::deferred ? "deferred, optimisation off" : "deferred, optimised";
+  run.name = name_of(how);
   run.test_size = data.test.labels.dim(0);
-  const auto fit = [&](tf::Session& session) {
-    tf::set_random_seed(s.seed);
-    Training(session, s, data).run(from, identity, run);
-  };
-  if (how == How::eager) {
-    const tf::EagerMode eager;
-    tf::Session unused;
-    fit(unused);
-  } else {
-    const tf::Graph graph;
-    const auto scope = graph.as_default();
-    tf::Session session({.optimize = how == How::optimized});
-    fit(session);
-  }
+  run_program(how, s.seed, [&](tf::Session& session) { Training(session, s, data).run(from, identity, run); });
 }

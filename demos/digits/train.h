@@ -28,8 +28,6 @@ struct Settings {
   int64_t stop_after = 0;        ///< ends when so many steps are done, counted from the first epoch on; 0: not
 };
 
-enum class How { eager, deferred, optimized };
-
 /// One column of the table: what a training run gave and cost.
 struct Run : Column {
   How how = How::eager;

@@ -45,9 +45,6 @@ Data make_data(const Options& o) {
   return d;
 }
 
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
 struct Fit : Column {
   std::vector<float> losses;
   tf::Tensor weight, bias;
@@ -87,34 +84,16 @@ void fit(tf::Session& session, const Data& data, const Options& o, Fit& column) 
   for (int i = 0; i < kLedgerSteps; ++i) step(data.x, data.y);
 }
 
-void run_eager(const Data& data, const Options& o, Fit& column) {
-  const tf::EagerMode eager;
-  tf::set_random_seed(o.seed);
-  tf::Session session;
-  fit(session, data, o, column);
-}
-
-void run_deferred(const Data& data, const Options& o, Fit& column, bool optimize) {
-  const tf::Graph graph;
-  const auto scope = graph.as_default();
-  tf::set_random_seed(o.seed);
-  tf::Session session({.optimize = optimize});
-  fit(session, data, o, column);
-}
-
-bool same_bits(const Fit& a, const Fit& b) {
-  const auto equal = [](std::span<const float> x, std::span<const float> y) {
-    return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size_bytes()) == 0;
-  };
-  return equal(a.losses, b.losses) && equal(a.weight.data<float>(), b.weight.data<float>()) &&
-         equal(a.bias.data<float>(), b.bias.data<float>());
+bool equal(const Fit& a, const Fit& b) {
+  return same_bits(a.losses, b.losses) && same_bits(a.weight.data<float>(), b.weight.data<float>()) &&
+         same_bits(a.bias.data<float>(), b.bias.data<float>());
 }
 
 void print_table(const std::array<Fit, 3>& columns) {
   print_row(columns, "", [](const Fit& c) { return c.name; });
-  print_row(columns, "first run, ms", [](const Fit& c) { return fmt::format("{:.3f}", 1e3 * c.first); });
-  print_row(columns, "a run after that, us", [](const Fit& c) { return fmt::format("{:.2f}", 1e6 * c.median); });
-  print_row(columns, "ahead of eager from run",
+  print_row(columns, "first step, ms", [](const Fit& c) { return fmt::format("{:.3f}", 1e3 * c.first); });
+  print_row(columns, "a step after that, us", [](const Fit& c) { return fmt::format("{:.2f}", 1e6 * c.median); });
+  print_row(columns, "ahead of eager from step",
             [&](const Fit& c) { return &c == columns.data() ? "" : paid_at(c, columns[0]); });
   print_row(columns, "last loss", [](const Fit& c) { return fmt::format("{:.9g}", c.losses.back()); });
   print_ledgers(columns, 1e-6, "us");
@@ -127,21 +106,20 @@ void write_json(const std::array<Fit, 3>& columns, const Options& o) {
                               {"first_seconds", c.first},
                               {"median_seconds", c.median},
                               {"last_loss", c.losses.back()},
+                              {"ledger_steps", c.ledger_steps},
                               {"ledger", nlohmann::ordered_json::parse(c.ledger.json())}});
-  std::ofstream(o.json) << all.dump(1) << '\n';
-  if (!std::ifstream(o.json)) throw std::runtime_error("cannot write " + o.json);
+  write_file(o.json, all.dump(1));
   fmt::print("\nThe numbers as JSON are in {}\n", o.json);
 }
 
 int run(const Options& o) {
   const Data data = make_data(o);
   std::array<Fit, 3> columns;
-  columns[0].name = "eager";
-  columns[1].name = "deferred, optimisation off";
-  columns[2].name = "deferred, optimised";
-  run_eager(data, o, columns[0]);
-  run_deferred(data, o, columns[1], false);
-  run_deferred(data, o, columns[2], true);
+  for (const How how : {How::eager, How::deferred, How::optimized}) {
+    Fit& column = columns[static_cast<size_t>(how)];
+    column.name = name_of(how);
+    run_program(how, o.seed, [&](tf::Session& session) { fit(session, data, o, column); });
+  }
 
   std::cout << "Linear regression: " << o.samples << " samples of " << o.features << " features, " << o.steps
             << " steps of SGD\n\n"
@@ -149,10 +127,11 @@ int run(const Options& o) {
             << "\nbias that made the data    [0.5]\nbias found                 " << columns[0].bias << "\n\n"
             << std::flush;
   print_table(columns);
-  const bool equal = same_bits(columns[0], columns[1]) && same_bits(columns[0], columns[2]);
-  fmt::print("\nEvery loss, the weight and the bias are {} in all three.\n", equal ? "equal to the bit" : "NOT equal");
+  const bool all_equal = equal(columns[0], columns[1]) && equal(columns[0], columns[2]);
+  fmt::print("\nEvery loss, the weight and the bias are {} in all three.\n",
+             all_equal ? "equal to the bit" : "NOT equal");
   if (!o.json.empty()) write_json(columns, o);
-  return equal ? 0 : 1;
+  return all_equal ? 0 : 1;
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ def check(condition, what):
 
 
 RUN_KEYS = {"mode", "optimize", "device", "net", "threads", "losses", "step_ms", "first_ms", "peak_bytes", "user_s", "sys_s",
-            "wall_s", "ledger"}
+            "wall_s", "ledger", "ledger_steps"}
 
 with tempfile.TemporaryDirectory() as folder:
     grads, end, out = (os.path.join(folder, name) for name in ("grads.safetensors", "end.safetensors", "out.json"))
@@ -57,7 +57,7 @@ with tempfile.TemporaryDirectory() as folder:
 
     small = ["--batch", "4", "--side", "8"]
     result = run(*small, "--steps", "1", "--optimizer", "sgd", "--seed", "3", "--mode", "eager")
-    check(result.returncode == 0 and "1 steps of sgd on a batch of 4" in result.stdout, result.stderr)
+    check(result.returncode == 0 and "1 step of sgd on a batch of 4" in result.stdout, result.stderr)
     for arguments, message in ((["--start", os.path.join(folder, "none")], "none"), (["--device", "gpu"], "GPU"),
                                (["--mode", "lazy"], "lazy"), (["--steps", "0"], "--steps"),
                                (start, "linearnet")):

@@ -37,14 +37,11 @@ Start load_start(const std::string& path) {
   const tf::io::Safetensors file = tf::io::load_safetensors(path);
   Start start{.x = file["X"], .y = file["y"]};
   for (const auto& [name, value] : file)
-    if (name != "X" && name != "y") start.state.emplace(name, value);
+    if (name != "X" && name != "y" && !name.ends_with("num_batches_tracked")) start.state.emplace(name, value);
   return start;
 }
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 double seconds(const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); }
 rusage cpu_time() {
@@ -70,7 +67,13 @@ void fit(tf::Session& session, const Settings& s, const Start& start, Run& run) 
   MyConv net(s.full, s.side, s.hidden);
   const auto opt = make_optimizer(s.optimizer, net.parameters());
   session.run(tf::global_variables_initializer());
-  if (!start.state.empty()) tf::load_state(session, net.state(), start.state);
+  if (!start.state.empty()) {
+    auto state = net.state();
+    // Running statistics that are not given begin as a new net's.
+    for (const auto& [name, buffer] : net.named_buffers())
+      if (!start.state.contains(name)) state.erase(name);
+    tf::load_state(session, state, start.state);
+  }
 
   // The loss, and d loss / d X, which the article asks for, too; then those of the parameters.
   const auto body = [&](const tf::Tensor& x, const tf::Tensor& y) {
@@ -83,21 +86,19 @@ void fit(tf::Session& session, const Settings& s, const Start& start, Run& run) 
     return results;
   };
   auto step = tf::step(session, [&](tf::Tensor x, tf::Tensor y) {
-    const auto results = body(x, y);
-    return std::array{results[0], results[1]};
+    std::vector<tf::Tensor> results = body(x, y);
+    if (!s.wants_gradients) results.resize(2);
+    return results;
   });
-  auto step_with_gradients = tf::step(session, body);
 
-  if (s.wants_gradients) {
-    const std::vector<tf::Tensor> results = step_with_gradients(start.x, start.y);
-    run.losses.push_back(results[0].item<float>());
-    run.gradients.emplace("X.grad", results[1]);
-    const auto named = net.named_parameters();
-    for (size_t i = 0; i < named.size(); ++i) run.gradients.emplace(named[i].first + ".grad", results[i + 2]);
-  } else {
-    run.losses.push_back(step(start.x, start.y)[0].item<float>());
-  }
+  const std::vector<tf::Tensor> first = step(start.x, start.y);
+  run.losses.push_back(first[0].item<float>());
   run.first = seconds_since(begin);
+  if (s.wants_gradients) {
+    run.gradients.emplace("X.grad", first[1]);
+    const auto named = net.named_parameters();
+    for (size_t i = 0; i < named.size(); ++i) run.gradients.emplace(named[i].first + ".grad", first[i + 2]);
+  }
 
   Progress progress(run.name, s.steps);
   progress.done(1);
@@ -127,18 +128,7 @@ void fit(tf::Session& session, const Settings& s, const Start& start, Run& run) 
 
 void train(How how, const Settings& s, const Start& start, Run& run) {
   run.how = how;
-  run.name = how == How::eager ? "eager" : how == How::deferred ? "deferred, optimisation off" : "deferred, optimised";
+  run.name = name_of(how);
   run.threads = tf::num_threads();
-  if (how == How::eager) {
-    const tf::EagerMode eager;
-    tf::set_random_seed(s.seed);
-    tf::Session unused;
-    fit(unused, s, start, run);
-  } else {
-    const tf::Graph graph;
-    const auto scope = graph.as_default();
-    tf::set_random_seed(s.seed);
-    tf::Session session({.optimize = how == How::optimized});
-    fit(session, s, start, run);
-  }
+  run_program(how, s.seed, [&](tf::Session& session) { fit(session, s, start, run); });
 }

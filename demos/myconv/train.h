@@ -30,8 +30,6 @@ struct Settings {
   bool wants_gradients = false;  ///< of the first step
 };
 
-enum class How { eager, deferred, optimized };
-
 /// X, y and, where a file was given, the parameters and running statistics to start with.
 struct Start {
   tf::Tensor x, y;

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <twofold/kernels/conv2d/problem.h>
+#include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/window2d/infer.h>
 #include <twofold/lib/autodiff/backward.h>
@@ -219,8 +219,11 @@ Tensor conv2d(Operand x, Operand weight, Conv2dOptions options) {
 
 Tensor internal::conv2d_with_bias(const Operand& x, const Operand& weight, const Operand& bias,
                                   const Conv2dOptions& options) {
-  const OperandPair pair(x, weight, conv2d_op.name);
-  return apply(conv2d_op, {pair.a, pair.b, &bias.resolve(pair.a->dtype())}, options, x.where());
+  const OperandPair first(x, weight, conv2d_op.name);
+  const OperandPair second(Operand(*first.a, x.where()), bias, conv2d_op.name);
+  const DType dtype = second.a->dtype();
+  const Tensor w = first.b->dtype() == dtype ? *first.b : cast(Operand(*first.b, x.where()), dtype);
+  return apply(conv2d_op, {second.a, &w, second.b}, options, x.where());
 }
 
 Tensor conv2d_transpose(Operand x, Operand weight, Conv2dTransposeOptions options) {

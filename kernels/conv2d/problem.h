@@ -1,4 +1,4 @@
-// What a convolution amounts to, once shapes are known: for the shape rules and for the kernels.
+// What a convolution amounts to, once shapes are known: for the kernels.
 #pragma once
 
 #include <cstdint>

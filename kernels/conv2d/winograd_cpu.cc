@@ -1,22 +1,10 @@
-// Winograd's F(2x2, 3x3): 2x2 elements of the result from 4x4 of the source by 16 products where the definition takes
-// 36 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). With d a tile of the source, g the
-// kernel and . the product element by element,
-//
-//     y = A^T [(G g G^T) . (B^T d B)] A
-//
-//     B^T = 1  0 -1  0     G = 1    0    0      A^T = 1 1  1  0
-//           0  1  1  0         1/2  1/2  1/2          0 1 -1 -1
-//           0 -1  1  0         1/2 -1/2  1/2
-//           0  1  0 -1         0    0    1
-//
-// summed over channels before the last step: 16 matrix products. All arithmetic is float32, and transforms only add,
-// subtract and halve: an element's error is at most a few times that of the plain sum over its tile's terms. What is
-// not finite may spread over its tile.
+// 3x3 convolutions as 16 matrix products of transformed tiles, summed over channels before they are transformed back;
+// see winograd_transforms_cpu.h.
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include <twofold/kernels/conv2d/winograd_cpu.h>
+#include <twofold/kernels/conv2d/winograd_transforms_cpu.h>
 #include <twofold/kernels/matmul/gemm_cpu.h>
 
 namespace twofold::winograd {
@@ -24,49 +12,12 @@ namespace {
 
 using Gemm = internal::PackedGemm<float>;
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16;  ///< tiles transformed together
-#elif defined(__AVX__)
-constexpr int kLanes = 8;
-#else
-constexpr int kLanes = 4;
-#endif
-constexpr int kPlaces = 16;                   ///< elements of a transformed tile
 constexpr int64_t kTiles = 48;                ///< of a block
 constexpr int64_t kStride = kTiles + kLanes;  ///< between rows of blocks: transforms write whole lanes
 constexpr int64_t kChannels = 32;             ///< of a block
 constexpr int64_t kWide = 64;                 ///< of a block of the result's channels in the weight's gradient
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// A lane for each tile. Compilers' vectors, since the shuffles of every second element are not in Eigen's packets.
-typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
-typedef int32_t Mask __attribute__((vector_size(kLanes * sizeof(float))));
-
-Vector load(const float* from) {
-  Vector v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-void store(float* to, Vector v) { std::memcpy(to, &v, sizeof v); }
-
-using Lanes = std::make_integer_sequence<int, kLanes>;
-/// Elements 0, 2, 4 ... of a and b, one after the other.
-template <int... i>
-Vector even(Vector a, Vector b, std::integer_sequence<int, i...>) {
-  return __builtin_shufflevector(a, b, (2 * i)...);
-}
-/// Elements 1, 3, 5 ...
-template <int... i>
-Vector odd(Vector a, Vector b, std::integer_sequence<int, i...>) {
-  return __builtin_shufflevector(a, b, (2 * i + 1)...);
-}
-/// a[0], b[0], a[1], b[1] ...
-template <int... i>
-void store_in_turn(float* to, Vector a, Vector b, std::integer_sequence<int, i...>) {
-  store(to, __builtin_shufflevector(a, b, (i / 2 + i % 2 * kLanes)...));
-  store(to + kLanes, __builtin_shufflevector(a, b, ((kLanes + i) / 2 + i % 2 * kLanes)...));
-}
 
 /// Transformed tiles: an element for each place, channel and tile.
 template <int64_t channels>
@@ -77,133 +28,6 @@ struct Block {
 
   float* at(int place, int64_t channel, int64_t tile) { return values + place * kStep + channel * kStride + tile; }
 };
-
-/// What is read of a plane's rows for kLanes tiles side by side: elements from `column`, which may lie outside, on.
-struct Window {
-  static constexpr int kStarts[4] = {0, kLanes, 2, kLanes + 2}, kRead = 2 * kLanes + 2;
-  int64_t column;
-  Mask inside[4];  ///< of the elements from kStarts on
-
-  Window(int64_t first, int64_t w) : column(first) {
-    for (int k = 0; k < 4; ++k)
-      for (int i = 0; i < kLanes; ++i) {
-        const int64_t at = first + kStarts[k] + i;
-        inside[k][i] = at >= 0 && at < w ? -1 : 0;
-      }
-  }
-};
-
-/// Elements 2 t, 2 t + 1, 2 t + 2 and 2 t + 3 of a window, t being the lane.
-struct Row {
-  Vector d0, d1, d2, d3;
-};
-
-/// Reads rows of planes, zero outside a plane.
-struct Reader {
-  const float *begin, *end;  ///< of all planes
-  int64_t h, w;
-
-  Row read(const float* plane, int64_t row, const Window& window) const {
-    if (row < 0 || row >= h) return {Vector{}, Vector{}, Vector{}, Vector{}};
-    const float* from = plane + row * w + window.column;
-    float copy[Window::kRead];
-    if (from < begin || from + Window::kRead > end) {  // at the ends of memory: only what is there
-      for (int i = 0; i < Window::kRead; ++i) copy[i] = from + i >= begin && from + i < end ? from[i] : 0;
-      from = copy;
-    }
-    Vector v[4];
-    for (int k = 0; k < 4; ++k) v[k] = window.inside[k] ? load(from + Window::kStarts[k]) : Vector{};
-    return {even(v[0], v[1], Lanes()), odd(v[0], v[1], Lanes()), even(v[2], v[3], Lanes()), odd(v[2], v[3], Lanes())};
-  }
-};
-
-/// B^T d B of kLanes tiles from `row` on.
-void transform_source(const Reader& reader, const float* plane, int64_t row, const Window& window, float* to,
-                      int64_t step) {
-  Vector half[4][4];
-  for (int r = 0; r < 4; ++r) {
-    const Row d = reader.read(plane, row + r, window);
-    half[r][0] = d.d0 - d.d2;
-    half[r][1] = d.d1 + d.d2;
-    half[r][2] = d.d2 - d.d1;
-    half[r][3] = d.d1 - d.d3;
-  }
-  for (int k = 0; k < 4; ++k) {
-    store(to + k * step, half[0][k] - half[2][k]);
-    store(to + (4 + k) * step, half[1][k] + half[2][k]);
-    store(to + (8 + k) * step, half[2][k] - half[1][k]);
-    store(to + (12 + k) * step, half[1][k] - half[3][k]);
-  }
-}
-
-/// A^T m A of kLanes tiles, two rows of the result, with `bias` added.
-void transform_result(const float* m, int64_t step, float bias, float (&y)[2][2 * kLanes]) {
-  Vector half[2][4];
-  for (int k = 0; k < 4; ++k) {
-    const Vector m0 = load(m + k * step), m1 = load(m + (4 + k) * step), m2 = load(m + (8 + k) * step),
-                 m3 = load(m + (12 + k) * step);
-    half[0][k] = m0 + m1 + m2;
-    half[1][k] = m1 - m2 - m3;
-  }
-  for (int r = 0; r < 2; ++r)
-    store_in_turn(y[r], half[r][0] + half[r][1] + half[r][2] + bias, half[r][1] - half[r][2] - half[r][3] + bias,
-                  Lanes());
-}
-
-/// A dy A^T, the adjoint of that.
-void transform_gradient(const Reader& reader, const float* plane, int64_t row, const Window& window, float* to,
-                        int64_t step) {
-  Vector half[2][4];
-  for (int r = 0; r < 2; ++r) {
-    const Row dy = reader.read(plane, row + r, window);
-    half[r][0] = dy.d0;
-    half[r][1] = dy.d0 + dy.d1;
-    half[r][2] = dy.d0 - dy.d1;
-    half[r][3] = -dy.d1;
-  }
-  for (int k = 0; k < 4; ++k) {
-    store(to + k * step, half[0][k]);
-    store(to + (4 + k) * step, half[0][k] + half[1][k]);
-    store(to + (8 + k) * step, half[0][k] - half[1][k]);
-    store(to + (12 + k) * step, -half[1][k]);
-  }
-}
-
-/// G g G^T of a kernel whose element (p, q) is g[p * step_h + q * step_w].
-void transform_kernel(const float* g, int64_t step_h, int64_t step_w, float (&u)[kPlaces]) {
-  float half[4][3];
-  for (int q = 0; q < 3; ++q) {
-    const float g0 = g[q * step_w], g1 = g[step_h + q * step_w], g2 = g[2 * step_h + q * step_w];
-    half[0][q] = g0;
-    half[1][q] = (g0 + g1 + g2) * 0.5f;
-    half[2][q] = (g0 - g1 + g2) * 0.5f;
-    half[3][q] = g2;
-  }
-  for (int r = 0; r < 4; ++r) {
-    const float g0 = half[r][0], g1 = half[r][1], g2 = half[r][2];
-    u[4 * r] = g0;
-    u[4 * r + 1] = (g0 + g1 + g2) * 0.5f;
-    u[4 * r + 2] = (g0 - g1 + g2) * 0.5f;
-    u[4 * r + 3] = g2;
-  }
-}
-
-/// G^T s G, the adjoint of that.
-void transform_sum(const float (&s)[kPlaces], float* g) {
-  float half[3][4];
-  for (int k = 0; k < 4; ++k) {
-    const float s0 = s[k], s1 = s[4 + k] * 0.5f, s2 = s[8 + k] * 0.5f, s3 = s[12 + k];
-    half[0][k] = s0 + s1 + s2;
-    half[1][k] = s1 - s2;
-    half[2][k] = s1 + s2 + s3;
-  }
-  for (int p = 0; p < 3; ++p) {
-    const float s0 = half[p][0], s1 = half[p][1] * 0.5f, s2 = half[p][2] * 0.5f, s3 = half[p][3];
-    g[3 * p] = s0 + s1 + s2;
-    g[3 * p + 1] = s1 - s2;
-    g[3 * p + 2] = s1 + s2 + s3;
-  }
-}
 
 /// The tiles of all images, one after another.
 struct Tiles {
@@ -388,8 +212,13 @@ class ProductRun {
 /// of the blocks makes a part; the parts are added in order.
 class WeightGradientRun {
  public:
-  explicit WeightGradientRun(const Conv2dProblem& p)
-      : p_(p), tiles_(p.batch, p.h.out, p.w.out), per_chunk_(std::max<int64_t>(8, ceil_div(tiles_.blocks(), 32))) {}
+  explicit WeightGradientRun(const Conv2dProblem& p) : p_(p), tiles_(p.batch, p.h.out, p.w.out) {
+    // Few enough that the parts are small beside the work, and their memory is bounded.
+    constexpr int64_t kMaxChunks = 32, kMinBlocks = 8, kMaxBytes = 64 << 20;
+    const int64_t bytes = size() * static_cast<int64_t>(sizeof(float));
+    const int64_t most = std::clamp<int64_t>(kMaxBytes / bytes, 1, kMaxChunks);
+    per_chunk_ = std::max(kMinBlocks, ceil_div(tiles_.blocks(), most));
+  }
   size_t workspace() const { return static_cast<size_t>(chunks() * size()) * sizeof(float); }
 
   void run(void* const* args, const KernelContext& ctx) const {

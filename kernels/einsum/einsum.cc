@@ -95,8 +95,10 @@ Named without_repetitions(Named x) {
     permutation.push_back(static_cast<int64_t>(j));
     const int64_t n = x.extent(i);
     const Tensor turned = transpose(x.t, permutation);
-    const Tensor places =
-        n >= 0 ? range(n) : cumsum(broadcast_to(tensor(1), slice(shape(turned), 0, 1)), 0, {.exclusive = true});
+    // Of a value, a value: made of no source.
+    const Tensor ones =
+        n >= 0 ? broadcast_to(tensor(1), Shape{n}) : broadcast_to(tensor(1), slice(shape(turned), 0, 1));
+    const Tensor places = cumsum(ones, 0, {.exclusive = true});
     x = {gather(turned, places, {.axis = -1, .batch_dims = 1}), rest};
     i = 0;
   }
@@ -191,7 +193,10 @@ Tensor einsum(std::string_view equation, std::span<const Tensor> operands, std::
   }
   const Equation e = parse(equation, ranks);
   std::vector<Named> named;
-  for (size_t i = 0; i < operands.size(); ++i) named.push_back({operands[i], e.operands[i]});
+  DType dtype = operands.empty() ? float32 : operands[0].dtype();
+  for (const Tensor& t : operands) dtype = promote(dtype, t.dtype());
+  for (size_t i = 0; i < operands.size(); ++i)
+    named.push_back({operands[i].dtype() == dtype ? operands[i] : cast(operands[i], dtype), e.operands[i]});
   check_extents(equation, named);
   // What is of one operand alone is summed first.
   for (size_t i = 0; i < named.size(); ++i)

@@ -20,8 +20,8 @@ namespace twofold {
 /// itself to it becomes a matrix product (of float32, float64, int32 or int64). Made of other ops: differentiable, of
 /// every order, beside unknown extents too. InvalidArgument: an equation that is none, another number of operands or
 /// axes than it names, extents that differ under one letter, "..." where a rank is unknown. Unimplemented:
-/// more than 8 axes on the way. Source: NumPy's einsum, without extents
-/// of 1 that stand for any; TensorFlow's einsum.
+/// more than 8 axes on the way. In a graph extents that it does not know are not compared: 1 beside another one is
+/// repeated. Source: NumPy's einsum, without extents of 1 that stand for any; TensorFlow's einsum.
 Tensor einsum(std::string_view equation, std::span<const Tensor> operands,
               std::source_location where = std::source_location::current());
 Tensor einsum(std::string_view equation, std::initializer_list<Operand> operands,

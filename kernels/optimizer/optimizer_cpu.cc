@@ -31,7 +31,7 @@ void update(const void* params, void* const* args, KernelContext& ctx) noexcept 
       std::copy_n(static_cast<const T*>(args[0]) + begin, n, value);
       std::copy_n(static_cast<const T*>(args[1]) + begin, n, gradient);
       for (int k = 0; k < p.num_state; ++k) std::copy_n(static_cast<const T*>(args[2 + k]) + begin, n, state[k]);
-      for (int64_t i = 0; i < kBlock; ++i) {
+      for (int64_t i = 0; i < n; ++i) {
         T s[kMaxState];
         for (int k = 0; k < kMaxState; ++k) s[k] = state[k][i];
         value[i] = p.rule.step(value[i], gradient[i], s, c);

@@ -1,4 +1,4 @@
-// The optimisers' arithmetic for one element. Freestanding: the CPU's and the GPU's kernels compile this text.
+// The optimisers' arithmetic for one element. Freestanding, so that kernels of any device can compile this text.
 #pragma once
 
 #include <cmath>

@@ -84,12 +84,12 @@ Tensor pad(Operand x, const std::vector<std::pair<int64_t, int64_t>>& paddings, 
     const int64_t extent = t.shape().has_rank() ? t.dim(i) : -1;
     if (before < 0 || after < 0)
       fail(Code::InvalidArgument, fmt::format("Paddings must be non-negative: {} {}", before, after));
-    if (extent >= 0 && std::max(before, after) > extent - slack && before + after > 0)
+    if (extent >= 0 && std::max(before, after) > extent - slack && (before > 0 || after > 0))
       fail(Code::InvalidArgument,
            fmt::format("pad() of axis {}, which has {} elements, by {} and {}: a mirror shows {} "
                        "at most",
                        i, extent, before, after, std::max<int64_t>(0, extent - slack)));
-    if (before + after > 0) t = mirrored(t, i, rank, before, after, slack == 1);
+    if (before > 0 || after > 0) t = mirrored(t, i, rank, before, after, slack == 1);
   }
   return t.same_as(x.resolve()) ? identity(t) : t;
 }

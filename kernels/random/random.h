@@ -14,8 +14,8 @@ struct RandomNormalOptions {
   double mean = 0;
   double stddev = 1;
   DType dtype = float32;
-  std::optional<int64_t> seed =
-      {};  ///< the op's own; otherwise its scope and place in it tell its numbers from others'
+  /// The op's own; otherwise its scope and its place in that tell its numbers from others'.
+  std::optional<int64_t> seed = {};
 };
 
 struct RandomUniformOptions {

@@ -95,9 +95,6 @@ TWOFOLD_DEVICE inline void normal_pair(uint64_t radius_bits, uint64_t angle_bits
   z1 = radius * from_bits(((s & ~swap) | (c & swap)) ^ sine_sign);
 }
 
-}  // namespace internal
-
-namespace internal {
 /// The block's kPerBlock<T> standard normal numbers.
 template <class T>
 TWOFOLD_DEVICE inline void standard_normals(const PhiloxBlock& block, double* z) {

@@ -20,8 +20,7 @@ Tensor sum(Operand x, Axes axes = {}, ReduceOptions options = {});
 Tensor mean(Operand x, Axes axes = {}, ReduceOptions options = {});
 
 /// y = the product of x over `axes`. The product of no elements is 1; float32 is multiplied in float64. The gradient is
-/// the product of the others, right beside zeros too, up
-/// to order 7. Otherwise as `sum`. TensorFlow's reduce_prod.
+/// the product of the others, right beside zeros too, up to order 7. Otherwise as `sum`. TensorFlow's reduce_prod.
 Tensor prod(Operand x, Axes axes = {}, ReduceOptions options = {});
 
 /// y = the largest element of x over `axes`, NaN counting as the largest (NumPy, PyTorch). The maximum of no elements

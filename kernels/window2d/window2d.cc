@@ -26,7 +26,11 @@ namespace window2d {
 void check_at_least(InferContext& c, const char* name, int64_t least, std::initializer_list<int64_t> values) {
   for (int64_t v : values)
     if (v < least || v > INT32_MAX)
-      c.fail(fmt::format("{} must {}, but is {}", name, least ? "be positive" : "not be negative", v));
+      c.fail(fmt::format("{} must {}, but is {}", name,
+                         v >= least ? "be below 2^31"
+                         : least    ? "be positive"
+                                    : "not be negative",
+                         v));
 }
 
 Shape rank4(InferContext& c, const Shape& s, const char* hint) {

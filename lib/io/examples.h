@@ -56,8 +56,9 @@ class Examples {
 };
 
 /// The records of a file: little-endian elements, row-major, one example after another. The file is mapped, read-only:
-/// pages come from the disk when they are touched, and what is sliced from it keeps it mapped. So the images of MNIST
-/// are `map_file("train-images-idx3-ubyte", {.dtype = tf::uint8, .shape = {28, 28}, .offset = 16})`.
+/// pages come from the disk when they are touched, and what is sliced from it keeps it mapped. It must not be written
+/// to meanwhile: tensors would change. So the images of MNIST are `map_file("train-images-idx3-ubyte", {.dtype =
+/// tf::uint8, .shape = {28, 28}, .offset = 16})`.
 ///
 /// Throws NotFound if there is no file; InvalidArgument for options that make no sense, among them the dtype bool,
 /// whose bytes could be anything (map uint8 and cast); DataLoss if the file is shorter than the options say, or is not

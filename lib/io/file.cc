@@ -115,6 +115,9 @@ void AtomicFile::write(const void* from, size_t bytes) {
 }
 
 void AtomicFile::commit() {
+  struct stat old{};
+  if (::stat(path_.c_str(), &old) == 0 && ::fchmod(file_.get(), old.st_mode & 07777) != 0)
+    fail_errno("set the permissions of", path_, errno, where_);
   if (::fsync(file_.get()) != 0) fail_errno("write", path_, errno, where_);
   if (const int error = file_.close()) fail_errno("write", path_, error, where_);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_errno("replace", path_, errno, where_);

@@ -89,13 +89,14 @@ const Tensor* Safetensors::find(std::string_view name) const {
 const Tensor& Safetensors::operator[](TensorName wanted) const {
   const std::string_view name = wanted.value;
   if (const Tensor* t = find(name)) return *t;
-  constexpr size_t kNear = 3, kListed = 10, kLongest = 256;  // comparing takes the product of the lengths
-  std::vector<std::pair<size_t, size_t>> near;               // distance, place
+  constexpr size_t kNear = 3, kListed = 10, kLongest = 256,
+                   kCompared = 4096;            // comparing takes the product of the lengths
+  std::vector<std::pair<size_t, size_t>> near;  // distance, place
   std::string all;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const std::string& other = tensors_[i].first;
     const size_t longest = std::max(name.size(), other.size());
-    if (longest <= kLongest) {
+    if (longest <= kLongest && i < kCompared) {
       if (const size_t d = distance(name, other); d <= longest / 3) near.emplace_back(d, i);
     }
   }

@@ -62,9 +62,10 @@ class Safetensors {
 ///     io::save_safetensors("net.safetensors", {{"w", w}, {"b", b}}, {{"epoch", "3"}});
 ///
 /// The file takes the place of an older one at once and whole, and is on the disk when the call returns; after an error
-/// the older one is as it was. (A symbolic link is replaced, not followed.) Format
-/// (https://huggingface.co/docs/safetensors): 8 bytes, little-endian, the length of a JSON header, which is padded with
-/// spaces to a multiple of 8; the header, `{"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+/// the older one is as it was, unless only the folder could not be written to the disk. (A symbolic link is replaced,
+/// not followed.) The format is that of safetensors: 8 bytes, little-endian, the length of a JSON header, which is
+/// padded with spaces to a multiple of 8; the header, `{"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0,
+/// 24]},
 /// "__metadata__": {...}}`; the elements, row-major, without gaps in the order given. dtypes: float32 F32, float64 F64,
 /// int32 I32, int64 I64, uint8 U8, bool BOOL.
 ///

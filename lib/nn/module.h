@@ -48,7 +48,8 @@ class Module {
   const NamedChildren& named_children() const { return state_->children; }
 
   /// Sets the module and its children to train, which they do at first, or to evaluate: Dropout and BatchNorm2d differ.
-  /// A `tf::step` obeys in both modes; a graph built without one stays as it was built.
+  /// A `tf::step` obeys in both modes; a graph built without one stays as it was built. Throws FailedPrecondition in
+  /// the body of a step.
   void train(bool on = true);
   void eval() { train(false); }
   bool is_training() const { return state_->training.read(); }

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <twofold/graph/graph.h>
-#include <twofold/kernels/array/array.h>
 #include <twofold/kernels/batch_norm/batch_norm.h>
 #include <twofold/kernels/layer_norm/layer_norm.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
 
@@ -63,7 +63,7 @@ Tensor BatchNorm2d::forward(const Tensor& x) const {
 
   const BatchNormResult norm = batch_norm(x, scale, offset, {.epsilon = options_.eps, .axis = axis});
   const DType dtype = options_.dtype;
-  const Tensor n = cast(size(x), float64) / static_cast<double>(num_features_);
+  const Tensor n = prod(cast(shape(x), float64)) / static_cast<double>(num_features_);
   const Tensor unbiased = cast(n / maximum(n - 1., 1.), dtype);
   const auto follow = [&](const Variable& running, const Tensor& now) {
     return running.assign(running * (1 - options_.momentum) + now * options_.momentum);
@@ -84,20 +84,26 @@ std::string BatchNorm2d::extra_repr() const {
                      options_.momentum, options_.affine ? "True" : "False");
 }
 
-static Variable make_filled(const Shape& shape, double value, const char* name, DType dtype,
-                            std::source_location where) {
+static std::pair<Variable, Variable> make_layer_norm(const Shape& shape, DType dtype, std::source_location where) {
   const SourceFrame frame(where);
   if (!shape.is_known() || shape.rank() == 0)
     fail(Code::InvalidArgument, fmt::format("LayerNorm needs a known shape of one axis at least, not {}", shape.str()));
   const NameScope scope("LayerNorm");
-  return Variable(full(shape, value, {.dtype = dtype}), {.name = name});
+  const auto filled = [&](const char* name, double value) {
+    return Variable(full(shape, value, {.dtype = dtype}), {.name = name});
+  };
+  const Variable weight = filled("weight", 1);
+  return {weight, filled("bias", 0)};
 }
 
 LayerNorm::LayerNorm(Shape normalized_shape, LayerNormOptions options, std::source_location where)
+    : LayerNorm(normalized_shape, options, make_layer_norm(normalized_shape, options.dtype, where)) {}
+
+LayerNorm::LayerNorm(Shape normalized_shape, LayerNormOptions options, const std::pair<Variable, Variable>& made)
     : shape_(normalized_shape),
       options_(options),
-      weight_(add_parameter("weight", make_filled(normalized_shape, 1, "weight", options.dtype, where))),
-      bias_(add_parameter("bias", make_filled(normalized_shape, 0, "bias", options.dtype, where))) {}
+      weight_(add_parameter("weight", made.first)),
+      bias_(add_parameter("bias", made.second)) {}
 Tensor LayerNorm::forward(const Tensor& x) const {
   Axes last;
   for (int i = -shape_.rank(); i < 0; ++i) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <source_location>
+#include <utility>
 
 #include <twofold/kernels/window2d/window2d.h>
 #include <twofold/lib/nn/module.h>
@@ -72,6 +73,8 @@ class LayerNorm : public Module {
   std::string extra_repr() const override;
 
  private:
+  LayerNorm(Shape normalized_shape, LayerNormOptions options, const std::pair<Variable, Variable>& made);
+
   Shape shape_;
   LayerNormOptions options_;
   Variable weight_, bias_;

@@ -65,6 +65,13 @@ uint64_t hash_field(const std::vector<T>& v) {
   return h;
 }
 
+/// Equality as hashes see it: numbers by their bits, so that NaN is itself and -0 is not 0.
+template <class T>
+bool same_field(const T& a, const T& b) {
+  return a == b;
+}
+inline bool same_field(const double& a, const double& b) { return hash_field(a) == hash_field(b); }
+
 std::string print_field(int64_t v);
 std::string print_field(uint64_t v);
 std::string print_field(double v);
@@ -124,8 +131,15 @@ inline constexpr AttrsType kAttrsType{
     .size = sizeof(A),
     .field_count = std::tuple_size_v<decltype(std::declval<const A&>().fields())>,
     .field_names = A::field_names(),
-    .equal = [](const void* a,
-                const void* b) { return static_cast<const A*>(a)->fields() == static_cast<const A*>(b)->fields(); },
+    .equal =
+        [](const void* a, const void* b) {
+          return std::apply(
+              [&](const auto&... x) {
+                return std::apply([&](const auto&... y) { return (same_field(x, y) && ...); },
+                                  static_cast<const A*>(b)->fields());
+              },
+              static_cast<const A*>(a)->fields());
+        },
     .hash =
         [](const void* a) {
           uint64_t h = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <twofold/lib/core/error.h>
 #include <twofold/lib/op/thread_state.h>
 
 namespace twofold {
@@ -10,6 +11,13 @@ bool Switch::read() const {
   const bool on = peek();
   if (t_state.switch_reads) t_state.switch_reads->note(*this, on);
   return on;
+}
+
+void Switch::set(bool on) {
+  if (t_state.switch_reads)
+    fail(Code::FailedPrecondition, "A module cannot be set to train or to evaluate in the body of a step",
+         "net.eval(); step(x); net.train();");
+  on_->store(on, std::memory_order_relaxed);
 }
 
 SwitchReads::SwitchReads() : outer_(t_state.switch_reads) { t_state.switch_reads = this; }

@@ -15,7 +15,8 @@ class Switch {
   explicit Switch(bool on) : on_(std::make_shared<std::atomic<bool>>(on)) {}
   /// Its state, noted by the SwitchReads of this thread.
   bool read() const;
-  void set(bool on) { on_->store(on, std::memory_order_relaxed); }
+  /// Throws FailedPrecondition within the body of a step, which could not do it again at each call when deferred.
+  void set(bool on);
 
  private:
   friend class SwitchReads;

@@ -59,7 +59,7 @@ def run_myconv(build, net):
     """(the demo's runs, PyTorch's times or None)"""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         subprocess.run([os.path.join(build, "demos", "myconv"), "--net", net, "--steps", str(MYCONV_STEPS), "--json", file.name],
-                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                       check=True, stdout=subprocess.DEVNULL)
         ours = json.load(file)["runs"]
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_myconv.py")
     threads = str(len(os.sched_getaffinity(0)))  # as many as the library takes; PyTorch alone may take fewer
@@ -129,9 +129,9 @@ def main():
         if os.path.exists(torch):
             peers.append(run(torch, args.min_time))
         myconv.append({net: run_myconv(args.build, net) for net in ("article", "full")})
-    if args.json:
-        with open(args.json, "w") as f:
-            json.dump({"twofold": ours, "libtorch": peers, "myconv": myconv}, f, indent=1)
+        if args.json:
+            with open(args.json, "w") as f:
+                json.dump({"twofold": ours, "libtorch": peers, "myconv": myconv}, f, indent=1)
     table(ours, peers, myconv)
 
 
