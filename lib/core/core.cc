@@ -24,10 +24,10 @@ std::string extents(const Shape& s, std::string_view separator) {
 
 std::string Shape::str() const {
   if (!has_rank()) return "<unknown>";
-  return "(" + extents(*this, ", ") + (rank() == 1 ? ",)" : ")");
+  return fmt::format("({}{})", extents(*this, ", "), rank() == 1 ? "," : "");
 }
 
-std::string Shape::brackets() const { return has_rank() ? "[" + extents(*this, ",") + "]" : "<unknown>"; }
+std::string Shape::brackets() const { return has_rank() ? fmt::format("[{}]", extents(*this, ",")) : "<unknown>"; }
 
 void internal::throw_bad_shape(int64_t rank, int64_t extent, std::source_location where) {
   std::string message;

@@ -1,6 +1,8 @@
 // Each planted fault is found by random programs, and comes out small.
-#include "faults.h"
+#include <iostream>
+
 #include "catch.h"
+#include "faults.h"
 #include "generator.h"
 
 namespace {
