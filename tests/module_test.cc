@@ -134,7 +134,8 @@ TEST_CASE("Dropout drops while training and not while evaluating; pooling layers
   for (const float v : floats(all[3])) CHECK(v == 3);
   for (const float v : floats(all[4])) CHECK(v == 3);
   CHECK(all[5].shape() == tf::Shape{1, 1, 8, 7});
-  CHECK(nn::to_string(nn::MaxPool2d(2)) == "MaxPool2d(kernel_size=2, stride=2, padding=0)");
+  CHECK(nn::to_string(nn::MaxPool2d(2)) ==
+        "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)");
   CHECK(nn::to_string(nn::AvgPool2d({3, 2}, {.stride = 1, .padding = 1})) ==
         "AvgPool2d(kernel_size=(3, 2), stride=1, padding=1)");
   CHECK(nn::to_string(nn::Dropout()) == "Dropout(p=0.5, inplace=False)");

@@ -140,7 +140,9 @@ std::string Conv2d::extra_repr() const {
 
 Tensor MaxPool2d::forward(const Tensor& x) const { return max_pool2d(x, kernel_size_, options_); }
 Tensor AvgPool2d::forward(const Tensor& x) const { return avg_pool2d(x, kernel_size_, options_); }
-std::string MaxPool2d::extra_repr() const { return pool_repr(kernel_size_, options_); }
+std::string MaxPool2d::extra_repr() const {
+  return pool_repr(kernel_size_, options_) + ", dilation=1, ceil_mode=False";
+}
 std::string AvgPool2d::extra_repr() const { return pool_repr(kernel_size_, options_); }
 
 Dropout::Dropout(double p, std::source_location where) : p_(p) {
