@@ -92,8 +92,10 @@ TEST_CASE("Random numbers take their shape from a tensor, in the run if need be"
 TEST_CASE("layer_norm, bias_add, batch_norm_inference and embedding refuse what does not fit") {
   const Tensor x = tf::tensor(std::vector<float>(24, 1.f), {2, 3, 4});
   const Tensor three = tf::tensor({1.f, 2.f, 3.f}), four = tf::tensor({1.f, 2.f, 3.f, 4.f});
-  CHECK(tf::bias_add(x, three, {.data_format = tf::DataFormat::nchw}).shape() == x.shape());
-  CHECK(tf::bias_add(x, four).shape() == x.shape());
+  const tf::BiasAddOptions nchw{.data_format = tf::DataFormat::nchw};
+  const Tensor first = tf::bias_add(x, three, nchw), last = tf::bias_add(x, four);
+  CHECK(first.shape() == x.shape());
+  CHECK(last.shape() == x.shape());
   CHECK_ERROR(tf::bias_add(x, three), InvalidArgument,
               "bias_add() of a tensor of shape (2, 3, 4) along axis -1 was given a bias of shape (3,); expected (4,)");
   CHECK_ERROR(tf::bias_add(four, four), InvalidArgument, "it takes rank 2 and above");

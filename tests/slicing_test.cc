@@ -77,7 +77,8 @@ TEST_CASE("pad") {
   CHECK(doubles(all[2]) == List{3, 2, 1, 2, 3, 2, 1});
   CHECK(doubles(all[3]) == List{1, 1, 2, 3, 3, 2, 1, 1, 1, 2, 3, 3, 2, 1});
   FreshGraph fresh;
-  CHECK(tf::pad(tf::placeholder(tf::float32), {{1, 1}, {0, 0}}).shape() == Shape{-1, -1});
+  const Tensor padded = tf::pad(tf::placeholder(tf::float32), {{1, 1}, {0, 0}});
+  CHECK(padded.shape() == Shape{-1, -1});
 }
 
 TEST_CASE("prod has its gradients beside zeros, of every order") {

@@ -51,6 +51,7 @@ void prod_grad_kernel(const void* params, void* const* args, KernelContext& ctx)
     c.multiply(input(0, at), d);
   };
   const int64_t units = p.kept.size(), count = p.reduced.size(), sets = int64_t{1} << r;
+  if (count == 0) return;  // a cursor needs a place to be at
   const int64_t group = std::max<int64_t>(1, kTaskElements / (count + 1));
   ctx.parallel_for(ceil_div(units, group), [&](int64_t task) {
     for (int64_t u = task * group; u < std::min(units, (task + 1) * group); ++u) {
