@@ -94,6 +94,18 @@ inline std::string paid_at(const Column& later, const Column& sooner) {
   return fmt::format("{:.0f}", std::ceil(1 + (later.first - sooner.first) / (sooner.median - later.median)));
 }
 
+/// Names, first steps, and steps after that with `decimals`, in milliseconds; from which step on a column has paid.
+template <class Runs>
+void print_steps(const Runs& runs, int decimals) {
+  print_row(runs, "", [](const Column& c) { return c.name; });
+  print_row(runs, "first step, ms", [](const Column& c) { return fmt::format("{:.1f}", 1e3 * c.first); });
+  print_row(runs, "a step after that, ms",
+            [&](const Column& c) { return fmt::format("{:.{}f}", 1e3 * c.median, decimals); });
+  if (runs.size() > 1)
+    print_row(runs, fmt::format("ahead of {} from step", runs[0].how == How::eager ? "eager" : "the first"),
+              [&](const Column& c) { return &c == &runs[0] ? "" : paid_at(c, runs[0]); });
+}
+
 /// Where the time of a step goes, in units of `unit` seconds.
 template <class Columns>
 void print_ledgers(const Columns& columns, double unit, std::string_view unit_name) {

@@ -10,18 +10,6 @@
 namespace nn = twofold::nn;
 using namespace training;
 
-namespace {
-
-template <class Program>
-std::vector<Tensor> in_all_modes(Program program) {
-  const auto eager = in_mode(How::eager, program);
-  CHECK(same_bits(in_mode(How::deferred, program), eager));
-  CHECK(same_bits(in_mode(How::optimized, program), eager));
-  return eager;
-}
-
-}  // namespace
-
 TEST_CASE("nll_loss and softmax_cross_entropy are means over the batch", "[nn]") {
   const std::vector<float> scores{1, 2, 3, 0, -1, 0.5f};
   const auto program = [&](tf::Session& session) {

@@ -12,14 +12,6 @@ using namespace training;
 
 namespace {
 
-template <class Program>
-std::vector<Tensor> in_all_modes(Program program) {
-  const auto eager = in_mode(How::eager, program);
-  CHECK(same_bits(in_mode(How::deferred, program), eager));
-  CHECK(same_bits(in_mode(How::optimized, program), eager));
-  return eager;
-}
-
 std::vector<std::string> names(const nn::Module::NamedVariables& list) {
   std::vector<std::string> all;
   for (const auto& [name, v] : list) all.push_back(name);

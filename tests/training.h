@@ -6,6 +6,8 @@
 #include <cstring>
 #include <vector>
 
+#include "catch.h"
+
 namespace training {
 
 namespace tf = twofold;
@@ -41,6 +43,15 @@ auto in_mode(How how, Program program) {
   tf::set_random_seed(7);
   tf::Session session({.optimize = how == How::optimized});
   return program(session);
+}
+
+/// What `program` gives in eager mode; checks that both ways of deferred mode give the same bits.
+template <class Program>
+std::vector<Tensor> in_all_modes(Program program) {
+  const auto eager = in_mode(How::eager, program);
+  CHECK(same_bits(in_mode(How::deferred, program), eager));
+  CHECK(same_bits(in_mode(How::optimized, program), eager));
+  return eager;
 }
 
 }  // namespace training

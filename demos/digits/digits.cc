@@ -88,13 +88,8 @@ void print_epochs(const std::deque<Run>& runs, size_t batches) {
   fmt::print("\n");
 }
 
-void print_steps(const std::deque<Run>& runs) {
-  print_row(runs, "", [](const Run& r) { return r.name; });
-  print_row(runs, "first step, ms", [](const Run& r) { return fmt::format("{:.1f}", 1e3 * r.first); });
-  print_row(runs, "a step after that, ms", [](const Run& r) { return fmt::format("{:.2f}", 1e3 * r.median); });
-  if (runs.size() > 1)
-    print_row(runs, fmt::format("ahead of {} from step", runs[0].how == How::eager ? "eager" : "the first"),
-              [&](const Run& r) { return &r == &runs[0] ? "" : paid_at(r, runs[0]); });
+void print_times(const std::deque<Run>& runs) {
+  print_steps(runs, 2);
   print_ledgers(runs, 1e-3, "ms");
 }
 
@@ -156,7 +151,7 @@ int run(const Options& o) {
   for (const How how : ways(o.mode, o.optimize))
     train(how, s, data, identity, from ? &*from : nullptr, runs.emplace_back());
   print_epochs(runs, static_cast<size_t>(batches));
-  print_steps(runs);
+  print_times(runs);
   bool good = true;
   if (runs.size() > 1) {
     for (const Run& r : runs) good = good && equal(r, runs[0]);

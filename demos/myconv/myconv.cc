@@ -42,12 +42,7 @@ void print_losses(const std::deque<Run>& runs, const Options& o) {
 }
 
 void print_times(const std::deque<Run>& runs) {
-  print_row(runs, "", [](const Run& r) { return r.name; });
-  print_row(runs, "first step, ms", [](const Run& r) { return fmt::format("{:.1f}", 1e3 * r.first); });
-  print_row(runs, "a step after that, ms", [](const Run& r) { return fmt::format("{:.1f}", 1e3 * r.median); });
-  if (runs.size() > 1)
-    print_row(runs, fmt::format("ahead of {} from step", runs[0].how == How::eager ? "eager" : "the first"),
-              [&](const Run& r) { return &r == &runs[0] ? "" : paid_at(r, runs[0]); });
+  print_steps(runs, 1);
   print_row(runs, "wall, s", [](const Run& r) { return fmt::format("{:.3f}", r.wall); });
   print_row(runs, "user CPU, s", [](const Run& r) { return fmt::format("{:.3f}", r.user); });
   print_row(runs, "system CPU, s", [](const Run& r) { return fmt::format("{:.3f}", r.system); });
