@@ -48,6 +48,15 @@ enum class KernelError : int32_t {
   refused,  ///< the op's own check: OpDef::refusal has the words
 };
 
+/// Where kernels on a GPU report, in its memory: the first failure since the host last cleared it. While it holds one,
+/// updates of state leave the state as it is.
+struct DeviceError {
+  KernelError code;
+  uint32_t tag;       ///< KernelContext::tag of the call that failed
+  int64_t index;      ///< as KernelContext::fail's
+  DeviceError* host;  ///< the host's copy, which kernels write too
+};
+
 /// Runs `body(arg, i)` for every 0 <= i < n, on any threads, and returns when all are done. A body must not depend on
 /// which thread or in which order: chunks are fixed by the problem, never by the number of threads.
 struct ParallelFor {
@@ -60,7 +69,11 @@ struct KernelContext {
   const ParallelFor* parallel = nullptr;  ///< null: run on this thread
   void* workspace = nullptr;              ///< Prepared::workspace bytes, 64-byte aligned
   void* stream = nullptr;                 ///< the GPU's stream
+  DeviceError* device_error = nullptr;    ///< on a GPU: where kernels report what they find while they run
+  uint32_t tag = 0;                       ///< on a GPU: what tells this call from others in device_error
   uint64_t random_counter = 0;            ///< how often this random op has run before
+  /// On a GPU: where to read random_counter from instead, when the call may be replayed; else null.
+  const uint64_t* random_counter_at = nullptr;
   KernelError error = KernelError::none;
   int64_t error_index = 0;
 
