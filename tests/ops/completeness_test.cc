@@ -1,4 +1,5 @@
 // Every op is whole: walks the registry.
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
@@ -88,8 +89,8 @@ std::string source(const std::string& path) {
 
 std::string gpu_sources() {
   std::string all;
-  for (const char* folder : {"batch_norm", "layout", "matmul", "pointwise", "random", "reduce", "softmax"})
-    all += source(std::string("kernels/") + folder + "/" + folder + "_gpu.cu");
+  for (const auto& file : std::filesystem::recursive_directory_iterator(TWOFOLD_SOURCE_ROOT "/kernels"))
+    if (file.path().extension() == ".cu") all += source(relative(file.path(), TWOFOLD_SOURCE_ROOT).string());
   return all;
 }
 
