@@ -60,7 +60,8 @@ constinit SmallPaths g_paths;
 bool eager_small(const OpDef& op, const Tensor& x, const Tensor& y, Tensor& out) {
   constexpr int64_t kMostElements = 4096;
   // One test for both: what a ledger that is off costs an op of a few dozen nanoseconds shows.
-  const auto watched = reinterpret_cast<uintptr_t>(t_state.tape) | reinterpret_cast<uintptr_t>(current_ledger());
+  const auto watched = reinterpret_cast<uintptr_t>(t_state.tape) | reinterpret_cast<uintptr_t>(current_ledger()) |
+                       static_cast<uintptr_t>(t_state.device > 0);
   if (watched || !x.is_concrete() || !y.is_concrete()) return false;
   const Value &a = *x.value(), &b = *y.value();
   if (a.dtype() != b.dtype() || a.num_elements() > kMostElements || b.num_elements() > kMostElements ||

@@ -185,11 +185,21 @@ constinit OpDef with_effects_op{.name = "WithEffects",
                                 .gradient = gradient_same,
                                 .flags = {.alias = true}};
 
+constinit OpDef transfer_op{.name = "Transfer",
+                            .node_name = "transfer",
+                            .doc = "Its input, copied to a device. (TensorFlow: _Send and _Recv)",
+                            .infer = infer_same,
+                            .differentiable = Differentiability::rule,
+                            .gradient = gradient_same,
+                            .flags = {.session = true},
+                            .attrs = &internal::kAttrsType<TransferAttrs>};
+
 void register_graph_ops();
 void register_control_flow_ops();
 void register_graph_ops() {
-  for (OpDef* op : {&constant_op, &placeholder_op, &variable_op, &read_variable_op, &assign_op, &assign_add_op,
-                    &assign_sub_op, &no_op_op, &capture_op, &parameter_op, &print_op, &assert_op, &with_effects_op})
+  for (OpDef* op :
+       {&constant_op, &placeholder_op, &variable_op, &read_variable_op, &assign_op, &assign_add_op, &assign_sub_op,
+        &no_op_op, &capture_op, &parameter_op, &print_op, &assert_op, &with_effects_op, &transfer_op})
     register_op(*op);
   register_control_flow_ops();
 }

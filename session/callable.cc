@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/report/ledger.h>
 #include <twofold/lib/report/recording.h>
@@ -22,6 +23,8 @@ struct Callable::State {
   std::mutex mutex;
   std::shared_ptr<const Plan> plan;  // of the last call, guarded by mutex
   std::vector<TensorSpec> specs;     // what it was planned for, guarded by mutex
+  std::vector<Device> devices;       // likewise
+  uint64_t numerics = 0;             // likewise
 };
 
 Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys,
@@ -72,17 +75,21 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
   {
     std::lock_guard lock(mutex);
     const auto fits = [&] {
-      if (!plan) return false;
+      if (!plan || numerics != numerics_word()) return false;
       for (size_t i = 0; i < values.size(); ++i)
-        if (!(specs[i] == values[i].value()->spec())) return false;
+        if (!(specs[i] == values[i].value()->spec()) || devices[i] != values[i].value()->device()) return false;
       return true;
     };
     if (hit = fits(); !hit) {
       SmallVector<Target, 4> ordered(feeds.size());
       for (size_t i = 0; i < feeds.size(); ++i) ordered[order[i]] = feeds[i];
       plan = session->plan(fetches, ordered, values, ledger);
-      specs.clear();
-      for (const Tensor& t : values) specs.push_back(t.value()->spec());
+      numerics = numerics_word();
+      specs.clear(), devices.clear();
+      for (const Tensor& t : values) {
+        specs.push_back(t.value()->spec());
+        devices.push_back(t.value()->device());
+      }
     }
     used = plan;
   }

@@ -49,7 +49,8 @@ class BodyPlans {
   std::shared_ptr<const Plan> plan_for(std::span<const Tensor> feeds) {
     std::vector<uint64_t> key;
     for (const Tensor& t : feeds) {
-      key.push_back(static_cast<uint64_t>(t.dtype()) << 8 | static_cast<uint64_t>(t.rank()));
+      key.push_back(static_cast<uint64_t>(t.value()->device().index) << 16 | static_cast<uint64_t>(t.dtype()) << 8 |
+                    static_cast<uint64_t>(t.rank()));
       for (int64_t d : t.shape()) key.push_back(static_cast<uint64_t>(d));
     }
     std::lock_guard lock(mutex_);
@@ -64,7 +65,10 @@ class BodyPlans {
     Request r{.fetches = body_.outputs, .operations = body_.effects, .feeds = body_.parameters};
     r.feeds.insert(r.feeds.end(), body_.captures.begin(), body_.captures.end());
     for (const FedVariable& f : fed_) r.fed_variables.push_back(f.variable);
-    for (const Tensor& t : feeds) r.feed_specs.push_back(t.value()->spec());
+    for (const Tensor& t : feeds) {
+      r.feed_specs.push_back(t.value()->spec());
+      r.feed_devices.push_back(t.value()->device());
+    }
     last_ = make_plan(*body_.graph, r, options_, slots_, nullptr);
     last_key_ = key;
     plans_.emplace(hash, std::pair(std::move(key), last_));

@@ -33,7 +33,7 @@ Tensor converted(const Tensor& t, DType dtype, const Fetch& key) {
     dispatch(dtype, [&](auto target_zero) {
       using From = decltype(source_zero);
       using To = decltype(target_zero);
-      const auto* in = static_cast<const From*>(from.data());
+      const auto* in = static_cast<const From*>(from.on_host().data());
       auto* out = static_cast<To*>(to->data());
       for (int64_t i = 0; i < from.num_elements(); ++i) {
         if constexpr (!(std::is_floating_point_v<From> && std::is_floating_point_v<To>)) {
@@ -73,7 +73,6 @@ Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const Fetc
   if (!t.shape().compatible_with(spec.shape))
     fail(Code::InvalidArgument, fmt::format("Cannot feed value of shape {} for Tensor '{}', which has shape '{}'",
                                             t.shape().str(), key_name(key), spec.shape.str()));
-  if (!t.value()->device().is_cpu()) t = copy_to(t, {});
   return t.dtype() == spec.dtype ? t : converted(t, spec.dtype, key);
 }
 

@@ -5,11 +5,13 @@
 
 #include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/core/plugin.h>
 #include <twofold/lib/core/thread_pool.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/report/ledger.h>
 #include <twofold/lib/report/recording.h>
+#include <twofold/session/gpu_run.h>
 #include <twofold/session/node_error.h>
 #include <twofold/session/plan.h>
 
@@ -25,20 +27,29 @@ void rethrow_for_node(const Error& e, const GraphData& g, uint32_t node) {
   throw Error(e.code(), std::move(facts));
 }
 
-Frame::Frame(const Plan& plan)
-    : arena_bytes(plan.arena_bytes_), args(plan.args_.size()), externals(plan.externals_.size()) {
-  if (arena_bytes) arena = static_cast<std::byte*>(allocate(arena_bytes));
+Frame::Frame(const Plan& p)
+    : plan(p), arenas(p.arenas_.size()), args(p.args_.size()), externals(p.externals_.size()), pools(p.arenas_.size()) {
+  for (size_t d = 0; d < arenas.size(); ++d) {
+    const size_t bytes = p.arenas_[d].bytes;
+    if (!bytes) continue;
+    if (d) pools[d] = Ref<GpuPool>(&p.session_->pools.of(static_cast<int>(d) - 1));
+    arenas[d] = static_cast<std::byte*>(d ? pools[d]->allocate(bytes) : allocate(bytes));
+  }
   for (size_t i = 0; i < args.size(); ++i) {
     const Plan::Arg& a = plan.args_[i];
-    args[i] = a.from == Plan::Arg::From::arena      ? arena + a.offset
+    args[i] = a.from == Plan::Arg::From::arena      ? arenas[static_cast<size_t>(a.device.index)] + a.offset
               : a.from == Plan::Arg::From::constant ? a.constant
                                                     : nullptr;
   }
 }
 Frame::~Frame() {
-  if (arena) deallocate(arena, arena_bytes);
+  for (size_t d = 0; d < arenas.size(); ++d) {
+    const size_t bytes = plan.arenas_[d].bytes;
+    if (arenas[d]) d ? pools[d]->deallocate(arenas[d], bytes) : deallocate(arenas[d], bytes);
+  }
 }
 
+Plan::Plan() = default;
 Plan::~Plan() { delete spare_.load(std::memory_order_relaxed); }
 
 std::unique_ptr<Frame> Plan::take_frame() const {
@@ -74,7 +85,8 @@ void Plan::set_external(Frame& frame, uint32_t external, Tensor t) const {
 Tensor Plan::tensor_of(const Frame& frame, const Source& s) const {
   if (s.from == Source::From::constant) return s.constant;
   if (s.from == Source::From::arena) {
-    return Tensor::adopt(Value::borrow(s.spec.dtype, s.spec.shape, frame.arena + s.offset).detach());
+    std::byte* data = frame.arenas[static_cast<size_t>(s.device.index)] + s.offset;
+    return Tensor::adopt(Value::borrow(s.spec.dtype, s.spec.shape, data, s.device).detach());
   }
   const Tensor& t = frame.externals[s.external];
   if (!s.spec.shape.is_known() || t.shape() == s.spec.shape) return t;
@@ -92,8 +104,8 @@ Tensor kept(Tensor t) { return t.value()->is_borrowed() ? retained(t) : t; }
 }  // namespace
 
 template <bool kTimed>
-void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
-  KernelContext context{.parallel = parallel_for(), .workspace = frame.arena + workspace_offset_};
+void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
+  KernelContext context{.parallel = parallel_for(), .workspace = frame.arenas[0] + arenas_[0].workspace};
   void* const* args = frame.args.data();
   using Clock = std::chrono::steady_clock;
   Clock::time_point start;
@@ -119,8 +131,11 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
         }
         break;
       case Do::make: {
-        const TensorSpec& s = externals_[i.aux].spec;
-        set_external(frame, i.aux, Tensor::adopt(Value::make(s.dtype, s.shape).detach()));
+        const External& e = externals_[i.aux];
+        const bool over_the_old = gpu && gpu->capturing() && in_place_[i.aux];
+        set_external(frame, i.aux,
+                     over_the_old ? in_place_[i.aux]->value
+                                  : Tensor::adopt(Value::make(e.spec.dtype, e.spec.shape, e.device).detach()));
         break;
       }
       case Do::read: {
@@ -142,7 +157,24 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
         if constexpr (kTimed) start = Clock::now();
         with_node(*graph_, i.node, [&] { host.step->run(inputs, outputs, ledger); });
         if constexpr (kTimed) accounted += Clock::now() - start;
-        for (size_t k = 0; k < outputs.size(); ++k) set_external(frame, host.outputs[k], retained(outputs[k]));
+        for (size_t k = 0; k < outputs.size(); ++k) {
+          const bool is_handle = outputs[k].value()->object() != nullptr;
+          set_external(frame, host.outputs[k],
+                       is_handle ? outputs[k] : moved_to(retained(outputs[k]), externals_[host.outputs[k]].device));
+        }
+        break;
+      }
+      case Do::gpu_kernel:
+      case Do::gpu_random: gpu->launch(i, ledger); break;
+      case Do::transfer: {
+        const Source& s = transferred_[i.aux];
+        if (gpu && gpu->capturing()) {
+          const External& e = externals_[i.args];
+          set_external(frame, i.args, Tensor::adopt(Value::make(e.spec.dtype, e.spec.shape, e.device).detach()));
+          gpu->upload(static_cast<uint32_t>(externals_[s.external].feed), i.args);
+        } else {
+          set_external(frame, i.args, copy_to(tensor_of(frame, s), i.device));
+        }
         break;
       }
     }
@@ -150,8 +182,8 @@ void Plan::run_code_as(Frame& frame, Ledger* ledger) const {
   if constexpr (kTimed) ledger->add(Phase::dispatch, Clock::now() - begin - accounted);
 }
 
-void Plan::run_code(Frame& frame, Ledger* ledger) const {
-  ledger ? run_code_as<true>(frame, ledger) : run_code_as<false>(frame, nullptr);
+void Plan::run_code(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
+  ledger ? run_code_as<true>(frame, gpu, ledger) : run_code_as<false>(frame, gpu, nullptr);
 }
 
 void Plan::lock_slots() const {
@@ -163,7 +195,6 @@ void Plan::unlock_slots() const noexcept {
 
 void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const {
   if constexpr (!kLedgers) ledger = nullptr;
-  auto frame = take_frame();
   struct Locks {
     const Plan* plan;
     explicit Locks(const Plan* p) : plan(p) {
@@ -176,23 +207,58 @@ void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
       plan->unlock_slots();
     }
   };
+  const Locks locks(locked || slots_.empty() ? nullptr : this);
+  if (gpu_ >= 0) return execute_on_gpu(feeds, fetched, ledger, locked);
+  auto frame = take_frame();
   for (const auto& [feed, external] : feeds_) set_external(*frame, external, feeds[feed]);
-  {
-    const Locks locks(locked || slots_.empty() ? nullptr : this);
-    run_code(*frame, ledger);
-    const auto fetching = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
-    for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = kept(tensor_of(*frame, fetches_[i]));
-    for (size_t i = 0; i < fetched_slots_.size(); ++i) {
-      const Tensor& t = fetched_slots_[i]->current();
-      if (!t.defined()) throw_uninitialized(*fetched_slots_[i]);
-      fetched[fetches_.size() + i] = t;
-    }
-    if (ledger) ledger->add(Phase::fetch, std::chrono::steady_clock::now() - fetching);
-    if (!locked && writes_) {
-      for (const auto& [slot, write] : slots_)
-        if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
-    }
+  run_code(*frame, nullptr, ledger);
+  finish_run(*frame, fetched, ledger, locked);
+  give_frame(std::move(frame));
+}
+
+void Plan::finish_run(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, bool locked) const {
+  const auto fetching = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+  for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = kept(tensor_of(frame, fetches_[i]));
+  for (size_t i = 0; i < fetched_slots_.size(); ++i) {
+    const Slot& slot = *fetched_slots_[i];
+    const Tensor& t = slot.current();
+    if (!t.defined()) throw_uninitialized(slot);
+    // Captured runs write over values on a GPU.
+    fetched[fetches_.size() + i] = slot.device.is_cpu() ? t : copy_to(t, slot.device);
   }
+  if (ledger) ledger->add(Phase::fetch, std::chrono::steady_clock::now() - fetching);
+  if (locked || !writes_) return;
+  for (const auto& [slot, write] : slots_)
+    if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
+}
+
+void Plan::execute_on_gpu(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const {
+  struct InPools {
+    GpuPools* outer = t_state.pools;
+    explicit InPools(GpuPools& pools) { t_state.pools = &pools; }
+    ~InPools() { t_state.pools = outer; }
+  };
+  const InPools in_pools(session_->pools);
+  LateErrors& errors = session_->late_errors(gpu_);
+  errors.check();
+  if (obstacle_.empty() && !locked) {
+    // A run beside one that is under way takes the usual way.
+    if (std::unique_lock lock(captured_mutex_, std::try_to_lock); lock) {
+      if (!captured_) captured_ = std::make_unique<Captured>(*this);
+      if (captured_->run(feeds, fetched, ledger)) return;
+    }
+  } else if (ledger && !obstacle_.empty()) {
+    ledger->add_note("not captured as a CUDA graph: " + obstacle_);
+  }
+  auto frame = take_frame();
+  for (const auto& [feed, external] : feeds_) set_external(*frame, external, feeds[feed]);
+  GpuRun gpu(*this, *frame);
+  run_code(*frame, &gpu, ledger);
+  if (fails_late_ && (writes_ || locked)) {  // before values are replaced that a failed run must leave alone
+    check_gpu(gpu_runtime()->synchronize(gpu_), "waiting for the GPU");
+    errors.check();
+  }
+  finish_run(*frame, fetched, ledger, locked);
   give_frame(std::move(frame));
 }
 

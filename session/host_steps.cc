@@ -13,7 +13,7 @@ namespace {
 // An op whose shapes the plan could not know: inferred, prepared and run as eager execution does.
 class LaunchStep final : public HostStep {
  public:
-  LaunchStep(const ProgramNode& n, SessionSlots& slots) : op_(*n.op), attrs_(n.attrs) {
+  LaunchStep(const ProgramNode& n, SessionSlots& slots) : op_(*n.op), attrs_(n.attrs), device_(n.device) {
     if (op_.flags.random) counter_ = &slots.counter(random_key_of(attrs_->view()));
   }
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
@@ -21,6 +21,7 @@ class LaunchStep final : public HostStep {
     for (const Tensor& t : inputs) pointers.push_back(&t);
     Outputs out;
     std::chrono::nanoseconds kernel;
+    const OnDevice on(device_);
     launch(op_, pointers, attrs_ ? attrs_->view() : AttrsView(), counter_ ? counter_->fetch_add(1) : 0, out,
            ledger ? &kernel : nullptr);
     if (ledger) ledger->add_op(op_.name, kernel);
@@ -30,6 +31,7 @@ class LaunchStep final : public HostStep {
  private:
   const OpDef& op_;
   Ref<AttrsBox> attrs_;
+  Device device_;
   std::atomic<uint64_t>* counter_ = nullptr;
 };
 
@@ -75,6 +77,7 @@ class AssignStep final : public HostStep {
       launch(*op_, pair, {}, 0, out);
       next = out[0];
     }
+    next = moved_to(next, slot_.device);
     if (!next.shape().compatible_with(slot_.variable->shape))
       fail(Code::InvalidArgument, fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}",
                                               next.shape().str(), slot_.variable->name, slot_.variable->shape.str()));

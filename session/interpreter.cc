@@ -96,6 +96,8 @@ void Interpreter::execute(const Node& node, Inputs inputs, Outputs& outputs) {
   } else if (op.flags.session) {
     fail(Code::Internal, fmt::format("'{}' cannot be run in a body", op.name));
   } else {
+    const bool on_gpu = std::ranges::any_of(inputs, [](const Tensor* t) { return !t->value()->device().is_cpu(); });
+    const OnDevice on(node.device >= 0 ? Device{node.device} : on_gpu ? Device{-1} : slots_.device);
     eager_apply(op, inputs, attrs, node.where, outputs);
   }
 }
@@ -116,14 +118,14 @@ Tensor Interpreter::read(const Ref<VariableState>& v) {
 
 Tensor Interpreter::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given) {
   Slot& slot = slots_.slot(v);
-  Tensor next = renamed(given);
+  Tensor next = renamed(moved_to(given, slot.device));
   if (&op != &assign_op) {
     if (!slot.current().defined())
       fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", v->name));
     const Tensor* pair[] = {&slot.current(), &given};
     Outputs sum;
     launch(*find_op(&op == &assign_add_op ? "Add" : "Sub"), pair, {}, 0, sum);
-    next = sum[0];
+    next = moved_to(sum[0], slot.device);
   }
   if (!next.shape().compatible_with(v->shape))
     fail(Code::InvalidArgument, fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}",

@@ -1,6 +1,7 @@
 // How a session plans.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -9,8 +10,15 @@ namespace twofold {
 struct SessionOptions {
   /// Off: every op of the graph runs by itself, in the order it was made, just as in eager mode.
   bool optimize = true;
-  /// Names of passes to leave out when optimising: "fold", "cse", "dce", "fuse", "memory".
+  /// Names of passes to leave out when optimising: "fold", "cse", "dce", "fuse", "memory", "capture".
   std::vector<std::string> disabled_passes = {};
+  /// Where ops run that no guard has placed and no input on a GPU: "/cpu:0", "/gpu:0".
+  std::string device = "/cpu:0";
+  /// Without that device the session runs on the CPU, and says so; else that is an error. For guards see
+  /// tf::soft_placement.
+  bool soft_placement = false;
+  /// Most bytes that the session may hold at once on a GPU; 0: what there is.
+  int64_t gpu_memory_limit = 0;
   /// Plans kept at once; beyond it the least recently used goes.
   int max_plans = 256;
 };

@@ -13,6 +13,8 @@
 
 namespace twofold {
 
+class Captured;
+class GpuRun;
 class Ledger;
 class Plan;
 
@@ -24,10 +26,11 @@ struct Frame {
   Frame(const Frame&) = delete;
   Frame& operator=(const Frame&) = delete;
 
-  std::byte* arena = nullptr;
-  size_t arena_bytes = 0;
-  std::vector<void*> args;        ///< Plan::args_ resolved
-  std::vector<Tensor> externals;  ///< by number; those of the last run are gone
+  const Plan& plan;
+  std::vector<std::byte*> arenas;   ///< by Device::index; null where there is nothing
+  std::vector<void*> args;          ///< Plan::args_ resolved
+  std::vector<Tensor> externals;    ///< by number; those of the last run are gone
+  std::vector<Ref<GpuPool>> pools;  ///< that the arenas are from, by Device::index
 };
 
 /// Work on the host between kernels, on tensors instead of pointers: control flow, printing, ops of unknown shape.
@@ -42,18 +45,32 @@ class HostStep {
 /// A plan is immutable and may be executed by several threads at once.
 class Plan {
  public:
-  Plan() = default;
+  Plan();
   ~Plan();
 
-  enum class Do : uint8_t { kernel, kernel_that_may_fail, random, read, assign, make, host };
+  enum class Do : uint8_t {
+    kernel,
+    kernel_that_may_fail,
+    random,
+    read,
+    assign,
+    make,
+    host,
+    gpu_kernel,
+    gpu_random,
+    transfer
+  };
 
   struct Instruction {
     KernelFn fn = nullptr;
-    const void* params = nullptr;  ///< read, assign: the Slot; random: see counter
-    uint32_t args = 0;             ///< place in Frame::args; other kinds: an external
+    const void* params = nullptr;  ///< read, assign: the Slot
+    uint32_t args = 0;             ///< place in Frame::args; read, transfer: the external that results
     uint32_t node = 0;             ///< graph node, for errors
-    uint32_t aux = 0;  ///< host: number of the step; random: number of the counter; make: number of the external
+    /// host: number of the step; random: of the counter; make: of the external; assign, transfer: of the source;
+    /// gpu_kernel: its tag for late errors
+    uint32_t aux = 0;
     Do what = Do::kernel;
+    Device device;
   };
 
   /// Executes. `feeds` are by Request's numbers, of the planned dtypes and shapes; `fetched` gets one tensor a fetch,
@@ -63,16 +80,23 @@ class Plan {
 
   size_t num_fetches() const { return fetches_.size() + fetched_slots_.size(); }
   size_t num_instructions() const { return code_.size(); }
-  size_t arena_bytes() const { return arena_bytes_; }
+  /// Of the arena on a device, which is 0 if nothing lies there.
+  size_t arena_bytes(Device d = {}) const {
+    const auto i = static_cast<size_t>(d.index);
+    return i < arenas_.size() ? arenas_[i].bytes : 0;
+  }
   /// (slot, written) of every variable used, in order of creation.
   std::span<const std::pair<Slot*, bool>> slots() const { return slots_; }
 
  private:
   friend class Planner;
   friend struct Frame;
+  friend class GpuRun;
+  friend class Captured;
 
   struct Arg {
     enum class From : uint8_t { arena, external, constant } from = From::arena;
+    Device device;  ///< of the arena
     uint32_t external = 0;
     uint64_t offset = 0;  ///< bytes into the arena or the external
     void* constant = nullptr;
@@ -80,12 +104,14 @@ class Plan {
   /// A tensor that is not arena memory.
   struct External {
     TensorSpec spec;
+    Device device;
     int32_t feed = -1;
     std::vector<uint32_t> args;  ///< pointers to set when it arrives
   };
   /// Where a fetch, or an input of a host step, is found.
   struct Source {
     enum class From : uint8_t { arena, external, constant } from = From::arena;
+    Device device;
     uint32_t external = 0;
     uint64_t offset = 0;
     TensorSpec spec;
@@ -100,9 +126,13 @@ class Plan {
 
   std::unique_ptr<Frame> take_frame() const;
   void give_frame(std::unique_ptr<Frame> frame) const;
-  void run_code(Frame& frame, Ledger* ledger) const;
+  /// `gpu`: null if nothing runs there.
+  void run_code(Frame& frame, GpuRun* gpu, Ledger* ledger) const;
   template <bool kTimed>
-  void run_code_as(Frame& frame, Ledger* ledger) const;
+  void run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const;
+  void execute_on_gpu(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;
+  /// Hands out fetches and makes new values of variables the values.
+  void finish_run(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;
   void set_external(Frame& frame, uint32_t external, Tensor t) const;
   Tensor tensor_of(const Frame& frame, const Source& s) const;
   void lock_slots() const;
@@ -117,14 +147,27 @@ class Plan {
   std::vector<std::pair<uint32_t, uint32_t>> feeds_;  ///< (feed, external) of those that are needed
   std::vector<Host> hosts_;
   std::vector<std::atomic<uint64_t>*> counters_;
-  std::vector<Source> assigned_;  ///< what assignments store, by Instruction::aux
+  std::vector<Source> assigned_;     ///< what assignments store, by Instruction::aux
+  std::vector<Source> transferred_;  ///< what transfers copy, by Instruction::aux
   std::vector<Source> fetches_;
   std::vector<Slot*> fetched_slots_;
   std::vector<std::pair<Slot*, bool>> slots_;
   std::vector<Tensor> constants_;  ///< kept alive
-  size_t arena_bytes_ = 0;
-  size_t workspace_offset_ = 0;
+  struct ArenaPlan {
+    size_t bytes = 0;
+    size_t workspace = 0;  ///< where the kernels' scratch memory begins
+  };
+  std::vector<ArenaPlan> arenas_;  ///< by Device::index
   bool writes_ = false;
+
+  // Of plans that use a GPU.
+  SessionSlots* session_ = nullptr;
+  int gpu_ = -1;                 ///< the first one used
+  bool fails_late_ = false;      ///< some kernel on a GPU may fail
+  std::string obstacle_;         ///< why it cannot be captured; empty: it can
+  std::vector<Slot*> in_place_;  ///< by external: the variable whose new value it is, where it may lie over the old
+  mutable std::mutex captured_mutex_;
+  mutable std::unique_ptr<Captured> captured_;  ///< guarded by captured_mutex_
 
   // Frames of runs that are over. A program of one thread needs only the spare one, which takes no lock.
   mutable std::atomic<Frame*> spare_{nullptr};

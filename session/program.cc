@@ -61,7 +61,8 @@ class Lowering {
     p_.values.reserve(order.size() + order.size() / 8);
     for (size_t i = 0; i < request_.feeds.size() + request_.fed_variables.size(); ++i) {
       p_.feeds.push_back(static_cast<ValueId>(p_.values.size()));
-      p_.values.push_back({.spec = request_.feed_specs[i], .feed = static_cast<int32_t>(i)});
+      p_.values.push_back(
+          {.spec = request_.feed_specs[i], .feed = static_cast<int32_t>(i), .device = request_.feed_devices[i]});
     }
     for (uint32_t id : order) {
       const Node& node = g.node(id);
@@ -194,6 +195,7 @@ Tensor fold_value(Program& p, ValueId id) {
   SmallVector<const Tensor*, 4> pointers;
   for (const Tensor& t : inputs) pointers.push_back(&t);
   Outputs out;
+  const OnDevice on(n.device);
   try {
     launch(*n.op, pointers, n.attrs_view(), 0, out);
   } catch (const Error&) {

@@ -18,6 +18,7 @@ struct ProgramValue {
   TensorSpec spec;
   int32_t producer = -1;  ///< index of a ProgramNode; -1: fed, a parameter, a constant
   int32_t feed = -1;      ///< number of the feed that gives it
+  Device device;          ///< where it lies, once nodes are placed
   Tensor constant;        ///< defined: known now
 };
 
@@ -29,6 +30,7 @@ struct ProgramNode {
   ValueId first_output = 0;
   uint32_t num_outputs = 0;
   uint32_t graph_node = 0;  ///< for errors: name and line
+  Device device;            ///< where it runs, once nodes are placed
   bool dead = false;
   bool traced = false;   ///< control flow whose gradient is wanted
   bool dynamic = false;  ///< some shape is unknown: inferred, prepared and launched at run time
@@ -46,6 +48,7 @@ struct Request {
   std::vector<Edge> feeds;
   std::vector<Ref<VariableState>> fed_variables;  ///< numbered after `feeds`
   std::vector<TensorSpec> feed_specs;             ///< of both
+  std::vector<Device> feed_devices;               ///< of both, where their values lie
 };
 
 struct Program {
@@ -66,6 +69,10 @@ struct Program {
 std::vector<uint32_t> prune(const GraphData& g, const Request& request);
 /// The program for them, shapes inferred anew from what is fed. Throws InvalidArgument where shapes do not fit.
 Program lower(GraphData& g, const Request& request, std::span<const uint32_t> nodes);
+class SessionSlots;
+/// Gives every node its device, and takes values to where they are read: a node runs where a guard said, else on the
+/// GPU that an operand is on, else where the session runs. Operands read on the host stay there.
+void place(Program& p, const SessionSlots& slots);
 /// The value's elements if they can be computed now from constants and shapes alone; undefined otherwise.
 Tensor fold_value(Program& p, ValueId v);
 

@@ -7,6 +7,7 @@
 #include <map>
 
 #include <twofold/graph/graph_ops.h>
+#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/report/ledger.h>
 #include <twofold/lib/report/recording.h>
@@ -120,12 +121,14 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
 std::shared_ptr<const Plan> SessionData::plan(std::span<const Target> fetches, std::span<const Target> feeds,
                                               std::span<const Tensor> values, Ledger* ledger) {
   Words words;
+  words.push_back(numerics_word());
   words.push_back(fetches.size());
   for (const Target& t : fetches) words.push_back(t.word());
   for (size_t i = 0; i < feeds.size(); ++i) {
     const Shape& s = values[i].shape();
     words.push_back(feeds[i].word());
-    words.push_back(static_cast<uint64_t>(values[i].dtype()) << 8 | static_cast<uint64_t>(s.rank()));
+    words.push_back(static_cast<uint64_t>(values[i].value()->device().index) << 16 |
+                    static_cast<uint64_t>(values[i].dtype()) << 8 | static_cast<uint64_t>(s.rank()));
     for (int64_t d : s) words.push_back(static_cast<uint64_t>(d));
   }
   {
@@ -185,7 +188,8 @@ void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
   for (const auto& [variable, value] : values) {
     const Fetch key(variable);
     const Target target = resolve(key, "variable");
-    ready[target.variable->id] = {&slots_.slot(target.variable), retained(fed(target, key, value))};
+    Slot& slot = slots_.slot(target.variable);
+    ready[target.variable->id] = {&slot, moved_to(retained(fed(target, key, value)), slot.device)};
   }
   std::vector<std::unique_lock<std::shared_mutex>> locks;
   for (auto& [id, entry] : ready) locks.emplace_back(entry.first->lock);
@@ -222,17 +226,21 @@ Request SessionData::request(std::span<const Target> fetches, std::span<const Ta
     if (t.kind == Target::Kind::variable) r.fetched_variables.push_back(t.variable);
   }
   std::vector<TensorSpec> variable_specs;
+  std::vector<Device> variable_devices;
   for (size_t i = 0; i < feeds.size(); ++i) {
     const TensorSpec spec = values[i].value()->spec();
     if (feeds[i].kind == Target::Kind::variable) {
       r.fed_variables.push_back(feeds[i].variable);
       variable_specs.push_back(spec);
+      variable_devices.push_back(values[i].value()->device());
     } else {
       r.feeds.push_back(feeds[i].edge);
       r.feed_specs.push_back(spec);
+      r.feed_devices.push_back(values[i].value()->device());
     }
   }
   r.feed_specs.insert(r.feed_specs.end(), variable_specs.begin(), variable_specs.end());
+  r.feed_devices.insert(r.feed_devices.end(), variable_devices.begin(), variable_devices.end());
   return r;
 }
 

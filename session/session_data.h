@@ -40,7 +40,8 @@ struct PlanKeyHash {
 /// Safe from several threads.
 class SessionData {
  public:
-  SessionData(Ref<GraphData> graph, SessionOptions options) : graph_(std::move(graph)), options_(std::move(options)) {}
+  SessionData(Ref<GraphData> graph, SessionOptions options)
+      : graph_(std::move(graph)), options_(std::move(options)), slots_(options_) {}
 
   const Ref<GraphData>& graph() const { return graph_; }
 

@@ -8,16 +8,20 @@
 #include <shared_mutex>
 #include <unordered_map>
 
+#include <twofold/lib/core/gpu_memory.h>
+#include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/variable.h>
+#include <twofold/session/options.h>
 
 namespace twofold {
 
 /// A variable's value in one session. A run that writes it holds `lock` exclusively, one that reads it shared;
 /// `pending` is the writing run's new value, which becomes `value` when the run has succeeded.
 struct Slot {
-  explicit Slot(Ref<VariableState> v) : variable(std::move(v)) {}
+  Slot(Ref<VariableState> v, Device d) : variable(std::move(v)), device(d) {}
   const Ref<VariableState> variable;
+  const Device device;  ///< where the value lies
   std::shared_mutex lock;
   Tensor value;    // guarded by lock; undefined: uninitialised
   Tensor pending;  // of the run that holds lock exclusively
@@ -27,11 +31,25 @@ struct Slot {
 
 class SessionSlots {
  public:
+  explicit SessionSlots(const SessionOptions& options)
+      : device(parse_device(options.device, options.soft_placement)), pools(options.gpu_memory_limit) {}
+
+  const Device device;  ///< of what no guard has placed
+  GpuPools pools;
+  /// What the session's kernels on a GPU have reported.
+  LateErrors& late_errors(int gpu) {
+    std::lock_guard lock(mutex_);
+    auto& errors = late_errors_[gpu];
+    if (!errors) errors = make_ref<LateErrors>(gpu);
+    return *errors;
+  }
+  Device device_of(const VariableState& v) const { return v.device < 0 ? device : Device{v.device}; }
+
   /// Good as long as the session lives.
   Slot& slot(const Ref<VariableState>& v) {
     std::lock_guard lock(mutex_);
     auto& slot = slots_[v->id];
-    if (!slot) slot = std::make_unique<Slot>(v);
+    if (!slot) slot = std::make_unique<Slot>(v, device_of(*v));
     return *slot;
   }
   /// Gives up the values once runs in flight are done with them.
@@ -41,6 +59,7 @@ class SessionSlots {
       std::lock_guard value_lock(slot->lock);
       slot->value = Tensor();
     }
+    pools.release_cached();
   }
   std::atomic<uint64_t>& counter(uint64_t random_key) {
     std::lock_guard lock(mutex_);
@@ -69,6 +88,7 @@ class SessionSlots {
   std::mutex mutex_;  // guards the maps, not what they hold
   std::unordered_map<uint64_t, std::unique_ptr<Slot>> slots_;
   std::unordered_map<uint64_t, std::unique_ptr<std::atomic<uint64_t>>> counters_;
+  std::map<int, Ref<LateErrors>> late_errors_;
 };
 
 }  // namespace twofold

@@ -16,6 +16,7 @@
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/switch.h>
+#include <twofold/lib/op/value.h>
 #include <twofold/lib/report/ledger.h>
 
 namespace twofold::internal {
@@ -199,6 +200,8 @@ StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments
     std::vector<Tensor> tensors;
     for (const Feed::Value& v : arguments)
       tensors.push_back(v.is_tensor() ? v.tensor() : v.literal().to_tensor(v.literal().default_dtype()));
+    if (t_state.device >= 0)  // as a deferred step's are taken to where they are read
+      for (Tensor& t : tensors) t = moved_to(t, {t_state.device});
     std::vector<Fetch> returned;
     {
       Tape tape(true);

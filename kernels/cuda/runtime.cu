@@ -1,8 +1,14 @@
-// The CUDA plugin's device functions: memory, copies, streams.
+// The CUDA plugin's device functions: streams, memory, copies, captured graphs, events.
 #include <cuda_runtime.h>
+#include <nvtx3/nvToolsExt.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <bit>
+#include <cstring>
 #include <mutex>
+#include <vector>
 
 #include <twofold/lib/core/device.h>
 #include <twofold/lib/op/kernel.h>
@@ -21,27 +27,214 @@ constexpr int kMostGpus = 64;
 /// program order is free in device order. Null if the device cannot be used. Never destroyed: the driver may be gone by
 /// then.
 cudaStream_t stream_of(int gpu) {
+  static std::array<std::atomic<cudaStream_t>, kMostGpus> streams{};
   if (gpu < 0 || gpu >= kMostGpus || cudaSetDevice(gpu) != cudaSuccess) return nullptr;
+  auto& known = streams[static_cast<size_t>(gpu)];
+  if (const cudaStream_t stream = known.load(std::memory_order_acquire)) return stream;
   static std::mutex mutex;
-  static std::array<cudaStream_t, kMostGpus> streams{};
   std::lock_guard lock(mutex);
-  cudaStream_t& stream = streams[static_cast<size_t>(gpu)];
-  if (!stream) {
-    if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess) return nullptr;
-    // Freed memory stays with the process, for the next allocation of its size.
-    cudaMemPool_t pool;
-    uint64_t keep = UINT64_MAX;
-    if (cudaDeviceGetDefaultMemPool(&pool, gpu) == cudaSuccess)
-      cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep);
-  }
+  cudaStream_t stream = known.load(std::memory_order_relaxed);
+  if (!stream && cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess)
+    known.store(stream, std::memory_order_release);
   return stream;
 }
 
-int copy(int gpu, void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+/// `f(stream)` on the GPU's stream.
+template <class F>
+int with_stream(int gpu, F&& f) {
   const cudaStream_t stream = stream_of(gpu);
-  if (!stream) return cudaErrorInvalidDevice;
-  const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, stream);
-  return error == cudaSuccess ? cudaStreamSynchronize(stream) : error;
+  return stream ? f(stream) : cudaErrorInvalidDevice;
+}
+
+/// Page-locked host memory through which copies go: a pageable source would make the call wait for the device.
+class Staging {
+ public:
+  static constexpr size_t kLargest = size_t{64} << 20;
+
+  struct Block {
+    void* data = nullptr;
+    size_t bytes = 0;
+    cudaEvent_t done = nullptr;
+  };
+
+  static Staging& of(int gpu) {
+    static std::array<Staging, kMostGpus> all;
+    return all[static_cast<size_t>(gpu)];
+  }
+
+  /// A block that no copy uses any more; `data` is null if there is none to be had.
+  Block take(size_t bytes) {
+    const size_t wanted = std::bit_ceil(std::max<size_t>(bytes, 4096));
+    {
+      std::lock_guard lock(mutex_);
+      for (Block& b : free_) {
+        if (b.bytes != wanted || cudaEventQuery(b.done) != cudaSuccess) continue;
+        const Block found = b;
+        b = free_.back();
+        free_.pop_back();
+        return found;
+      }
+    }
+    Block made{nullptr, wanted, nullptr};
+    if (cudaEventCreateWithFlags(&made.done, cudaEventDisableTiming) != cudaSuccess) return {};
+    if (cudaHostAlloc(&made.data, wanted, cudaHostAllocDefault) == cudaSuccess) return made;
+    static_cast<void>(cudaGetLastError());  // the pageable way is left
+    cudaEventDestroy(made.done);
+    return {};
+  }
+  /// Gives back a block whose last use has been enqueued.
+  void give(Block b, cudaStream_t stream) {
+    cudaEventRecord(b.done, stream);
+    std::lock_guard lock(mutex_);
+    free_.push_back(b);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<Block> free_;  // guarded by mutex_; the uses of some may be under way
+};
+
+int to_device(int gpu, void* to, const void* from, size_t bytes) {
+  return with_stream(gpu, [&](cudaStream_t stream) -> int {
+    if (bytes <= Staging::kLargest) {
+      if (const auto block = Staging::of(gpu).take(bytes); block.data) {
+        std::memcpy(block.data, from, bytes);
+        const cudaError_t e = cudaMemcpyAsync(to, block.data, bytes, cudaMemcpyHostToDevice, stream);
+        Staging::of(gpu).give(block, stream);
+        return e;
+      }
+    }
+    const cudaError_t e = cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream);
+    return e == cudaSuccess ? cudaStreamSynchronize(stream) : e;
+  });
+}
+
+int to_host(int gpu, void* to, const void* from, size_t bytes) {
+  constexpr size_t kSmall = 64 << 10;  // where the second copy costs less than what the driver does for pageable memory
+  return with_stream(gpu, [&](cudaStream_t stream) -> int {
+    if (bytes <= kSmall) {
+      if (const auto block = Staging::of(gpu).take(bytes); block.data) {
+        cudaError_t e = cudaMemcpyAsync(block.data, from, bytes, cudaMemcpyDeviceToHost, stream);
+        if (e == cudaSuccess) e = cudaStreamSynchronize(stream);
+        if (e == cudaSuccess) std::memcpy(to, block.data, bytes);
+        Staging::of(gpu).give(block, stream);
+        return e;
+      }
+    }
+    const cudaError_t e = cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream);
+    return e == cudaSuccess ? cudaStreamSynchronize(stream) : e;
+  });
+}
+
+/// The target's stream waits for the source's work, and the source's for the copy, after which its memory may go.
+int between(int to_gpu, void* to, int from_gpu, const void* from, size_t bytes) {
+  const cudaStream_t source = stream_of(from_gpu), target = stream_of(to_gpu);
+  if (!source || !target) return cudaErrorInvalidDevice;
+  const auto wait = [](int gpu, cudaStream_t first, cudaStream_t then) -> cudaError_t {
+    cudaEvent_t event;
+    cudaError_t e = cudaSetDevice(gpu);
+    if (e == cudaSuccess) e = cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    if (e != cudaSuccess) return e;
+    e = cudaEventRecord(event, first);
+    if (e == cudaSuccess) e = cudaStreamWaitEvent(then, event);
+    cudaEventDestroy(event);
+    return e;
+  };
+  cudaError_t e = wait(from_gpu, source, target);
+  if (e == cudaSuccess) e = cudaMemcpyPeerAsync(to, to_gpu, from, from_gpu, bytes, target);
+  return e == cudaSuccess ? wait(to_gpu, target, source) : e;
+}
+
+int make_error_word(int gpu, DeviceError** on_device, DeviceError** on_host) {
+  return with_stream(gpu, [&](cudaStream_t stream) -> int {
+    cudaError_t e = cudaHostAlloc(reinterpret_cast<void**>(on_host), sizeof(DeviceError), cudaHostAllocPortable);
+    if (e != cudaSuccess) return e;
+    DeviceError empty{KernelError::none, 0, 0, *on_host};  // under unified addressing kernels use the host's pointer
+    **on_host = empty;
+    e = cudaMallocAsync(reinterpret_cast<void**>(on_device), sizeof(DeviceError), stream);
+    return e == cudaSuccess ? to_device(gpu, *on_device, &empty, sizeof empty) : e;
+  });
+}
+
+/// Events for timing, kept for reuse.
+class FreeEvents {
+ public:
+  cudaEvent_t take() {
+    std::lock_guard lock(mutex_);
+    if (events_.empty()) return nullptr;
+    const cudaEvent_t e = events_.back();
+    events_.pop_back();
+    return e;
+  }
+  void give(cudaEvent_t e) {
+    std::lock_guard lock(mutex_);
+    events_.push_back(e);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<cudaEvent_t> events_;  // guarded by mutex_
+};
+FreeEvents& free_events(int gpu) {
+  static std::array<FreeEvents, kMostGpus> all;
+  return all[static_cast<size_t>(gpu)];
+}
+
+/// Pieces of memory to copy, several in one launch: a block's y counts them.
+struct Pieces {
+  static constexpr size_t kMost = 64;
+  void* to[kMost];
+  const void* from[kMost];
+  size_t bytes[kMost];
+};
+
+__global__ void copy_pieces(Pieces pieces, const DeviceError* word) {
+  if (word->code != KernelError::none) return;
+  const size_t start = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x,
+               step = size_t{gridDim.x} * blockDim.x;
+  auto* to = static_cast<unsigned char*>(pieces.to[blockIdx.y]);
+  const auto* from = static_cast<const unsigned char*>(pieces.from[blockIdx.y]);
+  const size_t bytes = pieces.bytes[blockIdx.y];
+  const bool aligned = (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % sizeof(uint4) == 0;
+  const size_t whole = aligned ? bytes / sizeof(uint4) : 0;
+  for (size_t i = start; i < whole; i += step)
+    reinterpret_cast<uint4*>(to)[i] = reinterpret_cast<const uint4*>(from)[i];
+  for (size_t i = whole * sizeof(uint4) + start; i < bytes; i += step) to[i] = from[i];
+}
+
+int commit(void* stream, const DeviceError* word, size_t n, void* const* to, const void* const* from,
+           const size_t* bytes) {
+  constexpr unsigned kThreads = 256, kBlocks = 64;
+  for (size_t first = 0; first < n; first += Pieces::kMost) {
+    Pieces pieces{};
+    const size_t count = std::min(Pieces::kMost, n - first);
+    size_t largest = 0;
+    for (size_t i = 0; i < count; ++i) {
+      pieces.to[i] = to[first + i], pieces.from[i] = from[first + i], pieces.bytes[i] = bytes[first + i];
+      largest = std::max(largest, bytes[first + i]);
+    }
+    const auto blocks = static_cast<unsigned>(std::clamp<size_t>(largest / (kThreads * sizeof(uint4)), 1, kBlocks));
+    copy_pieces<<<dim3(blocks, static_cast<unsigned>(count)), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(pieces,
+                                                                                                                word);
+    if (const cudaError_t e = cudaGetLastError(); e != cudaSuccess) return e;
+  }
+  return 0;
+}
+
+int end_capture(int gpu, void* stream, void** graph) {
+  if (!stream_of(gpu)) return cudaErrorInvalidDevice;
+  const auto captured_on = static_cast<cudaStream_t>(stream);
+  cudaGraph_t captured = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  cudaError_t e = cudaStreamEndCapture(captured_on, &captured);
+  if (e == cudaSuccess) e = cudaGraphInstantiate(&executable, captured, 0);
+  if (e == cudaSuccess) e = cudaGraphUpload(executable, stream_of(gpu));
+  if (captured) cudaGraphDestroy(captured);
+  cudaStreamDestroy(captured_on);
+  if (e != cudaSuccess && executable) cudaGraphExecDestroy(executable), executable = nullptr;
+  if (e != cudaSuccess) static_cast<void>(cudaGetLastError());
+  *graph = executable;
+  return e;
 }
 
 constexpr GpuRuntime kRuntime{
@@ -50,26 +243,111 @@ constexpr GpuRuntime kRuntime{
           int n = 0;
           return cudaGetDeviceCount(&n) == cudaSuccess ? n : 0;
         },
-    .allocate = [](int gpu, size_t bytes, void** p) -> int {
-      const cudaStream_t stream = stream_of(gpu);
-      return stream ? cudaMallocAsync(p, bytes ? bytes : 1, stream) : cudaErrorInvalidDevice;
-    },
-    .release = [](int gpu, void* p) -> int {
-      const cudaStream_t stream = stream_of(gpu);
-      return stream ? cudaFreeAsync(p, stream) : cudaErrorInvalidDevice;
-    },
-    .to_device = [](int gpu, void* to, const void* from,
-                    size_t bytes) { return copy(gpu, to, from, bytes, cudaMemcpyHostToDevice); },
-    .to_host = [](int gpu, void* to, const void* from,
-                  size_t bytes) { return copy(gpu, to, from, bytes, cudaMemcpyDeviceToHost); },
-    .on_device = [](int gpu, void* to, const void* from,
-                    size_t bytes) { return copy(gpu, to, from, bytes, cudaMemcpyDefault); },
-    .synchronize = [](int gpu) -> int {
-      const cudaStream_t stream = stream_of(gpu);
-      return stream ? cudaStreamSynchronize(stream) : cudaErrorInvalidDevice;
-    },
-    .stream = [](int gpu) -> void* { return stream_of(gpu); },
     .error_text = [](int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); },
+    .is_fatal =
+        [](int error) {
+          switch (error) {
+            case cudaErrorECCUncorrectable:
+            case cudaErrorIllegalAddress:
+            case cudaErrorLaunchTimeout:
+            case cudaErrorAssert:
+            case cudaErrorHardwareStackError:
+            case cudaErrorIllegalInstruction:
+            case cudaErrorMisalignedAddress:
+            case cudaErrorInvalidAddressSpace:
+            case cudaErrorInvalidPc:
+            case cudaErrorLaunchFailure:
+            case cudaErrorDevicesUnavailable: return true;
+            default: return false;
+          }
+        },
+    .stream = [](int gpu) -> void* { return stream_of(gpu); },
+    .synchronize = [](int gpu) { return with_stream(gpu, [](auto s) -> int { return cudaStreamSynchronize(s); }); },
+    .allocate =
+        [](int gpu, size_t bytes, void** p) {
+          return with_stream(gpu, [&](auto s) -> int {
+            const cudaError_t e = cudaMallocAsync(p, bytes ? bytes : 1, s);
+            if (e == cudaErrorMemoryAllocation) static_cast<void>(cudaGetLastError());  // not the next launch's fault
+            return e;
+          });
+        },
+    .release = [](int gpu, void* p) { return with_stream(gpu, [&](auto s) -> int { return cudaFreeAsync(p, s); }); },
+    .memory = [](int gpu, size_t* free, size_t* total) -> int {
+      return stream_of(gpu) ? cudaMemGetInfo(free, total) : cudaErrorInvalidDevice;
+    },
+    .trim =
+        [](int gpu) {
+          return with_stream(gpu, [&](auto s) -> int {
+            cudaMemPool_t pool;
+            cudaError_t e = cudaStreamSynchronize(s);
+            if (e == cudaSuccess) e = cudaDeviceGetDefaultMemPool(&pool, gpu);
+            return e == cudaSuccess ? cudaMemPoolTrimTo(pool, 0) : e;
+          });
+        },
+    .to_device = to_device,
+    .to_host = to_host,
+    .on_device =
+        [](int gpu, void* to, const void* from, size_t bytes) {
+          return with_stream(
+              gpu, [&](auto s) -> int { return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, s); });
+        },
+    .between = between,
+    .fill =
+        [](int gpu, void* to, int byte, size_t bytes) {
+          return with_stream(gpu, [&](auto s) -> int { return cudaMemsetAsync(to, byte, bytes, s); });
+        },
+    .make_error_word = make_error_word,
+    .clear_error_word =
+        [](int gpu, DeviceError* on_device) {
+          return with_stream(gpu,
+                             [&](auto s) -> int { return cudaMemsetAsync(on_device, 0, sizeof on_device->code, s); });
+        },
+    .free_error_word =
+        [](int gpu, DeviceError* on_device, DeviceError* on_host) {
+          with_stream(gpu, [&](auto s) -> int {
+            cudaFreeAsync(on_device, s);
+            cudaStreamSynchronize(s);  // a kernel may still be about to report
+            return cudaFreeHost(on_host);
+          });
+        },
+    .begin_capture = [](int gpu, void** stream) -> int {
+      if (!stream_of(gpu)) return cudaErrorInvalidDevice;
+      cudaStream_t s;
+      cudaError_t e = cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking);
+      if (e == cudaSuccess) e = cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed);
+      *stream = s;
+      return e;
+    },
+    .end_capture = end_capture,
+    .launch_graph =
+        [](int gpu, void* graph) {
+          return with_stream(gpu,
+                             [&](auto s) -> int { return cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), s); });
+        },
+    .free_graph =
+        [](int gpu, void* graph) {
+          if (stream_of(gpu)) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+        },
+    .commit = commit,
+    .record_event =
+        [](int gpu, void** event) {
+          return with_stream(gpu, [&](auto s) -> int {
+            cudaEvent_t made = free_events(gpu).take();
+            cudaError_t e = made ? cudaSuccess : cudaEventCreate(&made);
+            if (e == cudaSuccess) e = cudaEventRecord(made, s);
+            *event = made;
+            return e;
+          });
+        },
+    .elapsed = [](void* begin, void* end, float* milliseconds) -> int {
+      const cudaError_t e = cudaEventSynchronize(static_cast<cudaEvent_t>(end));
+      return e == cudaSuccess
+                 ? cudaEventElapsedTime(milliseconds, static_cast<cudaEvent_t>(begin), static_cast<cudaEvent_t>(end))
+                 : e;
+    },
+    .free_event = [](int gpu, void* event) { free_events(gpu).give(static_cast<cudaEvent_t>(event)); },
+    .push_range = [](const char* name) { nvtxRangePushA(name); },
+    .pop_range = [] { nvtxRangePop(); },
 };
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace twofold {
 struct Device {
   int8_t index = 0;
   bool is_cpu() const { return index == 0; }
+  int gpu() const { return index - 1; }  ///< the GPU's number, -1 for the CPU
   std::string name() const;
   friend bool operator==(Device, Device) = default;
 };
@@ -20,20 +21,65 @@ struct Device {
 /// From "/cpu:0", "/gpu:1", "cpu", "gpu". Throws InvalidArgument on other words, NotFound (listing the devices there
 /// are, and why no GPU can be used) on a device that is absent.
 Device parse_device(std::string_view name);
+/// The same, but with `soft` the CPU, and a warning, in place of a device that is absent.
+Device parse_device(std::string_view name, bool soft);
+/// Whether guards and `Tensor::to` take the CPU, with a warning, in place of a device that is absent; at first they
+/// throw. For the whole process.
+void soft_placement(bool on);
+bool soft_placement();
 /// Names of the devices that can be used now.
 std::vector<std::string> list_devices();
+/// Waits until the GPUs have done all that was asked of them, and throws what failed meanwhile. Values wait by
+/// themselves; timing and profiling need it.
+void synchronize();
 
-/// What the CUDA plugin offers besides kernels. Functions return 0 or a CUDA error number.
+struct DeviceError;
+
+/// What the CUDA plugin offers besides kernels. Functions return 0 or a CUDA error number. All work on a GPU goes to
+/// one stream of it, in the order of calls, but for what is captured.
 struct GpuRuntime {
   int (*device_count)();
+  const char* (*error_text)(int error);
+  bool (*is_fatal)(int error);  ///< the process can use the GPU no more
+  void* (*stream)(int gpu);     ///< also makes `gpu` current on the calling thread
+  int (*synchronize)(int gpu);
+
+  // Memory, in the order of the stream.
   int (*allocate)(int gpu, size_t bytes, void** p);
   int (*release)(int gpu, void* p);
+  int (*memory)(int gpu, size_t* free, size_t* total);
+  int (*trim)(int gpu);  ///< waits, then returns released memory to the device
+
+  // Copies. The host's memory may be written again when to_device returns; to_host waits.
   int (*to_device)(int gpu, void* to, const void* from, size_t bytes);
   int (*to_host)(int gpu, void* to, const void* from, size_t bytes);
   int (*on_device)(int gpu, void* to, const void* from, size_t bytes);
-  int (*synchronize)(int gpu);
-  void* (*stream)(int gpu);  ///< also makes `gpu` current on the calling thread
-  const char* (*error_text)(int error);
+  int (*between)(int to_gpu, void* to, int from_gpu, const void* from, size_t bytes);
+  int (*fill)(int gpu, void* to, int byte, size_t bytes);
+
+  /// Where kernels report late: a word in the GPU's memory and the host's copy of it.
+  int (*make_error_word)(int gpu, DeviceError** on_device, DeviceError** on_host);
+  int (*clear_error_word)(int gpu, DeviceError* on_device);
+  void (*free_error_word)(int gpu, DeviceError* on_device, DeviceError* on_host);
+
+  // What is enqueued on `stream` between begin and end is not done but kept, to be launched as often as wanted.
+  int (*begin_capture)(int gpu, void** stream);
+  int (*end_capture)(int gpu, void* stream, void** graph);
+  int (*launch_graph)(int gpu, void* graph);
+  void (*free_graph)(int gpu, void* graph);
+
+  /// Copies `n` pieces of memory on `stream`, unless `word` holds an error by then.
+  int (*commit)(void* stream, const DeviceError* word, size_t n, void* const* to, const void* const* from,
+                const size_t* bytes);
+
+  // Points in the stream's time.
+  int (*record_event)(int gpu, void** event);
+  int (*elapsed)(void* begin, void* end, float* milliseconds);  ///< waits for both
+  void (*free_event)(int gpu, void* event);
+
+  // Names for profilers, around what the calling thread does.
+  void (*push_range)(const char* name);
+  void (*pop_range)();
 };
 
 }  // namespace twofold

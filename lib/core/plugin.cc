@@ -2,10 +2,13 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include <twofold/lib/core/error.h>
@@ -172,7 +175,12 @@ std::vector<std::string> list_devices() {
   return names;
 }
 
-Device parse_device(std::string_view name) {
+namespace {
+
+std::atomic<bool> g_soft_placement{false};
+
+// The device of that name. Null, with the reason in `why`, if it is absent.
+std::optional<Device> find_device(std::string_view name, std::string& why) {
   std::string_view rest = name;
   if (rest.starts_with('/')) rest.remove_prefix(1);
   const bool gpu_wanted = rest.starts_with("gpu");
@@ -186,16 +194,32 @@ Device parse_device(std::string_view name) {
       fail(Code::InvalidArgument, fmt::format("'{}' is no device name", name), "\"/cpu:0\" or \"/gpu:0\"");
     index = std::atoi(std::string(rest.substr(1)).c_str());
   }
-  std::string why = "one processor is one device";
+  why = "one processor is one device";
   const GpuRuntime* runtime = gpu_wanted ? gpu_runtime(&why) : nullptr;
   const int count = gpu_wanted ? (runtime ? runtime->device_count() : 0) : 1;
   if (index >= count) {
     if (runtime) why = fmt::format("the CUDA driver reports {} GPU(s)", count);
-    fail(Code::NotFound,
-         fmt::format("There is no device '{}': {}. Devices: {}", name, why, fmt::join(list_devices(), ", ")),
-         "tf::device(\"/cpu:0\")");
+    return std::nullopt;
   }
-  return {static_cast<int8_t>(gpu_wanted ? index + 1 : 0)};
+  return Device{static_cast<int8_t>(gpu_wanted ? index + 1 : 0)};
+}
+
+}  // namespace
+
+void soft_placement(bool on) { g_soft_placement = on; }
+bool soft_placement() { return g_soft_placement; }
+
+Device parse_device(std::string_view name) { return parse_device(name, soft_placement()); }
+
+Device parse_device(std::string_view name, bool soft) {
+  std::string why;
+  if (const auto found = find_device(name, why)) return *found;
+  const auto message = fmt::format("There is no device '{}': {}.", name, why);
+  if (!soft)
+    fail(Code::NotFound, fmt::format("{} Devices: {}", message, fmt::join(list_devices(), ", ")),
+         "tf::device(\"/cpu:0\")");
+  spdlog::warn("{} The CPU takes its place.", message);
+  return {};
 }
 
 }  // namespace twofold

@@ -2,14 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <unordered_map>
 
 #include <twofold/lib/core/allocator.h>
+#include <twofold/lib/core/gpu_memory.h>
 #include <twofold/lib/core/plugin.h>
 #include <twofold/lib/core/thread_pool.h>
+#include <twofold/lib/op/late_errors.h>
+#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/op/variable_ops.h>
+#include <twofold/lib/report/ledger.h>
+#include <twofold/lib/report/recording.h>
 
 namespace twofold {
 namespace {
@@ -21,16 +29,17 @@ struct Key {
   AttrsView attrs;
   std::span<const TensorSpec> inputs;
   std::span<const TensorSpec> outputs;
+  uint64_t numerics = numerics_word();
   uint64_t hash;
 
   Key(const OpDef& o, Device d, AttrsView a, std::span<const TensorSpec> in, std::span<const TensorSpec> out)
       : op(&o), device(d), attrs(a), inputs(in), outputs(out) {
-    hash = mix(mix(static_cast<uint64_t>(o.id), static_cast<uint64_t>(d.index)), a.hash());
+    hash = mix(mix(static_cast<uint64_t>(o.id), static_cast<uint64_t>(d.index) << 8 | numerics), a.hash());
     for (const auto& s : in) hash = mix(mix(hash, static_cast<uint64_t>(s.dtype)), hash_field(s.shape));
     for (const auto& s : out) hash = mix(mix(hash, static_cast<uint64_t>(s.dtype)), hash_field(s.shape));
   }
   friend bool operator==(const Key& a, const Key& b) {
-    return a.hash == b.hash && a.op == b.op && a.device == b.device && a.attrs == b.attrs &&
+    return a.hash == b.hash && a.op == b.op && a.device == b.device && a.numerics == b.numerics && a.attrs == b.attrs &&
            std::ranges::equal(a.inputs, b.inputs) && std::ranges::equal(a.outputs, b.outputs);
   }
 };
@@ -83,46 +92,51 @@ PreparedCache& prepared_cache() {
 // Scratch memory for one call.
 class Workspace {
  public:
-  Workspace(size_t bytes, Device device) : bytes_(bytes), device_(device) {
+  Workspace(size_t bytes, Device device) : bytes_(bytes) {
     if (!bytes_) return;
-    if (device_.is_cpu()) {
-      data_ = allocate(bytes_);
-    } else if (const int e = gpu_runtime()->allocate(device_.index - 1, bytes_, &data_)) {
-      fail(Code::ResourceExhausted, fmt::format("{} bytes of workspace: {}", bytes_, gpu_runtime()->error_text(e)));
-    }
+    if (!device.is_cpu()) pool_ = &GpuPool::eager(device.gpu());
+    data_ = pool_ ? pool_->allocate(bytes) : allocate(bytes);
   }
   ~Workspace() {
-    if (!data_) return;
-    device_.is_cpu() ? deallocate(data_, bytes_) : void(gpu_runtime()->release(device_.index - 1, data_));
+    if (data_) pool_ ? pool_->deallocate(data_, bytes_) : deallocate(data_, bytes_);
   }
   Workspace(const Workspace&) = delete;
   void* data() const { return data_; }
 
  private:
   size_t bytes_;
-  Device device_;
+  GpuPool* pool_ = nullptr;
   void* data_ = nullptr;
 };
 
+// Inputs whose elements a kernel does not read on its device.
+bool is_elsewhere(const OpDef& op, size_t i) { return i < 32 && ((op.host_inputs | op.shape_inputs) >> i & 1); }
+
+// Where an op runs: where the guard says, else on the GPU that an input is on, else on the CPU.
 Device device_of(const OpDef& op, Inputs inputs) {
   if (op.flags.host_only) return {};
+  if (t_state.device >= 0) return {t_state.device};
   Device device;
-  bool any = false;
-  const uint32_t elsewhere =
-      op.host_inputs | (op.max_inputs == 1 ? 0 : op.shape_inputs);  // a lone `like` says where, too
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (i < 32 && (elsewhere >> i & 1)) continue;
+    if (is_elsewhere(op, i) && inputs.size() > 1) continue;  // a lone `like` says where, too
     const Device d = inputs[i]->value()->device();
-    if (any && d != device)
+    if (d.is_cpu() || d == device) continue;
+    if (!device.is_cpu())
       fail(Code::InvalidArgument, fmt::format("'{}' has inputs on {} and on {}", op.name, device.name(), d.name()),
            "x.to(\"" + device.name() + "\")");
-    device = d, any = true;
+    device = d;
   }
-  if (!any && t_state.device >= 0) device = {t_state.device};
   return device;
 }
 
 }  // namespace
+
+static std::atomic<MathMode> g_math_mode{MathMode::strict};
+static std::atomic<bool> g_deterministic{true};
+void math_mode(MathMode mode) { g_math_mode = mode; }
+MathMode math_mode() { return g_math_mode.load(std::memory_order_relaxed); }
+void deterministic(bool on) { g_deterministic = on; }
+bool deterministic() { return g_deterministic.load(std::memory_order_relaxed); }
 
 void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs, std::span<const Tensor* const> tensors,
            SmallVector<TensorSpec, 2>& outputs) {
@@ -140,7 +154,12 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
   if (auto found = prepared_cache().find(key)) return found;
   const PrepareFn fn = find_kernel(op.id, device);
   if (!fn) no_kernel(op, inputs, device);
-  Prepared prepared = fn({.inputs = inputs, .outputs = outputs, .attrs = attrs.data()});
+  if (!device.is_cpu()) gpu_runtime()->stream(device.gpu());  // makes it current: kernels may ask what it can do
+  Prepared prepared = fn({.inputs = inputs,
+                          .outputs = outputs,
+                          .attrs = attrs.data(),
+                          .math_mode = math_mode(),
+                          .deterministic = deterministic()});
   if (!prepared.fn) no_kernel(op, inputs, device);
   return prepared_cache().insert(key, std::move(prepared));
 }
@@ -163,23 +182,45 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     outputs.push_back(Tensor::adopt(Value::view(Ref<Value>(inputs[0]->value()), out[0].shape, offset).detach()));
     return;
   }
+  if (&op == &transfer_op) {
+    outputs.push_back(copy_to(*inputs[0], {static_cast<int8_t>(attrs.as<TransferAttrs>().device)}));
+    return;
+  }
   const Device device = device_of(op, inputs);
+  std::optional<ProfilerRange> range;
+  if (!device.is_cpu()) range.emplace([&] { return op.name; });
   SmallVector<void*, 8> args;
-  for (const Tensor* t : inputs) args.push_back(t->value()->data());
+  SmallVector<Tensor, 4> moved;  // copies of inputs that were elsewhere
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Tensor* t = inputs[i];
+    if (t->value()->device() != device && !t->value()->is_shell() && !is_elsewhere(op, i)) {
+      moved.push_back(copy_to(*t, device));
+      t = &moved.back();
+    }
+    args.push_back(t->value()->data());
+  }
   for (const TensorSpec& s : out) {
     auto v = Value::make(s.dtype, s.shape, device);
     args.push_back(v->data());
     outputs.push_back(Tensor::adopt(v.detach()));
   }
   KernelContext context{.parallel = parallel_for(), .random_counter = random_counter};
-  if (!device.is_cpu()) context.stream = gpu_runtime()->stream(device.index - 1);  // and makes the GPU current
+  if (!device.is_cpu()) {
+    LateErrors& errors = LateErrors::eager(device.gpu());
+    errors.check();
+    context.device_error = errors.word();
+    if (op.flags.can_fail)
+      context.tag = errors.add_passing({&op, attrs ? make_ref<AttrsBox>(attrs) : nullptr, "", t_state.current});
+    context.stream = gpu_runtime()->stream(device.gpu());  // and makes the GPU current
+  }
   const auto run = [&](const Prepared& prepared) {
     const Workspace workspace(prepared.workspace, device);
     context.workspace = workspace.data();
     if (!kernel_time) return prepared.fn(prepared.params, args.data(), context);
+    const DeviceTimer timer(device, current_ledger(), op.name);
     const auto start = std::chrono::steady_clock::now();
     prepared.fn(prepared.params, args.data(), context);
-    *kernel_time = std::chrono::steady_clock::now() - start;
+    if (device.is_cpu()) *kernel_time = std::chrono::steady_clock::now() - start;
   };
   if (op.flags.pointwise && device.is_cpu()) {  // preparing one costs less than looking it up
     const PrepareFn fn = find_kernel(op.id, device);
@@ -204,6 +245,8 @@ void check_kernel(const OpDef& op, AttrsView attrs, const KernelContext& context
       break;
     case KernelError::device_failure: break;
   }
+  if (const GpuRuntime* gpu = gpu_runtime(); gpu && gpu->is_fatal(static_cast<int>(context.error_index)))
+    check_gpu(static_cast<int>(context.error_index), op.name);
   fail(Code::Internal, fmt::format("'{}' failed on its device (error {})", op.name, context.error_index));
 }
 

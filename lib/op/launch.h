@@ -20,7 +20,8 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
                                         std::span<const TensorSpec> outputs, Device device);
 
 /// Computes `op` now. `random_counter` counts earlier executions of a random op. `kernel_time`, if given, is set to
-/// what the kernel itself took, without shape rule, preparation and allocation.
+/// what the kernel itself took, without shape rule, preparation and allocation; on a GPU it stays 0, and this thread's
+/// ledger gets the device's time.
 void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs,
             std::chrono::nanoseconds* kernel_time = nullptr);
 

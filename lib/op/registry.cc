@@ -49,7 +49,7 @@ std::optional<std::vector<int64_t>> InferContext::known_values(int i) const {
   if (t->is_symbolic()) return symbol_known_values(*t);
   if (!is_integer(t->dtype())) return std::nullopt;
   return dispatch(t->dtype(), [&](auto zero) {
-    const auto* p = static_cast<const decltype(zero)*>(t->value()->data());
+    const auto* p = static_cast<const decltype(zero)*>(t->value()->on_host().data());
     return std::vector<int64_t>(p, p + t->value()->num_elements());
   });
 }

@@ -11,6 +11,7 @@
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/thread_state.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/op/variable_ops.h>
 
 namespace twofold {
 
@@ -50,9 +51,6 @@ const Value& value_of(const Tensor& t, const char* what, std::source_location wh
     fail(Code::Internal, fmt::format("the {} of a tensor was asked for that a tape was told nobody reads", what));
   return v;
 }
-
-// The tensor on the host: itself, or a copy from its device.
-Tensor on_host(const Tensor& t) { return t.value()->device().is_cpu() ? t : copy_to(t, {}); }
 
 // Whether `v` survives the conversion to T and back.
 template <class T, class S>
@@ -116,9 +114,8 @@ T Tensor::element(Where where) const {
     fail_at(where, "", Code::InvalidArgument,
             fmt::format("item() needs exactly one element; the shape is {}", v.shape().str()),
             "t.data<T>() for all of them");
-  const Tensor host = on_host(*this);
   return dispatch(v.dtype(), [&](auto zero) -> T {
-    const auto element = *static_cast<const decltype(zero)*>(host.value()->data());
+    const auto element = *static_cast<const decltype(zero)*>(v.on_host().data());
     if (!lossless<T>(element)) {
       fail_at(where, "", Code::InvalidArgument,
               fmt::format("item<{}>() would lose: the value is {} of dtype {}", name_of(dtype_of<T>), element,
@@ -136,10 +133,8 @@ std::span<const T> Tensor::elements(Where where) const {
     fail_at(where, "", Code::InvalidArgument,
             fmt::format("data<{}>() of a tensor of dtype {}", name_of(dtype_of<T>), name_of(v.dtype())),
             fmt::format("tf::cast(t, {})", spelling_of(dtype_of<T>)));
-  if (!v.device().is_cpu())
-    fail_at(where, "", Code::FailedPrecondition, fmt::format("data() of a tensor on {}", v.device().name()),
-            "t.to(\"/cpu:0\").data<T>()");
-  return {static_cast<const T*>(v.data()), static_cast<size_t>(v.num_elements())};
+  const SourceFrame frame(where);  // for what fails while the GPU is waited for
+  return {static_cast<const T*>(v.on_host().data()), static_cast<size_t>(v.num_elements())};
 }
 
 #define TWOFOLD_ITEM(T)                       \
@@ -159,9 +154,10 @@ Tensor Tensor::operator[](Index i) const { return index(Operand(*this, i.where),
 
 Tensor Tensor::to(std::string_view device, Where where) const {
   const SourceFrame frame(where);
-  value_of(*this, "device", where);
+  if (!defined()) throw_none("device", where);
   const Device wanted = parse_device(device);
-  return wanted == value()->device() ? *this : copy_to(*this, wanted);
+  if (is_concrete() && value_of(*this, "device", where).device() == wanted) return *this;
+  return apply(transfer_op, {this}, TransferAttrs{wanted.index}, where);
 }
 
 Tensor::operator bool() const {
@@ -179,9 +175,8 @@ Tensor::operator bool() const {
     fail(Code::InvalidArgument,
          fmt::format("The truth of a tensor of shape {} is ambiguous: it must have one element", v.shape().str()),
          "reduce it first");
-  const Tensor host = on_host(*this);
   return dispatch(v.dtype(),
-                  [&](auto zero) { return *static_cast<const decltype(zero)*>(host.value()->data()) != zero; });
+                  [&](auto zero) { return *static_cast<const decltype(zero)*>(v.on_host().data()) != zero; });
 }
 
 Tensor::Iterator Tensor::end(Where where) const {

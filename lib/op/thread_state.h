@@ -10,6 +10,7 @@ namespace twofold {
 
 class GraphData;
 class Tape;
+class GpuPools;
 class Ledger;
 class RandomFrame;
 class SwitchReads;
@@ -25,6 +26,7 @@ struct ThreadState {
   std::source_location current{};  ///< the op under way, for errors
   const char* current_op = "";     ///< its type; empty if none
   Tape* tape = nullptr;            ///< the innermost live tape, whose outer_ is the next
+  GpuPools* pools = nullptr;       ///< of the session under way, where it runs on a GPU
   Ledger* ledger = nullptr;        ///< the ledger that records this thread, if any
   GraphData* graph = nullptr;      ///< of the innermost as_default; null: the default graph
   uint32_t scope = 0;              ///< the name scope in that graph; 0: its root
@@ -46,6 +48,18 @@ class [[nodiscard]] WithoutTape {
 
  private:
   Tape* tape_;
+};
+
+/// Ops made on this thread during its lifetime run on `device`.
+class [[nodiscard]] OnDevice {
+ public:
+  explicit OnDevice(Device device) : outer_(t_state.device) { t_state.device = device.index; }
+  ~OnDevice() { t_state.device = outer_; }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  int8_t outer_;
 };
 
 /// The mode that sources and toolkits see now on this thread.

@@ -6,7 +6,12 @@
 
 #include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/core/gpu_memory.h>
 #include <twofold/lib/core/plugin.h>
+#include <twofold/lib/op/late_errors.h>
+#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/report/ledger.h>
+#include <twofold/lib/report/recording.h>
 
 namespace twofold {
 namespace {
@@ -31,9 +36,8 @@ struct Cleaner {
 };
 thread_local bool t_was_open = false;
 
-void check_gpu(int error, const char* what) {
-  if (error) fail(Code::Internal, fmt::format("{}: {}", what, gpu_runtime()->error_text(error)));
-}
+// Where values on a GPU are made: in the pool of the session under way on this thread, or that of eager values.
+GpuPool& current_pool(int gpu) { return t_state.pools ? t_state.pools->of(gpu) : GpuPool::eager(gpu); }
 
 }  // namespace
 
@@ -61,11 +65,13 @@ Value::Value(Kind kind, DType dtype, const Shape& shape, Device device)
 
 Value::~Value() {
   if (kind_ == Kind::handle) object()->release();
+  if (!device_.is_cpu())
+    if (const Value* host = host_.load(std::memory_order_acquire)) host->release();
   if (kind_ != Kind::owner) return;
   if (device_.is_cpu()) {
     deallocate(data_, bytes());
   } else {
-    gpu_runtime()->release(device_.index - 1, data_);
+    static_cast<GpuPool*>(keeper_.get())->deallocate(data_, bytes());
   }
 }
 
@@ -79,15 +85,12 @@ Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
     v->data_ = v->small_;
     return v;
   }
-  void* data = nullptr;
-  if (device.is_cpu()) {
-    data = allocate(bytes);
-  } else if (const int error = gpu_runtime()->allocate(device.index - 1, bytes, &data)) {
-    fail(Code::ResourceExhausted,
-         fmt::format("{} bytes on {}: {}", bytes, device.name(), gpu_runtime()->error_text(error)));
-  }
+  Ref<GpuPool> pool;
+  if (!device.is_cpu()) pool = Ref<GpuPool>(&current_pool(device.gpu()));
+  void* data = pool ? pool->allocate(bytes) : allocate(bytes);
   auto v = Ref<Value>::adopt(new Value(Kind::owner, dtype, shape, device));
   v->data_ = data;
+  v->keeper_ = std::move(pool);
   return v;
 }
 
@@ -95,12 +98,13 @@ Ref<Value> Value::view(Ref<Value> base, const Shape& shape, int64_t offset) {
   auto v =
       Ref<Value>::adopt(new Value(base->is_shell() ? Kind::shell : Kind::view, base->dtype(), shape, base->device()));
   v->data_ = static_cast<std::byte*>(base->data_) + offset;
-  v->base_ = base->base_ ? base->base_ : std::move(base);
+  const bool has_base = base->kind_ == Kind::view || base->kind_ == Kind::shell;
+  v->keeper_ = has_base && base->keeper_ ? base->keeper_ : Ref<RefCounted>(std::move(base));
   return v;
 }
 
-Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* data) {
-  auto v = Ref<Value>::adopt(new Value(Kind::borrowed, dtype, shape, {}));
+Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* data, Device device) {
+  auto v = Ref<Value>::adopt(new Value(Kind::borrowed, dtype, shape, device));
   v->data_ = data;
   return v;
 }
@@ -108,7 +112,7 @@ Ref<Value> Value::borrow(DType dtype, const Shape& shape, void* data) {
 Ref<Value> Value::alias(DType dtype, const Shape& shape, const void* data, Ref<RefCounted> owner) {
   auto v = Ref<Value>::adopt(new Value(Kind::view, dtype, shape, {}));
   v->data_ = const_cast<void*>(data);
-  v->base_ = handle(std::move(owner));
+  v->keeper_ = handle(std::move(owner));
   return v;
 }
 
@@ -152,24 +156,48 @@ Tensor retained(const Tensor& t) {
   return t.is_concrete() && t.value()->is_borrowed() ? copy_to(t, t.value()->device()) : t;
 }
 
-Tensor copy_to(const Tensor& t, Device device) {
-  const Value& from = *t.value();
-  auto to = Value::make(from.dtype(), from.shape(), device);
-  if (from.bytes() != 0) {
-    if (from.device().is_cpu() && device.is_cpu()) {
-      std::memcpy(to->data(), from.data(), from.bytes());
-    } else {
-      const GpuRuntime& gpu = *gpu_runtime();
-      if (device.is_cpu()) {
-        check_gpu(gpu.to_host(from.device().index - 1, to->data(), from.data(), from.bytes()), "copy to the host");
-      } else if (from.device().is_cpu()) {
-        check_gpu(gpu.to_device(device.index - 1, to->data(), from.data(), from.bytes()), "copy to the GPU");
-      } else {
-        check_gpu(gpu.on_device(device.index - 1, to->data(), from.data(), from.bytes()), "copy between GPUs");
-      }
-    }
-  }
-  return Tensor::adopt(to.detach());
+const Value& Value::on_host() const {
+  if (device_.is_cpu()) return *this;
+  if (const Value* known = host_.load(std::memory_order_acquire)) return *known;
+  const Tensor self = Tensor::adopt(Ref<Value>(const_cast<Value*>(this)).detach());
+  Value* made = Ref<Value>(copy_to(self, {}).value()).detach();
+  Value* none = nullptr;
+  if (host_.compare_exchange_strong(none, made, std::memory_order_acq_rel)) return *made;
+  made->release();  // another thread was first
+  return *none;
 }
+
+void copy_into(const Tensor& source, const Tensor& target) {
+  const Value &from = *source.value(), &to = *target.value();
+  const int here = from.device().gpu(), there = to.device().gpu();
+  if (from.bytes() == 0) return;
+  if (here < 0 && there < 0) {
+    std::memcpy(to.data(), from.data(), from.bytes());
+    return;
+  }
+  const GpuRuntime& gpu = *gpu_runtime();
+  if (there < 0) {
+    const PhaseTimer waiting(current_ledger(), Phase::sync);
+    check_gpu(gpu.to_host(here, to.data(), from.data(), from.bytes()), "copying to the host");
+    check_late_errors(here);
+    return;
+  }
+  const DeviceTimer timer(to.device(), current_ledger(), "Transfer", Phase::transfer);
+  if (here < 0) {
+    check_gpu(gpu.to_device(there, to.data(), from.data(), from.bytes()), "copying to the GPU");
+  } else if (here == there) {
+    check_gpu(gpu.on_device(there, to.data(), from.data(), from.bytes()), "copying on the GPU");
+  } else {
+    check_gpu(gpu.between(there, to.data(), here, from.data(), from.bytes()), "copying between GPUs");
+  }
+}
+
+Tensor copy_to(const Tensor& t, Device device) {
+  const Tensor made = Tensor::adopt(Value::make(t.dtype(), t.shape(), device).detach());
+  copy_into(t, made);
+  return made;
+}
+
+Tensor moved_to(const Tensor& t, Device device) { return t.value()->device() == device ? t : copy_to(t, device); }
 
 }  // namespace twofold

@@ -20,7 +20,7 @@ class Value final : public RefCounted {
   /// A view of `base`'s elements from `offset` bytes on, sharing storage.
   static Ref<Value> view(Ref<Value> base, const Shape& shape, int64_t offset);
   /// A view of memory that somebody else keeps alive while the value is in use; `retained` copies before it is kept.
-  static Ref<Value> borrow(DType dtype, const Shape& shape, void* data);
+  static Ref<Value> borrow(DType dtype, const Shape& shape, void* data, Device device = {});
   /// A view of host memory that `owner` keeps alive, aligned for the dtype; nobody may write there.
   static Ref<Value> alias(DType dtype, const Shape& shape, const void* data, Ref<RefCounted> owner);
   /// No elements, but an object that one op hands to another.
@@ -39,9 +39,13 @@ class Value final : public RefCounted {
   void* data() const { return data_; }
   bool is_shell() const { return kind_ == Kind::shell; }
   /// True if the memory is a caller's, good for the duration of its call only.
-  bool is_borrowed() const { return kind_ == Kind::borrowed || (base_ && base_->is_borrowed()); }
+  bool is_borrowed() const {
+    return kind_ == Kind::borrowed || (kind_ == Kind::view && base()->kind_ == Kind::borrowed);
+  }
   /// True if nobody else can see the elements, so that a new value may be written over them.
   bool is_writable() const { return unique() && (kind_ == Kind::owner || kind_ == Kind::small); }
+  /// The same elements on the host: the value itself, or a copy that is made when first asked for and kept.
+  const Value& on_host() const;
   /// Unique in the process; given on first use.
   uint64_t id() const;
 
@@ -51,6 +55,7 @@ class Value final : public RefCounted {
  private:
   enum class Kind : uint8_t { small, owner, view, borrowed, shell, handle };
   Value(Kind kind, DType dtype, const Shape& shape, Device device);
+  const Value* base() const { return static_cast<const Value*>(keeper_.get()); }
   ~Value() override;
 
   static constexpr size_t kSmallBytes = 64;
@@ -59,7 +64,8 @@ class Value final : public RefCounted {
   Device device_;
   int64_t num_elements_;
   void* data_ = nullptr;
-  Ref<Value> base_;
+  Ref<RefCounted> keeper_;  ///< of a view's or shell's elements: their Value; of a GPU's memory: its pool
+  mutable std::atomic<Value*> host_{nullptr};  ///< a GPU's elements on the host, once they were asked for
   mutable std::atomic<uint64_t> id_{0};
   alignas(16) std::byte small_[kSmallBytes];
 };
@@ -70,7 +76,11 @@ void check_size(const Shape& shape);
 Tensor retained(const Tensor& t);
 /// The same elements, kept for good, as a tensor that gradients tell apart from `t`.
 Tensor renamed(const Tensor& t);
-/// A copy of a concrete tensor's elements on `device`.
+/// A copy of a concrete tensor's elements on `device`. To the host it waits, and throws what has failed meanwhile.
 Tensor copy_to(const Tensor& t, Device device);
+/// A concrete tensor's elements into `to`'s memory, of the same dtype and size, which is the caller's alone.
+void copy_into(const Tensor& from, const Tensor& to);
+/// `t` itself if it is there already.
+Tensor moved_to(const Tensor& t, Device device);
 
 }  // namespace twofold

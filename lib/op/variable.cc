@@ -87,9 +87,10 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   const Tensor current = v.state()->eager_value();
   // A tensor of its own: no gradient flows through state, and other holders of the value are other tensors.
   const WithoutTape hidden;
-  const Tensor next = &op == &assign_op       ? renamed(given)
-                      : &op == &assign_add_op ? add(current, given)
-                                              : subtract(current, given);
+  const Device device = current.value()->device();
+  const Tensor next = &op == &assign_op       ? renamed(moved_to(given, device))
+                      : &op == &assign_add_op ? moved_to(add(current, given), device)
+                                              : moved_to(subtract(current, given), device);
   if (!next.shape().compatible_with(v.shape()))
     fail_at(value.where(), op.name, Code::InvalidArgument,
             fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
@@ -111,7 +112,7 @@ Variable::Variable(Operand initial, VariableOptions options) {
   if (executing_eagerly()) {
     state_ = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, value.dtype(), value.shape(),
                                      options.trainable, initial.where());
-    state_->set_eager_value(renamed(value));
+    state_->set_eager_value(renamed(t_state.device < 0 ? value : moved_to(value, {t_state.device})));
   } else {
     *this = graph_variable(value, options, initial.where());
   }

@@ -9,6 +9,7 @@
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/attrs.h>
 #include <twofold/lib/op/operand.h>
+#include <twofold/lib/op/thread_state.h>
 
 namespace twofold {
 
@@ -23,13 +24,20 @@ struct VariableOptions {
 class VariableState final : public RefCounted {
  public:
   VariableState(std::string full_name, DType type, const Shape& extents, bool is_trainable, std::source_location line)
-      : name(std::move(full_name)), dtype(type), shape(extents), trainable(is_trainable), where(line), id(next_id()) {}
+      : name(std::move(full_name)),
+        dtype(type),
+        shape(extents),
+        trainable(is_trainable),
+        where(line),
+        device(t_state.device),
+        id(next_id()) {}
   std::string name;  ///< "layer/w", without ":0"; fixed once the variable is made
   const DType dtype;
   const Shape shape;  ///< may be partly unknown; assigned values must agree
   const bool trainable;
   const std::source_location where;
-  const uint64_t id;  ///< order of creation
+  const int8_t device;  ///< of the guard it was made under; -1: the session's, or where its initial value was
+  const uint64_t id;    ///< order of creation
 
   /// The eager value, by which a variable is also known to be eager.
   Tensor eager_value() const;

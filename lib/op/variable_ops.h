@@ -1,9 +1,17 @@
 // The ops that a graph's own machinery executes: no kernel does what they do.
 #pragma once
 
+#include <twofold/lib/core/device.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {
+
+/// Where Transfer takes its input: Device::index.
+struct TransferAttrs {
+  int64_t device = 0;
+  TWOFOLD_FIELDS(device)
+};
+extern OpDef transfer_op;  ///< output: input 0's elements, on another device
 
 extern OpDef read_variable_op;  ///< output: the variable's value at this point of the program
 extern OpDef assign_op;         ///< variable := input 0; output: the new value

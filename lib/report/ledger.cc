@@ -3,16 +3,18 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include <twofold/lib/core/plugin.h>
 #include <twofold/lib/op/thread_state.h>
 
 namespace twofold {
 namespace {
 
 using Seconds = std::chrono::duration<double>;
-constexpr std::string_view kPhaseNames[kPhaseCount] = {"build",    "prune",  "optimize", "plan", "feed",
-                                                       "dispatch", "kernel", "fetch",    "sync"};
+constexpr std::string_view kPhaseNames[kPhaseCount] = {"build",    "prune",  "optimize", "plan",  "feed",
+                                                       "dispatch", "kernel", "transfer", "fetch", "sync"};
 
 std::pair<double, double> cpu_seconds() {
   rusage use{};
@@ -43,6 +45,7 @@ Ledger::Recording::~Recording() {
 
 double Ledger::seconds(Phase p) const {
   std::lock_guard lock(mutex_);
+  settle();
   return Seconds(phases_[static_cast<size_t>(p)]).count();
 }
 double Ledger::wall_seconds() const {
@@ -71,6 +74,7 @@ int64_t Ledger::runs() const {
 }
 std::map<std::string, Ledger::OpTime> Ledger::ops() const {
   std::lock_guard lock(mutex_);
+  settle();
   std::map<std::string, OpTime> result;
   for (const auto& [name, t] : ops_) {
     OpTime& sum = result[name];
@@ -83,8 +87,14 @@ std::map<std::string, int64_t> Ledger::passes() const {
   std::lock_guard lock(mutex_);
   return {passes_.begin(), passes_.end()};
 }
+std::set<std::string> Ledger::notes() const {
+  std::lock_guard lock(mutex_);
+  return notes_;
+}
 void Ledger::reset() {
   std::lock_guard lock(mutex_);
+  settle();
+  notes_.clear();
   phases_ = {};
   ops_.clear();
   passes_.clear();
@@ -117,6 +127,50 @@ void Ledger::add_pass(std::string_view name, int64_t changes) {
   passes_[std::string(name)] += changes;
 }
 
+void Ledger::add_note(std::string note) {
+  std::lock_guard lock(mutex_);
+  notes_.insert(std::move(note));
+}
+void Ledger::add_device_time(const char* op, Phase p, int gpu, void* begin, void* end) {
+  constexpr size_t kMostPending = 4096;
+  std::lock_guard lock(mutex_);
+  if (pending_.size() >= kMostPending) settle();
+  pending_.push_back({op, p, gpu, begin, end});
+}
+void Ledger::settle() const {
+  for (const Pending& e : pending_) {
+    float milliseconds = 0;
+    gpu_runtime()->elapsed(e.begin, e.end, &milliseconds);
+    gpu_runtime()->free_event(e.gpu, e.begin);
+    gpu_runtime()->free_event(e.gpu, e.end);
+    const std::chrono::nanoseconds t(static_cast<int64_t>(1e6 * static_cast<double>(milliseconds)));
+    phases_[static_cast<size_t>(e.phase)] += t;
+    if (e.phase == Phase::kernel) ops_[e.op].second += t;
+  }
+  pending_.clear();
+}
+
+DeviceTimer::DeviceTimer(Device device, Ledger* ledger, const char* op, Phase phase)
+    : ledger_(device.is_cpu() ? nullptr : ledger), gpu_(device.gpu()), op_(op), phase_(phase) {
+  if (ledger_ && gpu_runtime()->record_event(gpu_, &begin_)) ledger_ = nullptr;
+}
+DeviceTimer::~DeviceTimer() {
+  if (!ledger_) return;
+  void* end = nullptr;
+  if (gpu_runtime()->record_event(gpu_, &end)) {
+    gpu_runtime()->free_event(gpu_, begin_);
+  } else {
+    ledger_->add_device_time(op_, phase_, gpu_, begin_, end);
+  }
+}
+
+bool profiler_ranges_wanted() {
+  static const bool wanted = std::getenv("TWOFOLD_NVTX") && gpu_runtime();
+  return wanted;
+}
+void push_profiler_range(const std::string& name) { gpu_runtime()->push_range(name.c_str()); }
+void pop_profiler_range() { gpu_runtime()->pop_range(); }
+
 std::string Ledger::table() const {
   std::string text = fmt::format("{:<14}{:>12}{:>9}\n", "phase", "ms", "share");
   const double wall = wall_seconds();
@@ -134,6 +188,7 @@ std::string Ledger::table() const {
                       1e3 * user_seconds(), "system", 1e3 * system_seconds());
   text += fmt::format("runs {}, plans {} hit, {} missed\n", runs(), plan_hits(), plan_misses());
   for (const auto& [name, changes] : passes()) text += fmt::format("pass {:<20}{:>8} changes\n", name, changes);
+  for (const std::string& note : notes()) text += "note " + note + "\n";
   for (const auto& [name, t] : ops())
     text += fmt::format("op {:<22}{:>8} calls{:>12.3f} ms\n", name, t.calls, 1e3 * t.seconds);
   return text;
@@ -148,6 +203,7 @@ std::string Ledger::json() const {
   j["runs"] = runs();
   j["plan_hits"] = plan_hits();
   j["plan_misses"] = plan_misses();
+  j["notes"] = notes();
   j["passes"] = passes();
   for (const auto& [name, t] : ops()) j["ops"][name] = {{"calls", t.calls}, {"seconds", t.seconds}};
   return j.dump(1);

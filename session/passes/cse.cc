@@ -12,8 +12,8 @@ struct Expression {
   const Program* program;
   const ProgramNode* node;
   friend bool operator==(const Expression& a, const Expression& b) {
-    return a.node->op == b.node->op && std::ranges::equal(a.node->inputs, b.node->inputs) &&
-           a.node->attrs_view() == b.node->attrs_view();
+    return a.node->op == b.node->op && a.node->device == b.node->device &&
+           std::ranges::equal(a.node->inputs, b.node->inputs) && a.node->attrs_view() == b.node->attrs_view();
   }
 };
 struct ExpressionHash {
@@ -53,7 +53,9 @@ int64_t eliminate_common_subexpressions(Program& p) {
       ++changes;
       continue;
     }
-    if (n.op->flags.effect || n.op->flags.random || n.op->flags.session || n.root || n.num_outputs == 0) continue;
+    if (n.op->flags.effect || n.op->flags.random || (n.op->flags.session && n.op != &transfer_op) || n.root ||
+        n.num_outputs == 0)
+      continue;
     const auto [it, fresh] = seen.emplace(Expression{&p, &n}, &n);
     if (fresh) continue;
     for (uint32_t i = 0; i < n.num_outputs; ++i) same_as[n.first_output + i] = it->second->first_output + i;

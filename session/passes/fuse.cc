@@ -69,7 +69,8 @@ class Fusion {
       if (group_of_[v] == kNone) continue;
       const uint32_t g = root(group_of_[v]);
       if (g == home) continue;
-      if (!groups_[g].open || shape_of(groups_[g]) != shape || groups_[g].nodes.size() + 1 > kMostSteps) {
+      if (!groups_[g].open || shape_of(groups_[g]) != shape || p_.nodes[groups_[g].nodes[0]].device != n.device ||
+          groups_[g].nodes.size() + 1 > kMostSteps) {
         groups_[g].open = false;
       } else if (home == kNone) {
         home = g;
@@ -149,7 +150,8 @@ class Fusion {
     for (ValueId v : g.results) {
       attrs.results.push_back(number(v) - static_cast<int32_t>(g.inputs.size()));
       moved_to_[v] = static_cast<ValueId>(p_.values.size());
-      p_.values.push_back({.spec = p_.values[v].spec, .producer = static_cast<int32_t>(last)});
+      p_.values.push_back(
+          {.spec = p_.values[v].spec, .producer = static_cast<int32_t>(last), .device = p_.values[v].device});
     }
     moved_to_.resize(p_.values.size());
     for (ValueId v = first; v < p_.values.size(); ++v) moved_to_[v] = v;
@@ -166,6 +168,7 @@ class Fusion {
     fused.first_output = first;
     fused.num_outputs = static_cast<uint32_t>(g.results.size());
     fused.graph_node = graph_node;
+    fused.device = p_.values[first].device;
     fused.root = is_root;
     p_.nodes[last] = std::move(fused);
     return static_cast<int64_t>(g.nodes.size()) - 1;

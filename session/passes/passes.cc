@@ -30,7 +30,7 @@ void check_options(const SessionOptions& options) {
   if (options.max_plans < 1)
     fail(Code::InvalidArgument, fmt::format("max_plans is {}; a session needs one at least", options.max_plans),
          "{.max_plans = 256}");
-  std::vector<std::string_view> names = {kMemoryPass};
+  std::vector<std::string_view> names = {kMemoryPass, kCapturePass};
   for (const Pass& pass : all_passes()) names.push_back(pass.name);
   for (const std::string& name : options.disabled_passes)
     if (std::ranges::find(names, name) == names.end())

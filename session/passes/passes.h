@@ -26,6 +26,9 @@ struct Pass {
 /// counted (by values that share) like the passes.
 inline constexpr std::string_view kMemoryPass = "memory";
 
+/// Captures what a plan does on a GPU when it runs for the second time, and replays it from then on.
+inline constexpr std::string_view kCapturePass = "capture";
+
 /// Throws InvalidArgument for the name of no pass, and for less than one plan.
 void check_options(const SessionOptions& options);
 bool pass_enabled(const SessionOptions& options, std::string_view name);

@@ -1,0 +1,163 @@
+#include <algorithm>
+
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/core/plugin.h>
+#include <twofold/lib/op/value.h>
+#include <twofold/lib/report/ledger.h>
+#include <twofold/session/gpu_run.h>
+
+namespace twofold {
+
+Captured::~Captured() { drop(); }
+
+void Captured::drop() {
+  if (graph_) gpu_runtime()->free_graph(plan_.gpu_, graph_);
+  graph_ = nullptr;
+  uploads_.clear();
+  bound_.clear();
+  captured_.clear();
+}
+
+bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger) {
+  if (++runs_ < 2 || !obstacle_.empty()) return false;
+  if (graph_ && !fits(feeds)) drop();
+  if (!graph_ && !capture(feeds, ledger)) return false;
+  const GpuRuntime& gpu = *gpu_runtime();
+  {
+    const PhaseTimer feeding(ledger, Phase::feed);
+    for (const auto& [feed, to] : uploads_) copy_into(feeds[feed], to);
+    if (counters_.defined()) {
+      SmallVector<uint64_t, 16> counts;
+      for (std::atomic<uint64_t>* c : plan_.counters_) counts.push_back(c->fetch_add(1, std::memory_order_relaxed));
+      check_gpu(gpu.to_device(plan_.gpu_, counters_.value()->data(), counts.data(), counts.size() * sizeof(uint64_t)),
+                "counters of random ops");
+    }
+  }
+  {
+    const PhaseTimer dispatch(ledger, Phase::dispatch);
+    if (ledger) ledger->add_op("captured graph", {});
+    const DeviceTimer timer({static_cast<int8_t>(plan_.gpu_ + 1)}, ledger, "captured graph");
+    check_gpu(gpu.launch_graph(plan_.gpu_, graph_), "a captured graph");
+  }
+  const PhaseTimer fetching(ledger, Phase::fetch);
+  for (size_t i = 0; i < plan_.fetches_.size(); ++i) {
+    const Tensor t = plan_.tensor_of(*frame_, plan_.fetches_[i]);
+    fetched[i] = plan_.fetches_[i].from == Plan::Source::From::constant ? t : copy_to(t, t.value()->device());
+  }
+  for (size_t i = 0; i < plan_.fetched_slots_.size(); ++i) {
+    const Slot& slot = *plan_.fetched_slots_[i];
+    fetched[plan_.fetches_.size() + i] = copy_to(slot.value, slot.device);
+  }
+  return true;
+}
+
+// Whether what was captured is still where values are.
+bool Captured::fits(std::span<const Tensor> feeds) {
+  bool fit = true;
+  for (size_t k = 0; k < bound_.size(); ++k) {
+    const Value& v = *feeds[plan_.feeds_[k].first].value();
+    if (v.device().is_cpu() || own_[k] || v.data() == bound_[k]) continue;
+    own_[k] = true;  // it is another tensor each time
+    fit = false;
+  }
+  for (const auto& [slot, data] : captured_) fit = fit && slot->value.defined() && slot->value.value()->data() == data;
+  for (const auto& [slot, write] : plan_.slots_)
+    fit = fit && (!write || slot->value.value()->is_writable());  // nobody else has a snapshot of it
+  return fit;
+}
+
+bool Captured::capture(std::span<const Tensor> feeds, Ledger* ledger) {
+  for (const auto& [slot, write] : plan_.slots_) {
+    if (!slot->value.defined()) return false;
+    if (write && !slot->value.value()->is_writable()) slot->value = copy_to(slot->value, slot->device);
+  }
+  if (++captures_ > kMostCaptures) {
+    obstacle_ = "it has had to be captured again too often";
+  } else {
+    const PhaseTimer timer(ledger, Phase::plan);
+    if (!enqueue(feeds)) drop();
+  }
+  for (const auto& [slot, write] : plan_.slots_)
+    if (write) slot->pending = Tensor();
+  if (!obstacle_.empty() && ledger) ledger->add_note("not captured as a CUDA graph: " + obstacle_);
+  return graph_ != nullptr;
+}
+
+bool Captured::enqueue(std::span<const Tensor> feeds) {
+  const GpuRuntime& gpu = *gpu_runtime();
+  const Device device{static_cast<int8_t>(plan_.gpu_ + 1)};
+  if (!frame_) frame_ = std::make_unique<Frame>(plan_);
+  for (Tensor& t : frame_->externals) t = Tensor();
+  for (size_t k = 0; k < plan_.feeds_.size(); ++k) {
+    const auto [feed, external] = plan_.feeds_[k];
+    Tensor value = feeds[feed];
+    if (own_[k]) {
+      value = Tensor::adopt(Value::make(value.dtype(), value.shape(), device).detach());
+      uploads_.emplace_back(feed, value);
+    }
+    bound_.push_back(value.value()->data());
+    plan_.set_external(*frame_, external, value);
+  }
+  for (const auto& [slot, write] : plan_.slots_) captured_.emplace_back(slot, slot->value.value()->data());
+  if (!plan_.counters_.empty() && !counters_.defined())
+    counters_ = Tensor::adopt(Value::make(int64, {static_cast<int64_t>(plan_.counters_.size())}, device).detach());
+
+  void* stream = nullptr;
+  if (const int e = gpu.begin_capture(plan_.gpu_, &stream)) {
+    obstacle_ = gpu.error_text(e);
+    return false;
+  }
+  bool whole = false;
+  try {
+    GpuRun run(plan_, *frame_, stream,
+               counters_.defined() ? static_cast<const uint64_t*>(counters_.value()->data()) : nullptr);
+    plan_.run_code(*frame_, &run, nullptr);
+    for (const auto& [feed, external] : run.uploads()) uploads_.emplace_back(feed, frame_->externals[external]);
+    whole = enqueue_commits(stream);
+    if (whole && !snapshots_hold()) {
+      obstacle_ = "a variable's old value is fetched in a run that writes it";
+      whole = false;
+    }
+  } catch (const Error& e) {
+    obstacle_ = e.facts().message;
+  }
+  const int e = gpu.end_capture(plan_.gpu_, stream, &graph_);
+  if (e && obstacle_.empty()) obstacle_ = gpu.error_text(e);
+  return whole && e == 0;
+}
+
+bool Captured::enqueue_commits(void* stream) {
+  std::vector<void*> to;
+  std::vector<const void*> from;
+  std::vector<size_t> bytes;
+  for (const auto& [slot, write] : plan_.slots_) {
+    if (!slot->pending.defined()) continue;
+    const Value &next = *slot->pending.value(), &now = *slot->value.value();
+    if (next.data() == now.data()) continue;
+    const bool is_a_variable =
+        std::ranges::any_of(captured_, [&](const auto& other) { return other.second == next.data(); });
+    if (is_a_variable || !(next.spec() == now.spec())) {
+      obstacle_ = "variable '" + slot->variable->name + "' is assigned another's value, or one of another shape";
+      return false;
+    }
+    to.push_back(now.data());
+    from.push_back(next.data());
+    bytes.push_back(now.bytes());
+  }
+  check_gpu(gpu_runtime()->commit(stream, plan_.session_->late_errors(plan_.gpu_).word(), to.size(), to.data(),
+                                  from.data(), bytes.data()),
+            "new values of variables");
+  return true;
+}
+
+// Whether no fetch is a variable's value from before the run wrote it, which is overwritten when the fetch is copied.
+bool Captured::snapshots_hold() const {
+  return std::ranges::none_of(plan_.fetches_, [&](const Plan::Source& s) {
+    if (s.from != Plan::Source::From::external || plan_.in_place_[s.external]) return false;
+    const void* data = frame_->externals[s.external].value()->data();
+    return std::ranges::any_of(
+        plan_.slots_, [&](const auto& slot) { return slot.second && slot.first->value.value()->data() == data; });
+  });
+}
+
+}  // namespace twofold

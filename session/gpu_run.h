@@ -1,0 +1,71 @@
+// What a run does on GPUs.
+#pragma once
+
+#include <twofold/session/plan.h>
+
+namespace twofold {
+
+/// Hands kernels on GPUs what they need during one run, or while the run is being captured.
+class GpuRun {
+ public:
+  GpuRun(const Plan& plan, Frame& frame) : plan_(plan), frame_(frame) {}
+  /// What is enqueued goes to `stream`, to be replayed with counters of random ops read from `counters`.
+  GpuRun(const Plan& plan, Frame& frame, void* stream, const uint64_t* counters)
+      : plan_(plan), frame_(frame), stream_(stream), counters_(counters) {}
+
+  bool capturing() const { return stream_ != nullptr; }
+  /// While capturing: what the host has fed, to be copied before each replay, as (feed, external).
+  void upload(uint32_t feed, uint32_t external) { uploads_.emplace_back(feed, external); }
+  std::span<const std::pair<uint32_t, uint32_t>> uploads() const { return uploads_; }
+  /// Enqueues a gpu_kernel or gpu_random.
+  void launch(const Plan::Instruction& i, Ledger* ledger);
+
+ private:
+  KernelContext& context(int gpu);
+
+  const Plan& plan_;
+  Frame& frame_;
+  void* stream_ = nullptr;
+  const uint64_t* counters_ = nullptr;
+  int current_ = -1;  // the GPU that is current on this thread
+  SmallVector<KernelContext, 2> contexts_;
+  std::vector<std::pair<uint32_t, uint32_t>> uploads_;
+};
+
+/// A plan's work on a GPU as one captured graph. Its kernels use memory that stays where it is: what is fed is copied
+/// there, the values of variables are updated in place, what is fetched is copied out.
+class Captured {
+ public:
+  explicit Captured(const Plan& plan) : plan_(plan), own_(plan.feeds_.size(), false) {}
+  ~Captured();
+  Captured(const Captured&) = delete;
+  Captured& operator=(const Captured&) = delete;
+
+  /// Runs the plan. False, with nothing done, if it must run in the usual way this time. The caller holds the locks of
+  /// the plan's slots.
+  bool run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger);
+
+ private:
+  bool fits(std::span<const Tensor> feeds);
+  bool capture(std::span<const Tensor> feeds, Ledger* ledger);
+  bool enqueue(std::span<const Tensor> feeds);
+  /// New values of variables to where the old ones are. False if that cannot be done one after another.
+  bool enqueue_commits(void* stream);
+  bool snapshots_hold() const;
+  void drop();
+
+  static constexpr int kMostCaptures = 16;
+
+  const Plan& plan_;
+  int runs_ = 0, captures_ = 0;
+  std::string obstacle_;  // why it is not tried any more
+  void* graph_ = nullptr;
+  std::unique_ptr<Frame> frame_;
+  std::vector<bool> own_;                                // by place in Plan::feeds_: has memory of its own on the GPU
+  std::vector<const void*> bound_;                       // by place in Plan::feeds_: the memory captured
+  std::vector<std::pair<uint32_t, Tensor>> uploads_;     // (feed, where it is copied to)
+  std::vector<std::pair<Slot*, const void*>> captured_;  // variables and the memory captured
+  Tensor counters_;                                      // of random ops, by number
+};
+
+}  // namespace twofold
