@@ -149,6 +149,36 @@ TEST_CASE("gpu: batch norm in training mode, forward and fused backward") {
     }
 }
 
+TEST_CASE("gpu: updates of optimisers") {
+  if (!gpu_or_skip("gpu: updates of optimisers")) return;
+  for (tf::DType dtype : {tf::float32, tf::float64})
+    for (int64_t n : {0, 1, 7, 1000003}) {
+      INFO(tf::name_of(dtype) << " " << n);
+      std::vector<tf::Tensor> inputs{sample(dtype, {n}, -2, 2, 1), sample(dtype, {n}, -2, 2, 2)};
+      for (unsigned k = 0; k < 3; ++k) inputs.push_back(sample(dtype, {n}, k == 0 ? 2 : 0.1, k == 0 ? 3 : 1, 3 + k));
+      inputs.push_back(sample(tf::int64, {}, 0, 20, 6));
+      inputs.push_back(sample(tf::float64, {}, 0.01, 0.1, 7));
+      using In = std::span<const tf::Tensor>;
+      const auto compare = [&](const Function& f) { check(f, inputs, false, dtype == tf::float32 ? 1e-6 : 1e-12); };
+      for (const bool on : {false, true}) {
+        compare([on](In x) {
+          const std::vector state{x[2], x[3], x[5]};
+          return tf::adam_update(x[0], x[1], state, x[6], {.weight_decay = 0.1, .decoupled = on});
+        });
+        compare([on](In x) {
+          return tf::sgd_update(x[0], x[1], x.subspan(2, on), x[6], {.momentum = on * 0.9, .nesterov = on});
+        });
+        compare([on](In x) {
+          return tf::rmsprop_update(x[0], x[1], x.subspan(2, on ? 3 : 1), x[6], {.momentum = on * 0.5, .centered = on});
+        });
+        compare([on](In x) {
+          const std::vector state{x[2], x[5]};
+          return tf::adagrad_update(x[0], x[1], std::span(state).first(1 + on), x[6], {.lr_decay = on * 0.1});
+        });
+      }
+    }
+}
+
 TEST_CASE("gpu: the same run twice gives the same bits") {
   if (!gpu_or_skip("gpu: the same run twice gives the same bits")) return;
   tf::EagerMode eager;

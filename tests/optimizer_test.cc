@@ -203,4 +203,9 @@ TEST_CASE("Mistakes with optimisers are told", "[train]") {
   CHECK_ERROR(train::AdamW({w}, {.lr = -1}), InvalidArgument, "Invalid lr value: -1; it must not be negative");
   CHECK_ERROR(train::RMSProp({w}, {.alpha = -1}), InvalidArgument, "Invalid alpha value: -1; it must not be negative");
   CHECK_ERROR(train::Adagrad({w}, {.eps = NAN}), InvalidArgument, "Invalid eps value: nan; it must not be negative");
+  const Tensor x = tf::tensor({1.f}), lr = tf::tensor(0.1, {.dtype = tf::float64});
+  const std::vector<Tensor> uncounted{x, x}, wrongly{x, x, x};
+  CHECK_ERROR(tf::adam_update(x, x, uncounted, lr, {}), InvalidArgument,
+              "The update takes 2 tensors of state, a count and a rate");
+  CHECK_ERROR(tf::adam_update(x, x, wrongly, lr, {}), InvalidArgument, "The count must be an int64 scalar");
 }

@@ -6,13 +6,15 @@
 namespace twofold {
 namespace {
 
-/// Inputs are p, g, the state, the scalars; outputs are as p, one for it and one for each of the state.
+/// Inputs are p, g, the state with its count, the learning rate; outputs are p and the state.
 template <class Rule>
 void infer(InferContext& c) {
-  const int state = Rule::num_state(c.attrs<typename Rule::Attrs>()), scalars = Rule::kScalars;
-  if (c.num_inputs() != 2 + state + scalars)
-    c.fail("The update takes " + std::to_string(state) + " tensors of state and " + std::to_string(scalars) +
-           " scalars");
+  const auto& attrs = c.attrs<typename Rule::Attrs>();
+  const int state = Rule::num_state(attrs), lr = c.num_inputs() - 1;
+  const bool counted = Rule::has_count(attrs);
+  if (lr != 2 + state + counted)
+    c.fail("The update takes " + std::to_string(state) + " tensors of state" + (counted ? ", a count" : "") +
+           " and a rate");
   if (!is_floating(c.dtype(0))) c.fail("An update of " + std::string(name_of(c.dtype(0))) + " is not supported");
   Shape shape = c.shape(0);
   for (int i = 1; i < 2 + state; ++i) {
@@ -20,24 +22,30 @@ void infer(InferContext& c) {
       c.fail("Parameter, gradient and state must have one dtype and shape");
     if (!shape.has_rank()) shape = c.shape(i);
   }
-  for (int i = 2 + state; i < c.num_inputs(); ++i)
-    if (c.dtype(i) != float64 || !c.shape(i).compatible_with(Shape{})) c.fail("Rates must be float64 scalars");
+  if (counted && (c.dtype(lr - 1) != int64 || !c.shape(lr - 1).compatible_with(Shape{})))
+    c.fail("The count must be an int64 scalar");
+  if (c.dtype(lr) != float64 || !c.shape(lr).compatible_with(Shape{})) c.fail("The rate must be a float64 scalar");
   for (int i = 0; i <= state; ++i) c.output(c.dtype(0), shape);
+  if (counted) c.output(int64, Shape{});
 }
 
+/// The parameter and its state may be updated in place; the count, which every block of a GPU's kernel reads, may not.
 template <template <class> class Rule>
 constexpr OpDef update_op(const char* name, const char* node_name, const char* doc) {
-  return {
+  OpDef op{
       .name = name,
       .node_name = node_name,
       .doc = doc,
-      .min_inputs = 2 + Rule<float>::kScalars,
-      .max_inputs = 2 + Rule<float>::kMaxState + Rule<float>::kScalars,
+      .min_inputs = 3,
+      .max_inputs = 4 + Rule<float>::kMaxState,
       .outputs = -1,
       .infer = infer<Rule<float>>,
       .differentiable = Differentiability::none,
       .attrs = &internal::kAttrsType<typename Rule<float>::Attrs>,
   };
+  op.in_place[0] = 0;
+  for (int8_t k = 1; k <= Rule<float>::kMaxState; ++k) op.in_place[k] = k + 1;
+  return op;
 }
 
 OpDef sgd_op = update_op<SGDRule>("SGDUpdate", "sgd_update", "one step of SGD (PyTorch torch.optim.SGD)");
@@ -50,10 +58,10 @@ OpDef adagrad_op =
 
 template <class Attrs>
 std::vector<Tensor> update(const OpDef& op, const Tensor& p, const Tensor& g, std::span<const Tensor> state,
-                           std::initializer_list<const Tensor*> scalars, const Attrs& attrs) {
+                           const Tensor& lr, const Attrs& attrs) {
   std::vector<const Tensor*> inputs{&p, &g};
   for (const Tensor& s : state) inputs.push_back(&s);
-  inputs.insert(inputs.end(), scalars.begin(), scalars.end());
+  inputs.push_back(&lr);
   Outputs out = apply_all(op, inputs, attrs, std::source_location::current());
   std::vector<Tensor> results;
   for (size_t i = 0; i <= state.size(); ++i) results.push_back(out[i]);
@@ -64,20 +72,19 @@ std::vector<Tensor> update(const OpDef& op, const Tensor& p, const Tensor& g, st
 
 std::vector<Tensor> sgd_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                const SGDUpdateAttrs& attrs) {
-  return update(sgd_op, p, g, state, {&lr}, attrs);
+  return update(sgd_op, p, g, state, lr, attrs);
 }
-std::vector<Tensor> adam_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state,
-                                const Tensor& step_size, const Tensor& correction, const Tensor& shrink,
+std::vector<Tensor> adam_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                 const AdamUpdateAttrs& attrs) {
-  return update(adam_op, p, g, state, {&step_size, &correction, &shrink}, attrs);
+  return update(adam_op, p, g, state, lr, attrs);
 }
 std::vector<Tensor> rmsprop_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                    const RMSPropUpdateAttrs& attrs) {
-  return update(rmsprop_op, p, g, state, {&lr}, attrs);
+  return update(rmsprop_op, p, g, state, lr, attrs);
 }
 std::vector<Tensor> adagrad_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                    const AdagradUpdateAttrs& attrs) {
-  return update(adagrad_op, p, g, state, {&lr}, attrs);
+  return update(adagrad_op, p, g, state, lr, attrs);
 }
 
 void register_optimizer() {

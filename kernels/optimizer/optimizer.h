@@ -9,9 +9,11 @@
 
 namespace twofold {
 
-// Each takes the parameter, its gradient, the optimiser's state for it and float64 scalars, and returns the new
-// parameter, then the new state: p, g and the state of one shape, all float32 or all float64. The scalars are rounded
-// to that dtype. Not differentiable. lib/train tells what the symbols mean.
+// Each takes the parameter, its gradient, the optimiser's state for it and the learning rate, a float64 scalar, and
+// returns the new parameter, then the new state: p, g and the state of one shape, all float32 or all float64. A `t` in
+// the state is the number of updates done, an int64 scalar, and t' = t + 1. What all elements share is computed in
+// float64 and rounded to their dtype. On a GPU, after a kernel has failed, all stays as it is. Not differentiable.
+// lib/train tells what the symbols mean.
 
 /// v' = momentum v + g; p' = p - lr (nesterov ? g + momentum v' : v'). Without momentum `state` is empty and p' is
 /// p - lr g. g has weight_decay p added first.
@@ -24,8 +26,9 @@ struct SGDUpdateAttrs {
 std::vector<Tensor> sgd_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                const SGDUpdateAttrs& attrs);
 
-/// m' = beta1 m + (1 - beta1) g; v' = beta2 v + (1 - beta2) g^2; p' = p - step_size m' / (sqrt(v') / correction + eps).
-/// `state` is m, v. g has weight_decay p added first, or, decoupled, p is multiplied by `shrink` first.
+/// m' = beta1 m + (1 - beta1) g; v' = beta2 v + (1 - beta2) g^2;
+/// p' = p - lr / (1 - beta1^t') m' / (sqrt(v') / sqrt(1 - beta2^t') + eps). `state` is m, v, t. g has weight_decay p
+/// added first, or, decoupled, p is multiplied by 1 - lr weight_decay first.
 struct AdamUpdateAttrs {
   double beta1 = 0.9;
   double beta2 = 0.999;
@@ -34,9 +37,7 @@ struct AdamUpdateAttrs {
   bool decoupled = false;
   TWOFOLD_FIELDS(beta1, beta2, eps, weight_decay, decoupled)
 };
-/// `shrink` is of no account unless decoupled.
-std::vector<Tensor> adam_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state,
-                                const Tensor& step_size, const Tensor& correction, const Tensor& shrink,
+std::vector<Tensor> adam_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                 const AdamUpdateAttrs& attrs);
 
 /// s' = alpha s + (1 - alpha) g^2; centered: a' = alpha a + (1 - alpha) g; d = sqrt(s' - (centered ? a'^2 : 0)) + eps;
@@ -53,11 +54,13 @@ struct RMSPropUpdateAttrs {
 std::vector<Tensor> rmsprop_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                    const RMSPropUpdateAttrs& attrs);
 
-/// s' = s + g^2; p' = p - lr g / (sqrt(s') + eps). `state` is s. g has weight_decay p added first.
+/// s' = s + g^2; p' = p - lr / (1 + t lr_decay) g / (sqrt(s') + eps). `state` is s, and t if there is an lr_decay. g
+/// has weight_decay p added first.
 struct AdagradUpdateAttrs {
   double weight_decay = 0;
   double eps = 1e-10;
-  TWOFOLD_FIELDS(weight_decay, eps)
+  double lr_decay = 0;
+  TWOFOLD_FIELDS(weight_decay, eps, lr_decay)
 };
 std::vector<Tensor> adagrad_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                    const AdagradUpdateAttrs& attrs);

@@ -7,38 +7,32 @@ namespace twofold {
 namespace {
 
 template <class T, template <class> class Rule>
-struct Params {
-  Rule<T> rule;
-  int num_state;
-  int64_t size;
-};
-
-template <class T, template <class> class Rule>
 void update(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  constexpr int kMaxState = Rule<T>::kMaxState, kScalars = Rule<T>::kScalars;
+  constexpr int kMaxState = Rule<T>::kMaxState;
   constexpr int64_t kTask = 16 * 1024, kBlock = 256;  // elements
-  const auto& p = *static_cast<const Params<T, Rule>*>(params);
-  void* const* scalars = args + 2 + p.num_state;
-  void* const* outputs = scalars + kScalars;
-  T c[kScalars];
-  for (int i = 0; i < kScalars; ++i) c[i] = static_cast<T>(*static_cast<const double*>(scalars[i]));
+  const auto& p = *static_cast<const UpdateParams<T, Rule>*>(params);
+  const UpdateOperands<T, Rule> o(p, args);
+  const int64_t count = o.next_count();
+  if (p.has_count) *o.new_count = count;
+  T c[Rule<T>::kCoefficients];
+  p.rule.coefficients(*o.lr, count, c);
   ctx.parallel_for((p.size + kTask - 1) / kTask, [&](int64_t task) {
     const int64_t end = std::min(p.size, (task + 1) * kTask);
     // In buffers of its own, which alias nothing, so that compilers make packets of the loop.
     alignas(64) T value[kBlock], gradient[kBlock], state[kMaxState][kBlock] = {};
     for (int64_t begin = task * kTask; begin < end; begin += kBlock) {
       const int64_t n = std::min(kBlock, end - begin);
-      std::copy_n(static_cast<const T*>(args[0]) + begin, n, value);
-      std::copy_n(static_cast<const T*>(args[1]) + begin, n, gradient);
-      for (int k = 0; k < p.num_state; ++k) std::copy_n(static_cast<const T*>(args[2 + k]) + begin, n, state[k]);
+      std::copy_n(o.p + begin, n, value);
+      std::copy_n(o.g + begin, n, gradient);
+      for (int k = 0; k < p.num_state; ++k) std::copy_n(o.state[k] + begin, n, state[k]);
       for (int64_t i = 0; i < n; ++i) {
         T s[kMaxState];
         for (int k = 0; k < kMaxState; ++k) s[k] = state[k][i];
         value[i] = p.rule.step(value[i], gradient[i], s, c);
         for (int k = 0; k < kMaxState; ++k) state[k][i] = s[k];
       }
-      std::copy_n(value, n, static_cast<T*>(outputs[0]) + begin);
-      for (int k = 0; k < p.num_state; ++k) std::copy_n(state[k], n, static_cast<T*>(outputs[1 + k]) + begin);
+      std::copy_n(value, n, o.new_p + begin);
+      for (int k = 0; k < p.num_state; ++k) std::copy_n(state[k], n, o.new_state[k] + begin);
     }
   });
 }
@@ -46,11 +40,9 @@ void update(const void* params, void* const* args, KernelContext& ctx) noexcept 
 template <template <class> class Rule>
 Prepared prepare(const Signature& s) {
   const auto& attrs = s.attrs_as<typename Rule<float>::Attrs>();
-  const int state = Rule<float>::num_state(attrs);
   const int64_t size = s.inputs[0].shape.num_elements();
-  if (s.inputs[0].dtype == float32) return {update<float, Rule>, Params<float, Rule>{Rule<float>(attrs), state, size}};
-  if (s.inputs[0].dtype == float64)
-    return {update<double, Rule>, Params<double, Rule>{Rule<double>(attrs), state, size}};
+  if (s.inputs[0].dtype == float32) return {update<float, Rule>, UpdateParams<float, Rule>(attrs, size)};
+  if (s.inputs[0].dtype == float64) return {update<double, Rule>, UpdateParams<double, Rule>(attrs, size)};
   return {};
 }
 

@@ -109,7 +109,10 @@ struct OpDef {
   ViewFn view = nullptr;      ///< of ops that may find their output ready within input 0
   uint32_t host_inputs = 0;   ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
   uint32_t shape_inputs = 0;  ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null
-  int id = -1;                ///< place in the registry, given there
+  /// in_place[i]: the input of the same shape and dtype that output i may be written over; -1: none. A pointwise op's
+  /// output may lie over any operand of its size.
+  int8_t in_place[4] = {-1, -1, -1, -1};
+  int id = -1;  ///< place in the registry, given there
 };
 
 /// The registry: every op, by id and by name. It is filled from kernels/meson.build's list before main().

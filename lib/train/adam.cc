@@ -1,7 +1,6 @@
 #include <twofold/lib/train/adam.h>
 
 #include <twofold/kernels/optimizer/optimizer.h>
-#include <twofold/kernels/pointwise/pointwise.h>
 
 namespace twofold::train {
 
@@ -25,14 +24,11 @@ Tensor Adam::update(size_t i, const Tensor& gradient, const Tensor& lr) const { 
 Tensor Adam::step(size_t i, const Tensor& gradient, const Tensor& lr, bool decoupled) const {
   const Variable& p = parameters()[i];
   const AdamOptions& o = options_;
-  const std::vector<Variable> state{m_[i], v_[i]};
-  const Tensor t = cast(counts_[i].assign_add(1), float64);
-  const Tensor step_size = lr / (1. - pow(o.beta1, t)), correction = sqrt(1. - pow(o.beta2, t));
-  const Tensor shrink = decoupled ? 1. - lr * o.weight_decay : lr;
+  const std::vector<Variable> state{m_[i], v_[i], counts_[i]};
   return assign_all(
       p, state,
       adam_update(
-          p, gradient, read_all(state), step_size, correction, shrink,
+          p, gradient, read_all(state), lr,
           {.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.weight_decay, .decoupled = decoupled}));
 }
 

@@ -1,7 +1,6 @@
 #include <twofold/lib/train/rmsprop.h>
 
 #include <twofold/kernels/optimizer/optimizer.h>
-#include <twofold/kernels/pointwise/pointwise.h>
 
 namespace twofold::train {
 
@@ -46,11 +45,11 @@ Adagrad::Adagrad(std::vector<Variable> parameters, AdagradOptions options, std::
 Tensor Adagrad::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
   const AdagradOptions& o = options_;
-  Tensor rate = lr;
-  if (o.lr_decay != 0) rate = lr / ((cast(counts_[i].assign_add(1), float64) - 1.) * o.lr_decay + 1.);
-  const std::vector<Variable> state{squares_[i]};
+  std::vector<Variable> state{squares_[i]};
+  if (o.lr_decay != 0) state.push_back(counts_[i]);
   return assign_all(p, state,
-                    adagrad_update(p, gradient, read_all(state), rate, {.weight_decay = o.weight_decay, .eps = o.eps}));
+                    adagrad_update(p, gradient, read_all(state), lr,
+                                   {.weight_decay = o.weight_decay, .eps = o.eps, .lr_decay = o.lr_decay}));
 }
 
 }  // namespace twofold::train

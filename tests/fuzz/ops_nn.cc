@@ -66,16 +66,17 @@ bool propose_layer_norm(Generator& g, I& i) {
   return true;
 }
 
-/// A parameter, its gradient and `state` tensors like it, and `rates` float64 scalars.
-bool propose_update(Generator& g, Instruction& i, int state, int rates) {
+/// A parameter, its gradient and `state` tensors like it, perhaps a count, and a rate.
+bool propose_update(Generator& g, Instruction& i, int state, bool counted) {
   const int p = g.pick_floating();
   if (p < 0) return false;
   i.inputs = {p};
   for (int k = 0; k < 1 + state; ++k) i.inputs.push_back(g.value_of(g.dtype(p), g.shape(p)));
-  for (int k = 0; k < rates; ++k) i.inputs.push_back(g.value_of(tf::float64, {}));
+  if (counted) i.inputs.push_back(g.value_of(tf::int64, {}));
+  i.inputs.push_back(g.value_of(tf::float64, {}));
   i.flag[0] = g.rng().one_in(2);
   i.number[0] = 0.25 * g.rng().below(3);
-  i.outputs = 1 + state;
+  i.outputs = 1 + state + counted;
   return true;
 }
 Values inputs(State& s, const Instruction& i) {
@@ -121,28 +122,29 @@ void add_nn_entries(std::vector<OpEntry>& all) {
                                           {.epsilon = i.number[0]})};
            }},
           {"sgd_update", 3, "tf::sgd_update($0, $1, {&$2, 1}, $3, {.momentum = 0.9, .nesterov = $f})",
-           [](Generator& g, I& i) { return propose_update(g, i, 1, 1); },
+           [](Generator& g, I& i) { return propose_update(g, i, 1, false); },
            [](State& s, const I& i) {
              const auto in = inputs(s, i);
              return tf::sgd_update(in[0], in[1], state_of(in, 1), in[3], {.momentum = 0.9, .nesterov = i.flag[0]});
            }},
-          {"adam_update", 3, "tf::adam_update($0, $1, {$2, $3}, $4, $5, $6, {.decoupled = $f})",
-           [](Generator& g, I& i) { return propose_update(g, i, 2, 3); },
+          {"adam_update", 3, "tf::adam_update($0, $1, {$2, $3, $4}, $5, {.decoupled = $f})",
+           [](Generator& g, I& i) { return propose_update(g, i, 2, true); },
            [](State& s, const I& i) {
              const auto in = inputs(s, i);
-             return tf::adam_update(in[0], in[1], state_of(in, 2), in[4], in[5], in[6], {.decoupled = i.flag[0]});
+             return tf::adam_update(in[0], in[1], state_of(in, 3), in[5], {.decoupled = i.flag[0]});
            }},
           {"rmsprop_update", 3, "tf::rmsprop_update($0, $1, {$2, $3}, $4, {.centered = true})",
-           [](Generator& g, I& i) { return propose_update(g, i, 2, 1); },
+           [](Generator& g, I& i) { return propose_update(g, i, 2, false); },
            [](State& s, const I& i) {
              const auto in = inputs(s, i);
              return tf::rmsprop_update(in[0], in[1], state_of(in, 2), in[4], {.centered = true});
            }},
-          {"adagrad_update", 3, "tf::adagrad_update($0, $1, {&$2, 1}, $3, {.weight_decay = $x})",
-           [](Generator& g, I& i) { return propose_update(g, i, 1, 1); },
+          {"adagrad_update", 3, "tf::adagrad_update($0, $1, {$2, $3}, $4, {.weight_decay = $x, .lr_decay = 0.5})",
+           [](Generator& g, I& i) { return propose_update(g, i, 1, true); },
            [](State& s, const I& i) {
              const auto in = inputs(s, i);
-             return tf::adagrad_update(in[0], in[1], state_of(in, 1), in[3], {.weight_decay = i.number[0]});
+             return tf::adagrad_update(in[0], in[1], state_of(in, 2), in[4],
+                                       {.weight_decay = i.number[0], .lr_decay = 0.5});
            }},
           {"bias_add", 3, "tf::bias_add($0, $1, {.data_format = $f ? tf::DataFormat::nchw : tf::DataFormat::nhwc})",
            [](Generator& g, I& i) { return propose_channels(g, i, 1, true); },

@@ -220,8 +220,13 @@ Tensors launch_guarded(const OpDef& op, const std::vector<const Tensor*>& inputs
   }
   std::vector<Guarded> buffers;
   for (const TensorSpec& s : out) {
-    buffers.emplace_back(static_cast<size_t>(s.shape.num_elements()) * size_of(s.dtype));
+    const size_t i = buffers.size(), bytes = static_cast<size_t>(s.shape.num_elements()) * size_of(s.dtype);
+    buffers.emplace_back(bytes);
     args.push_back(buffers.back().data());
+    if (i >= std::size(op.in_place) || op.in_place[i] < 0) continue;
+    void*& under = args[static_cast<size_t>(op.in_place[i])];
+    if (bytes) std::memcpy(args.back(), under, bytes);
+    under = args.back();
   }
   const Guarded workspace(prepared->workspace);
   KernelContext context{.parallel = parallel_for(), .workspace = workspace.data()};

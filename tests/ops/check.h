@@ -40,7 +40,8 @@ enum class Known { shapes, ranks, nothing };
 Tensors run_eagerly(const Call& call, const Tensors& inputs);
 Tensors run_deferred(const Call& call, const Tensors& inputs, Known known, bool optimize);
 /// Runs the graph of `call` node by node, each kernel on memory between guard bands; `what_broke` says which op wrote
-/// where it may not. Inputs of which only the shape counts are null.
+/// where it may not. Outputs lie over inputs where OpDef::in_place allows it. Inputs of which only the shape counts are
+/// null.
 Tensors run_guarded(const Call& call, const Tensors& inputs, std::string& what_broke);
 
 /// Runs `call` with 1, 2 and 5 threads, on unaligned memory, deferred in six ways, and between guard bands: "" if all

@@ -10,38 +10,40 @@ namespace {
 
 using namespace twofold;
 
-/// Of one element: the new parameter; `s` and `c` are the state, which it changes, and the scalars.
-using Step = std::function<double(double p, double g, std::vector<double>& s, const std::vector<double>& c)>;
+/// Of one element in update number t, 0 if none are counted: the new parameter; `s` is the state, which it changes.
+using Step = std::function<double(double p, double g, std::vector<double>& s, double lr, double t)>;
 
-void add(std::vector<Record>& all, const char* op, const char* label, size_t state, std::vector<Range> scalars,
-         const Step& step, Call call) {
+void add(std::vector<Record>& all, const char* op, const char* label, size_t state, bool counted, const Step& step,
+         Call call) {
   Record r{.op = op, .label = label, .call = std::move(call)};
   r.reference = [=](std::span<const Array> in) {
     Arrays out(state + 1, {in[0].dtype, in[0].shape, {}});
-    std::vector<double> c;
-    for (size_t k = 2 + state; k < in.size(); ++k) c.push_back(in[k].values[0]);
+    const double lr = in.back().values[0], t = counted ? in[2 + state].values[0] + 1 : 0;
     for (size_t i = 0; i < in[0].values.size(); ++i) {
       std::vector<double> s;
       for (size_t k = 0; k < state; ++k) s.push_back(in[2 + k].values[i]);
-      const double p = step(in[0].values[i], in[1].values[i], s, c);
+      const double p = step(in[0].values[i], in[1].values[i], s, lr, t);
       out[0].values.push_back(stored(p, in[0].dtype));
       for (size_t k = 0; k < state; ++k) out[1 + k].values.push_back(stored(s[k], in[0].dtype));
     }
+    if (counted) out.push_back({int64, {}, {t}});
     return out;
   };
   for (const Shape& shape : {Shape{}, Shape{3}, Shape{0, 2}, Shape{5, 7}, Shape{3, 6000}}) {
     std::vector<Shape> shapes(2 + state, shape);
-    shapes.resize(shapes.size() + scalars.size());
+    shapes.resize(shapes.size() + counted + 1);
     r.shapes.push_back(shapes);
   }
   r.dtypes = {float32, float64};
   r.fixed.resize(2 + state);
-  r.fixed.resize(2 + state + scalars.size(), float64);
+  if (counted) r.fixed.emplace_back(int64);
+  r.fixed.emplace_back(float64);
   // Sums of squares are not negative, and more than averages squared.
   r.samples = {{}, {}};
   if (state > 0) r.samples.push_back({2, 3});
   if (state > 1) r.samples.resize(2 + state, {0.1, 1.2});
-  r.samples.insert(r.samples.end(), scalars.begin(), scalars.end());
+  if (counted) r.samples.push_back({0, 20});
+  r.samples.push_back({0.01, 0.1});
   r.tolerance32 = 3e-6;
   all.push_back(r);
 }
@@ -50,30 +52,32 @@ std::span<const Tensor> state_of(std::span<const Tensor> in, size_t n) { return 
 
 void add_adam(std::vector<Record>& all, const char* label, const AdamUpdateAttrs& a) {
   add(
-      all, "AdamUpdate", label, 2, {{0.01, 0.1}, {0.3, 1}, {0.9, 1}},
-      [a](double p, double g, std::vector<double>& s, const std::vector<double>& c) {
+      all, "AdamUpdate", label, 2, true,
+      [a](double p, double g, std::vector<double>& s, double lr, double t) {
         if (a.decoupled)
-          p *= c[2];
+          p *= 1 - lr * a.weight_decay;
         else
           g += a.weight_decay * p;
         s[0] = a.beta1 * s[0] + (1 - a.beta1) * g;
         s[1] = a.beta2 * s[1] + (1 - a.beta2) * g * g;
-        return p - c[0] * s[0] / (std::sqrt(s[1]) / c[1] + a.eps);
+        const double mean = s[0] / (1 - std::pow(a.beta1, t)), square = s[1] / (1 - std::pow(a.beta2, t));
+        return p - lr * mean / (std::sqrt(square) + a.eps);
       },
-      [a](auto in) { return adam_update(in[0], in[1], state_of(in, 2), in[4], in[5], in[6], a); });
+      [a](auto in) { return adam_update(in[0], in[1], state_of(in, 3), in[5], a); });
   all.back().samples[2] = {-3, 3};
   all.back().samples[3] = {0.1, 3};
+  all.back().tolerance64 = 1e-13;  // 1 - beta2^t magnifies how pow rounds, which differs between devices
 }
 
 void add_sgd(std::vector<Record>& all, const char* label, const SGDUpdateAttrs& a) {
   const size_t state = a.momentum != 0;
   add(
-      all, "SGDUpdate", label, state, {{0.01, 0.1}},
-      [a](double p, double g, std::vector<double>& s, const std::vector<double>& c) {
+      all, "SGDUpdate", label, state, false,
+      [a](double p, double g, std::vector<double>& s, double lr, double) {
         g += a.weight_decay * p;
-        if (a.momentum == 0) return p - c[0] * g;
+        if (a.momentum == 0) return p - lr * g;
         s[0] = a.momentum * s[0] + g;
-        return p - c[0] * (a.nesterov ? g + a.momentum * s[0] : s[0]);
+        return p - lr * (a.nesterov ? g + a.momentum * s[0] : s[0]);
       },
       [a, state](auto in) { return sgd_update(in[0], in[1], state_of(in, state), in[2 + state], a); });
 }
@@ -81,8 +85,8 @@ void add_sgd(std::vector<Record>& all, const char* label, const SGDUpdateAttrs& 
 void add_rmsprop(std::vector<Record>& all, const char* label, const RMSPropUpdateAttrs& a) {
   const size_t state = 1 + a.centered + (a.momentum != 0);
   add(
-      all, "RMSPropUpdate", label, state, {{0.01, 0.1}},
-      [a](double p, double g, std::vector<double>& s, const std::vector<double>& c) {
+      all, "RMSPropUpdate", label, state, false,
+      [a](double p, double g, std::vector<double>& s, double lr, double) {
         g += a.weight_decay * p;
         s[0] = a.alpha * s[0] + (1 - a.alpha) * g * g;
         double variance = s[0];
@@ -92,9 +96,21 @@ void add_rmsprop(std::vector<Record>& all, const char* label, const RMSPropUpdat
         }
         double step = g / (std::sqrt(variance) + a.eps);
         if (a.momentum != 0) step = s.back() = a.momentum * s.back() + step;
-        return p - c[0] * step;
+        return p - lr * step;
       },
       [a, state](auto in) { return rmsprop_update(in[0], in[1], state_of(in, state), in[2 + state], a); });
+}
+
+void add_adagrad(std::vector<Record>& all, const char* label, const AdagradUpdateAttrs& a) {
+  const bool counted = a.lr_decay != 0;
+  add(
+      all, "AdagradUpdate", label, 1, counted,
+      [a](double p, double g, std::vector<double>& s, double lr, double t) {
+        g += a.weight_decay * p;
+        s[0] += g * g;
+        return p - lr / (1 + (t - 1) * a.lr_decay) * g / (std::sqrt(s[0]) + a.eps);
+      },
+      [a, counted](auto in) { return adagrad_update(in[0], in[1], state_of(in, 1 + counted), in[3 + counted], a); });
 }
 
 }  // namespace
@@ -110,17 +126,9 @@ void add_optimizer_records(std::vector<Record>& all) {
   add_rmsprop(all, "plain", {});
   add_rmsprop(all, "decay, momentum", {.alpha = 0.9, .eps = 1e-2, .weight_decay = 0.1, .momentum = 0.5});
   add_rmsprop(all, "centered, momentum", {.alpha = 0.9, .eps = 1e-2, .momentum = 0.5, .centered = true});
-  for (const double decay : {0.0, 0.2}) {
-    const AdagradUpdateAttrs a{.weight_decay = decay, .eps = 1e-3};
-    add(
-        all, "AdagradUpdate", decay != 0 ? "decay" : "plain", 1, {{0.01, 0.1}},
-        [a](double p, double g, std::vector<double>& s, const std::vector<double>& c) {
-          g += a.weight_decay * p;
-          s[0] += g * g;
-          return p - c[0] * g / (std::sqrt(s[0]) + a.eps);
-        },
-        [a](auto in) { return adagrad_update(in[0], in[1], state_of(in, 1), in[3], a); });
-  }
+  add_adagrad(all, "plain", {.eps = 1e-3});
+  add_adagrad(all, "decay", {.weight_decay = 0.2, .eps = 1e-3});
+  add_adagrad(all, "lr_decay", {.lr_decay = 0.1});
 }
 
 }  // namespace op_test
