@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include <twofold/kernels/gather/gather.h>
+#include <twofold/kernels/gather/plan.h>
 #include <twofold/kernels/layout/walk.h>
 #include <twofold/lib/op/kernel.h>
 
@@ -14,25 +15,9 @@ namespace {
 constexpr int64_t kTaskElements = 32768;  ///< about how much one task moves
 constexpr int64_t kColumns = 256;         ///< elements of a slice that one task adds to
 
-/// params (batch, outer, extent, inner), indices (batch, count), taken (batch, outer, count, inner).
-struct Params {
-  int64_t batch = 1, outer = 1, extent = 1, inner = 1, count = 1;
-};
-
-Params plan(const Shape& params, const Shape& indices, const GatherAttrs& attrs) {
-  const int axis = static_cast<int>(attrs.axis < 0 ? attrs.axis + params.rank() : attrs.axis);
-  const auto batch = static_cast<int>(attrs.batch_dims < 0 ? attrs.batch_dims + indices.rank() : attrs.batch_dims);
-  Params p;
-  p.extent = params[axis];
-  for (int i = 0; i < axis; ++i) (i < batch ? p.batch : p.outer) *= params[i];
-  for (int i = axis + 1; i < params.rank(); ++i) p.inner *= params[i];
-  for (int i = batch; i < indices.rank(); ++i) p.count *= indices[i];
-  return p;
-}
-
 /// The first index that is out of range, if any.
 template <class I>
-bool check(const Params& p, const I* indices, KernelContext& ctx) {
+bool check(const GatherPlan& p, const I* indices, KernelContext& ctx) {
   for (int64_t i = 0; i < p.batch * p.count; ++i) {
     if (indices[i] >= 0 && indices[i] < p.extent) continue;
     ctx.fail(KernelError::index_out_of_range, indices[i]);
@@ -43,7 +28,7 @@ bool check(const Params& p, const I* indices, KernelContext& ctx) {
 
 template <class Word, class I>
 void gather_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const auto& p = *static_cast<const Params*>(params);
+  const auto& p = *static_cast<const GatherPlan*>(params);
   const auto* x = static_cast<const Word*>(args[0]);
   const auto* indices = static_cast<const I*>(args[1]);
   auto* y = static_cast<Word*>(args[2]);
@@ -66,7 +51,7 @@ template <class T, class I>
 void scatter_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
   using Sum = std::conditional_t<std::is_floating_point_v<T>, T,
                                  std::make_unsigned_t<std::conditional_t<std::is_floating_point_v<T>, int, T>>>;
-  const auto& p = *static_cast<const Params*>(params);
+  const auto& p = *static_cast<const GatherPlan*>(params);
   const auto* updates = static_cast<const T*>(args[0]);
   const auto* indices = static_cast<const I*>(args[1]);
   auto* y = static_cast<T*>(args[3]);
@@ -88,7 +73,7 @@ void scatter_kernel(const void* params, void* const* args, KernelContext& ctx) n
 }
 
 Prepared prepare_gather(const Signature& s) {
-  const Params p = plan(s.inputs[0].shape, s.inputs[1].shape, s.attrs_as<GatherAttrs>());
+  const GatherPlan p(s.inputs[0].shape, s.inputs[1].shape, s.attrs_as<GatherAttrs>());
   const bool wide = s.inputs[1].dtype == int64;
   const auto pick = [&]<class Word>(Word) {
     return Prepared(wide ? gather_kernel<Word, int64_t> : gather_kernel<Word, int32_t>, p);
@@ -101,7 +86,7 @@ Prepared prepare_gather(const Signature& s) {
 }
 
 Prepared prepare_scatter(const Signature& s) {
-  const Params p = plan(s.inputs[2].shape, s.inputs[1].shape, s.attrs_as<GatherAttrs>());
+  const GatherPlan p(s.inputs[2].shape, s.inputs[1].shape, s.attrs_as<GatherAttrs>());
   const bool wide = s.inputs[1].dtype == int64;
   return dispatch(s.inputs[0].dtype, [&]<class T>(T) {
     if constexpr (std::is_same_v<T, bool>)

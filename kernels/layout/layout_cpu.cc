@@ -13,54 +13,9 @@ namespace {
 
 using namespace moves;
 
-template <class Word>
-void move_part_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  struct Params {
-    Move move;
-    int64_t inputs;
-  };
-  run_move<Word>(params, args, args[static_cast<const Params*>(params)->inputs], ctx);
-}
-
-Prepared prepare_transpose(const Signature& s) {
-  const Axes& permutation = s.attrs_as<AxesAttrs>().axes;
-  const Shape &x = s.inputs[0].shape, &y = s.outputs[0].shape;
-  const int rank = x.rank();
-  int64_t in[kMaxRank], src[kMaxRank], dst[kMaxRank];
-  contiguous_strides(x, in);
-  contiguous_strides(y, dst);
-  for (int i = 0; i < rank; ++i) {
-    const int64_t from = permutation.empty() ? rank - 1 - i : permutation[i];
-    src[i] = in[from < 0 ? from + rank : from];
-  }
-  return prepared_move(plan_move(y.dims(), src, dst), s);
-}
-
-Prepared prepare_broadcast(const Signature& s) {
-  const Shape &x = s.inputs[0].shape, &y = s.outputs[0].shape;
-  int64_t in[kMaxRank], src[kMaxRank], dst[kMaxRank];
-  contiguous_strides(x, in);
-  contiguous_strides(y, dst);
-  const int lead = y.rank() - x.rank();
-  for (int i = 0; i < y.rank(); ++i) src[i] = i < lead || x[i - lead] == 1 ? 0 : in[i - lead];
-  return prepared_move(plan_move(y.dims(), src, dst), s);
-}
-
-/// Where a box that starts at `begin` lies in a tensor of `shape`.
-int64_t box_offset(const Axes& begin, const Shape& shape, const int64_t* strides) {
-  int64_t offset = 0;
-  for (int i = 0; i < begin.size(); ++i) offset += (begin[i] < 0 ? begin[i] + shape[i] : begin[i]) * strides[i];
-  return offset;
-}
-
-Prepared prepare_slice(const Signature& s) {
-  const Shape &x = s.inputs[0].shape, &y = s.outputs[0].shape;
-  int64_t src[kMaxRank], dst[kMaxRank];
-  contiguous_strides(x, src);
-  contiguous_strides(y, dst);
-  Move m = plan_move(y.dims(), src, dst);
-  m.src_base = y.num_elements() == 0 ? 0 : box_offset(s.attrs_as<SliceAttrs>().begin, x, src);
-  return prepared_move(m, s);
+template <Box (*box)(const Signature&)>
+Prepared prepare_box(const Signature& s) {
+  return prepared_move(box(s), s);
 }
 
 Prepared prepare_pad(const Signature& s) {
@@ -68,31 +23,10 @@ Prepared prepare_pad(const Signature& s) {
   int64_t src[kMaxRank], dst[kMaxRank];
   contiguous_strides(x, src);
   contiguous_strides(y, dst);
-  Move m = plan_move(x.dims(), src, dst);
-  m.dst_base = x.num_elements() == 0 ? 0 : box_offset(s.attrs_as<PadAttrs>().begin, y, dst);
-  if (x != y) m.zero_bytes = y.num_elements() * static_cast<int64_t>(size_of(s.outputs[0].dtype));
-  return prepared_move(m, s);
-}
-
-Prepared prepare_concat_part(const Signature& s) {
-  const auto& attrs = s.attrs_as<ConcatPartAttrs>();
-  const Shape &x = s.inputs[0].shape, &y = s.outputs[0].shape;
-  int64_t src[kMaxRank], dst[kMaxRank];
-  contiguous_strides(x, src);
-  contiguous_strides(y, dst);
-  const int axis = static_cast<int>(attrs.axis < 0 ? attrs.axis + x.rank() : attrs.axis);
-  int64_t offset = 0;
-  for (int64_t i = 0; i < attrs.part; ++i) offset += s.inputs[static_cast<size_t>(i) + 1].shape[axis];
-  struct {
-    Move move;
-    int64_t inputs;
-  } params{plan_move(y.dims(), src, dst), static_cast<int64_t>(s.inputs.size())};
-  params.move.src_base = y.num_elements() == 0 ? 0 : offset * src[axis];
-  const size_t bytes = size_of(s.outputs[0].dtype);
-  return {bytes == 1   ? move_part_kernel<uint8_t>
-          : bytes == 4 ? move_part_kernel<uint32_t>
-                       : move_part_kernel<uint64_t>,
-          params};
+  Box box = box_of(x, src, dst);
+  box.dst_base = x.num_elements() == 0 ? 0 : box_offset(s.attrs_as<PadAttrs>().begin, y, dst);
+  if (x != y) box.cleared = y.num_elements();
+  return prepared_move(box, s);
 }
 
 /// A concatenation's output in bytes: rows, each made of one piece of every input.
@@ -188,13 +122,13 @@ Prepared prepare_shape(const Signature& s) {
 std::span<const KernelEntry> cpu_kernels_layout();
 std::span<const KernelEntry> cpu_kernels_layout() {
   static constexpr KernelEntry kTable[] = {
-      {"Transpose", prepare_transpose},
-      {"BroadcastTo", prepare_broadcast},
-      {"BroadcastLike", prepare_broadcast},
-      {"Slice", prepare_slice},
+      {"Transpose", prepare_box<transpose_box>},
+      {"BroadcastTo", prepare_box<broadcast_box>},
+      {"BroadcastLike", prepare_box<broadcast_box>},
+      {"Slice", prepare_box<slice_box>},
       {"PadLike", prepare_pad},
       {"ConcatV2", prepare_concat},
-      {"ConcatPart", prepare_concat_part},
+      {"ConcatPart", prepare_box<concat_part_box>},
       {"Shape", prepare_shape},
       {"ZerosLike", prepare_zeros},
       {"OnesLike", prepare_ones},

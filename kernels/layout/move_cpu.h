@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <span>
 
 #include <Eigen/Core>
 
+#include <twofold/kernels/layout/box.h>
 #include <twofold/kernels/layout/walk.h>
 #include <twofold/lib/op/kernel.h>
 
@@ -17,15 +17,16 @@ constexpr int64_t kTaskElements = 32768;  ///< about how much one task moves
 constexpr int64_t kTileElements = 4096;   ///< a tile of a transposition, read and written from the first-level cache
 constexpr int64_t kTileSide = 64;
 
-/// dst[i...] = src[i...] for all indices of one box, each side with its own strides: slices, broadcasts (source stride
-/// 0), transpositions, and pads, where the rest of the destination becomes zero.
+/// A box made ready: slices, broadcasts (source stride 0), transpositions, and pads, where the rest of the destination
+/// becomes zero.
 struct Move {
   Walk src, dst;  ///< axes outside the innermost (outside the innermost two for a transposition)
   int64_t src_base = 0, dst_base = 0;
-  int64_t zero_bytes = 0;                       ///< of the destination, cleared first
+  int64_t cleared = 0;                          ///< elements of the destination
   int64_t run = 1, src_step = 1, dst_step = 1;  ///< innermost axis of the destination
   int64_t lanes = 1, lane_step = 0;  ///< transposition: the axis along which the source is contiguous, its dst stride
   int64_t run_tile = 1, lane_tile = 1;
+  int64_t output = 1;  ///< its place among the arguments
 };
 
 template <class F>
@@ -96,11 +97,12 @@ inline void clear(void* dst, int64_t bytes, const KernelContext& ctx) noexcept {
 }
 
 template <class Word>
-void run_move(const void* params, void* const* args, void* out, KernelContext& ctx) noexcept {
+void move_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const Move& m = *static_cast<const Move*>(params);
   const Word* src = static_cast<const Word*>(args[0]) + m.src_base;
-  if (m.zero_bytes) clear(out, m.zero_bytes, ctx);
-  Word* dst = static_cast<Word*>(out) + m.dst_base;
+  Word* out = static_cast<Word*>(args[m.output]);
+  if (m.cleared) clear(out, m.cleared * static_cast<int64_t>(sizeof(Word)), ctx);
+  Word* dst = out + m.dst_base;
   const int64_t run_tiles = ceil_div(m.run, m.run_tile), tiles = run_tiles * ceil_div(m.lanes, m.lane_tile);
   const int64_t units = m.src.size() * tiles;
   const int64_t group = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, m.run_tile * m.lane_tile));
@@ -126,33 +128,12 @@ void run_move(const void* params, void* const* args, void* out, KernelContext& c
   });
 }
 
-// The output follows the inputs in `args`, of which there are one or two.
-template <class Word, int kInputs>
-void move_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  run_move<Word>(params, args, args[kInputs], ctx);
-}
-inline Prepared prepared_move(Move m, const Signature& s) {
-  const size_t inputs = s.inputs.size(), bytes = size_of(s.outputs[0].dtype);
-  const auto pick = [&]<class Word>(Word) {
-    return Prepared(inputs == 1 ? move_kernel<Word, 1> : move_kernel<Word, 2>, m);
-  };
-  return bytes == 1 ? pick(uint8_t{}) : bytes == 4 ? pick(uint32_t{}) : pick(uint64_t{});
-}
-
-/// Plans the box of `extents` with these strides: drops axes of extent 1, merges neighbours, and sets apart the
-/// innermost axis, for a transposition also the one along which the source is contiguous.
-inline Move plan_move(std::span<const int64_t> extents, const int64_t* src, const int64_t* dst) {
-  int n = 0;
-  int64_t e[kMaxRank + 1] = {}, a[kMaxRank + 1] = {}, b[kMaxRank + 1] = {};
-  for (size_t i = 0; i < extents.size(); ++i) {
-    if (extents[i] == 1) continue;
-    if (n > 0 && a[n - 1] == extents[i] * src[i] && b[n - 1] == extents[i] * dst[i]) {
-      e[n - 1] *= extents[i], a[n - 1] = src[i], b[n - 1] = dst[i];
-    } else {
-      e[n] = extents[i], a[n] = src[i], b[n] = dst[i], ++n;
-    }
-  }
+/// Sets apart the box's innermost axis, for a transposition also the one along which the source is contiguous.
+inline Move plan_move(const Box& box) {
+  const int64_t *e = box.extent, *a = box.src_stride, *b = box.dst_stride;
+  int n = box.rank;
   Move m;
+  m.src_base = box.src_base, m.dst_base = box.dst_base, m.cleared = box.cleared;
   int lane = -1;
   if (n > 0) {
     --n;
@@ -178,11 +159,13 @@ inline Move plan_move(std::span<const int64_t> extents, const int64_t* src, cons
   return m;
 }
 
-inline void contiguous_strides(const Shape& s, int64_t* strides) {
-  int64_t step = 1;
-  for (int i = s.rank(); i-- > 0;) {
-    strides[i] = step;
-    step *= s[i];
+inline Prepared prepared_move(const Box& box, const Signature& s) {
+  Move m = plan_move(box);
+  m.output = static_cast<int64_t>(s.inputs.size());
+  switch (size_of(s.outputs[0].dtype)) {
+    case 1: return {move_kernel<uint8_t>, m};
+    case 4: return {move_kernel<uint32_t>, m};
+    default: return {move_kernel<uint64_t>, m};
   }
 }
 

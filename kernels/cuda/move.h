@@ -1,0 +1,20 @@
+// Moving boxes of elements on GPUs.
+#pragma once
+
+#include <cstdint>
+
+#include <twofold/kernels/layout/box.h>
+#include <twofold/lib/op/kernel.h>
+
+namespace twofold::cuda {
+
+/// A kernel that moves a box of the signature's input 0 into its output 0.
+Prepared prepare_move(const moves::Box& box, const Signature& s);
+
+/// A kernel that makes output 0 of input 0, which begins at `before` in it, and of elements of these bits around it.
+Prepared prepare_padding(const int64_t* before, uint64_t element, const Signature& s);
+
+/// The bits of `value` as an element of that dtype.
+uint64_t bits_of(double value, DType dtype);
+
+}  // namespace twofold::cuda

@@ -1,0 +1,26 @@
+// CUDA kernels of strided slices, of their adjoint, and of reversal.
+#include <twofold/kernels/cuda/move.h>
+#include <twofold/kernels/strided_slice/box.h>
+#include <twofold/lib/op/kernel.h>
+
+namespace twofold {
+namespace {
+
+using namespace moves;
+
+template <Box (*box)(const Signature&)>
+Prepared prepare_box(const Signature& s) {
+  return cuda::prepare_move(box(s), s);
+}
+
+}  // namespace
+
+std::span<const KernelEntry> gpu_kernels_strided_slice();
+std::span<const KernelEntry> gpu_kernels_strided_slice() {
+  static constexpr KernelEntry kTable[] = {{"StridedSlice", prepare_box<strided_slice_box>},
+                                           {"StridedSliceGrad", prepare_box<strided_slice_grad_box>},
+                                           {"ReverseV2", prepare_box<reverse_box>}};
+  return kTable;
+}
+
+}  // namespace twofold
