@@ -87,6 +87,7 @@ class Bench {
     for (void* p : {x_, weight_, y_}) release(p);
     for (const cudaEvent_t e : events_)
       if (e) cudaEventDestroy(e);
+    handle_.with(nullptr, [](cudnnHandle_t) { return CUDNN_STATUS_SUCCESS; });  // which is to forget the stream
     if (stream_) cudaStreamSynchronize(stream_), cudaStreamDestroy(stream_);
     cudaGetLastError();  // what was tried and failed here is no one else's error
   }
@@ -152,7 +153,6 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
                                    Handle& handle) {
   const auto operation = std::make_shared<const Operation>(c, handle);
   if (!operation->good()) return nullptr;
-  const BesideCaptures beside;
   Bench bench(c, handle);
   const auto make = [&](const Engine& engine) {
     auto plan = Plan::make(operation, engine, handle);
@@ -183,6 +183,7 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
 }  // namespace
 
 std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints) {
+  const BesideCaptures beside;
   Handle* handle = Handle::of_current_device();
   const std::string key = handle ? key_of(c, constraints) : "";
   if (key.empty()) return nullptr;
@@ -190,9 +191,9 @@ std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints&
   static auto& chosen = *new std::unordered_map<std::string, std::shared_ptr<const Plan>>;
   std::lock_guard lock(mutex);
   if (chosen.size() >= kMostPlans) chosen.clear();  // programs with ever new shapes; what runs keeps its plan
-  const auto [it, added] = chosen.try_emplace(std::to_string(reinterpret_cast<uintptr_t>(handle)) + " " + key);
-  if (added) it->second = choose(c, constraints, key, *handle);
-  return it->second;
+  const std::string here = std::to_string(reinterpret_cast<uintptr_t>(handle)) + " " + key;
+  if (const auto it = chosen.find(here); it != chosen.end()) return it->second;
+  return chosen[here] = choose(c, constraints, key, *handle);
 }
 
 }  // namespace twofold::cudnn
