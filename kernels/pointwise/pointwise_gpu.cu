@@ -15,6 +15,7 @@ namespace twofold {
 
 std::span<const KernelEntry> gpu_kernels_pointwise();
 std::span<const TileEntry> gpu_tiles();
+Prepared prepare_fused(const Signature& s);
 
 namespace {
 
@@ -150,6 +151,7 @@ std::span<const KernelEntry> gpu_kernels_pointwise() {
       {"Select", prepare_select},
       {"IfArrived", prepare_select},
       {"Cast", prepare_cast},
+      {"Fused", prepare_fused},
   };
   return kEntries;
 }
