@@ -84,6 +84,34 @@ __device__ typename R::Total join_block(const Share& s, const Place& at, const t
   return all[at.first];
 }
 
+/// V elements that are loaded and stored at once.
+template <class T, int V>
+struct alignas(sizeof(T) * V) Pack {
+  T of[V];
+};
+
+template <class T, int V>
+bool is_aligned(const void* p) {
+  return reinterpret_cast<uintptr_t>(p) % alignof(Pack<T, V>) == 0;
+}
+template <int V, class T>
+__device__ Pack<T, V> load(const T* x, bool aligned) {
+  if (aligned) return *reinterpret_cast<const Pack<T, V>*>(x);
+  Pack<T, V> pack;
+#pragma unroll
+  for (int i = 0; i < V; ++i) pack.of[i] = x[i];
+  return pack;
+}
+template <int V, class T>
+__device__ void store(T* y, const Pack<T, V>& pack, bool aligned) {
+  if (aligned) {
+    *reinterpret_cast<Pack<T, V>*>(y) = pack;
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < V; ++i) y[i] = pack.of[i];
+}
+
 /// How far from the start the `step`th place of a walk lies.
 __device__ inline int64_t offset_of(const Walk& walk, int64_t step) {
   int64_t offset = 0;

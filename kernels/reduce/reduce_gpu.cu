@@ -74,23 +74,8 @@ struct ReduceParams {
   int output;         ///< place of the output among the arguments
 };
 
-/// V elements that are loaded at once.
-template <class T, int V>
-struct alignas(sizeof(T) * V) Pack {
-  T of[V];
-};
-
-template <int V, class T>
-__device__ Pack<T, V> load(const T* x, bool aligned) {
-  if (aligned) return *reinterpret_cast<const Pack<T, V>*>(x);
-  Pack<T, V> pack;
-#pragma unroll
-  for (int i = 0; i < V; ++i) pack.of[i] = x[i];
-  return pack;
-}
-
 template <class R, class T, int N>
-__device__ typename R::Partial fold(const Pack<T, N>& pack) {
+__device__ typename R::Partial fold(const cuda::Pack<T, N>& pack) {
   typename R::Partial p[N];
 #pragma unroll
   for (int i = 0; i < N; ++i) p[i] = static_cast<typename R::Partial>(pack.of[i]);
@@ -139,16 +124,16 @@ __device__ typename R::Total thread_total(const typename R::Element* x, const Re
   Steps steps(p, at.begin);
   int64_t e = at.begin;
   for (const int64_t along = p.share.along; e + (kAtOnce - 1) * along < at.end; e += kAtOnce * along) {
-    Pack<Element, V> packs[kAtOnce];
+    cuda::Pack<Element, V> packs[kAtOnce];
 #pragma unroll
-    for (int k = 0; k < kAtOnce; ++k, steps.next()) packs[k] = load<V>(x + steps.offset(), aligned);
-    Pack<typename R::Partial, kAtOnce> partials;
+    for (int k = 0; k < kAtOnce; ++k, steps.next()) packs[k] = cuda::load<V>(x + steps.offset(), aligned);
+    cuda::Pack<typename R::Partial, kAtOnce> partials;
 #pragma unroll
     for (int k = 0; k < kAtOnce; ++k) partials.of[k] = fold<R>(packs[k]);
     total = R::join(total, static_cast<Total>(fold<R>(partials)));
   }
   for (; e < at.end; e += p.share.along, steps.next())
-    total = R::join(total, static_cast<Total>(fold<R>(load<V>(x + steps.offset(), aligned))));
+    total = R::join(total, static_cast<Total>(fold<R>(cuda::load<V>(x + steps.offset(), aligned))));
   return total;
 }
 
@@ -183,7 +168,7 @@ void reduce(const void* params, void* const* args, KernelContext& ctx) noexcept 
   auto* y = static_cast<Element*>(args[p.output]);
   auto* partials = static_cast<typename R::Total*>(ctx.workspace);
   if (p.share.outputs == 0) return;
-  const bool aligned = reinterpret_cast<uintptr_t>(x) % alignof(Pack<Element, V>) == 0;
+  const bool aligned = cuda::is_aligned<Element, V>(x);
   reduce_kernel<R, V><<<p.share.blocks(), cuda::kThreads, 0, cuda::stream_of(ctx)>>>(x, y, partials, p, aligned);
   if (p.share.splits > 1)
     join_splits<R>
