@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <twofold/kernels/layout/walk.h>
+#include <twofold/kernels/reduce/groups.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/reduce/reducers_cpu.h>
 #include <twofold/lib/op/kernel.h>
@@ -184,37 +185,22 @@ void copy_kernel(const void* params, void* const* args, KernelContext& ctx) noex
   });
 }
 
-/// `reduced`: bit i says that axis i of x is reduced.
+/// `axes`: bit i says that axis i of x is reduced.
 template <class R>
-Prepared prepare_with(const Signature& s, uint32_t reduced) {
-  const Shape& x = s.inputs[0].shape;
+Prepared prepare_with(const Signature& s, uint32_t axes) {
   const int output = static_cast<int>(s.inputs.size());
-  struct {
-    bool reduced;
-    int64_t extent, stride;
-  } groups[kMaxRank];
-  int n = 0;
-  int64_t stride = 1;
-  for (int i = x.rank(); i-- > 0;) {  // groups from the innermost out
-    if (x[i] != 1) {
-      const bool r = reduced >> i & 1;
-      if (n > 0 && groups[n - 1].reduced == r)
-        groups[n - 1].extent *= x[i];
-      else
-        groups[n++] = {r, x[i], stride};
-    }
-    stride *= x[i];
+  const reduced::Groups groups(s.inputs[0].shape, axes);
+  if (groups.keep_all()) {
+    const int64_t bytes = s.inputs[0].shape.num_elements() * static_cast<int64_t>(sizeof(typename R::Element));
+    return {copy_kernel, CopyParams{bytes, output}};
   }
-  bool any = false;
-  for (int i = 0; i < n; ++i) any = any || groups[i].reduced;
-  if (!any)
-    return {copy_kernel, CopyParams{x.num_elements() * static_cast<int64_t>(sizeof(typename R::Element)), output}};
 
   ReduceParams p;
   p.output = output;
-  for (int i = n; i-- > 1;) (groups[i].reduced ? p.reduced : p.kept).push(groups[i].extent, groups[i].stride);
-  p.run = groups[0].extent;
-  const bool rows = groups[0].reduced;
+  for (int i = groups.n; i-- > 1;)
+    (groups.of[i].reduced ? p.reduced : p.kept).push(groups.of[i].extent, groups.of[i].stride);
+  p.run = groups.of[0].extent;
+  const bool rows = groups.of[0].reduced;
   p.count = p.reduced.size() * (rows ? p.run : 1);
   p.units = p.kept.size() * (rows ? 1 : ceil_div(p.run, kColumns));
   p.steps = p.reduced.size() * (rows ? ceil_div(p.run, kBlock) : 1);
@@ -230,42 +216,27 @@ Prepared prepare_with(const Signature& s, uint32_t reduced) {
 }
 
 template <template <class> class R>
-Prepared prepare_numbers(const Signature& s, uint32_t reduced) {
+Prepared prepare_numbers(const Signature& s, uint32_t axes) {
   return dispatch(s.inputs[0].dtype, [&]<class T>(T) {
     if constexpr (std::is_same_v<T, bool>)
       return Prepared{};
     else
-      return prepare_with<R<T>>(s, reduced);
+      return prepare_with<R<T>>(s, axes);
   });
 }
 
-uint32_t reduced_axes(const Signature& s) {
-  const Axes& axes = s.attrs_as<ReduceAttrs>().axes;
-  const int rank = s.inputs[0].shape.rank();
-  if (axes.empty()) return (1u << rank) - 1;
-  uint32_t mask = 0;
-  for (int64_t axis : axes) mask |= 1u << (axis < 0 ? axis + rank : axis);
-  return mask;
-}
-
-Prepared prepare_sum(const Signature& s) { return prepare_numbers<SumOf>(s, reduced_axes(s)); }
-Prepared prepare_prod(const Signature& s) { return prepare_numbers<ProdOf>(s, reduced_axes(s)); }
-Prepared prepare_max(const Signature& s) { return prepare_numbers<MaxOf>(s, reduced_axes(s)); }
-Prepared prepare_min(const Signature& s) { return prepare_numbers<MinOf>(s, reduced_axes(s)); }
+Prepared prepare_sum(const Signature& s) { return prepare_numbers<SumOf>(s, reduced::axes_of(s)); }
+Prepared prepare_prod(const Signature& s) { return prepare_numbers<ProdOf>(s, reduced::axes_of(s)); }
+Prepared prepare_max(const Signature& s) { return prepare_numbers<MaxOf>(s, reduced::axes_of(s)); }
+Prepared prepare_min(const Signature& s) { return prepare_numbers<MinOf>(s, reduced::axes_of(s)); }
 Prepared prepare_mean(const Signature& s) {
-  if (s.inputs[0].dtype == float32) return prepare_with<MeanOf<float>>(s, reduced_axes(s));
-  if (s.inputs[0].dtype == float64) return prepare_with<MeanOf<double>>(s, reduced_axes(s));
+  if (s.inputs[0].dtype == float32) return prepare_with<MeanOf<float>>(s, reduced::axes_of(s));
+  if (s.inputs[0].dtype == float64) return prepare_with<MeanOf<double>>(s, reduced::axes_of(s));
   return {};
 }
 
-Prepared prepare_sum_to(const Signature& s) {
-  const Shape &x = s.inputs[0].shape, &y = s.outputs[0].shape;
-  const int lead = x.rank() - y.rank();
-  uint32_t reduced = 0;
-  for (int i = 0; i < x.rank(); ++i)
-    if (i < lead || (y[i - lead] == 1 && x[i] != 1)) reduced |= 1u << i;
-  return prepare_numbers<SumOf>(s, reduced);
-}
+Prepared prepare_sum_to(const Signature& s) { return prepare_numbers<SumOf>(s, reduced::axes_to_output(s)); }
+
 struct CountParams {
   double count;
 };
@@ -275,10 +246,10 @@ void count_kernel(const void* params, void* const* args, KernelContext&) noexcep
 }
 Prepared prepare_count(const Signature& s) {
   const Shape& x = s.inputs[0].shape;
-  const uint32_t reduced = reduced_axes(s);
+  const uint32_t axes = reduced::axes_of(s);
   CountParams p{1};
   for (int i = 0; i < x.rank(); ++i)
-    if (reduced >> i & 1) p.count *= static_cast<double>(x[i]);
+    if (axes >> i & 1) p.count *= static_cast<double>(x[i]);
   return dispatch(s.inputs[0].dtype, [&]<class T>(T) { return Prepared(count_kernel<T>, p); });
 }
 
