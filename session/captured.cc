@@ -86,7 +86,7 @@ bool Captured::capture(std::span<const Tensor> feeds, Ledger* ledger) {
 bool Captured::enqueue(std::span<const Tensor> feeds) {
   const GpuRuntime& gpu = *gpu_runtime();
   const Device device{static_cast<int8_t>(plan_.gpu_ + 1)};
-  if (!frame_) frame_ = std::make_unique<Frame>(plan_);
+  if (!frame_) frame_ = plan_.take_frame();  // that of the run before
   for (Tensor& t : frame_->externals) t = Tensor();
   for (size_t k = 0; k < plan_.feeds_.size(); ++k) {
     const auto [feed, external] = plan_.feeds_[k];

@@ -10,6 +10,8 @@
 #include <unordered_set>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/value.h>
 
 namespace twofold::nn {
 
@@ -55,6 +57,20 @@ Variable Module::add_parameter(std::string name, Variable parameter) {
   check_free(name);
   state_->parameters.emplace_back(std::move(name), parameter);
   return parameter;
+}
+
+void Module::to(std::string_view device, std::source_location where) {
+  const SourceFrame frame(where);
+  const Device wanted = parse_device(device);
+  for (const auto& [name, v] : state()) {
+    const std::lock_guard lock(v.state()->updating());
+    const Tensor value = v.state()->eager_value();
+    if (!value.defined())
+      fail(Code::FailedPrecondition,
+           fmt::format("'{}' belongs to a graph, whose variables stay where they were placed", name),
+           "make the net under tf::device(\"" + std::string(device) + "\")");
+    v.state()->set_eager_value(moved_to(value, wanted));
+  }
 }
 
 Variable Module::add_buffer(std::string name, Variable buffer) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,10 @@ class Module {
   /// the body of a step.
   void train(bool on = true);
   void eval() { train(false); }
+
+  /// Takes parameters and buffers to a device, "/gpu:0", before an optimiser is made for them. Eager; in deferred mode
+  /// throws FailedPrecondition: there `tf::device` and SessionOptions::device place variables.
+  void to(std::string_view device, std::source_location where = std::source_location::current());
   bool is_training() const { return state_->training.read(); }
 
   /// The type's name in print, "Linear".

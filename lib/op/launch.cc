@@ -194,7 +194,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor* t = inputs[i];
     if (t->value()->device() != device && !t->value()->is_shell() && !is_elsewhere(op, i)) {
-      moved.push_back(copy_to(*t, device));
+      moved.push_back(copied_operand(*t, device));
       t = &moved.back();
     }
     args.push_back(t->value()->data());

@@ -2,11 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-#include <map>
-#include <mutex>
-#include <tuple>
-
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/constant.h>
@@ -21,21 +16,6 @@ namespace {
 Tensor source(Tensor value, const std::string& name, std::source_location where) {
   if (!executing_eagerly()) return graph_constant(value, name, where);
   return t_state.device < 0 ? value : moved_to(value, {t_state.device});
-}
-
-// A number on a GPU, kept there: programs use few of them, over and over.
-Tensor number_on(Device device, const Tensor& value) {
-  using Key = std::tuple<int8_t, DType, uint64_t>;
-  constexpr size_t kMost = 1024;
-  static std::mutex mutex;
-  static auto* kept = new std::map<Key, Tensor>;
-  uint64_t bits = 0;
-  std::memcpy(&bits, value.value()->data(), value.value()->bytes());
-  std::lock_guard lock(mutex);
-  if (kept->size() >= kMost) kept->clear();
-  Tensor& t = (*kept)[{device.index, value.dtype(), bits}];
-  if (!t.defined()) t = copy_to(value, device);
-  return t;
 }
 
 Tensor source(const Literal& value, const Shape* shape, const ConstantOptions& o, std::source_location where) {
@@ -152,7 +132,7 @@ Tensor literal_beside(const Operand& o, const Tensor& beside, const char* op) {
   Tensor value = v.to_tensor(dtype);
   if (beside.is_symbolic()) return value;  // becomes a constant of the op's graph
   const Device device = beside.value()->device();
-  return device.is_cpu() ? value : value.rank() == 0 ? number_on(device, value) : copy_to(value, device);
+  return device.is_cpu() ? value : copied_operand(value, device);
 }
 
 }  // namespace

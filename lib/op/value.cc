@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
+#include <map>
+#include <mutex>
 #include <new>
+#include <tuple>
 
 #include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/error.h>
@@ -35,6 +39,11 @@ struct Cleaner {
   }
 };
 thread_local bool t_was_open = false;
+
+struct EagerPools {
+  GpuPools* outer = std::exchange(t_state.pools, nullptr);
+  ~EagerPools() { t_state.pools = outer; }
+};
 
 // Where values on a GPU are made: in the pool of the session under way on this thread, or that of eager values.
 GpuPool& current_pool(int gpu) { return t_state.pools ? t_state.pools->of(gpu) : GpuPool::eager(gpu); }
@@ -196,6 +205,25 @@ Tensor copy_to(const Tensor& t, Device device) {
   const Tensor made = Tensor::adopt(Value::make(t.dtype(), t.shape(), device).detach());
   copy_into(t, made);
   return made;
+}
+
+Tensor copied_operand(const Tensor& t, Device device) {
+  const Value& v = *t.value();
+  if (v.shape().rank() != 0 || !v.device().is_cpu() || device.is_cpu()) return copy_to(t, device);
+  using Key = std::tuple<int8_t, DType, uint64_t>;
+  constexpr size_t kMost = 1024;
+  static std::mutex mutex;
+  static auto* kept = new std::map<Key, Tensor>;
+  uint64_t bits = 0;
+  std::memcpy(&bits, v.data(), v.bytes());
+  std::lock_guard lock(mutex);
+  if (kept->size() >= kMost) kept->clear();
+  Tensor& number = (*kept)[{device.index, v.dtype(), bits}];
+  if (!number.defined()) {
+    const EagerPools outside;  // it outlives sessions
+    number = copy_to(t, device);
+  }
+  return number;
 }
 
 Tensor moved_to(const Tensor& t, Device device) { return t.value()->device() == device ? t : copy_to(t, device); }

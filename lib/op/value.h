@@ -80,6 +80,8 @@ Tensor renamed(const Tensor& t);
 Tensor copy_to(const Tensor& t, Device device);
 /// A concrete tensor's elements into `to`'s memory, of the same dtype and size, which is the caller's alone.
 void copy_into(const Tensor& from, const Tensor& to);
+/// The same for an operand of an op. Numbers are kept on GPUs: programs use few of them, over and over.
+Tensor copied_operand(const Tensor& t, Device device);
 /// `t` itself if it is there already.
 Tensor moved_to(const Tensor& t, Device device);
 

@@ -141,6 +141,12 @@ Tensor Variable::initial_value() const {
   return graph_initial_value(*state_);
 }
 
+Device home_of(const Variable& v) {
+  const Tensor value = v.state()->eager_value();
+  if (value.defined()) return value.value()->device();
+  return {v.state()->device < 0 ? t_state.device : v.state()->device};
+}
+
 std::ostream& operator<<(std::ostream& out, const Variable& v) {
   const Tensor value = v.state()->eager_value();
   out << "<tf.Variable '" << v.name() << "' shape=" << v.shape() << " dtype=" << v.dtype();

@@ -153,4 +153,7 @@ struct VariableAttrs {
   TWOFOLD_FIELDS(variable)
 };
 
+/// Where a variable's value lies: for state that goes with it. Deferred and left open, or none: where the guard says.
+Device home_of(const Variable& v);
+
 }  // namespace twofold

@@ -47,17 +47,21 @@ void Optimizer::check_option(const char* option, double value, double bound) con
 std::vector<Variable> Optimizer::state_like_parameters(const char* name, double value) {
   const NameScope scope(name_);
   std::vector<Variable> made;
-  for (const Variable& p : parameters_)
+  for (const Variable& p : parameters_) {
+    const OnDevice on(home_of(p));
     made.push_back(
         add_state(fmt::format("{}.{}", name, made.size()), name, full(p.shape(), value, {.dtype = p.dtype()})));
+  }
   return made;
 }
 
 std::vector<Variable> Optimizer::counts() {
   const NameScope scope(name_);
   std::vector<Variable> made;
-  for (size_t i = 0; i < parameters_.size(); ++i)
-    made.push_back(add_state(fmt::format("step.{}", i), "step", zeros({}, int64)));
+  for (const Variable& p : parameters_) {
+    const OnDevice on(home_of(p));
+    made.push_back(add_state(fmt::format("step.{}", made.size()), "step", zeros({}, int64)));
+  }
   return made;
 }
 
