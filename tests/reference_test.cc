@@ -1,12 +1,15 @@
-// The demo `myconv` against PyTorch's float64 runs, kept in tests/data/reference, in all three columns.
+// The demo `myconv` against PyTorch's float64 runs, kept in tests/data/reference, in all three columns, on the CPU and
+// on a GPU.
 #include <fmt/format.h>
 
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include <twofold/lib/op/numerics.h>
+
 #include "../demos/myconv/train.h"
-#include "catch.h"
+#include "gpu.h"
 #include "source_root.h"
 
 namespace {
@@ -44,8 +47,14 @@ void check_close(const std::map<std::string, tf::Tensor>& ours, const tf::io::Sa
   }
 }
 
-void check_run(const std::string& folder, How how) {
-  const std::string path = TWOFOLD_SOURCE_ROOT "/tests/data/reference/" + folder + "/";
+std::string path_of(const std::string& folder) { return TWOFOLD_SOURCE_ROOT "/tests/data/reference/" + folder + "/"; }
+
+struct Result {
+  Run run;
+  std::vector<double> losses;  // those to be reached
+};
+void train_reference(const std::string& folder, How how, Result& result) {
+  const std::string path = path_of(folder);
   const auto settings = nlohmann::json::parse(std::ifstream(path + "run.json"));
   Settings s;
   s.full = settings["net"] == "full";
@@ -54,17 +63,21 @@ void check_run(const std::string& folder, How how) {
   s.wants_gradients = true;
   const Start start = load_start(path + "start.safetensors");
   REQUIRE(start.x.shape() == tf::Shape{s.batch, 3, s.side, s.side});
-  Run run;
-  train(how, s, start, run);
+  train(how, s, start, result.run);
+  result.losses = settings["loss_float64"].get<std::vector<double>>();
+  REQUIRE(result.run.losses.size() == result.losses.size());
+}
 
-  const std::vector<double> losses = settings["loss_float64"];
-  REQUIRE(run.losses.size() == losses.size());
+void check_run(const std::string& folder, How how) {
+  Result result;
+  train_reference(folder, how, result);
+  const auto& [run, losses] = result;
   for (size_t i = 0; i < losses.size(); ++i) {
     INFO("loss of step " << i + 1);
     CHECK(std::abs(run.losses[i] - losses[i]) <= 1e-4 * std::max(std::abs(losses[i]), 1e-3));
   }
-  check_close(run.gradients, tf::io::load_safetensors(path + "grads.safetensors"), 2e-5);
-  const tf::io::Safetensors end = tf::io::load_safetensors(path + "end.safetensors");
+  check_close(run.gradients, tf::io::load_safetensors(path_of(folder) + "grads.safetensors"), 2e-5);
+  const tf::io::Safetensors end = tf::io::load_safetensors(path_of(folder) + "end.safetensors");
   check_close(run.end, end, 1.5e-4);
   for (int i = 0; i < 3; ++i)
     CHECK(norm(run.gradients.at(conv(i, ".bias.grad")).data<float>()) <=
@@ -74,6 +87,36 @@ void check_run(const std::string& folder, How how) {
     INFO(name);
     const auto a = run.end.at(name).data<float>(), b = expected.data<float>();
     for (size_t k = 0; k < a.size(); ++k) CHECK(std::abs(a[k] - b[k]) <= 0.03);
+  }
+}
+
+// Every op on the GPU. Not the default device of a session, so that eager mode is asked in the same words.
+void check_run_on_gpu(const std::string& folder) {
+  const auto guard = tf::device("/gpu:0");
+  for (const How how : {How::eager, How::deferred, How::optimized}) {
+    INFO(name_of(how));
+    check_run(folder, how);
+  }
+}
+
+void check_tf32_run(const std::string& folder) {
+  struct Tf32 {
+    Tf32() { tf::math_mode(tf::MathMode::tf32); }
+    ~Tf32() { tf::math_mode(tf::MathMode::strict); }
+  };
+  constexpr double kTolerance = 2e-2;
+  constexpr size_t kSteps = 5;
+  const Tf32 tf32;
+  const auto guard = tf::device("/gpu:0");
+  for (const How how : {How::eager, How::deferred, How::optimized}) {
+    INFO(name_of(how));
+    Result result;
+    train_reference(folder, how, result);
+    for (size_t i = 0; i < kSteps; ++i) {
+      INFO("loss of step " << i + 1 << ": " << result.run.losses[i] << ", wanted " << result.losses[i]);
+      CHECK(std::abs(result.run.losses[i] - result.losses[i]) <= kTolerance * std::abs(result.losses[i]));
+    }
+    check_close(result.run.gradients, tf::io::load_safetensors(path_of(folder) + "grads.safetensors"), kTolerance);
   }
 }
 
@@ -94,4 +137,18 @@ TEST_CASE("A small full net trains to float64's losses, deferred", "[reference]"
 }
 TEST_CASE("A small full net trains to float64's losses, optimised", "[reference]") {
   check_run("full_small", How::optimized);
+}
+
+TEST_CASE("gpu: the article's net trains to float64's losses, in all three columns", "[reference]") {
+  if (testing::lacks_gpu()) return;
+  check_run_on_gpu("article");
+}
+TEST_CASE("gpu: a small full net trains to float64's losses, in all three columns", "[reference]") {
+  if (testing::lacks_gpu()) return;
+  check_run_on_gpu("full_small");
+}
+TEST_CASE("gpu: under TF32 both nets' first losses and gradients are near float64's", "[reference]") {
+  if (testing::lacks_gpu()) return;
+  check_tf32_run("article");
+  check_tf32_run("full_small");
 }

@@ -1,4 +1,5 @@
-// Random programs give the same bits in both modes, with every pass on or off, for every number of threads.
+// Random programs give the same bits in both modes, with every pass on or off, for every number of threads; and on a
+// GPU.
 //
 //   fuzz [--seed N] [--programs N] [Catch2's options]     (or TWOFOLD_FUZZ_SEED, TWOFOLD_FUZZ_PROGRAMS)
 #include <cstdlib>
@@ -9,23 +10,26 @@
 #include <string_view>
 
 #define CATCH_CONFIG_RUNNER
-#include "catch.h"
+#include <twofold/lib/core/gpu_memory.h>
+
 #include "coverage.h"
 #include "generator.h"
+#include "gpu.h"
+
+namespace tf = twofold;
 
 namespace {
 
 uint64_t g_seed = 20240607;
 int g_programs = 2000;
 
-}  // namespace
-
-TEST_CASE("Random programs give the same bits in both modes") {
-  std::cout << "fuzz: seed " << g_seed << ", " << g_programs << " programs\n";
+void try_programs(const char* device) {
+  std::cout << "fuzz: seed " << g_seed << ", " << g_programs << " programs on " << device << "\n";
   fuzz::Coverage coverage;
   int writes = 0, gradients = 0, failures = 0;
   for (int index = 0; index < g_programs && failures < 3; ++index) {
-    const fuzz::Program program = fuzz::generate(g_seed, index);
+    fuzz::Program program = fuzz::generate(g_seed, index);
+    program.device = device;
     writes += program.has_writes();
     gradients += program.has_gradients();
     const auto difference = fuzz::find_difference(program, nullptr, &coverage);
@@ -45,6 +49,16 @@ TEST_CASE("Random programs give the same bits in both modes") {
     CHECK(writes * 5 >= g_programs);
     CHECK(gradients * 5 >= g_programs);
   }
+}
+
+}  // namespace
+
+TEST_CASE("Random programs give the same bits in both modes") { try_programs("/cpu:0"); }
+
+TEST_CASE("gpu: random programs give the same bits in both modes") {
+  if (testing::lacks_gpu()) return;
+  try_programs("/gpu:0");
+  CHECK(tf::damaged_gpu_guard_bands() == 0);
 }
 
 int main(int argc, char** argv) {

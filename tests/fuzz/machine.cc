@@ -142,9 +142,10 @@ std::string Config::name() const {
   return text + (everything ? ", everything fetched, " : ", part fetched, ") + thread_count(threads);
 }
 
-std::vector<Config> all_configs() {
+std::vector<Config> all_configs(bool gpu) {
   std::vector<Config> configs;
   for (int threads : {1, 2, 5}) {
+    if (gpu && threads > 1) break;  // a GPU's kernels know nothing of them
     configs.push_back({.optimize = false, .everything = true, .threads = threads});
     configs.push_back({.optimize = false, .everything = false, .threads = threads});
     configs.push_back({.optimize = true, .everything = true, .threads = threads});
@@ -158,6 +159,7 @@ std::vector<Config> all_configs() {
 
 std::vector<Results> run_eagerly(const Program& p, int threads) {
   const tf::EagerMode eager;
+  const OnDeviceOf device(p);
   tf::set_num_threads(threads);
   tf::set_random_seed(static_cast<int64_t>(p.seed));
   State s;
@@ -182,6 +184,7 @@ std::vector<Results> run_eagerly(const Program& p, int threads) {
 
 Deferred::Deferred(const Program& p) : program_(p) {
   const tf::DeferredMode deferred;
+  const OnDeviceOf device(p);
   const auto scope = graph_.as_default();
   tf::set_random_seed(static_cast<int64_t>(p.seed));
   make_variables(p, state_);
@@ -194,7 +197,7 @@ std::vector<Results> Deferred::run(const Config& config, std::vector<bool>& fetc
   const auto scope = graph_.as_default();
   tf::set_num_threads(config.threads);
   fetched = choose_fetches(program_, state_, config.everything);
-  tf::SessionOptions options{.optimize = config.optimize};
+  tf::SessionOptions options{.optimize = config.optimize, .device = program_.device};
   if (!config.disabled_pass.empty()) options.disabled_passes = {config.disabled_pass};
   const tf::Session session(graph_, options);
   if (!program_.variables.empty()) session.run(tf::global_variables_initializer());
@@ -286,7 +289,7 @@ std::optional<Difference> find_difference(const Program& p, const std::string* o
   if (eager.size() < static_cast<size_t>(p.runs)) throw Unusable();
   for (int threads : {2, 5}) {
     const std::string name = "eager, " + thread_count(threads);
-    if (!wanted(name)) continue;
+    if (!wanted(name)) continue;  // on a GPU: the same once more
     if (auto d = check(name, [&] { return compare(eager, run_eagerly(p, threads)); })) return d;
   }
   std::optional<Deferred> deferred;
@@ -301,7 +304,7 @@ std::optional<Difference> find_difference(const Program& p, const std::string* o
   };
   if (auto d = check(building, build)) return wanted(building) ? d : std::nullopt;
   if (coverage) coverage->add(deferred->graph());
-  for (const Config& config : all_configs()) {
+  for (const Config& config : all_configs(p.on_gpu())) {
     if (!wanted(config.name())) continue;
     const auto d = check(config.name(), [&] {
       std::vector<bool> fetched;

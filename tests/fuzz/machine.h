@@ -66,7 +66,7 @@ struct Config {
   int threads = 1;
   std::string name() const;
 };
-std::vector<Config> all_configs();
+std::vector<Config> all_configs(bool gpu = false);
 
 /// One for each run, fewer if a later one needs a value that is None in it.
 std::vector<Results> run_eagerly(const Program& p, int threads);
@@ -86,14 +86,25 @@ class Deferred {
   State state_;
 };
 
+/// What a program makes is made on its device.
+class OnDeviceOf {
+ public:
+  explicit OnDeviceOf(const Program& p) {
+    if (p.on_gpu()) guard_.emplace(p.device);
+  }
+
+ private:
+  std::optional<tf::DeviceScope> guard_;
+};
+
 /// Where two executions part.
 struct Difference {
   std::string config;
   std::string what;  ///< "value 7 in run 2: 3. and 4."
 };
 
-/// Runs `p` in both modes and in every way; nothing if all agree. With `only`, in that way alone. What its graph has in
-/// it is added to `coverage`.
+/// Runs `p` on its device, in both modes and in every way; nothing if all agree. With `only`, in that way alone. What
+/// its graph has in it is added to `coverage`.
 std::optional<Difference> find_difference(const Program& p, const std::string* only = nullptr,
                                           Coverage* coverage = nullptr);
 

@@ -201,6 +201,7 @@ using Tensors = std::vector<tf::Tensor>;
 constexpr const char* kEpilogue = R"(
 std::vector<Tensors> run_eagerly() {
   const tf::EagerMode eager;
+  const auto device = tf::device(kDevice);
   tf::set_random_seed(kSeed);
   const auto w = variables();
   const auto random = tf::new_random_body("step");
@@ -215,6 +216,7 @@ std::vector<Tensors> run_eagerly() {
 }
 
 std::vector<Tensors> run_deferred() {
+  const auto device = tf::device(kDevice);
   tf::set_random_seed(kSeed);
   const auto w = variables();
   Tensors inputs, made;
@@ -276,7 +278,8 @@ std::string line(const Instruction& i) {
 
 std::string to_cpp(const Program& p) {
   std::ostringstream s;
-  s << kPrologue << "constexpr int64_t kSeed = " << p.seed << ";\nconstexpr int kRuns = " << p.runs << ";\n\n"
+  s << kPrologue << "constexpr int64_t kSeed = " << p.seed << ";\nconstexpr int kRuns = " << p.runs
+    << ";\nconstexpr const char* kDevice = \"" << p.device << "\";\n\n"
     << "std::vector<tf::Variable> variables() {\n";
   for (size_t k = 0; k < p.variables.size(); ++k) {
     const VariableDecl& v = p.variables[k];

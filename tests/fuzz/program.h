@@ -50,6 +50,9 @@ struct Program {
   std::vector<Instruction> body;
   int num_values = 0;
   int runs = 3;
+  std::string device = "/cpu:0";  ///< where it runs
+
+  bool on_gpu() const { return device != "/cpu:0"; }
 
   /// True if anything in it asks for gradients: the body then runs under a tape.
   bool has_gradients() const;

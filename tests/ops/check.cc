@@ -85,12 +85,13 @@ Tensor to_tensor(const Array& a) {
   return Tensor::adopt(v.detach());
 }
 
-Tensor to_unaligned_tensor(const Array& a) {
+Tensor to_unaligned_tensor(const Array& a, Device device) {
   constexpr int64_t kSkipped = 3;
   auto base = Value::make(a.dtype, Shape{a.shape.num_elements() + kSkipped});
   const auto offset = kSkipped * static_cast<int64_t>(size_of(a.dtype));
   store(a, static_cast<std::byte*>(base->data()) + offset);
-  return Tensor::adopt(Value::view(std::move(base), a.shape, offset).detach());
+  const Tensor there = moved_to(Tensor::adopt(base.detach()), device);
+  return Tensor::adopt(Value::view(Ref<Value>(there.value()), a.shape, offset).detach());
 }
 
 Tensors to_tensors(const Arrays& arrays) {
@@ -110,7 +111,7 @@ std::string difference(const Tensor& got, const Array& wanted, const Record& r) 
                                                                 : r.tolerance64;
   dispatch(got.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const T* p = static_cast<const T*>(got.value()->data());
+    const T* p = static_cast<const T*>(got.value()->on_host().data());
     for (size_t i = 0; i < wanted.values.size() && text.tellp() == 0; ++i) {
       const double have = static_cast<double>(p[i]), want = wanted.values[i];
       const double size = std::max({1.0, std::abs(want), wanted.magnitude.empty() ? 0.0 : wanted.magnitude[i]});
@@ -129,8 +130,8 @@ std::string bit_difference(const Tensor& a, const Tensor& b) {
     text << a.dtype() << a.shape() << " against " << b.dtype() << b.shape();
     return text.str();
   }
-  const auto* p = static_cast<const std::byte*>(a.value()->data());
-  const auto* q = static_cast<const std::byte*>(b.value()->data());
+  const auto* p = static_cast<const std::byte*>(a.value()->on_host().data());
+  const auto* q = static_cast<const std::byte*>(b.value()->on_host().data());
   const size_t size = size_of(a.dtype()), bytes = a.value()->bytes();
   if (bytes == 0 || std::memcmp(p, q, bytes) == 0) return "";
   const size_t i = static_cast<size_t>(std::mismatch(p, p + bytes, q).first - p) / size;
@@ -160,7 +161,7 @@ Shape as_known(const Shape& s, Known known) {
 }
 }  // namespace
 
-Tensors run_deferred(const Call& call, const Tensors& inputs, Known known, bool optimize) {
+Tensors run_deferred(const Call& call, const Tensors& inputs, Known known, const SessionOptions& options, int runs) {
   Graph graph;
   const auto scope = graph.as_default();
   DeferredMode deferred;
@@ -170,15 +171,18 @@ Tensors run_deferred(const Call& call, const Tensors& inputs, Known known, bool 
     symbols.push_back(placeholder(t.dtype(), as_known(t.shape(), known)));
     feeds.emplace_back(symbols.back(), t);
   }
-  Tensors results = call(symbols), wanted;  // some may be values already
+  const Tensors results = call(symbols);
+  Tensors wanted;  // some may be values already
   for (const Tensor& t : results)
     if (t.is_symbolic()) wanted.push_back(t);
-  Session session(graph, {.optimize = optimize});
-  const Tensors fetched = session.run(wanted, feeds);
-  size_t next = 0;
-  for (Tensor& t : results)
-    if (t.is_symbolic()) t = fetched[next++];
-  return results;
+  const Session session(graph, options);
+  Tensors all;
+  for (int run = 0; run < runs; ++run) {
+    const Tensors fetched = session.run(wanted, feeds);
+    auto next = fetched.begin();
+    for (const Tensor& t : results) all.push_back(t.is_symbolic() ? *next++ : t);
+  }
+  return all;
 }
 
 namespace {
@@ -299,7 +303,7 @@ std::string check_parity(const Call& call, const Arrays& inputs, const Tensors& 
       const char* kKnown[] = {"deferred", "deferred, ranks known", "deferred, shapes unknown"};
       const std::string how = std::string(kKnown[static_cast<int>(known)]) + (optimize ? ", optimised" : "");
       try {
-        wrong += report(how, bit_difference(run_deferred(call, aligned, known, optimize), expected));
+        wrong += report(how, bit_difference(run_deferred(call, aligned, known, {.optimize = optimize}), expected));
         if (needs_rank && known == Known::nothing) wrong += how + ": no error\n";
       } catch (const Error& e) {
         if (needs_rank && known == Known::nothing && e.message().find("needs the rank") != std::string::npos) continue;

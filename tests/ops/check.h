@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <string>
 
+#include <twofold/lib/core/device.h>
+#include <twofold/session/options.h>
+
 #include "record.h"
 
 namespace op_test {
@@ -25,8 +28,8 @@ class Random {
 Arrays sample(const Record& r, const std::vector<Shape>& shapes, DType dtype, bool apart, Random& random);
 
 Tensor to_tensor(const Array& a);
-/// The same elements at an address that no vector load is aligned to: a slice of a larger value.
-Tensor to_unaligned_tensor(const Array& a);
+/// The same elements at an address that no vector load is aligned to: a slice of a larger value on `device`.
+Tensor to_unaligned_tensor(const Array& a, twofold::Device device = {});
 Tensors to_tensors(const Arrays& arrays);
 
 /// What is wrong with `got`, or "".
@@ -38,7 +41,9 @@ std::string bit_difference(const Tensors& a, const Tensors& b);
 /// How a deferred run is told its shapes.
 enum class Known { shapes, ranks, nothing };
 Tensors run_eagerly(const Call& call, const Tensors& inputs);
-Tensors run_deferred(const Call& call, const Tensors& inputs, Known known, bool optimize);
+/// The results of `runs` runs of one session, one after the other.
+Tensors run_deferred(const Call& call, const Tensors& inputs, Known known, const twofold::SessionOptions& options,
+                     int runs = 1);
 /// Runs the graph of `call` node by node, each kernel on memory between guard bands; `what_broke` says which op wrote
 /// where it may not. Outputs lie over inputs where OpDef::in_place allows it. Inputs of which only the shape counts are
 /// null.

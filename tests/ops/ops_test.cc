@@ -9,44 +9,15 @@
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
-#include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/op/opdef.h>
 
 #include "../catch.h"
-#include "check.h"
+#include "cases.h"
 #include "errors.h"
 
 using namespace op_test;
 namespace tf = twofold;
-
-namespace {
-
-std::string describe(const Record& r, const std::vector<Shape>& shapes, DType dtype) {
-  std::string text = r.op + " (" + r.label + ") " + std::string(name_of(dtype));
-  for (const Shape& s : shapes) text += " " + s.str();
-  return text;
-}
-
-/// Calls f(shapes, dtype, random) for every case of every record.
-template <class F>
-void for_each_case(F f) {
-  for (const Record& r : records())
-    for (const auto& shapes : r.shapes)
-      for (DType dtype : r.dtypes) {
-        Random random(std::hash<std::string>()(describe(r, shapes, dtype)));
-        f(r, shapes, dtype, random);
-      }
-}
-
-int64_t elements(const std::vector<Shape>& shapes) {
-  int64_t n = 0;
-  for (const Shape& s : shapes) n += s.num_elements();
-  return n;
-}
-
-}  // namespace
 
 TEST_CASE("Every op gives its reference's values") {
   for_each_case([](const Record& r, const auto& shapes, DType dtype, Random& random) {
@@ -75,24 +46,12 @@ TEST_CASE("Every pointwise op gives its record's example, exactly where it can b
 }
 
 TEST_CASE("Pointwise ops treat zeros, infinities, NaN and the ends of the range as their references") {
-  const double inf = std::numeric_limits<double>::infinity();
-  const std::vector<double> special = {0.0,   -0.0,   1,    -1,    0.5, inf, -inf, std::nan(""),
-                                       1e-30, -1e-30, 1e30, -1e30, 90,  -90, 110,  -110};
-  const auto n = static_cast<int64_t>(special.size());
-  for (const Record& r : records()) {
-    if (r.shapes[0].size() > 2 || !tf::find_op(r.op)->flags.pointwise || r.op == "Cast") continue;
-    for (DType dtype : r.dtypes) {
-      if (!tf::is_floating(dtype)) continue;
-      std::vector<double> values = special;
-      for (double& v : values) v = stored(v, dtype);
-      Arrays inputs{{dtype, {n, 1}, values}};
-      if (r.shapes[0].size() == 2) inputs.push_back({dtype, {n}, values});
-      const Arrays wanted = r.reference(inputs);
-      const Tensors got = run_eagerly(r.call, to_tensors(inputs));
-      INFO(r.op << " " << dtype);
-      for (size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], wanted[i], r) == "");
-    }
-  }
+  for_each_special_case([](const Record& r, DType dtype, const Arrays& inputs) {
+    const Arrays wanted = r.reference(inputs);
+    const Tensors got = run_eagerly(r.call, to_tensors(inputs));
+    INFO(r.op << " " << dtype);
+    for (size_t i = 0; i < got.size(); ++i) CHECK(difference(got[i], wanted[i], r) == "");
+  });
 }
 
 TEST_CASE("Integers are divided by 0 and by -1 without a trap") {
@@ -187,49 +146,10 @@ TEST_CASE("Every op gives the same bits in both modes, on any threads, at any ad
 
 namespace {
 
-/// First gradients of <ws, call(xs)>, then the gradients of <vs, first gradients>: one text for both modes.
-struct GradientProgram {
-  const Record& record;
-  std::vector<Tensor> ws, vs;
-
-  Tensors operator()(std::span<const Tensor> in) const {
-    const auto body = [&]() -> Tensors {
-      std::vector<tf::Differentiable> xs;
-      for (int i : record.gradient_of) xs.emplace_back(in[static_cast<size_t>(i)]);
-      const Tensors ys = record.call(in);
-      Tensors results = tf::gradients(ys, xs, {ws.begin(), ws.begin() + static_cast<std::ptrdiff_t>(ys.size())});
-      Tensors firsts, projections;
-      for (size_t i = 0; i < results.size(); ++i)
-        if (results[i].defined()) firsts.push_back(results[i]), projections.push_back(vs[i]);
-      for (Tensor& second : tf::gradients(firsts, xs, projections)) results.push_back(second);
-      return results;
-    };
-    if (in[0].is_symbolic()) return body();
-    tf::GradientTape tape({.persistent = true});
-    for (int i : record.gradient_of) tape.watch(in[static_cast<size_t>(i)]);
-    return body();
-  }
-};
-
-Array random_like(const Tensor& t, Random& random) {
-  Array a{t.dtype(), t.shape(), {}};
-  for (int64_t i = 0; i < t.num_elements(); ++i) a.values.push_back(stored(0.25 + random.uniform(), t.dtype()));
-  return a;
-}
-
 double dot(const Tensor& a, const Tensor& b) {
   double sum = 0;
   for (size_t i = 0; i < a.data<double>().size(); ++i) sum += a.data<double>()[i] * b.data<double>()[i];
   return sum;
-}
-
-GradientProgram program_for(const Record& r, const Arrays& inputs, Random& random) {
-  GradientProgram program{r, {}, {}};
-  for (const Tensor& y : run_eagerly(r.call, to_tensors(inputs)))
-    program.ws.push_back(to_tensor(random_like(y, random)));
-  for (int i : r.gradient_of)
-    program.vs.push_back(to_tensor(random_like(to_tensor(inputs[static_cast<size_t>(i)]), random)));
-  return program;
 }
 
 /// Compares the claimed gradients of `f` by input `which` with central differences, element by element.
@@ -293,13 +213,9 @@ TEST_CASE("Gradients give the same bits in both modes, on any threads, at any ad
     INFO(describe(r, shapes, dtype));
     const Arrays inputs = sample(r, shapes, dtype, true, random);
     const GradientProgram program = program_for(r, inputs, random);
-    const Call defined_ones = [&](std::span<const Tensor> in) {
-      Tensors results = program(in);
-      std::erase_if(results, [](const Tensor& t) { return !t.defined(); });
-      return results;
-    };
+    const Call gradients = program.defined_ones();
     Tensors expected;
-    REQUIRE_NOTHROW(expected = run_eagerly(defined_ones, to_tensors(inputs)));
-    CHECK(check_parity(defined_ones, inputs, expected, r.gradient_needs_rank) == "");
+    REQUIRE_NOTHROW(expected = run_eagerly(gradients, to_tensors(inputs)));
+    CHECK(check_parity(gradients, inputs, expected, r.gradient_needs_rank) == "");
   });
 }

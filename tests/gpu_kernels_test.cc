@@ -1,24 +1,14 @@
-// The GPU against the CPU: forward and backward, from the same op definitions. Without a GPU every case is skipped by
-// name.
-#include "catch.h"
-
-#include <twofold/lib/core/plugin.h>
+// The GPU against the CPU where the records of the ops do not go: large shapes, broadcasting, options of updates.
 #include <twofold/twofold.h>
 
 #include <cmath>
-#include <cstdio>
 #include <random>
+
+#include "gpu.h"
 
 namespace tf = twofold;
 
 namespace {
-
-bool gpu_or_skip(const char* name) {
-  std::string why;
-  if (tf::gpu_runtime(&why)) return true;
-  std::printf("%s\nskipped: %s: no GPU\n", why.c_str(), name);
-  return false;
-}
 
 tf::Tensor sample(tf::DType dtype, const tf::Shape& shape, double low, double high, unsigned seed) {
   std::mt19937 random(seed);
@@ -82,7 +72,7 @@ void check(const Function& f, const std::vector<tf::Tensor>& inputs, bool differ
 }  // namespace
 
 TEST_CASE("gpu: every pointwise op, forward and backward") {
-  if (!gpu_or_skip("gpu: every pointwise op, forward and backward")) return;
+  if (testing::lacks_gpu()) return;
   for (const auto& record : tf::pointwise_records()) {
     for (tf::DType dtype : {tf::float32, tf::float64, tf::int32, tf::int64, tf::uint8, tf::bool_}) {
       if (!tf::supports(record.dtypes, dtype)) continue;
@@ -104,7 +94,7 @@ TEST_CASE("gpu: every pointwise op, forward and backward") {
 }
 
 TEST_CASE("gpu: broadcasting, where and cast") {
-  if (!gpu_or_skip("gpu: broadcasting, where and cast")) return;
+  if (testing::lacks_gpu()) return;
   const auto a = sample(tf::float32, {5, 1, 7}, -2, 2, 1), b = sample(tf::float32, {4, 1}, -2, 2, 2);
   const auto c = sample(tf::float32, {5, 1, 7}, -2, 2, 3);
   check([](std::span<const tf::Tensor> x) { return std::vector<tf::Tensor>{x[0] * x[1] + x[0]}; }, {a, b}, false, 1e-6);
@@ -116,7 +106,7 @@ TEST_CASE("gpu: broadcasting, where and cast") {
 }
 
 TEST_CASE("gpu: matmul, forward and backward") {
-  if (!gpu_or_skip("gpu: matmul, forward and backward")) return;
+  if (testing::lacks_gpu()) return;
   for (tf::DType dtype : {tf::float32, tf::float64})
     for (bool ta : {false, true})
       for (bool tb : {false, true})
@@ -135,7 +125,7 @@ TEST_CASE("gpu: matmul, forward and backward") {
 }
 
 TEST_CASE("gpu: batch norm in training mode, forward and fused backward") {
-  if (!gpu_or_skip("gpu: batch norm in training mode, forward and fused backward")) return;
+  if (testing::lacks_gpu()) return;
   for (tf::DType dtype : {tf::float32, tf::float64})
     for (const tf::Shape& shape :
          {tf::Shape{6, 3}, tf::Shape{2, 5, 7, 9}, tf::Shape{32, 16, 28, 28}, tf::Shape{1, 2, 1, 3}}) {
@@ -150,7 +140,7 @@ TEST_CASE("gpu: batch norm in training mode, forward and fused backward") {
 }
 
 TEST_CASE("gpu: updates of optimisers") {
-  if (!gpu_or_skip("gpu: updates of optimisers")) return;
+  if (testing::lacks_gpu()) return;
   for (tf::DType dtype : {tf::float32, tf::float64})
     for (int64_t n : {0, 1, 7, 1000003}) {
       INFO(tf::name_of(dtype) << " " << n);
@@ -180,21 +170,11 @@ TEST_CASE("gpu: updates of optimisers") {
 }
 
 TEST_CASE("gpu: the same run twice gives the same bits") {
-  if (!gpu_or_skip("gpu: the same run twice gives the same bits")) return;
+  if (testing::lacks_gpu()) return;
   tf::EagerMode eager;
   const auto x = sample(tf::float32, {64, 32, 14, 14}, -2, 3, 8).to("/gpu:0");
   const auto scale = sample(tf::float32, {32}, 0.5, 1.5, 9).to("/gpu:0");
   const auto once = tf::batch_norm(x, scale, scale).y.to("/cpu:0"),
              twice = tf::batch_norm(x, scale, scale).y.to("/cpu:0");
   CHECK(std::equal(once.data<float>().begin(), once.data<float>().end(), twice.data<float>().begin()));
-}
-
-TEST_CASE("gpu: a device that is absent is an error that lists the devices") {
-  try {
-    const auto absent = tf::device("/gpu:63");
-    FAIL("no error");
-  } catch (const tf::Error& e) {
-    CHECK(e.code() == tf::Code::NotFound);
-    CHECK(std::string(e.what()).find("/cpu:0") != std::string::npos);
-  }
 }

@@ -1,0 +1,30 @@
+// Tests that need a GPU.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include <twofold/lib/core/device.h>
+#include <twofold/lib/core/plugin.h>
+
+#include "catch.h"
+
+namespace testing {
+
+/// True where no GPU can be used: the case that is running is then to return, and has been counted as skipped.
+inline bool lacks_gpu() {
+  std::string why;
+  if (twofold::gpu_runtime(&why)) return false;
+  std::printf("%s\nskipped: %s: no GPU\n", why.c_str(), Catch::getResultCapture().getCurrentTestName().c_str());
+  return true;
+}
+
+/// The same for two.
+inline bool lacks_second_gpu() {
+  if (lacks_gpu()) return true;
+  if (twofold::list_devices().size() > 2) return false;
+  std::printf("skipped: %s: no second GPU\n", Catch::getResultCapture().getCurrentTestName().c_str());
+  return true;
+}
+
+}  // namespace testing
