@@ -21,6 +21,6 @@ echo "== Handwritten digits in three columns"
 echo
 build/demos/digits
 echo
-echo "== The article's net in three columns"
+echo "== The article's net in three columns, on a GPU too where there is one"
 echo
-exec build/demos/myconv "$@"
+exec build/demos/myconv --device both "$@"

@@ -8,7 +8,9 @@
 #include <twofold/graph/graph.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/allocator.h>
+#include <twofold/lib/core/device.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/core/memory_stats.h>
 #include <twofold/lib/core/thread_pool.h>
 #include <twofold/lib/io/data_loader.h>
 #include <twofold/lib/io/examples.h>
@@ -19,6 +21,7 @@
 #include <twofold/lib/nn/normalization.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/operand.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/variable.h>

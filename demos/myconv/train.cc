@@ -58,10 +58,16 @@ std::unique_ptr<tf::train::Optimizer> make_optimizer(const std::string& name, st
   return std::make_unique<tf::train::Adam>(parameters);
 }
 
-// The program: one text for all columns. In eager mode the session has nothing to do.
+std::map<std::string, tf::Tensor> on_host(const std::map<std::string, tf::Tensor>& values) {
+  std::map<std::string, tf::Tensor> copies;
+  for (const auto& [name, value] : values) copies.emplace(name, value.to("/cpu:0"));
+  return copies;
+}
+
+// The program: one text for all columns and devices. In eager mode the session has nothing to do.
 void fit(tf::Session& session, const Settings& s, const Start& start, Run& run) {
-  tf::reset_peak_allocation();
-  const int64_t held = tf::allocator_stats().in_use;
+  tf::reset_peak_memory(s.device);
+  const int64_t held = tf::memory_stats(s.device).in_use;
   const rusage before = cpu_time();
   const auto begin = Clock::now();
   MyConv net(s.full, s.side, s.hidden);
@@ -91,37 +97,59 @@ void fit(tf::Session& session, const Settings& s, const Start& start, Run& run) 
     return results;
   });
 
-  const std::vector<tf::Tensor> first = step(start.x, start.y);
+  const tf::Tensor x = s.resident ? start.x.to(s.device) : start.x, y = s.resident ? start.y.to(s.device) : start.y;
+  const std::vector<tf::Tensor> first = step(x, y);
   run.losses.push_back(first[0].item<float>());
   run.first = seconds_since(begin);
   if (s.wants_gradients) {
     run.gradients.emplace("X.grad", first[1]);
     const auto named = net.named_parameters();
     for (size_t i = 0; i < named.size(); ++i) run.gradients.emplace(named[i].first + ".grad", first[i + 2]);
+    run.gradients = on_host(run.gradients);
   }
 
-  Progress progress(run.name, s.steps);
-  progress.done(1);
-  for (int i = 1; i < s.steps; ++i) {
+  Progress progress(s.device == "/cpu:0" ? run.name : run.name + ", " + s.device, s.steps);
+  const auto keep = [&](float loss) {
+    run.losses.push_back(loss);
+    progress.done(static_cast<int64_t>(run.losses.size()));
+  };
+  // Without a reader the host may run ahead of a GPU. The clock stops when the last step is done.
+  const auto steps_unread = [&](int steps) {
+    std::vector<tf::Tensor> losses;
     const auto at = Clock::now();
-    run.losses.push_back(step(start.x, start.y)[0].item<float>());
-    run.step_seconds.push_back(seconds_since(at));
-    progress.done(i + 1);
+    for (int i = 0; i < steps; ++i) losses.push_back(step(x, y)[0]);
+    tf::synchronize();
+    run.unread = seconds_since(at) / std::max(steps, 1);
+    return losses;
+  };
+  progress.done(1);
+  const int timed = std::max(s.steps - 1 - s.warm_up, 0);
+  while (static_cast<int>(run.losses.size()) < s.steps - timed) keep(step(x, y)[0].item<float>());
+  if (s.read_loss == ReadLoss::last) {
+    for (const tf::Tensor& loss : steps_unread(timed)) keep(loss.item<float>());
+  } else {
+    for (int i = 0; i < timed; ++i) {
+      const auto at = Clock::now();
+      const float loss = step(x, y)[0].item<float>();
+      run.step_seconds.push_back(seconds_since(at));
+      keep(loss);
+    }
   }
   run.wall = seconds_since(begin);
   const rusage after = cpu_time();
   run.user = seconds(after.ru_utime) - seconds(before.ru_utime);
   run.system = seconds(after.ru_stime) - seconds(before.ru_stime);
-  run.peak_bytes = tf::allocator_stats().peak - held;
-  run.end = tf::read_state(session, net.state());
+  run.peak_bytes = tf::memory_stats(s.device).peak - held;
+  run.end = on_host(tf::read_state(session, net.state()));
 
   std::vector<double> sorted = run.step_seconds;
   std::ranges::sort(sorted);
-  run.median = sorted.empty() ? run.first : sorted[sorted.size() / 2];
+  run.median = !sorted.empty() ? sorted[sorted.size() / 2] : run.unread > 0 ? run.unread : run.first;
+  if (s.read_loss == ReadLoss::both) steps_unread(timed);
 
   run.ledger_steps = kLedgerSteps;
   const auto recording = run.ledger.record();
-  for (int i = 0; i < kLedgerSteps; ++i) step(start.x, start.y);
+  for (int i = 0; i < kLedgerSteps; ++i) step(x, y)[0].item<float>();
 }
 
 }  // namespace
@@ -129,6 +157,8 @@ void fit(tf::Session& session, const Settings& s, const Start& start, Run& run) 
 void train(How how, const Settings& s, const Start& start, Run& run) {
   run.how = how;
   run.name = name_of(how);
+  run.device = s.device;
   run.threads = tf::num_threads();
+  const auto on_device = tf::device(s.device);
   run_program(how, s.seed, [&](tf::Session& session) { fit(session, s, start, run); });
 }

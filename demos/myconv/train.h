@@ -21,12 +21,20 @@ struct MyConv : tf::nn::Module {
   tf::nn::Sequential* linearnet = nullptr;
 };
 
+/// When the loss is read: after each step, which waits for it; after the last one; or after each, and then `steps` more
+/// are timed whose losses nobody reads.
+enum class ReadLoss { each, last, both };
+
 struct Settings {
   bool full = false;
   int64_t batch = 128, side = 28, hidden = 1024, seed = 0;
   int steps = 20;
+  int warm_up = 0;  ///< steps after the first that are not timed
   int threads = 0;  ///< 0: as the machine has
   std::string optimizer = "adam";
+  std::string device = "/cpu:0";
+  bool resident = false;  ///< X and y lie on the device for good, and are not moved there at each step
+  ReadLoss read_loss = ReadLoss::each;
   bool wants_gradients = false;  ///< of the first step
 };
 
@@ -42,10 +50,12 @@ Start load_start(const std::string& path);
 /// One column of the table: what a training run gave and cost.
 struct Run : Column {
   How how = How::eager;
+  std::string device;
   std::vector<float> losses;
-  std::vector<double> step_seconds;       ///< of each step after the first
+  std::vector<double> step_seconds;       ///< of each timed step, where its loss was read
+  double unread = 0;                      ///< seconds of a step whose loss was not read; 0: none was timed
   double wall = 0, user = 0, system = 0;  ///< of all steps, building included; whole-process CPU
-  int64_t peak_bytes = 0;
+  int64_t peak_bytes = 0;                 ///< on the device
   int threads = 0;
   std::map<std::string, tf::Tensor> end;        ///< parameters and running statistics
   std::map<std::string, tf::Tensor> gradients;  ///< of the first step, where wanted: "X.grad", "convnet.0.weight.grad"

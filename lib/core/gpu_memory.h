@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 #include <twofold/lib/core/caching_allocator.h>
 #include <twofold/lib/core/device.h>
+#include <twofold/lib/core/memory_stats.h>
 #include <twofold/lib/core/ref.h>
 
 namespace twofold {
@@ -66,11 +66,6 @@ class GpuPools {
   std::mutex mutex_;
   std::vector<Ref<GpuPool>> pools_;  // guarded by mutex_
 };
-
-/// Of all pools on a device, "/gpu:0". Peaks of several pools are added up.
-AllocatorStats memory_stats(std::string_view device);
-/// Peaks count from now on.
-void reset_peak_memory(std::string_view device);
 
 /// For tests. With TWOFOLD_GPU_GUARD_BANDS in the environment, memory is handed out with marked bytes before and after
 /// it and full of nonsense; this counts what was freed with its marks overwritten.
