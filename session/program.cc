@@ -180,7 +180,7 @@ Tensor fold_value(Program& p, ValueId id) {
   ProgramValue& v = p.values[id];
   if (v.constant.defined() || v.producer < 0) return v.constant;
   const ProgramNode& n = p.nodes[static_cast<size_t>(v.producer)];
-  if (n.op->flags.session || n.op->flags.random || n.op->flags.effect || n.dynamic) return {};
+  if ((n.op->flags.session && n.op != &transfer_op) || n.op->flags.random || n.op->flags.effect || n.dynamic) return {};
   SmallVector<Tensor, 4> inputs;
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     const TensorSpec& spec = p.values[n.inputs[i]].spec;

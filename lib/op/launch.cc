@@ -118,7 +118,7 @@ Device device_of(const OpDef& op, Inputs inputs) {
   if (t_state.device >= 0) return {t_state.device};
   Device device;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (is_elsewhere(op, i) && inputs.size() > 1) continue;  // a lone `like` says where, too
+    if (is_elsewhere(op, i) && (inputs.size() > 1 || op.host_inputs)) continue;  // a lone `like` says where, too
     const Device d = inputs[i]->value()->device();
     if (d.is_cpu() || d == device) continue;
     if (!device.is_cpu())

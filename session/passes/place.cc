@@ -47,7 +47,8 @@ class Placement {
     bool from_host = false, all_on_host = true;  // what is computed from shapes stays where they are
     for (size_t i = 0; i < n.inputs.size(); ++i) {
       const ProgramValue& v = p_.values[n.inputs[i]];
-      if (is_elsewhere(*n.op, i) && n.inputs.size() > 1) continue;
+      // A lone `like` says where, too.
+      if (is_elsewhere(*n.op, i) && (n.inputs.size() > 1 || n.op->host_inputs)) continue;
       if (!v.device.is_cpu()) return v.device;
       const bool computed_on_host = v.producer >= 0 && p_.nodes[static_cast<size_t>(v.producer)].device.is_cpu();
       from_host = from_host || computed_on_host;
