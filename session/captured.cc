@@ -41,8 +41,14 @@ bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
   }
   const PhaseTimer fetching(ledger, Phase::fetch);
   for (size_t i = 0; i < plan_.fetches_.size(); ++i) {
-    const Tensor t = plan_.tensor_of(*frame_, plan_.fetches_[i]);
-    fetched[i] = plan_.fetches_[i].from == Plan::Source::From::constant ? t : copy_to(t, t.value()->device());
+    const Plan::Source& s = plan_.fetches_[i];
+    if (s.fed) {  // what was fed this time, not what was when the graph was captured
+      const Tensor& given = feeds[static_cast<size_t>(plan_.externals_[s.external].feed)];
+      fetched[i] = retained(Tensor::adopt(Value::view(Ref<Value>(given.value()), s.spec.shape, 0).detach()));
+      continue;
+    }
+    const Tensor t = plan_.tensor_of(*frame_, s);
+    fetched[i] = s.from == Plan::Source::From::constant ? t : copy_to(t, t.value()->device());
   }
   for (size_t i = 0; i < plan_.fetched_slots_.size(); ++i) {
     const Slot& slot = *plan_.fetched_slots_[i];
