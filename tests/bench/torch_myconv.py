@@ -61,4 +61,5 @@ def main():
     print(json.dumps({"torch": torch.__version__, "eager": step_times(False, args), "traced": step_times(True, args)}))
 
 
-main()
+if __name__ == "__main__":
+    main()
