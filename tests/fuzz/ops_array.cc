@@ -255,6 +255,7 @@ void add_array_entries(std::vector<OpEntry>& all) {
           {"squeeze", 4, "tf::squeeze($0, $axes)", propose_squeeze,
            unary([](const T& x, const I& i) { return tf::squeeze(x, i.axes); })},
           {"identity", 2, "tf::identity($0)", any_value, unary([](const T& x, const I&) { return tf::identity(x); })},
+          {"to", 2, "$0.to(\"/cpu:0\")", any_value, unary([](const T& x, const I&) { return x.to("/cpu:0"); })},
           {"stop_gradient", 2, "tf::stop_gradient($0)", any_value,
            unary([](const T& x, const I&) { return tf::stop_gradient(x); })},
           {"transpose", 6, "tf::transpose($0, $axes)", propose_transpose,
