@@ -76,8 +76,10 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
     std::lock_guard lock(mutex);
     const auto fits = [&] {
       if (!plan || numerics != numerics_word()) return false;
-      for (size_t i = 0; i < values.size(); ++i)
-        if (!(specs[i] == values[i].value()->spec()) || devices[i] != values[i].value()->device()) return false;
+      for (size_t i = 0; i < values.size(); ++i) {
+        const Value& v = *values[i].value();
+        if (devices[i] != v.device() || !(specs[i] == v.spec())) return false;
+      }
       return true;
     };
     if (hit = fits(); !hit) {

@@ -55,12 +55,14 @@ GpuPool::~GpuPool() {
 }
 
 GpuPool& GpuPool::eager(int gpu) {
+  constexpr size_t kMostGpus = 128;
+  static std::atomic<GpuPool*> made[kMostGpus];  // never destroyed: values may live as long as the process
+  auto& known = made[static_cast<size_t>(gpu)];
+  if (GpuPool* pool = known.load(std::memory_order_acquire)) return *pool;
   static std::mutex mutex;
-  static auto* made = new std::vector<Ref<GpuPool>>;
   std::lock_guard lock(mutex);
-  const auto i = static_cast<size_t>(gpu);
-  while (made->size() <= i) made->push_back(make_ref<GpuPool>(static_cast<int>(made->size()), 0));
-  return *(*made)[i];
+  if (!known.load()) known = make_ref<GpuPool>(gpu, 0).detach();
+  return *known.load();
 }
 
 void* GpuPool::Source::take(size_t bytes) {

@@ -131,12 +131,16 @@ Device device_of(const OpDef& op, Inputs inputs) {
 
 }  // namespace
 
-static std::atomic<MathMode> g_math_mode{MathMode::strict};
-static std::atomic<bool> g_deterministic{true};
-void math_mode(MathMode mode) { g_math_mode = mode; }
-MathMode math_mode() { return g_math_mode.load(std::memory_order_relaxed); }
-void deterministic(bool on) { g_deterministic = on; }
-bool deterministic() { return g_deterministic.load(std::memory_order_relaxed); }
+std::atomic<uint8_t> internal::g_numerics{static_cast<uint8_t>(MathMode::strict) << 1 | 1};
+
+// Two threads that throw different switches at once both have their way.
+static void change_numerics(uint8_t mask, uint8_t bits) {
+  uint8_t now = internal::g_numerics;
+  while (!internal::g_numerics.compare_exchange_weak(now, static_cast<uint8_t>((now & ~mask) | bits))) {
+  }
+}
+void math_mode(MathMode mode) { change_numerics(0xFE, static_cast<uint8_t>(static_cast<uint8_t>(mode) << 1)); }
+void deterministic(bool on) { change_numerics(1, on); }
 
 void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs, std::span<const Tensor* const> tensors,
            SmallVector<TensorSpec, 2>& outputs) {

@@ -94,6 +94,10 @@ Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
     v->data_ = v->small_;
     return v;
   }
+  return make_owner(dtype, shape, device, bytes);
+}
+
+Ref<Value> Value::make_owner(DType dtype, const Shape& shape, Device device, size_t bytes) {
   Ref<GpuPool> pool;
   if (!device.is_cpu()) pool = Ref<GpuPool>(&current_pool(device.gpu()));
   void* data = pool ? pool->allocate(bytes) : allocate(bytes);

@@ -55,6 +55,7 @@ class Value final : public RefCounted {
  private:
   enum class Kind : uint8_t { small, owner, view, borrowed, shell, handle };
   Value(Kind kind, DType dtype, const Shape& shape, Device device);
+  static Ref<Value> make_owner(DType dtype, const Shape& shape, Device device, size_t bytes);
   const Value* base() const { return static_cast<const Value*>(keeper_.get()); }
   ~Value() override;
 
