@@ -139,6 +139,23 @@ TEST_CASE("gpu: batch norm in training mode, forward and fused backward") {
     }
 }
 
+TEST_CASE("gpu: running statistics have the CPU's bits") {
+  if (testing::lacks_gpu()) return;
+  for (tf::DType dtype : {tf::float32, tf::float64})
+    for (const int64_t channels : {0, 1, 3, 700}) {
+      INFO(tf::name_of(dtype) << " " << channels);
+      std::vector<tf::Tensor> inputs;
+      for (unsigned k = 0; k < 4; ++k) inputs.push_back(sample(dtype, {channels}, 0, 2, k));
+      inputs.push_back(sample(dtype, {2, channels, 3}, -1, 1, 4));
+      check(
+          [](std::span<const tf::Tensor> in) {
+            const auto now = tf::running_statistics(in[0], in[1], in[2], in[3], in[4], {.momentum = 0.3});
+            return std::vector<tf::Tensor>{now.mean, now.variance};
+          },
+          inputs, false, 0);
+    }
+}
+
 TEST_CASE("gpu: updates of optimisers") {
   if (testing::lacks_gpu()) return;
   for (tf::DType dtype : {tf::float32, tf::float64})

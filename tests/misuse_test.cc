@@ -83,6 +83,8 @@ TEST_CASE("Every op refuses None, naming itself, the input and the line, in both
         {[&] { return tf::zeros_like(none); }, "Input 0 of 'ZerosLike' is None"},
         {[&] { return tf::batch_norm(none, v, v).y; }, "Input 0 of 'BatchNorm' is None"},
         {[&] { return tf::batch_norm(x, v, none).y; }, "Input 2 of 'BatchNorm' is None"},
+        {[&] { return tf::running_statistics(none, v, v, v, x).mean; }, "Input 0 of 'RunningStatistics' is None"},
+        {[&] { return tf::running_statistics(v, v, v, v, none).mean; }, "Input 4 of 'RunningStatistics' is None"},
         {[&] { return tf::print(none); }, "Input 0 of 'Print' is None"},
         {[&] { return tf::with_effects(none, {}); }, "Input 0 of 'WithEffects' is None"},
         {[&] { return tf::Variable(none).initial_value(); }, "Input 0 of 'Variable' is None"},

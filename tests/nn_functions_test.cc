@@ -1,4 +1,5 @@
-// Functions that layers are made of: dropout, layer_norm, embedding, bias_add, batch_norm_inference.
+// Functions that layers are made of: dropout, layer_norm, embedding, bias_add, batch_norm_inference,
+// running_statistics.
 #include <twofold/twofold.h>
 
 #include <algorithm>
@@ -87,6 +88,43 @@ TEST_CASE("Random numbers take their shape from a tensor, in the run if need be"
   CHECK_ERROR(tf::random_normal(tf::placeholder(tf::float32, {2})), InvalidArgument, "A shape must be int32 or int64");
   CHECK_ERROR(tf::random_normal(tf::tensor({{1, 2}})), InvalidArgument, "A shape must be a vector");
   CHECK_ERROR(tf::random_uniform_like(tf::tensor({1, 2})), InvalidArgument, "Random numbers of int32");
+}
+
+TEST_CASE("running_statistics has the bits of its formula in ops, and gradients stop there") {
+  for (const tf::DType t : {tf::float32, tf::float64})
+    for (const Shape& shape : {Shape{5, 300, 3}, Shape{1, 300, 1}}) {
+      const auto all = in_both_modes([&] {
+        const auto draw = [&](Shape s) { return tf::random_uniform(s, {.low = -1, .high = 2, .dtype = t}); };
+        const Tensor x = draw(shape), mean = draw({300}), var = draw({300}), m = draw({300}), v = draw({300});
+        const double n = static_cast<double>(shape[0] * shape[2]), momentum = 0.1;
+        const Tensor unbiased = tf::full({}, n / std::max(n - 1, 1.), {.dtype = t});
+        tf::GradientTape tape;
+        tape.watch(mean);
+        const auto next = tf::running_statistics(mean, var, m, v, x, {.momentum = momentum});
+        const Tensor y = tf::sum(next.mean) + tf::sum(mean);
+        return std::vector{next.mean, mean * (1 - momentum) + m * momentum, next.variance,
+                           var * (1 - momentum) + v * unbiased * momentum, tape.gradient(y, mean)};
+      });
+      CHECK(testing::same_bits(all[0], all[1]));
+      CHECK(testing::same_bits(all[2], all[3]));
+      CHECK(doubles(all[4]) == List(300, 1));
+    }
+}
+
+TEST_CASE("running_statistics refuses what does not fit") {
+  const Tensor x = tf::ones({2, 3, 4}), three = tf::tensor({1.f, 2.f, 3.f}), four = tf::tensor({1.f, 2.f, 3.f, 4.f});
+  const auto of = [&](const Tensor& mean, const Tensor& v, const Tensor& like, tf::RunningStatisticsOptions o = {}) {
+    return tf::running_statistics(mean, three, three, v, like, o);
+  };
+  CHECK_ERROR(of(three, four, x), InvalidArgument, "Dimensions must be equal, but are 3 and 4");
+  CHECK_ERROR(of(three, three, x, {.axis = 2}), InvalidArgument, "Dimensions must be equal, but are 4 and 3");
+  CHECK_ERROR(of(three, x, x), InvalidArgument, "Shape must be rank 1 but is rank 3");
+  CHECK_ERROR(of(three, three, three), InvalidArgument, "Shape must be at least rank 2 but is rank 1");
+  CHECK_ERROR(of(three, three, tf::ones({0, 3})), InvalidArgument, "Channels without elements have no mean");
+  CHECK_ERROR(of(three, tf::cast(three, tf::float64), x), InvalidArgument, "Operands must have one dtype");
+  CHECK_ERROR(of(tf::tensor({1, 2, 3}), three, x), InvalidArgument, "of int32 is not supported");
+  CHECK_ERROR(of(three, three, x, {.momentum = 1.5}), InvalidArgument, "momentum must lie in [0, 1], but is 1.5");
+  CHECK_ERROR(of(three, three, x, {.momentum = std::nan("")}), InvalidArgument, "but is nan");
 }
 
 TEST_CASE("layer_norm, bias_add, batch_norm_inference and embedding refuse what does not fit") {

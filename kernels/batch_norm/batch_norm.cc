@@ -1,5 +1,7 @@
 #include <twofold/kernels/batch_norm/batch_norm.h>
 
+#include <fmt/format.h>
+
 #include <twofold/kernels/bias_add/bias_add.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
@@ -11,21 +13,24 @@
 namespace twofold {
 namespace {
 
-/// Number of channels, -1 if unknown. Checks the dtypes of all inputs and the shapes of x and the `vectors`.
-int64_t infer_channels(InferContext& c, std::initializer_list<int> vectors) {
+/// Checks that the first `n` inputs have one floating dtype.
+void check_dtypes(const InferContext& c, int n) {
   const DType t = c.dtype(0);
   if (!is_floating(t))
     c.fail("Batch normalisation of " + std::string(name_of(t)) + " is not supported", "tf::cast(x, tf::float32)");
-  for (int i = 1; i < c.num_inputs(); ++i)
+  for (int i = 1; i < n; ++i)
     if (c.dtype(i) != t)
       c.fail("Operands must have one dtype, but are " + std::string(name_of(t)) + " and " +
              std::string(name_of(c.dtype(i))));
+}
 
+/// Number of channels, -1 if unknown. Checks the shapes of x, whose channels lie along `along`, and of the `vectors`.
+int64_t infer_channels(const InferContext& c, const Shape& x, int64_t along, std::initializer_list<int> vectors) {
   int64_t channels = -1;
-  if (const Shape& x = c.shape(0); x.has_rank()) {
+  if (x.has_rank()) {
     if (x.rank() < 2)
       c.fail("Shape must be at least rank 2 but is rank " + std::to_string(x.rank()), "tf::expand_dims(x, 0)");
-    const int axis = c.axis(c.attrs<BatchNormAttrs>().axis, x.rank());
+    const int axis = c.axis(along, x.rank());
     channels = x[axis];
     for (int i = 0; i < x.rank(); ++i)
       if (i != axis && x[i] == 0) c.fail("Channels without elements have no mean");
@@ -42,15 +47,26 @@ int64_t infer_channels(InferContext& c, std::initializer_list<int> vectors) {
 }
 
 void infer(InferContext& c) {
-  const Shape per_channel{infer_channels(c, {1, 2})};
+  check_dtypes(c, c.num_inputs());
+  const Shape per_channel{infer_channels(c, c.shape(0), c.attrs<BatchNormAttrs>().axis, {1, 2})};
   c.output(c.dtype(0), c.shape(0));
   for (int i = 0; i < 3; ++i) c.output(c.dtype(0), per_channel);
 }
 
 void infer_grad(InferContext& c) {
-  const Shape per_channel{infer_channels(c, {1, 3, 4})};
+  check_dtypes(c, c.num_inputs());
+  const Shape per_channel{infer_channels(c, c.shape(0), c.attrs<BatchNormAttrs>().axis, {1, 3, 4})};
   if (!c.shape(2).compatible_with(c.shape(0))) c.fail("x and dy must have one shape");
   c.output(c.dtype(0), c.shape(0).has_rank() ? c.shape(0) : c.shape(2));
+  for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel);
+}
+
+void infer_running(InferContext& c) {
+  check_dtypes(c, 4);
+  const auto& attrs = c.attrs<RunningStatisticsAttrs>();
+  if (!(attrs.momentum >= 0 && attrs.momentum <= 1))
+    c.fail(fmt::format("The momentum must lie in [0, 1], but is {}", attrs.momentum));
+  const Shape per_channel{infer_channels(c, c.shape(4), attrs.axis, {0, 1, 2, 3})};
   for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel);
 }
 
@@ -155,6 +171,20 @@ OpDef batch_norm_grad_op{
     .attrs = &internal::kAttrsType<BatchNormAttrs>,
 };
 
+OpDef running_statistics_op{
+    .name = "RunningStatistics",
+    .node_name = "running_statistics",
+    .doc = "running mean and variance after a batch of x's shape with that mean and variance (PyTorch batch_norm)",
+    .min_inputs = 5,
+    .max_inputs = 5,
+    .outputs = 2,
+    .infer = infer_running,
+    .differentiable = Differentiability::none,
+    .attrs = &internal::kAttrsType<RunningStatisticsAttrs>,
+    .shape_inputs = 0b10000,
+    .in_place = {0, 1, -1, -1},
+};
+
 }  // namespace
 
 BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOptions options) {
@@ -188,9 +218,21 @@ Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand s
   return (t - along(centre)) * along(by / sqrt(spread + o.epsilon)) + along(shift);
 }
 
+RunningStatistics running_statistics(Operand running_mean, Operand running_var, Operand mean, Operand variance,
+                                     Operand x, RunningStatisticsOptions options) {
+  const Tensor& first = running_mean.resolve();
+  check_input(running_statistics_op.name, 0, first, running_mean.where());
+  const DType t = first.dtype();
+  const Tensor* inputs[] = {&first, &running_var.resolve(t), &mean.resolve(t), &variance.resolve(t), &x.resolve()};
+  Outputs out = apply_all(running_statistics_op, inputs, RunningStatisticsAttrs{options.momentum, options.axis},
+                          running_mean.where());
+  return {out[0], out[1]};
+}
+
 void register_batch_norm() {
   register_op(batch_norm_op);
   register_op(batch_norm_grad_op);
+  register_op(running_statistics_op);
 }
 
 }  // namespace twofold

@@ -1,4 +1,5 @@
-// Batch normalisation: by the statistics of the batch itself (training mode), and by given ones (inference).
+// Batch normalisation: by the statistics of the batch itself (training mode), and by given ones (inference), which
+// training gathers.
 #pragma once
 
 #include <twofold/lib/op/attrs.h>
@@ -34,10 +35,38 @@ BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOp
 Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand scale, Operand offset,
                             BatchNormOptions options = {});
 
+struct RunningStatisticsOptions {
+  double momentum = 0.1;  ///< the share of the new batch, in [0, 1]
+  int64_t axis = 1;       ///< of x's channels, as BatchNormOptions::axis
+};
+
+struct RunningStatistics {
+  Tensor mean;
+  Tensor variance;
+};
+
+/// Running statistics after one more batch x, whose mean and biased variance are given as batch_norm gives them:
+///
+///     mean     = running_mean * (1 - momentum) + mean * momentum
+///     variance = running_var * (1 - momentum) + variance * (n / max(n - 1, 1)) * momentum
+///
+/// n being the number of elements of a channel. Of x only the shape is used, so its dtype does not matter.
+/// Shapes: x of rank 2 and above with C channels along `axis`; all others (C,), of one dtype, float32 or float64. Not
+/// differentiable: gradients stop here. InvalidArgument: other shapes and dtypes, channels without elements, a momentum
+/// outside [0, 1]. Source: PyTorch's batch_norm(training=True, running_mean, running_var).
+RunningStatistics running_statistics(Operand running_mean, Operand running_var, Operand mean, Operand variance,
+                                     Operand x, RunningStatisticsOptions options = {});
+
 struct BatchNormAttrs {
   double epsilon = 1e-5;
   int64_t axis = 1;
   TWOFOLD_FIELDS(epsilon, axis)
+};
+
+struct RunningStatisticsAttrs {
+  double momentum = 0.1;
+  int64_t axis = 1;
+  TWOFOLD_FIELDS(momentum, axis)
 };
 
 /// How a kernel sees x: `outer` x `channels` x `inner` elements in row-major order.

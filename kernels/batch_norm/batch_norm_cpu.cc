@@ -1,4 +1,5 @@
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/batch_norm/running.h>
 
 #include <algorithm>
 #include <cmath>
@@ -264,7 +265,24 @@ Prepared prepare(const Signature& s) {
   return {};
 }
 
-constexpr KernelEntry kKernels[] = {{"BatchNorm", prepare<false>}, {"BatchNormGrad", prepare<true>}};
+template <class T>
+void run_statistics(const void* params, void* const* args, KernelContext&) noexcept {
+  const auto& update = *static_cast<const RunningUpdate<T>*>(params);
+  const RunningOperands<T> operands(args);
+  for (int64_t c = 0; c < update.channels; ++c) operands.advance(update, c);
+}
+
+Prepared prepare_statistics(const Signature& s) {
+  if (s.inputs[0].dtype == float32) return {run_statistics<float>, RunningUpdate<float>(s)};
+  if (s.inputs[0].dtype == float64) return {run_statistics<double>, RunningUpdate<double>(s)};
+  return {};
+}
+
+constexpr KernelEntry kKernels[] = {
+    {"BatchNorm", prepare<false>},
+    {"BatchNormGrad", prepare<true>},
+    {"RunningStatistics", prepare_statistics},
+};
 
 }  // namespace
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/batch_norm/running.h>
+#include <twofold/kernels/cuda/launch.h>
 #include <twofold/lib/op/kernel.h>
 
 // The sums and formulas of batch_norm_cpu.cc. A first kernel writes partial sums, a fixed number for each shape; in a
@@ -235,7 +237,39 @@ Prepared prepare(const Signature& s) {
   return {t == float32 ? run<kBackward, float> : run<kBackward, double>, p, workspace};
 }
 
-constexpr KernelEntry kKernels[] = {{"BatchNorm", prepare<false>}, {"BatchNormGrad", prepare<true>}};
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    update_statistics(RunningUpdate<T> update, RunningOperands<T> operands, cuda::Reporter report) {
+  const bool keep = report.failed();
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t c = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; c < update.channels; c += step) {
+    if (keep)
+      operands.keep(c);
+    else
+      operands.advance(update, c);
+  }
+}
+
+template <class T>
+void run_statistics(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& update = *static_cast<const RunningUpdate<T>*>(params);
+  if (update.channels == 0) return;
+  update_statistics<<<cuda::blocks_for(update.channels, kThreads), kThreads, 0, cuda::stream_of(ctx)>>>(
+      update, RunningOperands<T>(args), cuda::Reporter(ctx));
+  cuda::check_launch(ctx);
+}
+
+Prepared prepare_statistics(const Signature& s) {
+  if (s.inputs[0].dtype == float32) return {run_statistics<float>, RunningUpdate<float>(s)};
+  if (s.inputs[0].dtype == float64) return {run_statistics<double>, RunningUpdate<double>(s)};
+  return {};
+}
+
+constexpr KernelEntry kKernels[] = {
+    {"BatchNorm", prepare<false>},
+    {"BatchNormGrad", prepare<true>},
+    {"RunningStatistics", prepare_statistics},
+};
 
 }  // namespace
 

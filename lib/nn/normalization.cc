@@ -5,9 +5,6 @@
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/batch_norm/batch_norm.h>
 #include <twofold/kernels/layer_norm/layer_norm.h>
-#include <twofold/kernels/layout/layout.h>
-#include <twofold/kernels/pointwise/pointwise.h>
-#include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
 
@@ -62,14 +59,9 @@ Tensor BatchNorm2d::forward(const Tensor& x) const {
     return batch_norm_inference(x, running_mean_, running_var_, scale, offset, {.epsilon = options_.eps, .axis = axis});
 
   const BatchNormResult norm = batch_norm(x, scale, offset, {.epsilon = options_.eps, .axis = axis});
-  const DType dtype = options_.dtype;
-  const Tensor n = prod(cast(shape(x), float64)) / static_cast<double>(num_features_);
-  const Tensor unbiased = cast(n / maximum(n - 1., 1.), dtype);
-  const auto follow = [&](const Variable& running, const Tensor& now) {
-    return running.assign(running * (1 - options_.momentum) + now * options_.momentum);
-  };
-  return with_effects(norm.y, {follow(running_mean_, stop_gradient(norm.mean)),
-                               follow(running_var_, stop_gradient(norm.variance) * unbiased)});
+  const RunningStatistics now = running_statistics(running_mean_, running_var_, norm.mean, norm.variance, x,
+                                                   {.momentum = options_.momentum, .axis = axis});
+  return with_effects(norm.y, {running_mean_.assign(now.mean), running_var_.assign(now.variance)});
 }
 
 static const Variable& affine(const std::optional<Variable>& v, std::source_location where) {

@@ -1,4 +1,6 @@
 // Normalisation and what else layers are made of.
+#include <optional>
+
 #include "generator.h"
 #include "ops.h"
 
@@ -23,25 +25,39 @@ bool propose_softmax(Generator& g, Instruction& i) {
   i.integer = g.axis(g.shape(i.inputs[0]).rank());
   return true;
 }
-bool propose_batch_norm(Generator& g, Instruction& i) {
-  // Every channel has elements.
+/// A value for which `test` holds and an axis of it such that every channel has elements; the shape of a vector of
+/// them.
+std::optional<tf::Shape> propose_batch(Generator& g, I& i, const std::function<bool(int)>& test) {
   const auto fits = [&](int v, int axis) {
     const tf::Shape& s = g.shape(v);
     for (int k = 0; k < s.rank(); ++k)
       if (k != axis && s[k] == 0) return false;
     return true;
   };
-  const int x = g.pick(
-      [&](int v) { return tf::is_floating(g.dtype(v)) && g.shape(v).rank() >= 2 && g.rank_known(v) && fits(v, 0); });
-  if (x < 0) return false;
+  const int x = g.pick([&](int v) { return g.shape(v).rank() >= 2 && fits(v, 0) && test(v); });
+  if (x < 0) return {};
   const int rank = g.shape(x).rank();
   int axis = g.rng().below(rank);
   if (!fits(x, axis)) axis = 0;
-  const tf::Shape channels{g.shape(x)[axis]};
   i.integer = g.rng().one_in(2) ? axis : axis - rank;
-  i.inputs = {x, g.value_of(g.dtype(x), channels), g.value_of(g.dtype(x), channels)};
+  i.inputs = {x};
+  return tf::Shape{g.shape(x)[axis]};
+}
+bool propose_batch_norm(Generator& g, I& i) {
+  const auto channels = propose_batch(g, i, [&](int v) { return tf::is_floating(g.dtype(v)) && g.rank_known(v); });
+  if (!channels) return false;
+  for (int n = 0; n < 2; ++n) i.inputs.push_back(g.value_of(g.dtype(i.inputs[0]), *channels));
   i.number[0] = 0.25;
   i.outputs = 3;
+  return true;
+}
+bool propose_running_statistics(Generator& g, I& i) {
+  const auto channels = propose_batch(g, i, [](int) { return true; });
+  if (!channels) return false;
+  const tf::DType t = g.rng().one_in(3) ? tf::float64 : tf::float32;
+  for (int n = 0; n < 4; ++n) i.inputs.push_back(g.value_of(t, *channels));
+  i.number[0] = 0.25 * g.rng().below(5);
+  i.outputs = 2;
   return true;
 }
 
@@ -102,6 +118,14 @@ void add_nn_entries(std::vector<OpEntry>& all) {
              auto [y, mean, variance] = tf::batch_norm(s.value(i.inputs[0]), s.value(i.inputs[1]), s.value(i.inputs[2]),
                                                        {.epsilon = i.number[0], .axis = i.integer});
              return Values{y, mean, variance};
+           }},
+          {"running_statistics", 4, "tf::running_statistics($1, $2, $3, $4, $0, {.momentum = $x, .axis = $n})",
+           propose_running_statistics,
+           [](State& s, const I& i) {
+             const auto in = inputs(s, i);
+             auto [mean, variance] = tf::running_statistics(in[1], in[2], in[3], in[4], in[0],
+                                                            {.momentum = i.number[0], .axis = i.integer});
+             return Values{mean, variance};
            }},
           {"batch_norm_inference", 4, "tf::batch_norm_inference($0, $1, $2, $3, $4, {.epsilon = $x, .axis = $n})",
            [](Generator& g, I& i) { return propose_channels(g, i, 4, false); },

@@ -1,6 +1,7 @@
 // Records of softmax, the normalisations and bias_add.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <twofold/kernels/batch_norm/batch_norm.h>
 #include <twofold/kernels/bias_add/bias_add.h>
@@ -153,6 +154,35 @@ void add_batch_norm(std::vector<Record>& all, int axis, const std::vector<Shape>
   all.push_back(grad);
 }
 
+/// `of_x`: the dtype of x, where it is not that of the statistics.
+void add_running_statistics(std::vector<Record>& all, int axis, double momentum, std::optional<DType> of_x,
+                            const std::vector<Shape>& xs) {
+  Record r{.op = "RunningStatistics", .label = "axis " + std::to_string(axis)};
+  r.call = [axis, momentum](auto in) {
+    const RunningStatisticsOptions options{.momentum = momentum, .axis = axis};
+    const auto [mean, variance] = running_statistics(in[0], in[1], in[2], in[3], in[4], options);
+    return Tensors{mean, variance};
+  };
+  r.reference = [axis, momentum](std::span<const Array> in) -> Arrays {
+    const double n = Channels(in[4], axis).size();
+    Array mean = in[0], variance = in[1];
+    for (size_t c = 0; c < mean.values.size(); ++c) {
+      mean.values[c] += momentum * (in[2].values[c] - mean.values[c]);
+      variance.values[c] += momentum * (in[3].values[c] * (n > 1 ? n / (n - 1) : 1) - variance.values[c]);
+    }
+    return {mean, variance};
+  };
+  for (const Shape& x : xs) {
+    const Shape c{x[axis < 0 ? axis + x.rank() : axis]};
+    r.shapes.push_back({c, c, c, c, x});
+  }
+  r.dtypes = {float32, float64};
+  r.fixed.resize(4);
+  r.fixed.push_back(of_x);
+  r.samples = {{-1, 1}, {0, 2}, {-1, 1}, {0, 2}, {-2, 3}};
+  all.push_back(r);
+}
+
 void add_batch_norm_inference(std::vector<Record>& all, int axis, const std::vector<Shape>& xs) {
   Record r{.op = "Mul", .label = "batch_norm_inference, axis " + std::to_string(axis)};
   r.call = [axis](auto in) {
@@ -239,6 +269,8 @@ void add_normalisation_records(std::vector<Record>& all) {
   add_softmax(all, "LogSoftmax", log_softmax, true);
   add_batch_norm(all, 1, {{4, 3}, {2, 3, 2, 2}, {1, 2, 3}, {2, 0, 3}, {5, 1}, {9, 5, 7, 11}, {4, 16, 57, 33}});
   add_batch_norm(all, -1, {{4, 3}, {2, 2, 2, 3}, {1, 3, 2}, {5, 1}, {9, 7, 11, 5}, {4, 57, 33, 16}});
+  add_running_statistics(all, 1, 0.1, {}, {{4, 3}, {2, 3, 2, 2}, {1, 2, 3}, {2, 0, 3}, {1, 5}, {2, 700, 2}});
+  add_running_statistics(all, -1, 0.7, int32, {{4, 3}, {2, 2, 2, 3}, {1, 5}, {9, 7, 11, 5}});
   add_batch_norm_inference(all, 1, {{4, 3}, {2, 3, 2, 2}, {1, 2, 3}, {2, 0, 3}, {9, 5, 7, 11}});
   add_batch_norm_inference(all, -1, {{4, 3}, {2, 2, 2, 3}, {0, 3}, {9, 7, 11, 5}});
   add_layer_norm(all, "layer_norm, last axis", -1, {{{3, 4}, {4}, {4}}, {{2, 3, 2}, {2}, {2}}, {{5}, {5}, {5}}});
