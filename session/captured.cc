@@ -8,6 +8,12 @@
 
 namespace twofold {
 
+namespace {
+Tensor reshaped(const Tensor& t, const Shape& shape) {
+  return Tensor::adopt(Value::view(Ref<Value>(t.value()), shape, 0).detach());
+}
+}  // namespace
+
 Captured::~Captured() { drop(); }
 
 void Captured::drop() {
@@ -19,9 +25,11 @@ void Captured::drop() {
 }
 
 bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger) {
-  if (++runs_ < 2 || !obstacle_.empty()) return false;
+  if (++runs_ < 2) return false;
   if (graph_ && !fits(feeds)) drop();
-  if (!graph_ && !capture(feeds, ledger)) return false;
+  const bool captured = obstacle_.empty() && (graph_ || capture(feeds, ledger));
+  if (ledger && !obstacle_.empty()) ledger->add_note("not captured as a CUDA graph: " + obstacle_);
+  if (!captured) return false;
   const GpuRuntime& gpu = *gpu_runtime();
   {
     const PhaseTimer feeding(ledger, Phase::feed);
@@ -44,10 +52,11 @@ bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
     const Plan::Source& s = plan_.fetches_[i];
     if (s.fed) {  // what was fed this time, not what was when the graph was captured
       const Tensor& given = feeds[static_cast<size_t>(plan_.externals_[s.external].feed)];
-      fetched[i] = retained(Tensor::adopt(Value::view(Ref<Value>(given.value()), s.spec.shape, 0).detach()));
+      fetched[i] = retained(reshaped(given, s.spec.shape));
       continue;
     }
-    const Tensor t = plan_.tensor_of(*frame_, s);
+    const bool released = s.from == Plan::Source::From::external && held_[s.external];
+    const Tensor t = released ? reshaped(held_[s.external]->value, s.spec.shape) : plan_.tensor_of(*frame_, s);
     fetched[i] = s.from == Plan::Source::From::constant ? t : copy_to(t, t.value()->device());
   }
   for (size_t i = 0; i < plan_.fetched_slots_.size(); ++i) {
@@ -85,7 +94,6 @@ bool Captured::capture(std::span<const Tensor> feeds, Ledger* ledger) {
   }
   for (const auto& [slot, write] : plan_.slots_)
     if (write) slot->pending = Tensor();
-  if (!obstacle_.empty() && ledger) ledger->add_note("not captured as a CUDA graph: " + obstacle_);
   return graph_ != nullptr;
 }
 
@@ -124,6 +132,7 @@ bool Captured::enqueue(std::span<const Tensor> feeds) {
       obstacle_ = "a variable's old value is fetched in a run that writes it";
       whole = false;
     }
+    release_variables();
   } catch (const Error& e) {
     obstacle_ = e.facts().message;
   }
@@ -154,6 +163,20 @@ bool Captured::enqueue_commits(void* stream) {
                                   from.data(), bytes.data()),
             "new values of variables");
   return true;
+}
+
+// What runs write over, nobody else may hold.
+void Captured::release_variables() {
+  held_.assign(frame_->externals.size(), nullptr);
+  for (const auto& [slot, write] : plan_.slots_) {
+    if (write) slot->pending = Tensor();
+    for (size_t i = 0; write && i < held_.size(); ++i) {
+      Tensor& t = frame_->externals[i];
+      if (!t.defined() || !t.same_as(slot->value)) continue;
+      held_[i] = slot;
+      t = Tensor();
+    }
+  }
 }
 
 // Whether no fetch is a variable's value from before the run wrote it, which is overwritten when the fetch is copied.

@@ -52,6 +52,7 @@ class Captured {
   /// New values of variables to where the old ones are. False if that cannot be done one after another.
   bool enqueue_commits(void* stream);
   bool snapshots_hold() const;
+  void release_variables();
   void drop();
 
   static constexpr int kMostCaptures = 16;
@@ -65,6 +66,7 @@ class Captured {
   std::vector<const void*> bound_;                       // by place in Plan::feeds_: the memory captured
   std::vector<std::pair<uint32_t, Tensor>> uploads_;     // (feed, where it is copied to)
   std::vector<std::pair<Slot*, const void*>> captured_;  // variables and the memory captured
+  std::vector<Slot*> held_;                              // by external: the variable whose value it is
   Tensor counters_;                                      // of random ops, by number
 };
 
