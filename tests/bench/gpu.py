@@ -146,7 +146,7 @@ class Contest:
                 json.dump(self.document(), f, indent=1)
 
     def document(self):
-        versions = sorted({p.version for p in self.peers.values() if p.version})
+        versions = sorted({p.version or f"no {name}: {p.error}" for (name, _), p in self.peers.items()})
         return {"machine": machine(), "commit": self.arguments.commit, "peers": versions,
                 "options": {k: getattr(self.arguments, k) for k in ("only", "switches", "rounds", "steps", "warm_up")},
                 "rounds": self.rounds}
