@@ -4,6 +4,7 @@
 
 #include <twofold/kernels/conv2d/choice_gpu.h>
 #include <twofold/kernels/conv2d/problem.h>
+#include <twofold/kernels/cuda/aligned.h>
 #include <twofold/kernels/cuda/launch.h>
 
 namespace twofold {
@@ -164,47 +165,17 @@ void direct(const void* params, void* const* args, KernelContext& ctx) noexcept 
   check_launch(ctx);
 }
 
-/// An argument as cuDNN takes it: itself where it is aligned, as all but some views are, else memory of the stream.
-class Aligned {
- public:
-  Aligned(void* at, int64_t bytes, bool is_result, KernelContext& ctx)
-      : at_(at), usable_(at), bytes_(static_cast<size_t>(bytes)), is_result_(is_result), ctx_(ctx) {
-    if (reinterpret_cast<uintptr_t>(at) % cudnn::Plan::kAlignment == 0) return;
-    usable_ = nullptr;
-    if (cudaMallocAsync(&usable_, bytes_, stream_of(ctx)) != cudaSuccess) {
-      cudaGetLastError();  // reported here, not by the next launch
-      ctx.fail(KernelError::out_of_memory, 0);
-    } else if (!is_result) {
-      copy(usable_, at_);
-    }
-  }
-  ~Aligned() {
-    if (usable_ == at_ || !usable_) return;
-    if (is_result_) copy(at_, usable_);
-    cudaFreeAsync(usable_, stream_of(ctx_));
-  }
-  Aligned(const Aligned&) = delete;
-  void* get() const { return usable_; }
-
- private:
-  void copy(void* to, const void* from) {
-    if (const auto e = cudaMemcpyAsync(to, from, bytes_, cudaMemcpyDeviceToDevice, stream_of(ctx_)); e != cudaSuccess)
-      ctx_.fail(KernelError::device_failure, e);
-  }
-  void *at_, *usable_;
-  size_t bytes_;
-  bool is_result_;
-  KernelContext& ctx_;
-};
-
 template <class T>
 void planned(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const Params& p = *static_cast<const Params*>(params);
   constexpr auto size = static_cast<int64_t>(sizeof(T));
   {
-    const Aligned x(args[p.at.x], p.x_size() * size, p.pass == Pass::input_gradient, ctx);
-    const Aligned weight(args[p.at.weight], p.weight_size() * size, p.pass == Pass::weight_gradient, ctx);
-    const Aligned y(args[p.at.y], p.y_size() * size, p.pass == Pass::output, ctx);
+    const auto aligned = [&](size_t at, int64_t elements, Pass writer) {
+      return cuda::Aligned(args[at], elements * size, cudnn::Plan::kAlignment, p.pass == writer, ctx);
+    };
+    const auto x = aligned(p.at.x, p.x_size(), Pass::input_gradient);
+    const auto weight = aligned(p.at.weight, p.weight_size(), Pass::weight_gradient);
+    const auto y = aligned(p.at.y, p.y_size(), Pass::output);
     if (ctx.error != KernelError::none) return;
     const cudnnStatus_t status = p.handle->with(stream_of(ctx), [&](cudnnHandle_t handle) {
       return p.plan->run(handle, x.get(), weight.get(), y.get(), ctx.workspace);

@@ -1,0 +1,62 @@
+#include <cstdlib>
+#include <string_view>
+
+#include <twofold/kernels/cuda/launch.h>
+#include <twofold/kernels/cuda/tuning.h>
+
+namespace twofold::cuda {
+namespace {
+
+template <class T>
+__global__ void fill(T* x, int64_t n) {
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step) {
+    const uint32_t bits = (static_cast<uint32_t>(i) + 1) * 2654435761u;
+    const T magnitude = static_cast<T>(bits >> 9 | 1) / (1 << 23);
+    x[i] = bits & 1 ? -magnitude : magnitude;
+  }
+}
+
+}  // namespace
+
+bool may_time() {
+  const char* value = std::getenv("TWOFOLD_AUTOTUNE");
+  return !value || std::string_view(value) != "0";
+}
+
+std::string gpu_key() {
+  int device = 0;
+  cudaDeviceProp gpu;
+  if (cudaGetDevice(&device) != cudaSuccess || cudaGetDeviceProperties(&gpu, device) != cudaSuccess) return {};
+  std::string key = gpu.name;
+  add_to_key(key, "multiprocessors", gpu.multiProcessorCount);
+  return key;
+}
+
+Bench::Bench() {
+  if (!good(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking))) return;
+  for (cudaEvent_t& e : events_) good(cudaEventCreate(&e));
+}
+
+Bench::~Bench() {
+  for (void* p : operands_) cudaFreeAsync(p, stream_);
+  for (const cudaEvent_t e : events_)
+    if (e) cudaEventDestroy(e);
+  if (stream_) cudaStreamSynchronize(stream_), cudaStreamDestroy(stream_);
+  cudaGetLastError();  // what was tried and failed here is no one else's error
+}
+
+void* Bench::operand(int64_t elements, bool float64) {
+  const size_t bytes = static_cast<size_t>(elements) * (float64 ? sizeof(double) : sizeof(float));
+  void* p = nullptr;
+  if (!good_ || !good(cudaMallocAsync(&p, bytes, stream_))) return nullptr;
+  operands_.push_back(p);
+  const unsigned blocks = blocks_for(elements);
+  if (float64)
+    fill<<<blocks, kThreads, 0, stream_>>>(static_cast<double*>(p), elements);
+  else
+    fill<<<blocks, kThreads, 0, stream_>>>(static_cast<float*>(p), elements);
+  return good(cudaGetLastError()) ? p : nullptr;
+}
+
+}  // namespace twofold::cuda
