@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include <twofold/lib/core/device.h>
@@ -11,10 +12,12 @@
 
 namespace testing {
 
-/// True where no GPU can be used: the case that is running is then to return, and has been counted as skipped.
+/// True where no GPU can be used: the case that is running is then to return, and has been counted as skipped. With
+/// TWOFOLD_REQUIRE_GPU in the environment it fails.
 inline bool lacks_gpu() {
   std::string why;
   if (twofold::gpu_runtime(&why)) return false;
+  if (std::getenv("TWOFOLD_REQUIRE_GPU")) FAIL(why);
   [[maybe_unused]] static const int said = std::puts(why.c_str());
   std::printf("skipped: %s: no GPU\n", Catch::getResultCapture().getCurrentTestName().c_str());
   return true;

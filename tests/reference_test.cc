@@ -53,7 +53,7 @@ struct Result {
   Run run;
   std::vector<double> losses;  // those to be reached
 };
-void train_reference(const std::string& folder, How how, Result& result) {
+void train_reference(const std::string& folder, How how, const std::string& device, Result& result) {
   const std::string path = path_of(folder);
   const auto settings = nlohmann::json::parse(std::ifstream(path + "run.json"));
   Settings s;
@@ -61,6 +61,7 @@ void train_reference(const std::string& folder, How how, Result& result) {
   s.batch = settings["batch"], s.side = settings["side"], s.steps = settings["steps"];
   if (s.full) s.hidden = settings["hidden"];
   s.wants_gradients = true;
+  s.device = device;
   const Start start = load_start(path + "start.safetensors");
   REQUIRE(start.x.shape() == tf::Shape{s.batch, 3, s.side, s.side});
   train(how, s, start, result.run);
@@ -68,9 +69,9 @@ void train_reference(const std::string& folder, How how, Result& result) {
   REQUIRE(result.run.losses.size() == result.losses.size());
 }
 
-void check_run(const std::string& folder, How how) {
+void check_run(const std::string& folder, How how, const std::string& device = "/cpu:0") {
   Result result;
-  train_reference(folder, how, result);
+  train_reference(folder, how, device, result);
   const auto& [run, losses] = result;
   for (size_t i = 0; i < losses.size(); ++i) {
     INFO("loss of step " << i + 1);
@@ -90,12 +91,10 @@ void check_run(const std::string& folder, How how) {
   }
 }
 
-// Every op on the GPU. Not the default device of a session, so that eager mode is asked in the same words.
 void check_run_on_gpu(const std::string& folder) {
-  const auto guard = tf::device("/gpu:0");
   for (const How how : {How::eager, How::deferred, How::optimized}) {
     INFO(name_of(how));
-    check_run(folder, how);
+    check_run(folder, how, "/gpu:0");
   }
 }
 
@@ -107,11 +106,10 @@ void check_tf32_run(const std::string& folder) {
   constexpr double kTolerance = 2e-2;
   constexpr size_t kSteps = 5;
   const Tf32 tf32;
-  const auto guard = tf::device("/gpu:0");
   for (const How how : {How::eager, How::deferred, How::optimized}) {
     INFO(name_of(how));
     Result result;
-    train_reference(folder, how, result);
+    train_reference(folder, how, "/gpu:0", result);
     for (size_t i = 0; i < kSteps; ++i) {
       INFO("loss of step " << i + 1 << ": " << result.run.losses[i] << ", wanted " << result.losses[i]);
       CHECK(std::abs(result.run.losses[i] - result.losses[i]) <= kTolerance * std::abs(result.losses[i]));

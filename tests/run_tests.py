@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Runs the test programs of one or more builds and counts their test cases.
 
-usage: run_tests.py [--list] BUILD[=NAME,NAME...|@SUITE]...
-  without names or a suite, all of that build's; --list prints the programs' paths instead of running them
+usage: run_tests.py [--list] [--cases SPEC] [--under COMMAND] BUILD[=NAME,NAME...|@SUITE]...
+  without names or a suite, all of that build's; --list prints the programs' paths instead of running them; --cases is given
+  to each, Catch2's words for some of its cases; --under is a command that runs each
 
 A Catch2 program counts by the cases it ran; any other test counts as one case, by its exit status. A program that dies
 before Catch2's summary is a failure more. A case that cannot run here prints "skipped: CASE: no GPU" (or "no valgrind") and
-returns; any other reason is a failure. The last line is "N passed, N failed", with ", N skipped" if any were.
+returns, or "no second GPU"; any other reason is a failure. The last line is "N passed, N failed", with ", N skipped" if any were.
 """
+import argparse
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -33,9 +36,14 @@ def tests_of(argument):
     return [(build, t) for t in chosen]
 
 
-arguments = [a for a in sys.argv[1:] if a != "--list"]
-chosen = [pair for argument in arguments for pair in tests_of(argument)]
-if len(arguments) < len(sys.argv) - 1:
+parser = argparse.ArgumentParser()
+parser.add_argument("--list", action="store_true")
+parser.add_argument("--cases")
+parser.add_argument("--under", default="")
+parser.add_argument("builds", nargs="+")
+options = parser.parse_args()
+chosen = [pair for argument in options.builds for pair in tests_of(argument)]
+if options.list:
     print(" ".join(os.path.relpath(t["cmd"][0], build) for build, t in chosen))
     sys.exit()
 
@@ -64,7 +72,8 @@ for build, test in chosen:
     name = f"{build}/{test['name']}"
     print(f"== {name}", flush=True)
     start = time.time()
-    process = subprocess.Popen(test["cmd"], cwd=test["workdir"] or build, env=os.environ | test["env"], stdout=subprocess.PIPE,
+    command = shlex.split(options.under) + test["cmd"] + ([options.cases] if options.cases else [])
+    process = subprocess.Popen(command, cwd=test["workdir"] or build, env=os.environ | test["env"], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
     watch = threading.Timer(test.get("timeout") or 600, process.kill)
     watch.start()
@@ -76,7 +85,7 @@ for build, test in chosen:
     watch.cancel()
     good, bad = count(output, status)
     skips = SKIPPED.findall(output)
-    unexpected = [line for line in skips if not line.endswith(("no GPU", "no valgrind"))]
+    unexpected = [line for line in skips if not line.endswith(("no GPU", "no second GPU", "no valgrind"))]
     good, bad = good - len(skips), bad + len(unexpected)
     for line in unexpected:
         print(f"not a reason to skip: {line}")
