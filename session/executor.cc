@@ -259,6 +259,7 @@ void Plan::execute_on_gpu(std::span<const Tensor> feeds, std::span<Tensor> fetch
   if (fails_late_ && (writes_ || locked)) {  // before values are replaced that a failed run must leave alone
     check_gpu(gpu_runtime()->synchronize(gpu_), "waiting for the GPU");
     errors.check();
+    LateErrors::eager(gpu_).check();  // of host steps, which launch as eager execution does
   }
   finish_run(*frame, fetched, ledger, locked);
   give_frame(std::move(frame));

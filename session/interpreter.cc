@@ -92,8 +92,9 @@ void Interpreter::execute(const Node& node, Inputs inputs, Outputs& outputs) {
     for (Tensor& t : traced.outputs) outputs.push_back(std::move(t));
     outputs.push_back(trace_handle(std::move(traced.trace)));
   } else if (op.flags.random) {
+    const OnDevice on(node.device >= 0 ? Device{node.device} : slots_.device);
     launch(op, inputs, attrs, slots_.counter(random_key_of(attrs)).fetch_add(1), outputs);
-  } else if (op.flags.session) {
+  } else if (op.flags.session && &op != &transfer_op) {
     fail(Code::Internal, fmt::format("'{}' cannot be run in a body", op.name));
   } else {
     const bool on_gpu = std::ranges::any_of(inputs, [](const Tensor* t) { return !t->value()->device().is_cpu(); });

@@ -239,6 +239,7 @@ class Planner {
     Plan::Host host;
     host.step = make_host_step(n, p_, options_, slots_);
     host.step->add_slots(plan_->slots_);
+    plan_->fails_late_ |= !n.device.is_cpu();
     for (const auto& [slot, write] : plan_->slots_) plan_->writes_ |= write;
     for (ValueId v : n.inputs) host.inputs.push_back(source(v));
     for (uint32_t i = 0; i < n.num_outputs; ++i) host.outputs.push_back(external(n.first_output + i));
