@@ -119,7 +119,7 @@ std::unique_ptr<HostStep> make_host_step(const ProgramNode& n, const Program& p,
   if (n.op == &read_variable_op) return std::make_unique<ReadStep>(n, slots);
   if (n.op == &assign_op || n.op == &assign_add_op || n.op == &assign_sub_op)
     return std::make_unique<AssignStep>(n, slots);
-  if (n.op->flags.session) fail(Code::Internal, fmt::format("'{}' cannot be run", n.op->name));
+  if (n.op->flags.session && n.op != &transfer_op) fail(Code::Internal, fmt::format("'{}' cannot be run", n.op->name));
   return std::make_unique<LaunchStep>(n, slots);
 }
 
