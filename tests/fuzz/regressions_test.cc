@@ -242,3 +242,19 @@ TEST_CASE("No dependency flows through integers, in either mode") {
   for (const tf::Tensor& t : program()) CHECK_FALSE(t.defined());
   for (const tf::Tensor& t : tf::eagerly(program)) CHECK_FALSE(t.defined());
 }
+
+TEST_CASE("What has its shape only when it runs is taken to a device") {
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  const tf::Tensor x = tf::placeholder(tf::float32, tf::unknown_shape);
+  const auto [n, grown] =
+      tf::while_loop([](const tf::Tensor& i, const tf::Tensor&) { return i < 2; },
+                     [](const tf::Tensor& i, const tf::Tensor& s) { return std::tuple{i + 1, tf::concat({s, s}, 0)}; },
+                     std::tuple{tf::constant(0), x});
+  const tf::Tensor y = grown.to("/cpu:0") + 1.f;
+  for (const bool optimize : {false, true}) {
+    const tf::Tensor got = tf::Session({.optimize = optimize}).run(y, {{x, {1.f, 2.f}}});
+    CHECK(got.num_elements() == 8);
+    CHECK(number(got[7]) == 3);
+  }
+}
