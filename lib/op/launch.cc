@@ -187,7 +187,8 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     return;
   }
   if (&op == &transfer_op) {
-    outputs.push_back(copy_to(*inputs[0], {static_cast<int8_t>(attrs.as<TransferAttrs>().device)}));
+    const Device to{static_cast<int8_t>(attrs.as<TransferAttrs>().device)};
+    outputs.push_back(inputs[0]->value()->device() == to ? renamed(*inputs[0]) : copy_to(*inputs[0], to));
     return;
   }
   const Device device = device_of(op, inputs);

@@ -156,7 +156,8 @@ Tensor Tensor::to(std::string_view device, Where where) const {
   const SourceFrame frame(where);
   if (!defined()) throw_none("device", where);
   const Device wanted = parse_device(device);
-  if (is_concrete() && value_of(*this, "device", where).device() == wanted) return *this;
+  // A tape tells the result from its source, as a graph does.
+  if (is_concrete() && value_of(*this, "device", where).device() == wanted && !t_state.tape) return *this;
   return apply(transfer_op, {this}, TransferAttrs{wanted.index}, where);
 }
 

@@ -83,8 +83,8 @@ class Tensor {
   int64_t num_elements(Where where = Where::current()) const;
   /// Slice `i` of the first axis, sharing storage; may count from the end. On a symbol it is an op.
   Tensor operator[](Index i) const;
-  /// A copy on another device ("/cpu:0", "/gpu:0"); the same handle if it is there already. Differentiable; of a symbol
-  /// it is one.
+  /// A copy on another device ("/cpu:0", "/gpu:0"); the same elements if it is there already. Differentiable; of a
+  /// symbol it is one.
   Tensor to(std::string_view device, Where where = Where::current()) const;
 
   /// The truth of a value with one element. A symbol has none yet: throws.
