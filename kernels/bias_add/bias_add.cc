@@ -25,7 +25,9 @@ Tensor internal::along_channels(const Tensor& v, const Tensor& x, int64_t axis) 
   if (axis >= 0 && x.rank() < 0)  // as many as show at run time
     return reshape(v, concat({twofold::constant({-1}), ones_like(slice(shape(x), axis + 1, -1))}, 0));
   const int64_t behind = axis < 0 ? -1 - axis : x.rank() - 1 - axis;
-  if (behind == 0) return v;
+  // By a rank that a graph does not know yet it must not depend whether there is a reshape, whose gradient is added up
+  // by itself.
+  if (axis == -1) return v;
   Shape to{-1};
   for (int64_t i = 0; i < behind; ++i) to.push_back(1);
   return reshape(v, to);
