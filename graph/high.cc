@@ -122,8 +122,8 @@ const TensorSpec& symbol_spec(const Tensor& t) { return t.graph()->spec({t.node(
 std::string symbol_name(const Tensor& t) { return t.graph()->edge_name({t.node(), t.output()}); }
 std::string symbol_device(const Tensor& t) {
   const Node& node = t.graph()->node(t.node());
-  const int8_t device = node.op == &transfer_op ? static_cast<int8_t>(node.attrs_view().as<TransferAttrs>().device)
-                                                : node.device;
+  const int8_t device =
+      node.op == &transfer_op ? static_cast<int8_t>(node.attrs_view().as<TransferAttrs>().device) : node.device;
   return device < 0 ? "" : Device{device}.name();
 }
 uint64_t symbol_id(const Tensor& t) {
