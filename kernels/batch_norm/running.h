@@ -4,13 +4,8 @@
 #include <algorithm>
 
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/host_device.h>
 #include <twofold/lib/op/kernel.h>
-
-#ifdef __CUDACC__
-#define TWOFOLD_DEVICE __host__ __device__
-#else
-#define TWOFOLD_DEVICE
-#endif
 
 namespace twofold {
 

@@ -4,13 +4,8 @@
 
 #include <cmath>
 
+#include <twofold/kernels/host_device.h>
 #include <twofold/kernels/optimizer/optimizer.h>
-
-#ifdef __CUDACC__
-#define TWOFOLD_DEVICE __host__ __device__
-#else
-#define TWOFOLD_DEVICE
-#endif
 
 namespace twofold {
 

@@ -4,11 +4,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define TWOFOLD_DEVICE __host__ __device__
-#else
-#define TWOFOLD_DEVICE
-#endif
+#include <twofold/kernels/host_device.h>
 
 namespace twofold {
 
