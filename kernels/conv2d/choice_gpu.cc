@@ -1,5 +1,6 @@
 #include <twofold/kernels/conv2d/choice_gpu.h>
 
+#include <limits>
 #include <tuple>
 
 #include <twofold/kernels/cuda/disk_cache.h>
@@ -10,6 +11,7 @@ namespace {
 
 constexpr size_t kCandidates = 8;
 constexpr const char* kKind = "conv2d";  ///< in the cache on disk
+constexpr const char* kOwn = "own";      ///< there, in place of an engine
 /// From how many products on timing is worth its time.
 constexpr double kWorthTiming = 1 << 22;
 
@@ -29,7 +31,7 @@ size_t most_workspace(const Convolution& c) {
 }
 
 /// All that a choice depends on; empty if the GPU cannot be told.
-std::string key_of(const Convolution& c, const Constraints& constraints) {
+std::string key_of(const Convolution& c, const Constraints& constraints, bool own) {
   std::string key = cuda::gpu_key();
   if (key.empty()) return key;
   const auto add = [&](const char* name, const auto&... values) { cuda::add_to_key(key, name, values...); };
@@ -49,10 +51,11 @@ std::string key_of(const Convolution& c, const Constraints& constraints) {
   add_all("dilation", c.dilation);
   add("tf32", constraints.tf32);
   add("deterministic", constraints.deterministic);
+  add("own", own);
   return key;
 }
 
-/// Runs plans of a convolution on numbers of its own.
+/// Runs what may do a convolution on numbers of its own.
 class PlanBench {
  public:
   PlanBench(const Convolution& c, Handle& handle) : handle_(handle) {
@@ -70,6 +73,12 @@ class PlanBench {
   std::optional<float> time(const Plan& plan) {
     return bench_.time(plan.workspace(), [&](auto... at) { return run(plan, at...); });
   }
+  std::optional<float> time(const direct3x3::WeightGradient& own) {
+    return bench_.time(own.workspace(), [&](cudaStream_t stream, void* workspace) {
+      return own.run(static_cast<const float*>(x_), static_cast<const float*>(y_), static_cast<float*>(weight_),
+                     workspace, stream) == cudaSuccess;
+    });
+  }
   bool works(const Plan& plan) {
     return bench_.works(plan.workspace(), [&](auto... at) { return run(plan, at...); });
   }
@@ -85,8 +94,10 @@ class PlanBench {
   void *x_, *weight_, *y_;
 };
 
-std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& constraints, const std::string& key,
-                                   Handle& handle) {
+std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& constraints,
+                                   const direct3x3::WeightGradient* own, const std::string& key, Handle& handle) {
+  const bool worth_timing = cuda::may_time() && products(c) >= kWorthTiming;
+  if (own && !worth_timing && !constraints.tf32) return nullptr;
   const auto operation = std::make_shared<const Operation>(c, handle);
   if (!operation->good()) return nullptr;
   PlanBench bench(c, handle);
@@ -94,37 +105,41 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
     auto plan = Plan::make(operation, engine, handle);
     return plan && plan->workspace() <= most_workspace(c) ? plan : nullptr;
   };
-  const bool timed = cuda::may_time() && products(c) >= kWorthTiming && bench.good();
+  const bool timed = worth_timing && bench.good();
   if (timed) {
     const auto text = cuda::read_cached(kKind, key);
+    if (own && text == kOwn) return nullptr;
     const auto engine = text ? Engine::parse(*text) : std::nullopt;
     if (auto plan = engine ? make(*engine) : nullptr; plan && bench.works(*plan)) return plan;
   }
   std::shared_ptr<const Plan> best;
-  Engine best_engine;
-  float best_time = 0;
+  std::string name_of_best;
+  float best_time = std::numeric_limits<float>::infinity();
+  if (own && timed && own->workspace() <= most_workspace(c))
+    if (const auto time = bench.time(*own)) name_of_best = kOwn, best_time = *time;
   for (const Engine& engine : operation->engines(constraints, kCandidates)) {
     auto plan = make(engine);
     if (!plan) continue;
     if (!timed) {
       if (!bench.good() || bench.works(*plan)) return plan;
-    } else if (const auto time = bench.time(*plan); time && (!best || *time < best_time)) {
-      best = std::move(plan), best_engine = engine, best_time = *time;
+    } else if (const auto time = bench.time(*plan); time && *time < best_time) {
+      best = std::move(plan), name_of_best = engine.str(), best_time = *time;
     }
   }
-  if (best) cuda::write_cached(kKind, key, best_engine.str());
+  if (!name_of_best.empty()) cuda::write_cached(kKind, key, name_of_best);
   return best;
 }
 
 }  // namespace
 
-std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints) {
+std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints,
+                                        const direct3x3::WeightGradient* own) {
   const cuda::BesideCaptures beside;
   Handle* handle = Handle::of_current_device();
-  const std::string key = handle ? key_of(c, constraints) : "";
+  const std::string key = handle ? key_of(c, constraints, own) : "";
   if (key.empty()) return nullptr;
   static auto& choices = *new cuda::Choices<Plan>;
-  return choices.get(key, [&] { return choose(c, constraints, key, *handle); });
+  return choices.get(key, [&] { return choose(c, constraints, own, key, *handle); });
 }
 
 }  // namespace twofold::cudnn

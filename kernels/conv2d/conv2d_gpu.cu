@@ -1,5 +1,5 @@
-// Convolutions by cuDNN, and by kernels of our own where it has nothing to offer: for tensors without elements, and
-// beyond its limits.
+// Convolutions by cuDNN, weight gradients of 3x3 kernels also by a kernel of our own, and all by simple ones where
+// cuDNN has nothing to offer: for tensors without elements, and beyond its limits.
 #include <cuda_runtime.h>
 
 #include <twofold/kernels/conv2d/choice_gpu.h>
@@ -200,22 +200,46 @@ int64_t padding_after(const WindowAxis& a) {
   return std::max<int64_t>(0, (a.out - 1) * a.stride + a.window() - a.in - a.pad());
 }
 
+struct OwnParams {
+  Places at;
+  direct3x3::WeightGradient kernel;
+};
+
+void own_weight_gradient(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const OwnParams& p = *static_cast<const OwnParams*>(params);
+  const auto at = [&](size_t i) { return static_cast<float*>(args[i]); };
+  const auto e = p.kernel.run(at(p.at.x), at(p.at.y), at(p.at.weight), ctx.workspace, stream_of(ctx));
+  if (e != cudaSuccess) ctx.fail(KernelError::device_failure, e);
+}
+
+/// None where it does not apply.
+std::optional<direct3x3::WeightGradient> own_kernel(const Params& p, DataFormat format) {
+  if (p.pass != Pass::weight_gradient || format != DataFormat::nchw || p.groups != 1 || p.kernel_h != 3 ||
+      p.kernel_w != 3 || p.stride_h != 1 || p.stride_w != 1 || p.dilation_h != 1 || p.dilation_w != 1)
+    return std::nullopt;
+  return direct3x3::WeightGradient::of(
+      {p.batch, p.x.channels, p.y.channels, p.x.h, p.x.w, p.y.h, p.y.w, p.top, p.left});
+}
+
 template <class T>
 Prepared choose(Pass pass, const Conv2dProblem& p, const Signature& s) {
   Params q(pass, p, s.inputs.size());
   if (q.x_size() == 0 || q.y_size() == 0 || q.weight_size() == 0) return {direct<T>, q};
   const bool is_float32 = sizeof(T) == sizeof(float);
-  const auto plan = cudnn::choose_plan({pass,
-                                        !is_float32,
-                                        p.format == DataFormat::nhwc,
-                                        {p.batch, q.x.channels, q.x.h, q.x.w},
-                                        {q.y.channels, p.in_channels, q.kernel_h, q.kernel_w},
-                                        {p.batch, q.y.channels, q.y.h, q.y.w},
-                                        {q.top, q.left},
-                                        {padding_after(p.h), padding_after(p.w)},
-                                        {q.stride_h, q.stride_w},
-                                        {q.dilation_h, q.dilation_w}},
-                                       {is_float32 && s.math_mode == MathMode::tf32, s.deterministic});
+  const auto own = is_float32 ? own_kernel(q, p.format) : std::nullopt;
+  const auto plan =
+      cudnn::choose_plan({pass,
+                          !is_float32,
+                          p.format == DataFormat::nhwc,
+                          {p.batch, q.x.channels, q.x.h, q.x.w},
+                          {q.y.channels, p.in_channels, q.kernel_h, q.kernel_w},
+                          {p.batch, q.y.channels, q.y.h, q.y.w},
+                          {q.top, q.left},
+                          {padding_after(p.h), padding_after(p.w)},
+                          {q.stride_h, q.stride_w},
+                          {q.dilation_h, q.dilation_w}},
+                         {is_float32 && s.math_mode == MathMode::tf32, s.deterministic}, own ? &*own : nullptr);
+  if (!plan && own) return {own_weight_gradient, OwnParams{q.at, *own}, own->workspace()};
   if (!plan) return {direct<T>, q};
   q.handle = cudnn::Handle::of_current_device(), q.plan = plan.get();
   Prepared prepared(planned<T>, q, plan->workspace());

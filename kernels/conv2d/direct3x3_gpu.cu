@@ -17,112 +17,143 @@ constexpr int kSums = kOutputs * kTaps;  ///< a thread
 constexpr int kPixels = 4;               ///< of a row that a thread takes at once
 constexpr int kMostColumns = 28;         ///< of a tile: with the two beside it no more than a warp has threads
 constexpr int kLeastLanes = 4;
-constexpr int kLeastRows = 4;                ///< of a tile
-constexpr int kBlocks = 256;                 ///< two on each multiprocessor of the GPUs that this is made for
-constexpr int kMostTerms = 2048;             ///< of a float32 sum, about
-constexpr int kMostShared = 112 * 1024 / 4;  ///< floats, so that two blocks fit
-constexpr int kAdders = 8;                   ///< threads that add one weight's parts
+constexpr int kBlocks = 256;             ///< two on each multiprocessor of the GPUs that this is made for
+constexpr int kMostTerms = 2048;         ///< of a float32 sum, about
+constexpr int kMostShared = 112 * 1024;  ///< bytes, so that two blocks fit
+constexpr int kSumsAtOnce = 32;          ///< when parts are added: they divide a block's sums
+
+/// Begins to copy an element; a zero instead if it is not `valid`.
+template <class T>
+__device__ void copy_or_clear(T* to, const T* from, bool valid) {
+  asm volatile(
+      "cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+      "l"(from), "n"(sizeof(T)), "r"(valid ? static_cast<unsigned>(sizeof(T)) : 0));
+}
 
 /// Begins to copy a box of one image, whose first row and column are `top` and `left` and whose extents are (.., h, w):
-/// `channels` from `from` on, zeros where the image has none.
-template <class T>
+/// `channels` from `from` on, zeros where the image has none. Each of `at_once` channels has warps of its own.
+template <int at_once, class T>
 __device__ void copy_box(const Box& b, T* to, const T* from, int channels, int top, int left, int h, int w) {
-  const int thread = static_cast<int>(threadIdx.x), first = thread >> b.log_lanes;
-  const int column = thread & ((1 << b.log_lanes) - 1);
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int column = lane & ((1 << b.log_lanes) - 1);
   if (column >= b.columns) return;
+  const int first = ((warp / at_once * kWarp) + lane) >> b.log_lanes, step = (kThreads / at_once) >> b.log_lanes;
   const bool inside = left + column >= 0 && left + column < w;
-  to += column, from += left + column;
-  for (int c = first / b.rows, r = first % b.rows; c < channels;) {
-    const int row = top + r;
-    const bool valid = inside && row >= 0 && row < h;
-    const T* source = from + (c * h + row) * w;
-    __pipeline_memcpy_async(to + c * b.channel_step + r * b.row_step, valid ? source : from - (left + column),
-                            sizeof(T), valid ? 0 : sizeof(T));
-    c += b.next_channel, r += b.next_row;
-    if (r >= b.rows) r -= b.rows, ++c;
+  for (int r = first; r < b.rows; r += step) {
+    const bool valid = inside && top + r >= 0 && top + r < h;
+    const T* source = from + ((warp % at_once * h + top + r) * w + left + column);
+    T* target = to + (warp % at_once * b.channel_step + r * b.row_step + column);
+    for (int c = warp % at_once; c < channels; c += at_once) {
+      copy_or_clear(target, source, valid);
+      source += at_once * h * w, target += at_once * b.channel_step;
+    }
   }
 }
 
-/// What block (part, channels) adds up: workspace[((part * blocks of channels) + channels) * kSums + sum][thread],
+/// A tile's place.
+struct Place {
+  int image, down, across;
+
+  __device__ Place(const Tiling& t, int tile)
+      : image(tile / t.tiles_across / t.tiles_down),
+        down(tile / t.tiles_across % t.tiles_down),
+        across(tile % t.tiles_across) {}
+  __device__ void advance(const Tiling& t) {
+    if (++across < t.tiles_across) return;
+    across = 0;
+    if (++down < t.tiles_down) return;
+    down = 0, ++image;
+  }
+};
+
+// Steps in shared memory. The lanes of a warp read x in banks of their own: channels beside each other, and where there
+// are fewer than lanes, rows behind them. They read dy by 16 bytes, from as many rows.
+constexpr int x_row_step(int lanes) { return lanes == kWarp ? kMostColumns + 2 : kWarp + lanes; }
+constexpr int x_channel_step(int rows, int lanes) {
+  return (rows * x_row_step(lanes) + kWarp - 2) / kWarp * kWarp + 1;  // 1 beyond a multiple of the banks
+}
+constexpr int kOutputStep = kMostColumns;
+constexpr int dy_row_step(int groups) { return groups * kOutputs * kOutputStep + kPixels; }
+
+/// What block (part, channels) adds up: four by four, in the order sums_of_parts[part][channels][sum / 4][thread],
 /// where threads of other rows have been added to the first.
-template <bool aligned>
+template <int lanes, bool aligned>
 __global__ void __launch_bounds__(kThreads, 2)
     sum_tiles(const __grid_constant__ Tiling t, const float* __restrict__ x, const float* __restrict__ dy,
-              float* __restrict__ sums_of_parts) {
+              float4* __restrict__ sums_of_parts) {
   extern __shared__ float4 shared4[];
   float* const shared = reinterpret_cast<float*>(shared4);
+  constexpr int row_lanes = kWarp / lanes, x_row = x_row_step(lanes);
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, lane = thread % kWarp;
-  const int row_lanes = kWarp / t.lanes;
-  const int channel = lane % t.lanes, group = warp % t.groups, first_row = warp / t.groups * row_lanes + lane / t.lanes;
+  const int channel = lane % lanes, group = warp % t.groups, first_row = warp / t.groups * row_lanes + lane / lanes;
+  const int row_groups = kWarps / t.groups * row_lanes;
 
   const int part = static_cast<int>(blockIdx.x), block = static_cast<int>(blockIdx.y);
-  const int first_channel = block % t.input_blocks * t.lanes;
+  const int first_channel = block % t.input_blocks * lanes;
   const int first_output = block / t.input_blocks * t.groups * kOutputs;
-  const int channels = min(t.lanes, t.channels - first_channel);
+  const int channels = min(lanes, t.channels - first_channel);
   const int outputs = min(t.groups * kOutputs, t.outputs - first_output);
   // Parts with a tile more than others come first.
   const int each = t.tiles / t.parts, more = t.tiles % t.parts;
-  const int begin = part * each + min(part, more), end = begin + each + (part < more ? 1 : 0);
+  const int begin = part * each + min(part, more), n = each + (part < more ? 1 : 0);
+  const int dy_place = lanes * t.x.channel_step;
 
-  const auto copy = [&](int tile, int stage) {
-    const int across = tile % t.tiles_across, down = tile / t.tiles_across % t.tiles_down;
-    const int64_t image = tile / t.tiles_across / t.tiles_down;
-    const int i = down * t.dy.rows, j = across * t.dy.columns;
-    float* const to_x = shared + stage * t.stage;
-    copy_box(t.x, to_x, x + (image * t.channels + first_channel) * t.h * t.w, channels, i - t.top, j - t.left, t.h,
-             t.w);
-    float* const to_dy = to_x + t.lanes * t.x.channel_step;
-    const float* const from_dy = dy + (image * t.outputs + first_output) * t.out_h * t.out_w;
+  const auto copy = [&](const Place& at, int stage) {
+    const int i = at.down * t.dy.rows, j = at.across * t.dy.columns;
+    float* const to = shared + stage * t.stage;
+    copy_box<std::max(lanes / kWarps, 1)>(t.x, to, x + (int64_t{at.image} * t.channels + first_channel) * t.h * t.w,
+                                          channels, i - t.top, j - t.left, t.h, t.w);
+    const float* const from = dy + (int64_t{at.image} * t.outputs + first_output) * t.out_h * t.out_w;
     if constexpr (aligned)
-      copy_box(t.dy4, reinterpret_cast<float4*>(to_dy), reinterpret_cast<const float4*>(from_dy), outputs, i,
-               j / kPixels, t.out_h, t.out_w / kPixels);
+      copy_box<kWarps>(t.dy4, reinterpret_cast<float4*>(to + dy_place), reinterpret_cast<const float4*>(from), outputs,
+                       i, j / kPixels, t.out_h, t.out_w / kPixels);
     else
-      copy_box(t.dy, to_dy, from_dy, outputs, i, j, t.out_h, t.out_w);
-    __pipeline_commit();
+      copy_box<kWarps>(t.dy, to + dy_place, from, outputs, i, j, t.out_h, t.out_w);
   };
 
   float sums[kOutputs][kTaps] = {};
-  if (t.stages == 2) copy(begin, 0);
-  for (int tile = begin; tile < end; ++tile) {
-    const int stage = t.stages == 2 ? (tile - begin) % 2 : 0;
-    if (t.stages == 1) {
-      copy(tile, 0);
-      __pipeline_wait_prior(0);
-    } else if (tile + 1 < end) {
-      copy(tile + 1, 1 - stage);
+  Place next(t, begin), at = next;
+  int copied = 0;
+  const auto copy_next = [&] {
+    if (copied < n) copy(next, copied % t.stages);
+    next.advance(t), ++copied;
+    __pipeline_commit();
+  };
+  if (t.stages == 2) copy_next();
+  for (int tile = 0; tile < n; ++tile, at.advance(t)) {
+    copy_next();
+    if (t.stages == 2)
       __pipeline_wait_prior(1);
-    } else {
+    else
       __pipeline_wait_prior(0);
-    }
     __syncthreads();
-    const float* const tile_x = shared + stage * t.stage + channel * t.x.channel_step;
-    const float* const tile_dy =
-        shared + stage * t.stage + t.lanes * t.x.channel_step + group * kOutputs * t.dy.channel_step;
-    const int rows = min(t.dy.rows, t.out_h - tile / t.tiles_across % t.tiles_down * t.dy.rows);
-    for (int r = first_row; r < rows; r += t.row_groups) {
-      const float* window = tile_x + r * t.x.row_step;
+    const int rows = min(t.dy.rows, t.out_h - at.down * t.dy.rows);
+    const float* const tile_x = shared + tile % t.stages * t.stage + channel * t.x.channel_step;
+    const float* const tile_dy = shared + tile % t.stages * t.stage + dy_place + group * kOutputs * kOutputStep;
+    for (int r = first_row; r < rows; r += row_groups) {
+      const float* window = tile_x + r * x_row;
       const float* d = tile_dy + r * t.dy.row_step;
       float v[3][kPixels + 2];
 #pragma unroll
       for (int k = 0; k < 3; ++k)
 #pragma unroll
-        for (int l = 0; l < 2; ++l) v[k][l] = window[k * t.x.row_step + l];
+        for (int l = 0; l < 2; ++l) v[k][l] = window[k * x_row + l];
 #pragma unroll 1
-      for (int j = 0; j < t.dy.columns; j += kPixels) {
+      for (const float* const end = d + t.dy.columns; d < end; d += kPixels, window += kPixels) {
 #pragma unroll
         for (int k = 0; k < 3; ++k)
 #pragma unroll
-          for (int l = 2; l < kPixels + 2; ++l) v[k][l] = window[k * t.x.row_step + j + l];
+          for (int l = 2; l < kPixels + 2; ++l) v[k][l] = window[k * x_row + l];
 #pragma unroll
         for (int o = 0; o < kOutputs; ++o) {
-          const float4 four = *reinterpret_cast<const float4*>(d + o * t.dy.channel_step + j);
+          const float4 four = *reinterpret_cast<const float4*>(d + o * kOutputStep);
           const float g[kPixels] = {four.x, four.y, four.z, four.w};
 #pragma unroll
           for (int p = 0; p < kPixels; ++p)
 #pragma unroll
-            for (int k = 0; k < 3; ++k)
+            for (int l = 0; l < 3; ++l)  // in the order in which the compiler makes most use of operands read before
 #pragma unroll
-              for (int l = 0; l < 3; ++l) sums[o][k * 3 + l] = __fmaf_rn(g[p], v[k][p + l], sums[o][k * 3 + l]);
+              for (int k = 2; k >= 0; --k) sums[o][k * 3 + l] = __fmaf_rn(g[p], v[k][p + l], sums[o][k * 3 + l]);
         }
 #pragma unroll
         for (int k = 0; k < 3; ++k)
@@ -133,65 +164,94 @@ __global__ void __launch_bounds__(kThreads, 2)
     __syncthreads();
   }
 
-  const int each_sum = t.lanes * t.groups;  // threads that have one
-  float* const to = sums_of_parts + (int64_t{part} * gridDim.y + block) * kSums * each_sum;
-  if (t.row_groups == 1) {
+  const auto four_sums = [&](int s) {
+    const auto sum = [&](int e) { return sums[e / kTaps][e % kTaps]; };
+    return float4{sum(s), sum(s + 1), sum(s + 2), sum(s + 3)};
+  };
+  const int threads = lanes * t.groups;  // that have sums of their own
+  float4* const to = sums_of_parts + (int64_t{part} * gridDim.y + block) * (kSums / 4 * threads);
+  if (row_groups == 1) {
 #pragma unroll
-    for (int s = 0; s < kSums; ++s) to[s * kThreads + thread] = sums[s / kTaps][s % kTaps];
+    for (int s = 0; s < kSums / 4; ++s) to[s * kThreads + thread] = four_sums(4 * s);
     return;
   }
 #pragma unroll
-  for (int s = 0; s < kSums; ++s) shared[s * kThreads + thread] = sums[s / kTaps][s % kTaps];
+  for (int s = 0; s < kSums / 4; ++s) shared4[s * kThreads + thread] = four_sums(4 * s);
   __syncthreads();
-  for (int e = thread; e < kSums * each_sum; e += kThreads) {
-    const int s = e / each_sum, of_group = e / t.lanes % t.groups, of_channel = e % t.lanes;
-    const float* const from = shared + s * kThreads + of_group * kWarp + of_channel;
-    float sum = 0;
-    for (int w = 0; w < kWarps / t.groups; ++w)
-      for (int l = 0; l < row_lanes; ++l)  // from another lane on for each, as they lie in the same banks
-        sum += from[w * t.groups * kWarp + (l + e / t.lanes) % row_lanes * t.lanes];
+  for (int e = thread; e < kSums / 4 * threads; e += kThreads) {
+    const int s = e / threads, rest = e % threads, of_group = rest / lanes, of_channel = rest % lanes;
+    const float4* const from = shared4 + s * kThreads + of_group * kWarp + of_channel;
+    float4 sum{};
+    for (int w = 0; w < kWarps; w += t.groups)
+#pragma unroll
+      for (int l = 0; l < row_lanes; ++l) {  // from another lane on for each, as they lie in the same banks
+        const float4 v = from[w * kWarp + (l + of_group) % row_lanes * lanes];
+        sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
+      }
     to[e] = sum;
   }
 }
 
-/// Adds the parts. A block takes 32 sums beside each other.
-__global__ void __launch_bounds__(kWarp* kAdders)
-    add_parts(const __grid_constant__ Tiling t, const float* __restrict__ sums_of_parts, float* __restrict__ dweight) {
-  __shared__ double shared[kAdders][kWarp];
-  const int each_sum = t.lanes * t.groups, of_block = kSums * each_sum;
-  const int n = t.input_blocks * t.output_blocks * of_block;  // a multiple of kWarp
-  const int lane = static_cast<int>(threadIdx.x), adder = static_cast<int>(threadIdx.y);
-  const int e = static_cast<int>(blockIdx.x) * kWarp + lane;
-  double sum = 0;
+/// Adds the parts. A block takes kSumsAtOnce sums beside each other, a thread four of them from some of the parts.
+__global__ void __launch_bounds__(kThreads)
+    add_parts(const __grid_constant__ Tiling t, const float4* __restrict__ sums_of_parts, float* __restrict__ dweight) {
+  constexpr int kLanes = kSumsAtOnce / 4;
+  __shared__ double shared[kWarps][kSumsAtOnce];
+  const int threads = t.lanes * t.groups, of_block = kSums * threads;
+  const int n = t.input_blocks * t.output_blocks * of_block;
+  const int thread = static_cast<int>(threadIdx.x), first = static_cast<int>(blockIdx.x) * kSumsAtOnce;
+  double sum[4] = {};
 #pragma unroll 8
-  for (int part = adder; part < t.parts; part += kAdders)
-    sum += static_cast<double>(sums_of_parts[int64_t{part} * n + e]);
-  shared[adder][lane] = sum;
+  for (int part = thread / kLanes; part < t.parts; part += kThreads / kLanes) {
+    const float4 v = sums_of_parts[int64_t{part} * (n / 4) + first / 4 + thread % kLanes];
+    sum[0] += static_cast<double>(v.x), sum[1] += static_cast<double>(v.y);
+    sum[2] += static_cast<double>(v.z), sum[3] += static_cast<double>(v.w);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    for (int lanes = kLanes; lanes < kWarp; lanes *= 2) sum[i] += __shfl_down_sync(~0u, sum[i], lanes);
+    if (thread % kWarp < kLanes) shared[thread / kWarp][thread % kWarp * 4 + i] = sum[i];
+  }
   __syncthreads();
-  if (adder != 0) return;
-  for (int a = 1; a < kAdders; ++a) sum += shared[a][lane];
-  const int block = e / of_block, s = e % of_block / each_sum, of_group = e % each_sum / t.lanes;
-  const int channel = block % t.input_blocks * t.lanes + e % t.lanes;
-  const int output = (block / t.input_blocks * t.groups + of_group) * kOutputs + s / kTaps;
+  if (thread >= kSumsAtOnce) return;
+  double all = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) all += shared[w][thread];
+  const int e = first + thread, block = e / of_block, of_thread = e / 4 % threads;
+  const int s = e % of_block / (4 * threads) * 4 + e % 4;
+  const int channel = block % t.input_blocks * t.lanes + of_thread % t.lanes;
+  const int output = (block / t.input_blocks * t.groups + of_thread / t.lanes) * kOutputs + s / kTaps;
   if (channel < t.channels && output < t.outputs)
-    dweight[(int64_t{output} * t.channels + channel) * kTaps + s % kTaps] = static_cast<float>(sum);
+    dweight[(int64_t{output} * t.channels + channel) * kTaps + s % kTaps] = static_cast<float>(all);
 }
 
 int power_of_two(int64_t n) { return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(n))); }
 int divide_up(int a, int b) { return (a + b - 1) / b; }
 int round_up(int n, int multiple) { return divide_up(n, multiple) * multiple; }
-/// The least number from n on that leaves `rest` when divided by 32.
-int up_to_rest(int n, int rest) { return n + ((rest - n) % kWarp + kWarp) % kWarp; }
 
 Box box(int rows, int columns, int channel_step, int row_step) {
-  const int lanes = power_of_two(columns), at_once = kThreads / lanes;
-  return {rows,           columns,       channel_step, row_step, std::countr_zero(static_cast<unsigned>(lanes)),
-          at_once / rows, at_once % rows};
+  return {rows, columns, channel_step, row_step, std::countr_zero(static_cast<unsigned>(power_of_two(columns)))};
 }
 
 size_t shared_bytes(const Tiling& t) {
-  const int sums = t.row_groups > 1 ? kSums * kThreads : 0;
+  const int sums = t.lanes * t.groups < kThreads ? kSums * kThreads : 0;
   return static_cast<size_t>(std::max(t.stages * t.stage, sums)) * sizeof(float);
+}
+
+/// That a block may ask for on the current device.
+int most_shared_bytes() {
+  int device = 0, n = 0;
+  const bool known = cudaGetDevice(&device) == cudaSuccess &&
+                     cudaDeviceGetAttribute(&n, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess;
+  return known ? n : 0;
+}
+
+using SumTiles = decltype(&sum_tiles<kWarp, true>);
+template <int lanes>
+SumTiles pick(int of_lanes, bool aligned) {
+  if constexpr (lanes < kWarp)
+    if (of_lanes > lanes) return pick<2 * lanes>(of_lanes, aligned);
+  return aligned ? sum_tiles<lanes, true> : sum_tiles<lanes, false>;
 }
 
 }  // namespace
@@ -213,31 +273,35 @@ std::optional<WeightGradient> WeightGradient::of(const Convolution& c) {
 
   t.lanes = std::clamp(power_of_two(c.in_channels), kLeastLanes, kWarp);
   t.groups = std::min(power_of_two(divide_up(t.outputs, kOutputs)), kWarps);
-  t.row_groups = kThreads / (t.lanes * t.groups);
+  const int row_groups = kThreads / (t.lanes * t.groups);
   t.input_blocks = divide_up(t.channels, t.lanes);
   t.output_blocks = divide_up(t.outputs, t.groups * kOutputs);
 
-  t.tiles_down = divide_up(t.out_h, std::max(kLeastRows, t.row_groups));
-  t.tiles_across = divide_up(t.out_w, kMostColumns);
-  t.tiles = static_cast<int>(c.batch) * t.tiles_down * t.tiles_across;
-  const int rows = divide_up(t.out_h, t.tiles_down);
-  const int columns = round_up(divide_up(t.out_w, t.tiles_across), kPixels);
-
-  // The lanes of a warp read x in banks of their own: channels beside each other, rows behind them.
-  const bool one_row = t.lanes == kWarp;
-  const int x_row = one_row ? columns + 2 : up_to_rest(columns + 2, t.lanes);
-  t.x = box(rows + 2, columns + 2, up_to_rest((rows + 2) * x_row, 1), x_row);
-  // They read dy by 16 bytes, as many as they have rows.
-  const int dy_row = one_row || columns / kPixels % 2 == 1 ? columns : columns + kPixels;
-  t.dy = box(rows, columns, rows * dy_row, dy_row);
-  t.dy4 = box(rows, columns / kPixels, rows * dy_row / kPixels, dy_row / kPixels);
-  t.stage = t.lanes * t.x.channel_step + t.groups * kOutputs * t.dy.channel_step;
-  t.stages = 2 * t.stage <= kMostShared ? 2 : 1;
-
+  // Of the heights of a tile, that which leaves the least to the threads that have the most to do.
   const int64_t blocks = int64_t{t.input_blocks} * t.output_blocks;
-  const int64_t terms = int64_t{t.tiles} * divide_up(rows, t.row_groups) * columns;
-  const int64_t parts = std::max(kBlocks / blocks, (terms + kMostTerms - 1) / kMostTerms);
-  t.parts = static_cast<int>(std::clamp<int64_t>(parts, 1, t.tiles));
+  t.tiles_across = divide_up(t.out_w, kMostColumns);
+  const int columns = round_up(divide_up(t.out_w, t.tiles_across), kPixels);
+  int rows = 0;
+  for (int64_t least = kMost; const int most : {4, 3, 2}) {
+    const int down = divide_up(t.out_h, std::max(most, row_groups)), these = divide_up(t.out_h, down);
+    const int64_t tiles = c.batch * down * t.tiles_across, each = divide_up(these, row_groups);
+    const int64_t terms = tiles * each * columns;
+    const int64_t parts = std::max(kBlocks / blocks, (terms + kMostTerms - 1) / kMostTerms);
+    const int parts_here = static_cast<int>(std::clamp<int64_t>(parts, 1, tiles));
+    const int64_t work = (tiles + parts_here - 1) / parts_here * each;
+    if (work >= least) continue;
+    least = work, rows = these;
+    t.tiles_down = down, t.tiles = static_cast<int>(tiles), t.parts = parts_here;
+  }
+
+  const int dy_row = dy_row_step(t.groups);
+  t.x = box(rows + 2, columns + 2, x_channel_step(rows + 2, t.lanes), x_row_step(t.lanes));
+  t.dy = box(rows, columns, kOutputStep, dy_row);
+  t.dy4 = box(rows, columns / kPixels, kOutputStep / kPixels, dy_row / kPixels);
+  t.stage = t.lanes * t.x.channel_step + rows * dy_row;
+  const int most_shared = most_shared_bytes();
+  t.stages = 2 * t.stage * static_cast<int>(sizeof(float)) <= std::min(kMostShared, most_shared) ? 2 : 1;
+  if (shared_bytes(t) > static_cast<size_t>(most_shared)) return std::nullopt;
   return w;
 }
 
@@ -249,16 +313,16 @@ size_t WeightGradient::workspace() const {
 cudaError_t WeightGradient::run(const float* x, const float* dy, float* dweight, void* workspace,
                                 cudaStream_t stream) const {
   const bool aligned = t_.out_w % kPixels == 0 && reinterpret_cast<uintptr_t>(dy) % sizeof(float4) == 0;
-  const auto sum = aligned ? sum_tiles<true> : sum_tiles<false>;
+  const SumTiles sum = pick<kLeastLanes>(t_.lanes, aligned);
   const auto shared = shared_bytes(t_);
   if (const auto e = cudaFuncSetAttribute(sum, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
       e != cudaSuccess)
     return e;
   const auto blocks = static_cast<unsigned>(t_.input_blocks * t_.output_blocks);
-  auto* const sums = static_cast<float*>(workspace);
+  auto* const sums = static_cast<float4*>(workspace);
   sum<<<dim3(static_cast<unsigned>(t_.parts), blocks), kThreads, shared, stream>>>(t_, x, dy, sums);
   const auto n = blocks * static_cast<unsigned>(kSums * t_.lanes * t_.groups);
-  add_parts<<<n / kWarp, dim3(kWarp, kAdders), 0, stream>>>(t_, sums, dweight);
+  add_parts<<<n / kSumsAtOnce, kThreads, 0, stream>>>(t_, sums, dweight);
   return cudaGetLastError();
 }
 

@@ -1,4 +1,4 @@
-// Gradients of 3x3 convolutions by kernels of our own: float32, NCHW, stride and dilation 1, one group.
+// Weight gradients of 3x3 convolutions by a kernel of our own: float32, NCHW, stride and dilation 1, one group.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -16,12 +16,11 @@ struct Convolution {
   int64_t top, left;
 };
 
-/// A box of images' elements as it lies in shared memory, and how a block's threads share the copying of it.
+/// A box of an image's elements as it lies in shared memory.
 struct Box {
   int rows, columns;           ///< of each channel
   int channel_step, row_step;  ///< in elements
-  int log_lanes;               ///< of the threads that copy one row
-  int next_channel, next_row;  ///< what a thread copies next lies that much further
+  int log_lanes;               ///< of a warp, that copy one row
 };
 
 /// A block sums over a fixed part of the tiles of all images, for up to 32 channels of x and 64 of y.
@@ -29,7 +28,6 @@ struct Tiling {
   int channels, outputs, h, w, out_h, out_w, top, left;  ///< the convolution's
   int lanes;                                             ///< threads beside each other that take a channel of x each
   int groups;                                            ///< of channels of y
-  int row_groups;                                        ///< of threads that share the rows of a tile
   int tiles_down, tiles_across, tiles;                   ///< of an image, of an image, of all
   int parts;
   int input_blocks, output_blocks;  ///< of channels
@@ -38,11 +36,11 @@ struct Tiling {
 };
 
 /// dweight[o, c, k, l] = sum_{n, i, j} dy[n, o, i, j] * x[n, c, i + k - top, j + l - left], products with the zeros
-/// outside included. Rounds as float32 sums of some hundred terms and a float64 sum of those; a shape's sums are always
-/// of the same terms in the same order.
+/// outside included. Rounds as float32 sums of up to some thousand terms and a float64 sum of those. For a shape the
+/// same terms are always added in the same order.
 class WeightGradient {
  public:
-  /// None beyond what its index arithmetic can count.
+  /// None beyond what its index arithmetic can count, and where the current device lacks shared memory.
   static std::optional<WeightGradient> of(const Convolution& c);
 
   /// Bytes of scratch for each run.
