@@ -13,11 +13,11 @@
 namespace twofold {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarp = 32;
+using cuda::kThreads;
+using cuda::kWarp;
+
 constexpr int kRows = kThreads / kWarp;
-constexpr int64_t kMaxSplits = 64;
-constexpr int64_t kBlocks = 1024;  ///< wanted in a grid: several for each multiprocessor
+constexpr int kResident = 4;  ///< blocks that a multiprocessor is to hold at once, by the registers that they may use
 
 struct Sums {
   double w, wd;
@@ -31,11 +31,25 @@ template <class T>
 struct Arguments {
   const T *x, *scale, *offset;
   const T *dy, *mean, *inv_std;          ///< backward
+  const T* y;                            ///< backward of a rectified y, else null
   T* out;                                ///< y or dx
   T *out_mean, *variance, *out_inv_std;  ///< forward
   T *dscale, *doffset;                   ///< backward
-  double epsilon;
+  double epsilon, per_count;             ///< per_count: 1 / elements of a channel
+  bool relu;
   Sums* partials;
+};
+
+/// Numbers that a thread reads and writes at once.
+template <class T, int kWidth, int kAlign = kWidth * sizeof(T)>
+struct alignas(kAlign) Pack {
+  using Number = T;
+  static constexpr int width = kWidth;
+  static constexpr int batch = kWidth == 1 ? 4 : 2;  ///< packs that a thread has in flight
+  T v[kWidth];
+
+  static __device__ Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
+  __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
 };
 
 /// How x is cut: `splits` parts of `chunk` elements of a channel (runs) or rows (columns) each.
@@ -61,57 +75,104 @@ __device__ double centre_of(const Arguments<T>& p, const Cut& cut, int64_t chann
 }
 
 template <bool kBackward, class T>
-__device__ void add_terms(const Arguments<T>& p, int64_t i, double centre, Sums& s) {
-  const double d = static_cast<double>(p.x[i]) - centre;
-  const double w = kBackward ? static_cast<double>(p.dy[i]) : d;
-  s = s + Sums{w, w * d};
+__device__ Sums terms(T x, T dy, double centre) {
+  const double d = static_cast<double>(x) - centre, w = kBackward ? static_cast<double>(dy) : d;
+  return {w, w * d};
 }
 
 template <bool kBackward, class T>
-__device__ void write_result(const Arguments<T>& p, int64_t i, const Coefficients& c) {
-  const double d = static_cast<double>(p.x[i]) - c.centre;
-  p.out[i] = static_cast<T>(kBackward ? (static_cast<double>(p.dy[i]) - c.b - d * c.k) * c.a : d * c.a + c.b);
+__device__ T result(T x, T dy, const Coefficients& c, bool relu) {
+  const double d = static_cast<double>(x) - c.centre;
+  if (kBackward) return static_cast<T>((static_cast<double>(dy) - c.b - d * c.k) * c.a);
+  const T y = static_cast<T>(d * c.a + c.b);
+  return relu && y < 0 ? T{0} : y;
+}
+
+/// dy, or what is left of it where y was rectified.
+template <class T>
+__device__ T gradient(const Arguments<T>& p, int64_t i) {
+  return p.relu && p.y[i] <= 0 ? T{0} : p.dy[i];
 }
 
 /// The coefficients of a channel's second sweep; where `write`, its outputs too.
 template <bool kBackward, class T>
 __device__ Coefficients finish(const Arguments<T>& p, const Cut& cut, int64_t c, Sums s, bool write) {
-  const double count = static_cast<double>(cut.count()), centre = centre_of<kBackward>(p, cut, c);
+  const double centre = centre_of<kBackward>(p, cut, c);
   const double scale = static_cast<double>(p.scale[c]);
   if (kBackward) {
     const double r = static_cast<double>(p.inv_std[c]);
     if (write) p.dscale[c] = static_cast<T>(r * s.wd), p.doffset[c] = static_cast<T>(s.w);
-    return {centre, r * scale, s.w / count, r * r * s.wd / count};
+    return {centre, r * scale, s.w * p.per_count, r * r * s.wd * p.per_count};
   }
-  const double shift = s.w / count, centred = s.wd / count - shift * shift;
-  const double m = centre + shift, v = centred < 0 ? 0 : centred, r = 1 / sqrt(v + p.epsilon);
+  const double shift = s.w * p.per_count, centred = s.wd * p.per_count - shift * shift;
+  const double m = centre + shift, v = centred < 0 ? 0 : centred, r = rsqrt(v + p.epsilon);
   if (write) p.out_mean[c] = static_cast<T>(m), p.variance[c] = static_cast<T>(v), p.out_inv_std[c] = static_cast<T>(r);
   return {m, r * scale, static_cast<double>(p.offset[c]), 0};
 }
 
 // Runs: a block has one channel and one part of its elements, counted through (outer, inner).
 
-/// f(index into x) for this thread's elements of the block's part.
-template <class F>
+/// f(indices into x) for this thread's packs of the block's part, a batch at a time; -1: none.
+template <class Pack, class F>
 __device__ void for_run(const Cut& cut, int64_t channel, int64_t split, const F& f) {
-  const int64_t begin = split * cut.chunk, end = min(cut.count(), begin + cut.chunk);
-  const int64_t outer_step = kThreads / cut.inner, inner_step = kThreads % cut.inner;
-  int64_t o = (begin + threadIdx.x) / cut.inner, i = (begin + threadIdx.x) % cut.inner;
-#pragma unroll 4
-  for (int64_t e = begin + threadIdx.x; e < end; e += kThreads) {
-    f((o * cut.channels + channel) * cut.inner + i);
-    o += outer_step, i += inner_step;
-    if (i >= cut.inner) i -= cut.inner, ++o;
+  constexpr int kStep = kThreads * Pack::width;
+  const int64_t begin = split * cut.chunk;
+  const int size = static_cast<int>(min(cut.chunk, cut.count() - begin));
+  const int64_t next_run = cut.width() - cut.inner;  // from the end of one to the beginning of the channel's next
+  const int64_t outer_step = kStep / cut.inner * cut.width() + kStep % cut.inner;
+  const int inner_step = static_cast<int>(kStep % cut.inner);
+  int element = threadIdx.x * Pack::width;
+  int64_t i = (begin + element) % cut.inner;
+  int64_t index = ((begin + element) / cut.inner * cut.channels + channel) * cut.inner + i;
+  while (element < size) {
+    int64_t indices[Pack::batch];
+    for (int64_t& at : indices) {
+      at = element < size ? index : -1;
+      element += kStep, i += inner_step, index += outer_step;
+      if (i >= cut.inner) i -= cut.inner, index += next_run;
+    }
+    f(indices);
   }
 }
 
-template <bool kBackward, class T>
-__global__ void __launch_bounds__(kThreads) run_sums(Arguments<T> p, Cut cut) {
+/// What a thread has in flight of x, and of dy where it is read: what rectifying y has left of it.
+template <bool kBackward, class Pack>
+struct Batch {
+  Pack x[Pack::batch]{}, dy[Pack::batch]{};
+
+  __device__ Batch(const Arguments<typename Pack::Number>& p, const int64_t (&indices)[Pack::batch]) {
+    for (int n = 0; n < Pack::batch; ++n) {
+      if (indices[n] < 0) continue;
+      x[n] = Pack::load(p.x + indices[n]);
+      if (kBackward) dy[n] = Pack::load(p.dy + indices[n]);
+    }
+    if (kBackward && p.relu) rectify(p.y, indices);
+  }
+
+ private:
+  __device__ void rectify(const typename Pack::Number* from, const int64_t (&indices)[Pack::batch]) {
+    Pack y[Pack::batch]{};
+    for (int n = 0; n < Pack::batch; ++n)
+      if (indices[n] >= 0) y[n] = Pack::load(from + indices[n]);
+    for (int n = 0; n < Pack::batch; ++n)
+      for (int j = 0; j < Pack::width; ++j)
+        if (y[n].v[j] <= 0) dy[n].v[j] = 0;
+  }
+};
+
+template <bool kBackward, class Pack>
+__global__ void __launch_bounds__(kThreads, kResident) run_sums(Arguments<typename Pack::Number> p, Cut cut) {
   __shared__ Sums of_warp[kRows];
   const int64_t channel = blockIdx.x / cut.splits, split = blockIdx.x % cut.splits;
   const double centre = centre_of<kBackward>(p, cut, channel);
   Sums s{0, 0};
-  for_run(cut, channel, split, [&](int64_t i) { add_terms<kBackward>(p, i, centre, s); });
+  for_run<Pack>(cut, channel, split, [&](const int64_t(&indices)[Pack::batch]) {
+    const Batch<kBackward, Pack> b(p, indices);
+    for (int n = 0; n < Pack::batch; ++n) {
+      if (indices[n] < 0) continue;
+      for (int j = 0; j < Pack::width; ++j) s = s + terms<kBackward>(b.x[n].v[j], b.dy[n].v[j], centre);
+    }
+  });
   s = warp_total(s);
   if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = s;
   __syncthreads();
@@ -121,19 +182,27 @@ __global__ void __launch_bounds__(kThreads) run_sums(Arguments<T> p, Cut cut) {
   }
 }
 
-template <bool kBackward, class T>
-__global__ void __launch_bounds__(kThreads) run_apply(Arguments<T> p, Cut cut) {
+template <bool kBackward, class Pack>
+__global__ void __launch_bounds__(kThreads, kResident) run_apply(Arguments<typename Pack::Number> p, Cut cut) {
   __shared__ Coefficients shared;
   const int64_t channel = blockIdx.x / cut.splits, split = blockIdx.x % cut.splits;
   if (threadIdx.x < kWarp) {
     Sums s{0, 0};
+#pragma unroll 1  // for registers
     for (int64_t i = threadIdx.x; i < cut.splits; i += kWarp) s = s + p.partials[channel * cut.splits + i];
     s = warp_total(s);
     if (threadIdx.x == 0) shared = finish<kBackward>(p, cut, channel, s, split == 0);
   }
   __syncthreads();
   const Coefficients c = shared;
-  for_run(cut, channel, split, [&](int64_t i) { write_result<kBackward>(p, i, c); });
+  for_run<Pack>(cut, channel, split, [&](const int64_t(&indices)[Pack::batch]) {
+    Batch<kBackward, Pack> b(p, indices);
+    for (int n = 0; n < Pack::batch; ++n) {
+      if (indices[n] < 0) continue;
+      for (int j = 0; j < Pack::width; ++j) b.x[n].v[j] = result<kBackward>(b.x[n].v[j], b.dy[n].v[j], c, p.relu);
+      b.x[n].store(p.out + indices[n]);
+    }
+  });
 }
 
 // Columns, where `inner` is short: a warp's lanes have neighbouring columns of the outer x (channels * inner) matrix,
@@ -163,7 +232,8 @@ __global__ void __launch_bounds__(kThreads) column_sums(Arguments<T> p, Cut cut)
   const bool inside = column < cut.width();
   const double centre = inside ? centre_of<kBackward>(p, cut, column / cut.inner) : 0;
   Sums s{0, 0};
-  for_column(cut, column, split, [&](int64_t i) { add_terms<kBackward>(p, i, centre, s); });
+  for_column(cut, column, split,
+             [&](int64_t i) { s = s + terms<kBackward>(p.x[i], kBackward ? gradient(p, i) : T{}, centre); });
   s = column_total(s);
   if (inside && threadIdx.y == 0) p.partials[split * cut.width() + column] = s;
 }
@@ -179,14 +249,37 @@ __global__ void __launch_bounds__(kThreads) column_apply(Arguments<T> p, Cut cut
   s = column_total(s);
   const bool write = inside && split == 0 && threadIdx.y == 0 && column % cut.inner == 0;
   const Coefficients c = finish<kBackward>(p, cut, channel, s, write);
-  for_column(cut, column, split, [&](int64_t i) { write_result<kBackward>(p, i, c); });
+  for_column(cut, column, split,
+             [&](int64_t i) { p.out[i] = result<kBackward>(p.x[i], kBackward ? gradient(p, i) : T{}, c, p.relu); });
 }
 
 struct Params {
   Cut cut;
   double epsilon;
-  bool columns;
+  bool relu, columns;
 };
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <bool kBackward, class Pack, class T>
+void sweep_runs(const Arguments<T>& p, const Cut& cut, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(cut.channels * cut.splits);
+  run_sums<kBackward, Pack><<<blocks, kThreads, 0, stream>>>(p, cut);
+  run_apply<kBackward, Pack><<<blocks, kThreads, 0, stream>>>(p, cut);
+}
+
+template <bool kBackward, class T>
+void sweep_columns(const Arguments<T>& p, const Cut& cut, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(ceil_div(cut.width(), kWarp) * cut.splits);
+  column_sums<kBackward><<<blocks, dim3(kWarp, kRows), 0, stream>>>(p, cut);
+  column_apply<kBackward><<<blocks, dim3(kWarp, kRows), 0, stream>>>(p, cut);
+}
+
+template <class T>
+bool is_aligned(const Arguments<T>& p) {
+  const auto bits = [](const T* at) { return reinterpret_cast<uintptr_t>(at); };
+  return (bits(p.x) | bits(p.dy) | bits(p.y) | bits(p.out)) % 16 == 0;
+}
 
 template <bool kBackward, class T>
 void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
@@ -194,46 +287,53 @@ void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto in = [&](int i) { return static_cast<const T*>(args[i]); };
   const auto out = [&](int i) { return static_cast<T*>(args[i]); };
   Arguments<T> p{};
-  p.x = in(0), p.scale = in(1), p.epsilon = q.epsilon, p.partials = static_cast<Sums*>(ctx.workspace);
+  p.x = in(0), p.scale = in(1), p.partials = static_cast<Sums*>(ctx.workspace);
+  p.epsilon = q.epsilon, p.relu = q.relu, p.per_count = 1 / static_cast<double>(q.cut.count());
   if (kBackward) {
     p.dy = in(2), p.mean = in(3), p.inv_std = in(4);
-    p.out = out(5), p.dscale = out(6), p.doffset = out(7);
+    const int first = q.relu ? 6 : 5;
+    if (q.relu) p.y = in(5);
+    p.out = out(first), p.dscale = out(first + 1), p.doffset = out(first + 2);
   } else {
     p.offset = in(2);
     p.out = out(3), p.out_mean = out(4), p.variance = out(5), p.out_inv_std = out(6);
   }
-  const auto stream = static_cast<cudaStream_t>(ctx.stream);
-  const int64_t tiles = q.columns ? (q.cut.width() + kWarp - 1) / kWarp : q.cut.channels;
-  const auto blocks = static_cast<unsigned>(tiles * q.cut.splits);
-  if (q.columns) {
-    column_sums<kBackward><<<blocks, dim3(kWarp, kRows), 0, stream>>>(p, q.cut);
-    column_apply<kBackward><<<blocks, dim3(kWarp, kRows), 0, stream>>>(p, q.cut);
-  } else {
-    run_sums<kBackward><<<blocks, kThreads, 0, stream>>>(p, q.cut);
-    run_apply<kBackward><<<blocks, kThreads, 0, stream>>>(p, q.cut);
-  }
-  if (const auto e = cudaGetLastError(); e != cudaSuccess) ctx.fail(KernelError::device_failure, e);
+  const cudaStream_t stream = cuda::stream_of(ctx);
+  // Sums are taken in one order wherever operands lie: packs of four are packs of four, read at once or not.
+  constexpr int kFour = sizeof(T) == 4 ? 4 : 1;
+  if (q.columns)
+    sweep_columns<kBackward>(p, q.cut, stream);
+  else if (q.cut.inner % kFour != 0)
+    sweep_runs<kBackward, Pack<T, 1>>(p, q.cut, stream);
+  else if (is_aligned(p))
+    sweep_runs<kBackward, Pack<T, kFour>>(p, q.cut, stream);
+  else
+    sweep_runs<kBackward, Pack<T, kFour, sizeof(T)>>(p, q.cut, stream);
+  cuda::check_launch(ctx);
 }
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <bool kBackward>
 Prepared prepare(const Signature& s) {
+  constexpr int64_t kColumnBlocks = 1024, kMinRows = 32, kMaxSplits = 64;
+  constexpr int64_t kRunBlocks = 512, kMinChunk = kThreads * 4;  // what the largest GPUs hold at once
   const auto& attrs = s.attrs_as<BatchNormAttrs>();
   const DType t = s.inputs[0].dtype;
   if (!is_floating(t)) return {};
   const BatchNormLayout l(s.inputs[0].shape, attrs.axis);
   if (l.channels == 0) return {[](const void*, void* const*, KernelContext&) noexcept {}, l};
 
-  constexpr int64_t kMinChunk = 1024, kMinRows = 32;
-  const bool columns = l.inner < kWarp;
-  const int64_t extent = columns ? l.outer : l.count();
-  const int64_t tiles = columns ? ceil_div(l.channels * l.inner, kWarp) : l.channels;
-  const int64_t wanted =
-      std::min({kMaxSplits, ceil_div(kBlocks, tiles), ceil_div(extent, columns ? kMinRows : kMinChunk)});
-  Params p{{l.outer, l.channels, l.inner, 1, ceil_div(extent, wanted)}, attrs.epsilon, columns};
+  Params p{{l.outer, l.channels, l.inner, 1, 0}, attrs.epsilon, attrs.relu, l.inner < kWarp};
+  int64_t extent = l.count();
+  if (p.columns) {
+    extent = l.outer;
+    const int64_t blocks = ceil_div(kColumnBlocks, ceil_div(p.cut.width(), kWarp));
+    p.cut.chunk = ceil_div(extent, std::min({kMaxSplits, blocks, ceil_div(extent, kMinRows)}));
+  } else {
+    const int64_t splits = std::min(ceil_div(kRunBlocks, l.channels), ceil_div(extent, kMinChunk));
+    p.cut.chunk = ceil_div(ceil_div(extent, splits), kMinChunk) * kMinChunk;
+  }
   p.cut.splits = ceil_div(extent, p.cut.chunk);
-  const size_t workspace = static_cast<size_t>(p.cut.splits * (columns ? p.cut.width() : l.channels)) * sizeof(Sums);
+  const size_t workspace = static_cast<size_t>(p.cut.splits * (p.columns ? p.cut.width() : l.channels)) * sizeof(Sums);
   return {t == float32 ? run<kBackward, float> : run<kBackward, double>, p, workspace};
 }
 
