@@ -55,11 +55,8 @@ void infer(InferContext& c) {
 
 void infer_grad(InferContext& c) {
   check_dtypes(c, c.num_inputs());
-  const auto& attrs = c.attrs<BatchNormAttrs>();
-  if (c.num_inputs() != (attrs.relu ? 6 : 5)) c.fail("y is an input where it is rectified, and only there");
-  const Shape per_channel{infer_channels(c, c.shape(0), attrs.axis, {1, 3, 4})};
+  const Shape per_channel{infer_channels(c, c.shape(0), c.attrs<BatchNormAttrs>().axis, {1, 3, 4})};
   if (!c.shape(2).compatible_with(c.shape(0))) c.fail("x and dy must have one shape");
-  if (attrs.relu && !c.shape(5).compatible_with(c.shape(0))) c.fail("x and y must have one shape");
   c.output(c.dtype(0), c.shape(0).has_rank() ? c.shape(0) : c.shape(2));
   for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel);
 }
@@ -163,9 +160,9 @@ OpDef batch_norm_op{
 OpDef batch_norm_grad_op{
     .name = "BatchNormGrad",
     .node_name = "batch_norm_grad",
-    .doc = "(x, scale, dy, mean, inv_std) to (dx, dscale, doffset) of BatchNorm; with its y too, if that is rectified",
+    .doc = "(x, scale, dy, mean, inv_std) to (dx, dscale, doffset) of BatchNorm",
     .min_inputs = 5,
-    .max_inputs = 6,
+    .max_inputs = 5,
     .outputs = 3,
     .infer = infer_grad,
     .differentiable = Differentiability::rule,

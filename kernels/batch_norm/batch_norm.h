@@ -60,8 +60,7 @@ RunningStatistics running_statistics(Operand running_mean, Operand running_var, 
 struct BatchNormAttrs {
   double epsilon = 1e-5;
   int64_t axis = 1;
-  bool relu = false;  ///< y is rectified; BatchNormGrad then has y as its sixth input. Set by the optimiser alone
-  TWOFOLD_FIELDS(epsilon, axis, relu)
+  TWOFOLD_FIELDS(epsilon, axis)
 };
 
 struct RunningStatisticsAttrs {

@@ -12,9 +12,6 @@
 //   forward    first element   d     mean and variance                y  = d a + b
 //   backward   mean            dy    doffset and dscale               dx = (dy - b - d k) a
 //
-// Where attrs.relu is set, y is rectified once it is rounded, and backward takes dy for 0 where y <= 0: to the bit what
-// Relu and ReluGrad would make of them.
-//
 // Everything is computed in float64 and rounded once. The first element is a sample of its channel, so that centring by
 // it costs the variance at most a factor of the number of elements in float64's relative error, whatever the mean.
 // Plain loops over fixed numbers of lanes: compilers turn them into packets, and the order of adding stays as written.
@@ -32,38 +29,26 @@ struct Coefficients {
   double centre, a, b, k;
 };
 
-template <class T, bool kBackward, bool kRelu>
+template <class T>
 struct Operands {
   const T* x;
-  const T* dy;  ///< backward
-  const T* y;   ///< backward of a rectified y
+  const T* dy;  ///< null in forward
   T* out;
-
-  Operands from(int64_t offset) const {
-    return {x + offset, kBackward ? dy + offset : nullptr, kBackward && kRelu ? y + offset : nullptr, out + offset};
-  }
-  void add_terms(int64_t i, double centre, double& w_sum, double& wd_sum) const {
-    const double d = static_cast<double>(x[i]) - centre;
-    const double w = kBackward ? static_cast<double>(gradient(i)) : d;
-    w_sum += w;
-    wd_sum += w * d;
-  }
-  void write_result(int64_t i, double centre, double a, double b, double k) const {
-    const double d = static_cast<double>(x[i]) - centre;
-    if constexpr (kBackward) {
-      out[i] = static_cast<T>((static_cast<double>(gradient(i)) - b - d * k) * a);
-    } else {
-      const T result = static_cast<T>(d * a + b);
-      out[i] = kRelu && result < 0 ? T{0} : result;
-    }
-  }
-
- private:
-  T gradient(int64_t i) const {
-    const T arrived = dy[i];
-    return kRelu && y[i] <= 0 ? T{0} : arrived;
-  }
 };
+
+template <bool kBackward, class T>
+void add_terms(const Operands<T>& p, int64_t i, double centre, double& w_sum, double& wd_sum) {
+  const double d = static_cast<double>(p.x[i]) - centre;
+  const double w = kBackward ? static_cast<double>(p.dy[i]) : d;
+  w_sum += w;
+  wd_sum += w * d;
+}
+
+template <bool kBackward, class T>
+void write_result(const Operands<T>& p, int64_t i, double centre, double a, double b, double k) {
+  const double d = static_cast<double>(p.x[i]) - centre;
+  p.out[i] = static_cast<T>(kBackward ? (static_cast<double>(p.dy[i]) - b - d * k) * a : d * a + b);
+}
 
 /// Runs: `inner` is long, and each (outer, channel) has it contiguous. A run is summed by segments.
 struct Runs {
@@ -87,16 +72,16 @@ struct Runs {
     });
   }
 
-  template <class P, class Centre>
-  void sums(const KernelContext& ctx, const P& p, const Centre& centre, Sums* partials) const {
+  template <bool kBackward, class T, class Centre>
+  void sums(const KernelContext& ctx, const Operands<T>& p, const Centre& centre, Sums* partials) const {
     for_segments(ctx, [&](int64_t index, int64_t channel, int64_t offset, int64_t n) {
-      const P run = p.from(offset);
+      const Operands<T> run{p.x + offset, kBackward ? p.dy + offset : nullptr, nullptr};
       const double c = centre(channel);
       double w[kLanes] = {}, wd[kLanes] = {};
       int64_t i = 0;
       for (; i + kLanes <= n; i += kLanes)
-        for (int64_t lane = 0; lane < kLanes; ++lane) run.add_terms(i + lane, c, w[lane], wd[lane]);
-      for (int64_t lane = 0; i + lane < n; ++lane) run.add_terms(i + lane, c, w[lane], wd[lane]);
+        for (int64_t lane = 0; lane < kLanes; ++lane) add_terms<kBackward>(run, i + lane, c, w[lane], wd[lane]);
+      for (int64_t lane = 0; i + lane < n; ++lane) add_terms<kBackward>(run, i + lane, c, w[lane], wd[lane]);
       for (int64_t half = kLanes / 2; half > 0; half /= 2)
         for (int64_t lane = 0; lane < half; ++lane) w[lane] += w[lane + half], wd[lane] += wd[lane + half];
       partials[index] = {w[0], wd[0]};
@@ -112,12 +97,12 @@ struct Runs {
     return s;
   }
 
-  template <class P>
-  void apply(const KernelContext& ctx, const P& p, const Coefficients* coefficients) const {
+  template <bool kBackward, class T>
+  void apply(const KernelContext& ctx, const Operands<T>& p, const Coefficients* coefficients) const {
     for_segments(ctx, [&](int64_t, int64_t channel, int64_t offset, int64_t n) {
-      const P run = p.from(offset);
+      const Operands<T> run{p.x + offset, kBackward ? p.dy + offset : nullptr, p.out + offset};
       const Coefficients c = coefficients[channel];
-      for (int64_t i = 0; i < n; ++i) run.write_result(i, c.centre, c.a, c.b, c.k);
+      for (int64_t i = 0; i < n; ++i) write_result<kBackward>(run, i, c.centre, c.a, c.b, c.k);
     });
   }
 };
@@ -157,14 +142,14 @@ struct Columns {
   }
   int64_t channel_of(int64_t column) const { return column % width() / inner; }
 
-  template <class P, class Centre>
-  void sums(const KernelContext& ctx, const P& p, const Centre& centre, Sums* partials) const {
+  template <bool kBackward, class T, class Centre>
+  void sums(const KernelContext& ctx, const Operands<T>& p, const Centre& centre, Sums* partials) const {
     for_strips(ctx, [&](int64_t block, int64_t begin, int64_t columns) {
       double c[kStrip], w[kStrip] = {}, wd[kStrip] = {};
       for (int64_t j = 0; j < columns; ++j) c[j] = centre(channel_of(begin + j));
       for_rows(block, begin, columns, [&](int64_t offset, int64_t n) {
-        const P row = p.from(offset);
-        for (int64_t j = 0; j < n; ++j) row.add_terms(j, c[j], w[j], wd[j]);
+        const Operands<T> row{p.x + offset, kBackward ? p.dy + offset : nullptr, nullptr};
+        for (int64_t j = 0; j < n; ++j) add_terms<kBackward>(row, j, c[j], w[j], wd[j]);
       });
       for (int64_t j = 0; j < columns; ++j) partials[block * wide() + begin + j] = {w[j], wd[j]};
     });
@@ -180,8 +165,8 @@ struct Columns {
     return s;
   }
 
-  template <class P>
-  void apply(const KernelContext& ctx, const P& p, const Coefficients* coefficients) const {
+  template <bool kBackward, class T>
+  void apply(const KernelContext& ctx, const Operands<T>& p, const Coefficients* coefficients) const {
     for_strips(ctx, [&](int64_t block, int64_t begin, int64_t columns) {
       double centre[kStrip], a[kStrip], b[kStrip], k[kStrip];
       for (int64_t j = 0; j < columns; ++j) {
@@ -189,8 +174,8 @@ struct Columns {
         centre[j] = c.centre, a[j] = c.a, b[j] = c.b, k[j] = c.k;
       }
       for_rows(block, begin, columns, [&](int64_t offset, int64_t n) {
-        const P row = p.from(offset);
-        for (int64_t j = 0; j < n; ++j) row.write_result(j, centre[j], a[j], b[j], k[j]);
+        const Operands<T> row{p.x + offset, kBackward ? p.dy + offset : nullptr, p.out + offset};
+        for (int64_t j = 0; j < n; ++j) write_result<kBackward>(row, j, centre[j], a[j], b[j], k[j]);
       });
     });
   }
@@ -209,20 +194,21 @@ struct Params {
 };
 
 /// `finish(channel, sums)` writes what belongs to one channel and gives the coefficients of its second sweep.
-template <class Sweep, class P, class Centre, class Finish>
-void two_sweeps(const Sweep& sweep, KernelContext& ctx, const P& operands, const Centre& centre, const Finish& finish) {
+template <bool kBackward, class T, class Sweep, class Centre, class Finish>
+void two_sweeps(const Sweep& sweep, KernelContext& ctx, const Operands<T>& operands, const Centre& centre,
+                const Finish& finish) {
   constexpr int64_t kChannelsPerTask = 8;
   Sums* partials = static_cast<Sums*>(ctx.workspace);
   Coefficients* coefficients = reinterpret_cast<Coefficients*>(partials + sweep.num_partials());
-  sweep.sums(ctx, operands, centre, partials);
+  sweep.template sums<kBackward>(ctx, operands, centre, partials);
   ctx.parallel_for(ceil_div(sweep.channels, kChannelsPerTask), [&](int64_t task) {
     for (int64_t c = task * kChannelsPerTask; c < std::min(sweep.channels, (task + 1) * kChannelsPerTask); ++c)
       coefficients[c] = finish(c, sweep.total(partials, c));
   });
-  sweep.apply(ctx, operands, coefficients);
+  sweep.template apply<kBackward>(ctx, operands, coefficients);
 }
 
-template <class T, bool kRelu, class Sweep>
+template <class T, class Sweep>
 void forward(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const Params<Sweep>*>(params);
   const auto *x = static_cast<const T*>(args[0]), *scale = static_cast<const T*>(args[1]),
@@ -232,8 +218,7 @@ void forward(const void* params, void* const* args, KernelContext& ctx) noexcept
     const double first = static_cast<double>(x[c * p.sweep.inner]);
     return std::isfinite(first) ? first : 0.0;
   };
-  const Operands<T, false, kRelu> operands{x, nullptr, nullptr, static_cast<T*>(args[3])};
-  two_sweeps(p.sweep, ctx, operands, centre, [&](int64_t c, const Sums& s) {
+  two_sweeps<false, T>(p.sweep, ctx, {x, nullptr, static_cast<T*>(args[3])}, centre, [&](int64_t c, const Sums& s) {
     const double shift = s.w / p.count(), centred = s.wd / p.count() - shift * shift;
     const double m = centre(c) + shift, v = centred < 0 ? 0 : centred, r = 1 / std::sqrt(v + p.epsilon);
     mean[c] = static_cast<T>(m);
@@ -243,17 +228,15 @@ void forward(const void* params, void* const* args, KernelContext& ctx) noexcept
   });
 }
 
-template <class T, bool kRelu, class Sweep>
+template <class T, class Sweep>
 void backward(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const Params<Sweep>*>(params);
   const auto *x = static_cast<const T*>(args[0]), *scale = static_cast<const T*>(args[1]),
              *dy = static_cast<const T*>(args[2]), *mean = static_cast<const T*>(args[3]),
              *inv_std = static_cast<const T*>(args[4]);
-  const T* y = kRelu ? static_cast<const T*>(args[5]) : nullptr;
-  void* const* out = args + (kRelu ? 6 : 5);
-  auto *dx = static_cast<T*>(out[0]), *dscale = static_cast<T*>(out[1]), *doffset = static_cast<T*>(out[2]);
+  auto *dscale = static_cast<T*>(args[6]), *doffset = static_cast<T*>(args[7]);
   const auto centre = [&](int64_t c) { return static_cast<double>(mean[c]); };
-  two_sweeps(p.sweep, ctx, Operands<T, true, kRelu>{x, dy, y, dx}, centre, [&](int64_t c, const Sums& s) {
+  two_sweeps<true, T>(p.sweep, ctx, {x, dy, static_cast<T*>(args[5])}, centre, [&](int64_t c, const Sums& s) {
     const double r = static_cast<double>(inv_std[c]);
     dscale[c] = static_cast<T>(r * s.wd);
     doffset[c] = static_cast<T>(s.w);
@@ -261,30 +244,24 @@ void backward(const void* params, void* const* args, KernelContext& ctx) noexcep
   });
 }
 
-template <class T, bool kBackward, class Sweep>
-KernelFn choose(bool relu) {
-  if (kBackward) return relu ? backward<T, true, Sweep> : backward<T, false, Sweep>;
-  return relu ? forward<T, true, Sweep> : forward<T, false, Sweep>;
-}
-
 template <class T, bool kBackward>
-Prepared prepare_for(const Signature& s) {
+Prepared choose(const Signature& s) {
   constexpr int64_t kShortRun = 16;
   const auto& attrs = s.attrs_as<BatchNormAttrs>();
   const BatchNormLayout l(s.inputs[0].shape, attrs.axis);
   if (l.channels == 0) return {[](const void*, void* const*, KernelContext&) noexcept {}, l};
   if (l.inner < kShortRun) {
     const Params<Columns> p{{l.outer, l.channels, l.inner}, attrs.epsilon};
-    return {choose<T, kBackward, Columns>(attrs.relu), p, p.workspace()};
+    return {kBackward ? backward<T, Columns> : forward<T, Columns>, p, p.workspace()};
   }
   const Params<Runs> p{{l.outer, l.channels, l.inner}, attrs.epsilon};
-  return {choose<T, kBackward, Runs>(attrs.relu), p, p.workspace()};
+  return {kBackward ? backward<T, Runs> : forward<T, Runs>, p, p.workspace()};
 }
 
 template <bool kBackward>
 Prepared prepare(const Signature& s) {
-  if (s.inputs[0].dtype == float32) return prepare_for<float, kBackward>(s);
-  if (s.inputs[0].dtype == float64) return prepare_for<double, kBackward>(s);
+  if (s.inputs[0].dtype == float32) return choose<float, kBackward>(s);
+  if (s.inputs[0].dtype == float64) return choose<double, kBackward>(s);
   return {};
 }
 

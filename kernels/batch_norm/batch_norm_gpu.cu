@@ -31,12 +31,10 @@ template <class T>
 struct Arguments {
   const T *x, *scale, *offset;
   const T *dy, *mean, *inv_std;          ///< backward
-  const T* y;                            ///< backward of a rectified y, else null
   T* out;                                ///< y or dx
   T *out_mean, *variance, *out_inv_std;  ///< forward
   T *dscale, *doffset;                   ///< backward
   double epsilon, per_count;             ///< per_count: 1 / elements of a channel
-  bool relu;
   Sums* partials;
 };
 
@@ -45,7 +43,7 @@ template <class T, int kWidth, int kAlign = kWidth * sizeof(T)>
 struct alignas(kAlign) Pack {
   using Number = T;
   static constexpr int width = kWidth;
-  static constexpr int batch = kWidth == 1 ? 4 : 2;  ///< packs that a thread has in flight
+  static constexpr int batch = 32 / (kWidth * sizeof(T));  ///< packs that a thread has in flight
   T v[kWidth];
 
   static __device__ Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
@@ -81,17 +79,9 @@ __device__ Sums terms(T x, T dy, double centre) {
 }
 
 template <bool kBackward, class T>
-__device__ T result(T x, T dy, const Coefficients& c, bool relu) {
+__device__ T result(T x, T dy, const Coefficients& c) {
   const double d = static_cast<double>(x) - c.centre;
-  if (kBackward) return static_cast<T>((static_cast<double>(dy) - c.b - d * c.k) * c.a);
-  const T y = static_cast<T>(d * c.a + c.b);
-  return relu && y < 0 ? T{0} : y;
-}
-
-/// dy, or what is left of it where y was rectified.
-template <class T>
-__device__ T gradient(const Arguments<T>& p, int64_t i) {
-  return p.relu && p.y[i] <= 0 ? T{0} : p.dy[i];
+  return static_cast<T>(kBackward ? (static_cast<double>(dy) - c.b - d * c.k) * c.a : d * c.a + c.b);
 }
 
 /// The coefficients of a channel's second sweep; where `write`, its outputs too.
@@ -135,7 +125,7 @@ __device__ void for_run(const Cut& cut, int64_t channel, int64_t split, const F&
   }
 }
 
-/// What a thread has in flight of x, and of dy where it is read: what rectifying y has left of it.
+/// What a thread has in flight of x, and of dy where it is read.
 template <bool kBackward, class Pack>
 struct Batch {
   Pack x[Pack::batch]{}, dy[Pack::batch]{};
@@ -146,17 +136,6 @@ struct Batch {
       x[n] = Pack::load(p.x + indices[n]);
       if (kBackward) dy[n] = Pack::load(p.dy + indices[n]);
     }
-    if (kBackward && p.relu) rectify(p.y, indices);
-  }
-
- private:
-  __device__ void rectify(const typename Pack::Number* from, const int64_t (&indices)[Pack::batch]) {
-    Pack y[Pack::batch]{};
-    for (int n = 0; n < Pack::batch; ++n)
-      if (indices[n] >= 0) y[n] = Pack::load(from + indices[n]);
-    for (int n = 0; n < Pack::batch; ++n)
-      for (int j = 0; j < Pack::width; ++j)
-        if (y[n].v[j] <= 0) dy[n].v[j] = 0;
   }
 };
 
@@ -199,7 +178,7 @@ __global__ void __launch_bounds__(kThreads, kResident) run_apply(Arguments<typen
     Batch<kBackward, Pack> b(p, indices);
     for (int n = 0; n < Pack::batch; ++n) {
       if (indices[n] < 0) continue;
-      for (int j = 0; j < Pack::width; ++j) b.x[n].v[j] = result<kBackward>(b.x[n].v[j], b.dy[n].v[j], c, p.relu);
+      for (int j = 0; j < Pack::width; ++j) b.x[n].v[j] = result<kBackward>(b.x[n].v[j], b.dy[n].v[j], c);
       b.x[n].store(p.out + indices[n]);
     }
   });
@@ -233,7 +212,7 @@ __global__ void __launch_bounds__(kThreads) column_sums(Arguments<T> p, Cut cut)
   const double centre = inside ? centre_of<kBackward>(p, cut, column / cut.inner) : 0;
   Sums s{0, 0};
   for_column(cut, column, split,
-             [&](int64_t i) { s = s + terms<kBackward>(p.x[i], kBackward ? gradient(p, i) : T{}, centre); });
+             [&](int64_t i) { s = s + terms<kBackward>(p.x[i], kBackward ? p.dy[i] : T{}, centre); });
   s = column_total(s);
   if (inside && threadIdx.y == 0) p.partials[split * cut.width() + column] = s;
 }
@@ -250,13 +229,13 @@ __global__ void __launch_bounds__(kThreads) column_apply(Arguments<T> p, Cut cut
   const bool write = inside && split == 0 && threadIdx.y == 0 && column % cut.inner == 0;
   const Coefficients c = finish<kBackward>(p, cut, channel, s, write);
   for_column(cut, column, split,
-             [&](int64_t i) { p.out[i] = result<kBackward>(p.x[i], kBackward ? gradient(p, i) : T{}, c, p.relu); });
+             [&](int64_t i) { p.out[i] = result<kBackward>(p.x[i], kBackward ? p.dy[i] : T{}, c); });
 }
 
 struct Params {
   Cut cut;
   double epsilon;
-  bool relu, columns;
+  bool columns;
 };
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -278,7 +257,7 @@ void sweep_columns(const Arguments<T>& p, const Cut& cut, cudaStream_t stream) {
 template <class T>
 bool is_aligned(const Arguments<T>& p) {
   const auto bits = [](const T* at) { return reinterpret_cast<uintptr_t>(at); };
-  return (bits(p.x) | bits(p.dy) | bits(p.y) | bits(p.out)) % 16 == 0;
+  return (bits(p.x) | bits(p.dy) | bits(p.out)) % 16 == 0;
 }
 
 template <bool kBackward, class T>
@@ -288,12 +267,10 @@ void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto out = [&](int i) { return static_cast<T*>(args[i]); };
   Arguments<T> p{};
   p.x = in(0), p.scale = in(1), p.partials = static_cast<Sums*>(ctx.workspace);
-  p.epsilon = q.epsilon, p.relu = q.relu, p.per_count = 1 / static_cast<double>(q.cut.count());
+  p.epsilon = q.epsilon, p.per_count = 1 / static_cast<double>(q.cut.count());
   if (kBackward) {
     p.dy = in(2), p.mean = in(3), p.inv_std = in(4);
-    const int first = q.relu ? 6 : 5;
-    if (q.relu) p.y = in(5);
-    p.out = out(first), p.dscale = out(first + 1), p.doffset = out(first + 2);
+    p.out = out(5), p.dscale = out(6), p.doffset = out(7);
   } else {
     p.offset = in(2);
     p.out = out(3), p.out_mean = out(4), p.variance = out(5), p.out_inv_std = out(6);
@@ -322,7 +299,7 @@ Prepared prepare(const Signature& s) {
   const BatchNormLayout l(s.inputs[0].shape, attrs.axis);
   if (l.channels == 0) return {[](const void*, void* const*, KernelContext&) noexcept {}, l};
 
-  Params p{{l.outer, l.channels, l.inner, 1, 0}, attrs.epsilon, attrs.relu, l.inner < kWarp};
+  Params p{{l.outer, l.channels, l.inner, 1, 0}, attrs.epsilon, l.inner < kWarp};
   int64_t extent = l.count();
   if (p.columns) {
     extent = l.outer;
