@@ -69,6 +69,7 @@ void LateErrors::raise() {
   Call call;
   {
     std::lock_guard lock(mutex_);
+    if (on_host_->code == KernelError::none) return;  // another thread has told it
     reported.error = on_host_->code, reported.error_index = on_host_->index;
     const uint32_t tag = on_host_->tag;
     auto& calls = tag & kPassing ? passing_ : calls_;
@@ -88,13 +89,9 @@ void LateErrors::raise() {
 }
 
 void check_late_errors(int gpu) {
-  std::vector<Ref<LateErrors>> here;
-  {
-    std::lock_guard lock(all().mutex);
-    for (const auto& [of, errors] : all().errors)
-      if (of == gpu) here.emplace_back(errors);
-  }
-  for (const auto& errors : here) errors->check();
+  std::lock_guard lock(all().mutex);  // so that none of them ends meanwhile
+  for (const auto& [of, errors] : all().errors)
+    if (of == gpu) errors->check();
 }
 
 void check_gpu(int error, const char* what) {

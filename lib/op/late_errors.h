@@ -1,6 +1,7 @@
 // What kernels on a GPU report while they run: the host learns of it after the call that made them has returned.
 #pragma once
 
+#include <mutex>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -39,7 +40,7 @@ class LateErrors final : public RefCounted {
 
  private:
   ~LateErrors() override;
-  [[noreturn]] void raise();
+  void raise();
 
   const int gpu_;
   DeviceError* on_device_ = nullptr;
