@@ -79,6 +79,41 @@ TEST_CASE("gpu: float32 products are strict at first and may round to TF32 when 
   CHECK(distance(fast[3], exact) > 1e-5);
 }
 
+TEST_CASE("gpu: small 3x3 convolutions of any shape are as exact as the switch says") {
+  if (testing::lacks_gpu()) return;
+  const Switches switches;
+  const tf::EagerMode eager;
+  struct Case {
+    tf::Shape x;
+    int64_t outputs;
+    tf::Padding2d padding;
+  };
+  const Case cases[] = {
+      {{1, 1, 3, 3}, 1, 0},    {{2, 3, 7, 5}, 4, 1},     {{3, 8, 4, 30}, 9, 1},    {{1, 5, 3, 131}, 17, 1},
+      {{2, 9, 1, 64}, 33, 1},  {{5, 16, 9, 9}, 16, 2},   {{1, 17, 28, 28}, 70, 0}, {{40, 4, 2, 2}, 8, 1},
+      {{1, 100, 6, 61}, 3, 3}, {{2, 24, 13, 12}, 65, 1},
+  };
+  for (const Case& c : cases) {
+    const Tensor x = random(c.x, 1), w = random({c.outputs, c.x[1], 3, 3}, 2);
+    const auto convolve = [&](const Tensor& x, const Tensor& w) {
+      tf::GradientTape tape({.persistent = true});
+      tape.watch(x), tape.watch(w);
+      const Tensor y = tf::conv2d(x, w, {.padding = c.padding}), sum = tf::sum(y);
+      return std::vector{y, tape.gradient(sum, x), tape.gradient(sum, w)};
+    };
+    const auto exact = convolve(tf::cast(x, tf::float64), tf::cast(w, tf::float64)), strict = convolve(x, w);
+    tf::math_mode(tf::MathMode::tf32);
+    const auto fast = convolve(x, w);
+    tf::math_mode(tf::MathMode::strict);
+    for (size_t i = 0; i < exact.size(); ++i) {
+      INFO("x " << c.x << ", " << c.outputs << " outputs, result " << i);
+      CHECK(distance(strict[i], exact[i]) < 1e-6);
+      CHECK(distance(fast[i], exact[i]) < 2e-3);
+    }
+    CHECK(distance(fast[0], exact[0]) > 1e-5);
+  }
+}
+
 TEST_CASE("gpu: sessions plan anew when a switch is thrown, captured or not, and modes agree") {
   if (testing::lacks_gpu()) return;
   const Switches switches;

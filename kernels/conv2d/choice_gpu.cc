@@ -73,10 +73,10 @@ class PlanBench {
   std::optional<float> time(const Plan& plan) {
     return bench_.time(plan.workspace(), [&](auto... at) { return run(plan, at...); });
   }
-  std::optional<float> time(const direct3x3::WeightGradient& own) {
-    return bench_.time(own.workspace(), [&](cudaStream_t stream, void* workspace) {
-      return own.run(static_cast<const float*>(x_), static_cast<const float*>(y_), static_cast<float*>(weight_),
-                     workspace, stream) == cudaSuccess;
+  std::optional<float> time(const Own& own) {
+    return bench_.time(own.workspace, [&](cudaStream_t stream, void* workspace) {
+      return own.run(static_cast<float*>(x_), static_cast<float*>(weight_), static_cast<float*>(y_), workspace,
+                     stream) == cudaSuccess;
     });
   }
   bool works(const Plan& plan) {
@@ -94,10 +94,10 @@ class PlanBench {
   void *x_, *weight_, *y_;
 };
 
-std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& constraints,
-                                   const direct3x3::WeightGradient* own, const std::string& key, Handle& handle) {
-  const bool worth_timing = cuda::may_time() && products(c) >= kWorthTiming;
-  if (own && !worth_timing && !constraints.tf32) return nullptr;
+std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& constraints, const Own* own,
+                                   const std::string& key, Handle& handle) {
+  const bool large = products(c) >= kWorthTiming, worth_timing = large && cuda::may_time();
+  if (own && !worth_timing && !(large && constraints.tf32)) return nullptr;
   const auto operation = std::make_shared<const Operation>(c, handle);
   if (!operation->good()) return nullptr;
   PlanBench bench(c, handle);
@@ -115,7 +115,7 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
   std::shared_ptr<const Plan> best;
   std::string name_of_best;
   float best_time = std::numeric_limits<float>::infinity();
-  if (own && timed && own->workspace() <= most_workspace(c))
+  if (own && timed && own->workspace <= most_workspace(c))
     if (const auto time = bench.time(*own)) name_of_best = kOwn, best_time = *time;
   for (const Engine& engine : operation->engines(constraints, kCandidates)) {
     auto plan = make(engine);
@@ -132,8 +132,7 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
 
 }  // namespace
 
-std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints,
-                                        const direct3x3::WeightGradient* own) {
+std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints, const Own* own) {
   const cuda::BesideCaptures beside;
   Handle* handle = Handle::of_current_device();
   const std::string key = handle ? key_of(c, constraints, own) : "";

@@ -1,8 +1,10 @@
-// Convolutions by cuDNN, weight gradients of 3x3 kernels also by a kernel of our own, and all by simple ones where
-// cuDNN has nothing to offer: for tensors without elements, and beyond its limits.
+// Convolutions by cuDNN, those of 3x3 also by kernels of our own, and all by simple ones where cuDNN has nothing to
+// offer: for tensors without elements, and beyond its limits.
 #include <cuda_runtime.h>
 
 #include <twofold/kernels/conv2d/choice_gpu.h>
+#include <twofold/kernels/conv2d/direct3x3_gpu.h>
+#include <twofold/kernels/conv2d/filter3x3_gpu.h>
 #include <twofold/kernels/conv2d/problem.h>
 #include <twofold/kernels/cuda/aligned.h>
 #include <twofold/kernels/cuda/launch.h>
@@ -200,46 +202,80 @@ int64_t padding_after(const WindowAxis& a) {
   return std::max<int64_t>(0, (a.out - 1) * a.stride + a.window() - a.in - a.pad());
 }
 
-struct OwnParams {
+/// Our own kernel for a convolution, as cudnn::choose_plan and as eager mode and sessions call it.
+struct Own {
+  cudnn::Own candidate;
+  Prepared prepared;
+};
+
+struct WeightGradientParams {
   Places at;
   direct3x3::WeightGradient kernel;
 };
 
 void own_weight_gradient(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const OwnParams& p = *static_cast<const OwnParams*>(params);
+  const auto& p = *static_cast<const WeightGradientParams*>(params);
   const auto at = [&](size_t i) { return static_cast<float*>(args[i]); };
   const auto e = p.kernel.run(at(p.at.x), at(p.at.y), at(p.at.weight), ctx.workspace, stream_of(ctx));
   if (e != cudaSuccess) ctx.fail(KernelError::device_failure, e);
 }
 
+struct FilterParams {
+  size_t from, weight, to;
+  bool bias;
+  direct3x3::Filter kernel;
+};
+
+void own_filter(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const FilterParams*>(params);
+  const auto at = [&](size_t i) { return static_cast<float*>(args[i]); };
+  const auto e = p.kernel.run(at(p.from), at(p.weight), p.bias ? at(2) : nullptr, at(p.to), stream_of(ctx));
+  if (e != cudaSuccess) ctx.fail(KernelError::device_failure, e);
+}
+
 /// None where it does not apply.
-std::optional<direct3x3::WeightGradient> own_kernel(const Params& p, DataFormat format) {
-  if (p.pass != Pass::weight_gradient || format != DataFormat::nchw || p.groups != 1 || p.kernel_h != 3 ||
-      p.kernel_w != 3 || p.stride_h != 1 || p.stride_w != 1 || p.dilation_h != 1 || p.dilation_w != 1)
+std::optional<Own> own_kernel(const Params& p, DataFormat format, bool tf32) {
+  if (format != DataFormat::nchw || p.groups != 1 || p.kernel_h != 3 || p.kernel_w != 3 || p.stride_h != 1 ||
+      p.stride_w != 1 || p.dilation_h != 1 || p.dilation_w != 1)
     return std::nullopt;
-  return direct3x3::WeightGradient::of(
-      {p.batch, p.x.channels, p.y.channels, p.x.h, p.x.w, p.y.h, p.y.w, p.top, p.left});
+  const direct3x3::Convolution c{p.batch, p.x.channels, p.y.channels, p.x.h, p.x.w, p.y.h, p.y.w, p.top, p.left};
+  if (p.pass == Pass::weight_gradient) {
+    const auto kernel = direct3x3::WeightGradient::of(c);
+    if (!kernel) return std::nullopt;
+    const auto run = [kernel = *kernel](float* x, float* weight, float* y, void* workspace, cudaStream_t stream) {
+      return kernel.run(x, y, weight, workspace, stream);
+    };
+    return Own{{kernel->workspace(), run},
+               {own_weight_gradient, WeightGradientParams{p.at, *kernel}, kernel->workspace()}};
+  }
+  const bool gradient = p.pass == Pass::input_gradient;
+  const auto kernel = gradient ? direct3x3::Filter::of_input_gradient(c, tf32) : direct3x3::Filter::of(c, tf32);
+  if (!kernel) return std::nullopt;
+  const auto run = [kernel = *kernel, gradient](float* x, float* weight, float* y, void*, cudaStream_t stream) {
+    return kernel.run(gradient ? y : x, weight, nullptr, gradient ? x : y, stream);
+  };
+  const size_t from = gradient ? p.at.y : p.at.x, to = gradient ? p.at.x : p.at.y;
+  return Own{{0, run}, {own_filter, FilterParams{from, p.at.weight, to, p.bias, *kernel}}};
 }
 
 template <class T>
 Prepared choose(Pass pass, const Conv2dProblem& p, const Signature& s) {
   Params q(pass, p, s.inputs.size());
   if (q.x_size() == 0 || q.y_size() == 0 || q.weight_size() == 0) return {direct<T>, q};
-  const bool is_float32 = sizeof(T) == sizeof(float);
-  const auto own = is_float32 ? own_kernel(q, p.format) : std::nullopt;
-  const auto plan =
-      cudnn::choose_plan({pass,
-                          !is_float32,
-                          p.format == DataFormat::nhwc,
-                          {p.batch, q.x.channels, q.x.h, q.x.w},
-                          {q.y.channels, p.in_channels, q.kernel_h, q.kernel_w},
-                          {p.batch, q.y.channels, q.y.h, q.y.w},
-                          {q.top, q.left},
-                          {padding_after(p.h), padding_after(p.w)},
-                          {q.stride_h, q.stride_w},
-                          {q.dilation_h, q.dilation_w}},
-                         {is_float32 && s.math_mode == MathMode::tf32, s.deterministic}, own ? &*own : nullptr);
-  if (!plan && own) return {own_weight_gradient, OwnParams{q.at, *own}, own->workspace()};
+  const bool is_float32 = sizeof(T) == sizeof(float), tf32 = is_float32 && s.math_mode == MathMode::tf32;
+  const auto own = is_float32 ? own_kernel(q, p.format, tf32) : std::nullopt;
+  const auto plan = cudnn::choose_plan({pass,
+                                        !is_float32,
+                                        p.format == DataFormat::nhwc,
+                                        {p.batch, q.x.channels, q.x.h, q.x.w},
+                                        {q.y.channels, p.in_channels, q.kernel_h, q.kernel_w},
+                                        {p.batch, q.y.channels, q.y.h, q.y.w},
+                                        {q.top, q.left},
+                                        {padding_after(p.h), padding_after(p.w)},
+                                        {q.stride_h, q.stride_w},
+                                        {q.dilation_h, q.dilation_w}},
+                                       {tf32, s.deterministic}, own ? &own->candidate : nullptr);
+  if (!plan && own) return own->prepared;
   if (!plan) return {direct<T>, q};
   q.handle = cudnn::Handle::of_current_device(), q.plan = plan.get();
   Prepared prepared(planned<T>, q, plan->workspace());

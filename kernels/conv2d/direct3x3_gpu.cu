@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include <twofold/kernels/conv2d/copy_gpu.h>
 #include <twofold/kernels/conv2d/direct3x3_gpu.h>
 
 namespace twofold::direct3x3 {
@@ -21,14 +22,6 @@ constexpr int kBlocks = 256;             ///< two on each multiprocessor of the 
 constexpr int kMostTerms = 2048;         ///< of a float32 sum, about
 constexpr int kMostShared = 112 * 1024;  ///< bytes, so that two blocks fit
 constexpr int kSumsAtOnce = 32;          ///< when parts are added: they divide a block's sums
-
-/// Begins to copy an element; a zero instead if it is not `valid`.
-template <class T>
-__device__ void copy_or_clear(T* to, const T* from, bool valid) {
-  asm volatile(
-      "cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
-      "l"(from), "n"(sizeof(T)), "r"(valid ? static_cast<unsigned>(sizeof(T)) : 0));
-}
 
 /// Begins to copy a box of one image, whose first row and column are `top` and `left` and whose extents are (.., h, w):
 /// `channels` from `from` on, zeros where the image has none. Each of `at_once` channels has warps of its own.
