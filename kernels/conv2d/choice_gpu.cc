@@ -12,8 +12,7 @@ namespace {
 constexpr size_t kCandidates = 8;
 constexpr const char* kKind = "conv2d";  ///< in the cache on disk
 constexpr const char* kOwn = "own";      ///< there, in place of an engine
-/// From how many products on timing is worth its time.
-constexpr double kWorthTiming = 1 << 22;
+constexpr double kManyProducts = 1 << 22;
 
 double elements(const std::array<int64_t, 4>& extents) {
   double n = 1;
@@ -23,7 +22,6 @@ double elements(const std::array<int64_t, 4>& extents) {
 size_t bytes(const std::array<int64_t, 4>& extents, const Convolution& c) {
   return static_cast<size_t>(elements(extents)) * (c.float64 ? sizeof(double) : sizeof(float));
 }
-double products(const Convolution& c) { return elements(c.y) * elements(c.weight) / static_cast<double>(c.weight[0]); }
 
 /// What an engine may ask for: room for copies of all operands in another layout, and for small convolutions more.
 size_t most_workspace(const Convolution& c) {
@@ -96,8 +94,8 @@ class PlanBench {
 
 std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& constraints, const Own* own,
                                    const std::string& key, Handle& handle) {
-  const bool large = products(c) >= kWorthTiming, worth_timing = large && cuda::may_time();
-  if (own && !worth_timing && !(large && constraints.tf32)) return nullptr;
+  const bool worth_timing = is_large(c) && cuda::may_time();
+  if (own && !worth_timing) return nullptr;
   const auto operation = std::make_shared<const Operation>(c, handle);
   if (!operation->good()) return nullptr;
   PlanBench bench(c, handle);
@@ -131,6 +129,10 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
 }
 
 }  // namespace
+
+bool is_large(const Convolution& c) {
+  return elements(c.y) * elements(c.weight) >= kManyProducts * static_cast<double>(c.weight[0]);
+}
 
 std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints, const Own* own) {
   const cuda::BesideCaptures beside;

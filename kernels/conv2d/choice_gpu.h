@@ -14,14 +14,16 @@ struct Own {
   std::function<cudaError_t(float* x, float* weight, float* y, void* workspace, cudaStream_t stream)> run;
 };
 
+/// From about four million products on. Smaller convolutions take no longer in float32 than in TF32.
+bool is_large(const Convolution& c);
+
 /// A plan for the convolution on the current device, which has run once; null if `own`, where there is one, is to do
 /// it, or if cuDNN has none.
 ///
-/// Small convolutions are done by `own`, where there is none by the first of cuDNN's engines, in the order of its
-/// heuristics, that works. Larger ones go to the fastest of the first eight and of `own`, by timing; without timing to
-/// `own`, unless cuDNN may round to TF32. That choice is kept on disk (cuda/disk_cache.h) for later processes, as
-/// another engine would give other last bits. Equal arguments get the same plan in a process. TWOFOLD_AUTOTUNE=0 in the
-/// environment: no timing.
+/// Large convolutions go to the fastest of `own` and the first eight of cuDNN's engines, in the order of its
+/// heuristics, by timing. That choice is kept on disk (cuda/disk_cache.h) for later processes, as another engine would
+/// give other last bits. The rest, and with TWOFOLD_AUTOTUNE=0 in the environment all, are done by `own`, where there
+/// is none by the first engine that works. Equal arguments get the same plan in a process.
 std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints, const Own* own);
 
 }  // namespace twofold::cudnn

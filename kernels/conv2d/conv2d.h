@@ -25,10 +25,10 @@ struct Conv2dOptions {
 /// On the CPU, 3x3 kernels of stride and dilation 1 in float32 and NCHW, from and to 16 channels a group or more and
 /// with 8x8 results or more, go by Winograd's F(2x2, 3x3): within 1e-6 of the sum of the terms' magnitudes as all
 /// others, but what is not finite may make NaN of the results beside it. It takes 0.4 MiB of the thread's stack. On a
-/// GPU it goes by cuDNN, larger ones by the fastest engine: TWOFOLD_AUTOTUNE=0 in the environment turns timing off, and
-/// choices are kept in TWOFOLD_CACHE, else in a folder "twofold" where the user's caches lie. The gradient of a float32
-/// weight of 3x3, in NCHW, of stride and dilation 1 and one group, may also go by a kernel of the library, by which
-/// what is not finite may make NaN of the elements beside it too.
+/// GPU it goes by cuDNN or, for 3x3 in float32 and NCHW with stride and dilation 1 and one group, by kernels of the
+/// library; large ones by the fastest: TWOFOLD_AUTOTUNE=0 in the environment turns timing off, and choices are kept in
+/// TWOFOLD_CACHE, else in a folder "twofold" where the user's caches lie. By the library's gradient of the weight what
+/// is not finite may make NaN of the elements beside it too.
 ///
 /// Shapes: x (N, groups C, H, W), or (N, H, W, groups C) under nhwc; weight (O, C, KH, KW) under both, groups dividing
 /// O; bias (O,); y (N, O, H', W') or (N, H', W', O) with H' = floor((H + top + bottom - dilation.h (KH - 1) - 1) /
