@@ -16,7 +16,17 @@ inline uint32_t axes_of(const Signature& s) {
   return mask;
 }
 
-/// The same of a sum to the output's shape.
+/// How many elements of the input are reduced to one.
+inline double count_of(const Signature& s) {
+  const Shape& x = s.inputs[0].shape;
+  const uint32_t axes = axes_of(s);
+  double count = 1;
+  for (int i = 0; i < x.rank(); ++i)
+    if (axes >> i & 1) count *= static_cast<double>(x[i]);
+  return count;
+}
+
+/// Bit i: axis i of the input is reduced by a sum to the output's shape.
 inline uint32_t axes_to_output(const Signature& s) {
   const Shape &x = s.inputs[0].shape, &y = s.outputs[0].shape;
   const int lead = x.rank() - y.rank();

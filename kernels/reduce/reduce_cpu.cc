@@ -237,20 +237,12 @@ Prepared prepare_mean(const Signature& s) {
 
 Prepared prepare_sum_to(const Signature& s) { return prepare_numbers<SumOf>(s, reduced::axes_to_output(s)); }
 
-struct CountParams {
-  double count;
-};
 template <class T>
 void count_kernel(const void* params, void* const* args, KernelContext&) noexcept {
-  *static_cast<T*>(args[1]) = static_cast<T>(static_cast<const CountParams*>(params)->count);
+  *static_cast<T*>(args[1]) = static_cast<T>(*static_cast<const double*>(params));
 }
 Prepared prepare_count(const Signature& s) {
-  const Shape& x = s.inputs[0].shape;
-  const uint32_t axes = reduced::axes_of(s);
-  CountParams p{1};
-  for (int i = 0; i < x.rank(); ++i)
-    if (axes >> i & 1) p.count *= static_cast<double>(x[i]);
-  return dispatch(s.inputs[0].dtype, [&]<class T>(T) { return Prepared(count_kernel<T>, p); });
+  return dispatch(s.inputs[0].dtype, [&]<class T>(T) { return Prepared(count_kernel<T>, reduced::count_of(s)); });
 }
 
 }  // namespace

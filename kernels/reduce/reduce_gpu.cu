@@ -241,18 +241,13 @@ __global__ void write_one(T* y, T value) {
 }
 
 Prepared prepare_count(const Signature& s) {
-  const Shape& x = s.inputs[0].shape;
-  const uint32_t axes = reduced::axes_of(s);
-  double count = 1;
-  for (int i = 0; i < x.rank(); ++i)
-    if (axes >> i & 1) count *= static_cast<double>(x[i]);
   return dispatch(s.inputs[0].dtype, [&]<class T>(T) {
     const auto run = [](const void* params, void* const* args, KernelContext& ctx) noexcept {
       write_one<<<1, 1, 0, cuda::stream_of(ctx)>>>(static_cast<T*>(args[1]),
                                                    static_cast<T>(*static_cast<const double*>(params)));
       cuda::check_launch(ctx);
     };
-    return Prepared(run, count);
+    return Prepared(run, reduced::count_of(s));
   });
 }
 
