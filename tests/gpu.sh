@@ -27,7 +27,7 @@ while getopts o:b: option; do
 done
 shift $((OPTIND - 1))
 parts=("${@:-all}")
-[ "${parts[0]}" = all ] && parts=(ops gpu models memcheck racecheck)
+[ "${parts[0]}" = all ] && parts=(gpu ops models memcheck racecheck)
 for part in "${parts[@]}"; do
   case $part in
     ops | gpu | models | memcheck | racecheck) ;;
@@ -78,13 +78,6 @@ under() {  # OPTION...: the ops' cases, few of them, under compute-sanitizer
   TWOFOLD_OPS_BRIEF=1 TWOFOLD_AUTOTUNE=0 run --under "$sanitizer --error-exitcode 9 --print-limit 20 $*" ops_test
 }
 run_part() {
-  local programs
-  case $1 in
-    gpu) programs=(tests/gpu_test) ;;
-    models) programs=(tests/reference_test tests/fuzz/fuzz) ;;
-    *) programs=(tests/ops_test) ;;
-  esac
-  ninja -C "$build" kernels/twofold_cpu_v3.so kernels/twofold_cuda.so "${programs[@]}" || return
   case $1 in
     ops) TWOFOLD_GPU_GUARD_BANDS=1 run ops_test ;;
     gpu) run gpu_test ;;
@@ -97,9 +90,26 @@ run_part() {
   esac
   echo "== done"
 }
+
+programs=(kernels/twofold_cpu_v3.so kernels/twofold_cuda.so)
 for part in "${parts[@]}"; do
-  { echo "sources $sources" && run_part "$part"; } 2>&1 | tee "$results/$part.out"
+  rm -f "$results/$part.out"
+  case $part in
+    gpu) programs+=(tests/gpu_test) ;;
+    models) programs+=(tests/reference_test tests/fuzz/fuzz) ;;
+    *) programs+=(tests/ops_test) ;;
+  esac
 done
+if ninja -C "$build" "${programs[@]}"; then
+  # Side by side, but for what asks for all of the GPU's memory.
+  for part in "${parts[@]}"; do
+    [ "$part" != gpu ] || wait
+    { echo "sources $sources" && run_part "$part"; } >"$results/$part.out" 2>&1 &
+    [ "$part" != gpu ] || wait
+  done
+  wait
+  for part in "${parts[@]}"; do cat "$results/$part.out"; done
+fi
 
 python3 tests/gpu_log.py write "$results" >"$log"
 status=$?
