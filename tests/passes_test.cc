@@ -55,7 +55,7 @@ TEST_CASE("passes: each is counted, switchable, and changes no bit") {
   CHECK(on.passes.at("cse") == 1);
   CHECK(on.passes.at("dce") == 1);   // the addition that was folded
   CHECK(on.passes.at("fuse") == 5);  // exp, +, *, +, tanh, * become one; the last * stays alone behind the softmax
-  for (const char* name : {"fold", "cse", "dce", "fuse", "memory"}) {
+  for (const char* name : {"fold", "cse", "dce", "batch_norm", "fuse", "memory"}) {
     INFO(name);
     const auto without = run(y, x, ramp(1000), {.disabled_passes = {name}});
     CHECK(same_bits(off.value, without.value));

@@ -46,17 +46,27 @@ int64_t infer_channels(const InferContext& c, const Shape& x, int64_t along, std
   return channels;
 }
 
+/// Of where a rectified y is flat: the lowest and the highest x of each channel.
+Shape flat_shape(int64_t channels) { return {channels, 2}; }
+
 void infer(InferContext& c) {
   check_dtypes(c, c.num_inputs());
-  const Shape per_channel{infer_channels(c, c.shape(0), c.attrs<BatchNormAttrs>().axis, {1, 2})};
+  const auto& attrs = c.attrs<BatchNormAttrs>();
+  const int64_t channels = infer_channels(c, c.shape(0), attrs.axis, {1, 2});
   c.output(c.dtype(0), c.shape(0));
-  for (int i = 0; i < 3; ++i) c.output(c.dtype(0), per_channel);
+  for (int i = 0; i < 3; ++i) c.output(c.dtype(0), {channels});
+  c.output(c.dtype(0), flat_shape(attrs.relu ? channels : 0));
 }
 
 void infer_grad(InferContext& c) {
   check_dtypes(c, c.num_inputs());
-  const Shape per_channel{infer_channels(c, c.shape(0), c.attrs<BatchNormAttrs>().axis, {1, 3, 4})};
+  const auto& attrs = c.attrs<BatchNormAttrs>();
+  if (c.num_inputs() != (attrs.relu ? 6 : 5)) c.fail("Where y is flat is an input if it is rectified, and only then");
+  const int64_t channels = infer_channels(c, c.shape(0), attrs.axis, {1, 3, 4});
+  const Shape per_channel{channels};
   if (!c.shape(2).compatible_with(c.shape(0))) c.fail("x and dy must have one shape");
+  if (attrs.relu && !c.shape(5).compatible_with(flat_shape(channels)))
+    c.fail("Where y is flat takes two numbers a channel");
   c.output(c.dtype(0), c.shape(0).has_rank() ? c.shape(0) : c.shape(2));
   for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel);
 }
@@ -149,7 +159,7 @@ OpDef batch_norm_op{
     .min_inputs = 3,
     .max_inputs = 3,
     .outputs = 3,
-    .hidden = 1,  // 1 / sqrt(variance + epsilon)
+    .hidden = 2,  // 1 / sqrt(variance + epsilon), and where a rectified y is flat
     .infer = infer,
     .differentiable = Differentiability::rule,
     .gradient = gradient,
@@ -160,9 +170,11 @@ OpDef batch_norm_op{
 OpDef batch_norm_grad_op{
     .name = "BatchNormGrad",
     .node_name = "batch_norm_grad",
-    .doc = "(x, scale, dy, mean, inv_std) to (dx, dscale, doffset) of BatchNorm",
+    .doc =
+        "(x, scale, dy, mean, inv_std) to (dx, dscale, doffset) of BatchNorm; with where y is flat too, if that is "
+        "rectified",
     .min_inputs = 5,
-    .max_inputs = 5,
+    .max_inputs = 6,
     .outputs = 3,
     .infer = infer_grad,
     .differentiable = Differentiability::rule,

@@ -60,7 +60,10 @@ RunningStatistics running_statistics(Operand running_mean, Operand running_var, 
 struct BatchNormAttrs {
   double epsilon = 1e-5;
   int64_t axis = 1;
-  TWOFOLD_FIELDS(epsilon, axis)
+  /// BatchNorm rectifies y, and its last output, else empty, tells where it is flat (flat.h); BatchNormGrad has
+  /// that as its last input. Set by the optimiser alone.
+  bool relu = false;
+  TWOFOLD_FIELDS(epsilon, axis, relu)
 };
 
 struct RunningStatisticsAttrs {

@@ -1,8 +1,11 @@
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/batch_norm/flat.h>
 #include <twofold/kernels/batch_norm/running.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <type_traits>
 
 #include <twofold/lib/op/kernel.h>
 
@@ -11,6 +14,9 @@
 //              centre          w     first sweep: sum w and sum w d   second sweep
 //   forward    first element   d     mean and variance                y  = d a + b
 //   backward   mean            dy    doffset and dscale               dx = (dy - b - d k) a
+//
+// Where attrs.relu is set, forward rectifies y once it is rounded, and tells for which x y <= 0; there, backward takes
+// dy for 0. To the bit that is what Relu and ReluGrad would make of y and dy.
 //
 // Everything is computed in float64 and rounded once. The first element is a sample of its channel, so that centring by
 // it costs the variance at most a factor of the number of elements in float64's relative error, whatever the mean.
@@ -29,26 +35,43 @@ struct Coefficients {
   double centre, a, b, k;
 };
 
+/// x, or 0 where it is `flat`. By bits: where a branch may hold the conversion beside it, compilers make no packets.
 template <class T>
+T rectified(T x, bool flat) {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  return std::bit_cast<T>(std::bit_cast<Bits>(x) & (static_cast<Bits>(flat) - 1));
+}
+
+template <class T, bool kBackward, bool kRelu>
 struct Operands {
+  using Number = T;
   const T* x;
-  const T* dy;  ///< null in forward
+  const T* dy;            ///< backward
+  const Flat<T>* flat_x;  ///< backward of a rectified y, by channel
   T* out;
+
+  Operands from(int64_t offset) const { return {x + offset, kBackward ? dy + offset : nullptr, flat_x, out + offset}; }
+  Flat<T> flat(int64_t channel) const { return kBackward && kRelu ? flat_x[channel] : Flat<T>{}; }
+
+  void add_terms(int64_t i, double centre, Flat<T> flat, double& w_sum, double& wd_sum) const {
+    const double d = static_cast<double>(x[i]) - centre;
+    const double w = kBackward ? static_cast<double>(gradient(i, flat)) : d;
+    w_sum += w;
+    wd_sum += w * d;
+  }
+  void write_result(int64_t i, const Coefficients& c, Flat<T> flat) const {
+    if constexpr (kBackward) {
+      const double d = static_cast<double>(x[i]) - c.centre;
+      out[i] = static_cast<T>((static_cast<double>(gradient(i, flat)) - c.b - d * c.k) * c.a);
+    } else {
+      const T y = normalised(x[i], c.centre, c.a, c.b);
+      out[i] = rectified(y, kRelu && y < 0);
+    }
+  }
+
+ private:
+  T gradient(int64_t i, Flat<T> flat) const { return rectified(dy[i], kRelu && flat.holds(x[i])); }
 };
-
-template <bool kBackward, class T>
-void add_terms(const Operands<T>& p, int64_t i, double centre, double& w_sum, double& wd_sum) {
-  const double d = static_cast<double>(p.x[i]) - centre;
-  const double w = kBackward ? static_cast<double>(p.dy[i]) : d;
-  w_sum += w;
-  wd_sum += w * d;
-}
-
-template <bool kBackward, class T>
-void write_result(const Operands<T>& p, int64_t i, double centre, double a, double b, double k) {
-  const double d = static_cast<double>(p.x[i]) - centre;
-  p.out[i] = static_cast<T>(kBackward ? (static_cast<double>(p.dy[i]) - b - d * k) * a : d * a + b);
-}
 
 /// Runs: `inner` is long, and each (outer, channel) has it contiguous. A run is summed by segments.
 struct Runs {
@@ -72,16 +95,17 @@ struct Runs {
     });
   }
 
-  template <bool kBackward, class T, class Centre>
-  void sums(const KernelContext& ctx, const Operands<T>& p, const Centre& centre, Sums* partials) const {
+  template <class P, class Centre>
+  void sums(const KernelContext& ctx, const P& p, const Centre& centre, Sums* partials) const {
     for_segments(ctx, [&](int64_t index, int64_t channel, int64_t offset, int64_t n) {
-      const Operands<T> run{p.x + offset, kBackward ? p.dy + offset : nullptr, nullptr};
+      const P run = p.from(offset);
       const double c = centre(channel);
+      const auto flat = p.flat(channel);
       double w[kLanes] = {}, wd[kLanes] = {};
       int64_t i = 0;
       for (; i + kLanes <= n; i += kLanes)
-        for (int64_t lane = 0; lane < kLanes; ++lane) add_terms<kBackward>(run, i + lane, c, w[lane], wd[lane]);
-      for (int64_t lane = 0; i + lane < n; ++lane) add_terms<kBackward>(run, i + lane, c, w[lane], wd[lane]);
+        for (int64_t lane = 0; lane < kLanes; ++lane) run.add_terms(i + lane, c, flat, w[lane], wd[lane]);
+      for (int64_t lane = 0; i + lane < n; ++lane) run.add_terms(i + lane, c, flat, w[lane], wd[lane]);
       for (int64_t half = kLanes / 2; half > 0; half /= 2)
         for (int64_t lane = 0; lane < half; ++lane) w[lane] += w[lane + half], wd[lane] += wd[lane + half];
       partials[index] = {w[0], wd[0]};
@@ -97,12 +121,13 @@ struct Runs {
     return s;
   }
 
-  template <bool kBackward, class T>
-  void apply(const KernelContext& ctx, const Operands<T>& p, const Coefficients* coefficients) const {
+  template <class P>
+  void apply(const KernelContext& ctx, const P& p, const Coefficients* coefficients) const {
     for_segments(ctx, [&](int64_t, int64_t channel, int64_t offset, int64_t n) {
-      const Operands<T> run{p.x + offset, kBackward ? p.dy + offset : nullptr, p.out + offset};
+      const P run = p.from(offset);
       const Coefficients c = coefficients[channel];
-      for (int64_t i = 0; i < n; ++i) write_result<kBackward>(run, i, c.centre, c.a, c.b, c.k);
+      const auto flat = p.flat(channel);
+      for (int64_t i = 0; i < n; ++i) run.write_result(i, c, flat);
     });
   }
 };
@@ -142,14 +167,25 @@ struct Columns {
   }
   int64_t channel_of(int64_t column) const { return column % width() / inner; }
 
-  template <bool kBackward, class T, class Centre>
-  void sums(const KernelContext& ctx, const Operands<T>& p, const Centre& centre, Sums* partials) const {
+  template <class T>
+  struct FlatStrip {
+    T lo[kStrip], hi[kStrip];
+    void set(int64_t j, Flat<T> flat) { lo[j] = flat.lo, hi[j] = flat.hi; }
+    Flat<T> operator[](int64_t j) const { return {lo[j], hi[j]}; }
+  };
+
+  template <class P, class Centre>
+  void sums(const KernelContext& ctx, const P& p, const Centre& centre, Sums* partials) const {
     for_strips(ctx, [&](int64_t block, int64_t begin, int64_t columns) {
       double c[kStrip], w[kStrip] = {}, wd[kStrip] = {};
-      for (int64_t j = 0; j < columns; ++j) c[j] = centre(channel_of(begin + j));
+      FlatStrip<typename P::Number> flat;
+      for (int64_t j = 0; j < columns; ++j) {
+        c[j] = centre(channel_of(begin + j));
+        flat.set(j, p.flat(channel_of(begin + j)));
+      }
       for_rows(block, begin, columns, [&](int64_t offset, int64_t n) {
-        const Operands<T> row{p.x + offset, kBackward ? p.dy + offset : nullptr, nullptr};
-        for (int64_t j = 0; j < n; ++j) add_terms<kBackward>(row, j, c[j], w[j], wd[j]);
+        const P row = p.from(offset);
+        for (int64_t j = 0; j < n; ++j) row.add_terms(j, c[j], flat[j], w[j], wd[j]);
       });
       for (int64_t j = 0; j < columns; ++j) partials[block * wide() + begin + j] = {w[j], wd[j]};
     });
@@ -165,17 +201,19 @@ struct Columns {
     return s;
   }
 
-  template <bool kBackward, class T>
-  void apply(const KernelContext& ctx, const Operands<T>& p, const Coefficients* coefficients) const {
+  template <class P>
+  void apply(const KernelContext& ctx, const P& p, const Coefficients* coefficients) const {
     for_strips(ctx, [&](int64_t block, int64_t begin, int64_t columns) {
       double centre[kStrip], a[kStrip], b[kStrip], k[kStrip];
+      FlatStrip<typename P::Number> flat;
       for (int64_t j = 0; j < columns; ++j) {
         const Coefficients& c = coefficients[channel_of(begin + j)];
         centre[j] = c.centre, a[j] = c.a, b[j] = c.b, k[j] = c.k;
+        flat.set(j, p.flat(channel_of(begin + j)));
       }
       for_rows(block, begin, columns, [&](int64_t offset, int64_t n) {
-        const Operands<T> row{p.x + offset, kBackward ? p.dy + offset : nullptr, p.out + offset};
-        for (int64_t j = 0; j < n; ++j) write_result<kBackward>(row, j, centre[j], a[j], b[j], k[j]);
+        const P row = p.from(offset);
+        for (int64_t j = 0; j < n; ++j) row.write_result(j, {centre[j], a[j], b[j], k[j]}, flat[j]);
       });
     });
   }
@@ -194,49 +232,54 @@ struct Params {
 };
 
 /// `finish(channel, sums)` writes what belongs to one channel and gives the coefficients of its second sweep.
-template <bool kBackward, class T, class Sweep, class Centre, class Finish>
-void two_sweeps(const Sweep& sweep, KernelContext& ctx, const Operands<T>& operands, const Centre& centre,
-                const Finish& finish) {
+template <class Sweep, class P, class Centre, class Finish>
+void two_sweeps(const Sweep& sweep, KernelContext& ctx, const P& operands, const Centre& centre, const Finish& finish) {
   constexpr int64_t kChannelsPerTask = 8;
   Sums* partials = static_cast<Sums*>(ctx.workspace);
   Coefficients* coefficients = reinterpret_cast<Coefficients*>(partials + sweep.num_partials());
-  sweep.template sums<kBackward>(ctx, operands, centre, partials);
+  sweep.sums(ctx, operands, centre, partials);
   ctx.parallel_for(ceil_div(sweep.channels, kChannelsPerTask), [&](int64_t task) {
     for (int64_t c = task * kChannelsPerTask; c < std::min(sweep.channels, (task + 1) * kChannelsPerTask); ++c)
       coefficients[c] = finish(c, sweep.total(partials, c));
   });
-  sweep.template apply<kBackward>(ctx, operands, coefficients);
+  sweep.apply(ctx, operands, coefficients);
 }
 
-template <class T, class Sweep>
+template <class T, bool kRelu, class Sweep>
 void forward(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const Params<Sweep>*>(params);
   const auto *x = static_cast<const T*>(args[0]), *scale = static_cast<const T*>(args[1]),
              *offset = static_cast<const T*>(args[2]);
   auto *mean = static_cast<T*>(args[4]), *variance = static_cast<T*>(args[5]), *inv_std = static_cast<T*>(args[6]);
+  auto* flat = static_cast<Flat<T>*>(args[7]);
   const auto centre = [&](int64_t c) {
     const double first = static_cast<double>(x[c * p.sweep.inner]);
     return std::isfinite(first) ? first : 0.0;
   };
-  two_sweeps<false, T>(p.sweep, ctx, {x, nullptr, static_cast<T*>(args[3])}, centre, [&](int64_t c, const Sums& s) {
+  const Operands<T, false, kRelu> operands{x, nullptr, nullptr, static_cast<T*>(args[3])};
+  two_sweeps(p.sweep, ctx, operands, centre, [&](int64_t c, const Sums& s) {
     const double shift = s.w / p.count(), centred = s.wd / p.count() - shift * shift;
     const double m = centre(c) + shift, v = centred < 0 ? 0 : centred, r = 1 / std::sqrt(v + p.epsilon);
     mean[c] = static_cast<T>(m);
     variance[c] = static_cast<T>(v);
     inv_std[c] = static_cast<T>(r);
-    return Coefficients{m, r * static_cast<double>(scale[c]), static_cast<double>(offset[c]), 0};
+    const Coefficients second{m, r * static_cast<double>(scale[c]), static_cast<double>(offset[c]), 0};
+    if (kRelu) flat[c] = flat_of<T>(second.centre, second.a, second.b);
+    return second;
   });
 }
 
-template <class T, class Sweep>
+template <class T, bool kRelu, class Sweep>
 void backward(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const Params<Sweep>*>(params);
   const auto *x = static_cast<const T*>(args[0]), *scale = static_cast<const T*>(args[1]),
              *dy = static_cast<const T*>(args[2]), *mean = static_cast<const T*>(args[3]),
              *inv_std = static_cast<const T*>(args[4]);
-  auto *dscale = static_cast<T*>(args[6]), *doffset = static_cast<T*>(args[7]);
+  const auto* flat = kRelu ? static_cast<const Flat<T>*>(args[5]) : nullptr;
+  void* const* out = args + (kRelu ? 6 : 5);
+  auto *dx = static_cast<T*>(out[0]), *dscale = static_cast<T*>(out[1]), *doffset = static_cast<T*>(out[2]);
   const auto centre = [&](int64_t c) { return static_cast<double>(mean[c]); };
-  two_sweeps<true, T>(p.sweep, ctx, {x, dy, static_cast<T*>(args[5])}, centre, [&](int64_t c, const Sums& s) {
+  two_sweeps(p.sweep, ctx, Operands<T, true, kRelu>{x, dy, flat, dx}, centre, [&](int64_t c, const Sums& s) {
     const double r = static_cast<double>(inv_std[c]);
     dscale[c] = static_cast<T>(r * s.wd);
     doffset[c] = static_cast<T>(s.w);
@@ -244,24 +287,30 @@ void backward(const void* params, void* const* args, KernelContext& ctx) noexcep
   });
 }
 
+template <class T, bool kBackward, class Sweep>
+KernelFn choose(bool relu) {
+  if (kBackward) return relu ? backward<T, true, Sweep> : backward<T, false, Sweep>;
+  return relu ? forward<T, true, Sweep> : forward<T, false, Sweep>;
+}
+
 template <class T, bool kBackward>
-Prepared choose(const Signature& s) {
+Prepared prepare_for(const Signature& s) {
   constexpr int64_t kShortRun = 16;
   const auto& attrs = s.attrs_as<BatchNormAttrs>();
   const BatchNormLayout l(s.inputs[0].shape, attrs.axis);
   if (l.channels == 0) return {[](const void*, void* const*, KernelContext&) noexcept {}, l};
   if (l.inner < kShortRun) {
     const Params<Columns> p{{l.outer, l.channels, l.inner}, attrs.epsilon};
-    return {kBackward ? backward<T, Columns> : forward<T, Columns>, p, p.workspace()};
+    return {choose<T, kBackward, Columns>(attrs.relu), p, p.workspace()};
   }
   const Params<Runs> p{{l.outer, l.channels, l.inner}, attrs.epsilon};
-  return {kBackward ? backward<T, Runs> : forward<T, Runs>, p, p.workspace()};
+  return {choose<T, kBackward, Runs>(attrs.relu), p, p.workspace()};
 }
 
 template <bool kBackward>
 Prepared prepare(const Signature& s) {
-  if (s.inputs[0].dtype == float32) return choose<float, kBackward>(s);
-  if (s.inputs[0].dtype == float64) return choose<double, kBackward>(s);
+  if (s.inputs[0].dtype == float32) return prepare_for<float, kBackward>(s);
+  if (s.inputs[0].dtype == float64) return prepare_for<double, kBackward>(s);
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/batch_norm/flat.h>
 #include <twofold/kernels/batch_norm/running.h>
 #include <twofold/kernels/cuda/launch.h>
 #include <twofold/lib/op/kernel.h>
@@ -31,8 +32,10 @@ template <class T>
 struct Arguments {
   const T *x, *scale, *offset;
   const T *dy, *mean, *inv_std;          ///< backward
+  const Flat<T>* flat;                   ///< backward of a rectified y
   T* out;                                ///< y or dx
   T *out_mean, *variance, *out_inv_std;  ///< forward
+  Flat<T>* out_flat;                     ///< forward, if y is rectified
   T *dscale, *doffset;                   ///< backward
   double epsilon, per_count;             ///< per_count: 1 / elements of a channel
   Sums* partials;
@@ -73,15 +76,25 @@ __device__ double centre_of(const Arguments<T>& p, const Cut& cut, int64_t chann
 }
 
 template <bool kBackward, class T>
-__device__ Sums terms(T x, T dy, double centre) {
+__device__ Flat<T> flat_at(const Arguments<T>& p, int64_t channel) {
+  return kBackward && p.flat ? p.flat[channel] : Flat<T>{1, 0};
+}
+
+template <bool kBackward, class T>
+__device__ Sums terms(T x, T dy, double centre, const Flat<T>& flat) {
+  if (kBackward && flat.holds(x)) dy = 0;
   const double d = static_cast<double>(x) - centre, w = kBackward ? static_cast<double>(dy) : d;
   return {w, w * d};
 }
 
 template <bool kBackward, class T>
-__device__ T result(T x, T dy, const Coefficients& c) {
-  const double d = static_cast<double>(x) - c.centre;
-  return static_cast<T>(kBackward ? (static_cast<double>(dy) - c.b - d * c.k) * c.a : d * c.a + c.b);
+__device__ T result(const Arguments<T>& p, T x, T dy, const Coefficients& c, const Flat<T>& flat) {
+  if (!kBackward) {
+    const T y = normalised(x, c.centre, c.a, c.b);
+    return p.out_flat && y < 0 ? T{0} : y;
+  }
+  if (flat.holds(x)) dy = 0;
+  return static_cast<T>((static_cast<double>(dy) - c.b - (static_cast<double>(x) - c.centre) * c.k) * c.a);
 }
 
 /// The coefficients of a channel's second sweep; where `write`, its outputs too.
@@ -98,6 +111,11 @@ __device__ Coefficients finish(const Arguments<T>& p, const Cut& cut, int64_t c,
   const double m = centre + shift, v = centred < 0 ? 0 : centred, r = rsqrt(v + p.epsilon);
   if (write) p.out_mean[c] = static_cast<T>(m), p.variance[c] = static_cast<T>(v), p.out_inv_std[c] = static_cast<T>(r);
   return {m, r * scale, static_cast<double>(p.offset[c]), 0};
+}
+
+template <bool kBackward, class T>
+__device__ void write_flat(const Arguments<T>& p, int64_t channel, const Coefficients& c) {
+  if (!kBackward && p.out_flat) p.out_flat[channel] = flat_of<T>(c.centre, c.a, c.b);
 }
 
 // Runs: a block has one channel and one part of its elements, counted through (outer, inner).
@@ -144,12 +162,13 @@ __global__ void __launch_bounds__(kThreads, kResident) run_sums(Arguments<typena
   __shared__ Sums of_warp[kRows];
   const int64_t channel = blockIdx.x / cut.splits, split = blockIdx.x % cut.splits;
   const double centre = centre_of<kBackward>(p, cut, channel);
+  const auto flat = flat_at<kBackward>(p, channel);
   Sums s{0, 0};
   for_run<Pack>(cut, channel, split, [&](const int64_t(&indices)[Pack::batch]) {
     const Batch<kBackward, Pack> b(p, indices);
     for (int n = 0; n < Pack::batch; ++n) {
       if (indices[n] < 0) continue;
-      for (int j = 0; j < Pack::width; ++j) s = s + terms<kBackward>(b.x[n].v[j], b.dy[n].v[j], centre);
+      for (int j = 0; j < Pack::width; ++j) s = s + terms<kBackward>(b.x[n].v[j], b.dy[n].v[j], centre, flat);
     }
   });
   s = warp_total(s);
@@ -172,13 +191,15 @@ __global__ void __launch_bounds__(kThreads, kResident) run_apply(Arguments<typen
     s = warp_total(s);
     if (threadIdx.x == 0) shared = finish<kBackward>(p, cut, channel, s, split == 0);
   }
+  const auto flat = flat_at<kBackward>(p, channel);
   __syncthreads();
   const Coefficients c = shared;
+  if (split == 0 && threadIdx.x == kThreads - 1) write_flat<kBackward>(p, channel, c);
   for_run<Pack>(cut, channel, split, [&](const int64_t(&indices)[Pack::batch]) {
     Batch<kBackward, Pack> b(p, indices);
     for (int n = 0; n < Pack::batch; ++n) {
       if (indices[n] < 0) continue;
-      for (int j = 0; j < Pack::width; ++j) b.x[n].v[j] = result<kBackward>(b.x[n].v[j], b.dy[n].v[j], c);
+      for (int j = 0; j < Pack::width; ++j) b.x[n].v[j] = result<kBackward>(p, b.x[n].v[j], b.dy[n].v[j], c, flat);
       b.x[n].store(p.out + indices[n]);
     }
   });
@@ -209,10 +230,12 @@ template <bool kBackward, class T>
 __global__ void __launch_bounds__(kThreads) column_sums(Arguments<T> p, Cut cut) {
   const int64_t column = blockIdx.x / cut.splits * kWarp + threadIdx.x, split = blockIdx.x % cut.splits;
   const bool inside = column < cut.width();
-  const double centre = inside ? centre_of<kBackward>(p, cut, column / cut.inner) : 0;
+  const int64_t channel = inside ? column / cut.inner : 0;
+  const double centre = centre_of<kBackward>(p, cut, channel);
+  const auto flat = flat_at<kBackward>(p, channel);
   Sums s{0, 0};
   for_column(cut, column, split,
-             [&](int64_t i) { s = s + terms<kBackward>(p.x[i], kBackward ? p.dy[i] : T{}, centre); });
+             [&](int64_t i) { s = s + terms<kBackward>(p.x[i], kBackward ? p.dy[i] : T{}, centre, flat); });
   s = column_total(s);
   if (inside && threadIdx.y == 0) p.partials[split * cut.width() + column] = s;
 }
@@ -228,14 +251,16 @@ __global__ void __launch_bounds__(kThreads) column_apply(Arguments<T> p, Cut cut
   s = column_total(s);
   const bool write = inside && split == 0 && threadIdx.y == 0 && column % cut.inner == 0;
   const Coefficients c = finish<kBackward>(p, cut, channel, s, write);
+  if (write) write_flat<kBackward>(p, channel, c);
+  const auto flat = flat_at<kBackward>(p, channel);
   for_column(cut, column, split,
-             [&](int64_t i) { p.out[i] = result<kBackward>(p.x[i], kBackward ? p.dy[i] : T{}, c); });
+             [&](int64_t i) { p.out[i] = result<kBackward>(p, p.x[i], kBackward ? p.dy[i] : T{}, c, flat); });
 }
 
 struct Params {
   Cut cut;
   double epsilon;
-  bool columns;
+  bool relu, columns;
 };
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -270,10 +295,13 @@ void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
   p.epsilon = q.epsilon, p.per_count = 1 / static_cast<double>(q.cut.count());
   if (kBackward) {
     p.dy = in(2), p.mean = in(3), p.inv_std = in(4);
-    p.out = out(5), p.dscale = out(6), p.doffset = out(7);
+    const int first = q.relu ? 6 : 5;
+    if (q.relu) p.flat = static_cast<const Flat<T>*>(args[5]);
+    p.out = out(first), p.dscale = out(first + 1), p.doffset = out(first + 2);
   } else {
     p.offset = in(2);
     p.out = out(3), p.out_mean = out(4), p.variance = out(5), p.out_inv_std = out(6);
+    if (q.relu) p.out_flat = static_cast<Flat<T>*>(args[7]);
   }
   const cudaStream_t stream = cuda::stream_of(ctx);
   // Sums are taken in one order wherever operands lie: packs of four are packs of four, read at once or not.
@@ -299,7 +327,7 @@ Prepared prepare(const Signature& s) {
   const BatchNormLayout l(s.inputs[0].shape, attrs.axis);
   if (l.channels == 0) return {[](const void*, void* const*, KernelContext&) noexcept {}, l};
 
-  Params p{{l.outer, l.channels, l.inner, 1, 0}, attrs.epsilon, l.inner < kWarp};
+  Params p{{l.outer, l.channels, l.inner, 1, 0}, attrs.epsilon, attrs.relu, l.inner < kWarp};
   int64_t extent = l.count();
   if (p.columns) {
     extent = l.outer;

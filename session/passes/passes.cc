@@ -16,6 +16,7 @@ std::vector<Pass>& passes() {
       {"fold", "computes what depends on constants alone, once", fold_constants},
       {"cse", "computes equal subexpressions once", eliminate_common_subexpressions},
       {"dce", "drops what nobody reads", eliminate_dead_code},
+      {"batch_norm", "lets batch normalisation do the relu that follows it", fuse_batch_norm},
       {"fuse", "runs groups of pointwise ops tile by tile", fuse_pointwise},
   };
   return all;

@@ -42,6 +42,7 @@ void run_passes(Program& p, const SessionOptions& options, Ledger* ledger);
 int64_t fold_constants(Program& p);
 int64_t eliminate_common_subexpressions(Program& p);
 int64_t eliminate_dead_code(Program& p);
+int64_t fuse_batch_norm(Program& p);
 int64_t fuse_pointwise(Program& p);
 
 }  // namespace twofold

@@ -100,9 +100,38 @@ Tensors batch_norm_and_grad(std::span<const Tensor> in, const BatchNormAttrs& at
   const Tensor offset = in[1];
   const Tensor* forward[] = {&in[0], &in[1], &offset};
   const Outputs saved = apply_all(*find_op("BatchNorm"), forward, attrs, here);
-  const Tensor* backward[] = {&in[0], &in[1], &in[2], &saved[1], &saved[3]};
+  std::vector<const Tensor*> backward = {&in[0], &in[1], &in[2], &saved[1], &saved[3]};
+  if (attrs.relu) backward.push_back(&saved[4]);
   const Outputs out = apply_all(*find_op("BatchNormGrad"), backward, attrs, here);
   return {out.begin(), out.end()};
+}
+
+/// Records of what the optimiser makes of a relu after `r` and before `grad`.
+void add_rectified(std::vector<Record>& all, Record r, Record grad, int axis) {
+  r.label += ", rectified", grad.label += ", rectified";
+  r.gradient_of = {}, grad.gradient_of = {};
+  const BatchNormAttrs attrs{.epsilon = 1e-3, .axis = axis, .relu = true};
+  r.call = [attrs](auto in) {
+    const Tensor* inputs[] = {&in[0], &in[1], &in[2]};
+    const Outputs out = apply_all(*find_op("BatchNorm"), inputs, attrs, std::source_location::current());
+    return Tensors{out[0], out[1], out[2]};
+  };
+  r.reference = [plain = r.reference](auto in) {
+    Arrays out = plain(in);
+    for (double& y : out[0].values) y = std::max(y, 0.);
+    return out;
+  };
+  grad.call = [attrs](auto in) { return batch_norm_and_grad(in, attrs); };
+  grad.reference = [plain = grad.reference, attrs](auto in) {
+    const Array y = batch_norm_of(std::array{in[0], in[1], in[1]}, attrs.axis, attrs.epsilon)[0];
+    std::vector<Array> inputs(in.begin(), in.end());
+    for (size_t i = 0; i < y.values.size(); ++i)
+      if (y.values[i] <= 0) inputs[2].values[i] = 0;
+    return plain(inputs);
+  };
+  r.samples[1] = grad.samples[1] = {-2, 2};
+  all.push_back(std::move(r));
+  all.push_back(std::move(grad));
 }
 
 std::vector<std::vector<Shape>> with_channels(const std::vector<Shape>& xs, int axis, bool like_x) {
@@ -152,6 +181,7 @@ void add_batch_norm(std::vector<Record>& all, int axis, const std::vector<Shape>
   grad.gradient_of = {0, 1, 2};
   grad.gradient_needs_rank = true;
   all.push_back(grad);
+  add_rectified(all, r, grad, axis);
 }
 
 /// `of_x`: the dtype of x, where it is not that of the statistics.
