@@ -3,7 +3,8 @@
 # committed. A part that fails does not keep the others from running. Exits 0 if all parts have run, now or before on the
 # same sources in the same build folder, and none failed.
 #
-# usage: tests/gpu.sh [-o LOG] [-b BUILD] [PART...]
+# usage: tests/gpu.sh [-n] [-o LOG] [-b BUILD] [PART...]
+#   -n     do not build: BUILD has been made on another machine, at the same path
 #   LOG    tests/gpu.log
 #   BUILD  build-gpu
 #   PART   all if none is given:
@@ -17,9 +18,10 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-log=tests/gpu.log build=build-gpu
-while getopts o:b: option; do
+log=tests/gpu.log build=build-gpu builds=true
+while getopts no:b: option; do
   case $option in
+    n) builds=false ;;
     o) log=$OPTARG ;;
     b) build=$OPTARG ;;
     *) exit 2 ;;
@@ -48,12 +50,13 @@ if ! nvidia-smi >/dev/null 2>&1; then
 fi
 archs=${TWOFOLD_GPU_ARCHS:-$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d . | sort -nu | paste -sd ,)}
 options=(-Dcuda=enabled "-Dgpu_archs=$archs" -Disas=v3 -Dtests=true -Ddemos=false -Dbenchmarks=disabled)
-if [ -f "$build/build.ninja" ]; then
+if ! $builds; then
+  [ -d "$build" ]
+elif [ -f "$build/build.ninja" ]; then
   meson configure "$build" "${options[@]}"
 else
   meson setup "$build" "${options[@]}"
 fi || exit 1
-
 results=$build/gpu_log
 mkdir -p "$results"
 cudnn=$(printf '#include <cudnn_version.h>\nCUDNN_MAJOR.CUDNN_MINOR.CUDNN_PATCHLEVEL\n' |
@@ -63,8 +66,8 @@ commit ${TWOFOLD_COMMIT:-$(commit_of_tree)}
 date $(date -u +%Y-%m-%d)
 GPUs $(nvidia-smi --list-gpus | wc -l): $(about_gpus name,compute_cap)
 driver $(about_gpus driver_version)
-CUDA $(nvcc --version 2>/dev/null | sed -n 's/.*release //p'), cuDNN ${cudnn:-unknown}, compiled for $archs
-compiler $(g++ --version | head -1)
+CUDA $(nvcc --version 2>/dev/null | sed -n 's/.*release //p'), cuDNN ${cudnn:-unknown}
+compiler $($builds && g++ --version | head -1 || readelf -p .comment "$build/libtwofold.so" | sed -n 's/.*\] *//p' | head -1)
 END
 
 sources=$(python3 tests/gpu_log.py hash)
@@ -100,7 +103,7 @@ for part in "${parts[@]}"; do
     *) programs+=(tests/ops_test) ;;
   esac
 done
-if ninja -C "$build" "${programs[@]}"; then
+if ! $builds || ninja -C "$build" "${programs[@]}"; then
   # Side by side, but for what asks for all of the GPU's memory.
   for part in "${parts[@]}"; do
     [ "$part" != gpu ] || wait
