@@ -18,6 +18,7 @@ constexpr int kSums = kOutputs * kTaps;  ///< a thread
 constexpr int kPixels = 4;               ///< of a row that a thread takes at once
 constexpr int kMostColumns = 28;         ///< of a tile: with the two beside it no more than a warp has threads
 constexpr int kLeastLanes = 4;
+constexpr int kMostBlocks = 65535;       ///< along a grid's second axis
 constexpr int kBlocks = 256;             ///< two on each multiprocessor of the GPUs that this is made for
 constexpr int kMostTerms = 2048;         ///< of a float32 sum, about
 constexpr int kMostShared = 112 * 1024;  ///< bytes, so that two blocks fit
@@ -272,6 +273,7 @@ std::optional<WeightGradient> WeightGradient::of(const Convolution& c) {
 
   // Of the heights of a tile, that which leaves the least to the threads that have the most to do.
   const int64_t blocks = int64_t{t.input_blocks} * t.output_blocks;
+  if (blocks > kMostBlocks) return std::nullopt;
   t.tiles_across = divide_up(t.out_w, kMostColumns);
   const int columns = round_up(divide_up(t.out_w, t.tiles_across), kPixels);
   int rows = 0;

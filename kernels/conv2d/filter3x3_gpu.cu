@@ -16,7 +16,8 @@ constexpr int kChunk = 8;   ///< channels of x in shared memory at once
 constexpr int kPixels = 4;  ///< of a group
 constexpr int kBlock = 8;   ///< channels of y that tensor cores take at once
 constexpr int kStages = 2;
-constexpr int kMostColumns = 60;  ///< of a strip
+constexpr int kMostColumns = 60;       ///< of a strip
+constexpr int kMostOutputs = 1 << 17;  ///< of a grid, in blocks of four or more
 constexpr int kNone = -(1 << 30);
 
 /// A row of x in shared memory: where it begins in channel 0, and which column that is.
@@ -326,6 +327,7 @@ std::optional<Filter> Filter::of(const Convolution& c, bool flipped, bool tf32) 
   if (c.batch * (c.out_channels + kMargin) * (c.out_h + 2) * (c.out_w + kMostColumns) > kMost) return std::nullopt;
   if ((c.in_channels + kChunk) * (c.out_channels + kMargin) * kTaps > kMost) return std::nullopt;
   if (std::max(std::abs(c.top), std::abs(c.left)) > kMost / kMargin) return std::nullopt;
+  if (c.out_channels > kMostOutputs) return std::nullopt;
 
   Filter f;
   f.tf32_ = tf32;
