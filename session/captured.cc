@@ -127,6 +127,7 @@ bool Captured::enqueue(std::span<const Tensor> feeds) {
                counters_.defined() ? static_cast<const uint64_t*>(counters_.value()->data()) : nullptr);
     plan_.run_code(*frame_, &run, nullptr);
     for (const auto& [feed, external] : run.uploads()) uploads_.emplace_back(feed, frame_->externals[external]);
+    run.join();
     whole = enqueue_commits(stream);
     if (whole && !snapshots_hold()) {
       obstacle_ = "a variable's old value is fetched in a run that writes it";

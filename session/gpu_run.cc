@@ -21,14 +21,27 @@ KernelContext& GpuRun::context(int gpu) {
     if (!c.stream) {
       c.stream = stream_ ? stream_ : stream;
       c.device_error = plan_.session_->late_errors(gpu).word();
-      if (std::byte* arena = frame_.arenas[i + 1]) c.workspace = arena + plan_.arenas_[i + 1].workspace;
     }
   }
   return c;
 }
 
+SmallVector<Access, 8> GpuRun::accesses(const Plan::Instruction& i, const KernelContext& c) const {
+  const GpuStep& step = plan_.gpu_steps_[static_cast<size_t>(&i - plan_.code_.data())];
+  SmallVector<Access, 8> all;
+  for (size_t k = 0; k < step.arg_bytes.size(); ++k)
+    if (const void* at = frame_.args[i.args + k]) all.push_back({at, step.arg_bytes[k], k >= step.num_inputs});
+  all.push_back({c.workspace, step.workspace_bytes, true});
+  if (step.reads_errors || step.reports_errors)
+    all.push_back({c.device_error, sizeof(DeviceError), step.reports_errors});
+  return all;
+}
+
 void GpuRun::launch(const Plan::Instruction& i, Ledger* ledger) {
   KernelContext& c = context(i.device.gpu());
+  const auto place = static_cast<size_t>(&i - plan_.code_.data());
+  const auto device = static_cast<size_t>(i.device.index);
+  c.workspace = frame_.arenas[device] + plan_.arenas_[device].workspace + plan_.gpu_steps_[place].workspace;
   if (i.what == Plan::Do::gpu_random) {
     if (counters_) {
       c.random_counter_at = counters_ + i.aux;
@@ -38,13 +51,15 @@ void GpuRun::launch(const Plan::Instruction& i, Ledger* ledger) {
   } else {
     c.tag = i.aux;
   }
-  const OpDef& op = *plan_.ops_[static_cast<size_t>(&i - plan_.code_.data())];
+  const OpDef& op = *plan_.ops_[place];
+  if (order_) order_->begin_step(accesses(i, c));
   const ProfilerRange range([&] { return std::string(op.name) + " " + plan_.graph_->node_name(i.node); });
   if (ledger) ledger->add_op(op.name, {});
   const DeviceTimer timer(i.device, ledger, op.name);
   i.fn(i.params, frame_.args.data() + i.args, c);
   if (c.error != KernelError::none)
     with_node(*plan_.graph_, i.node, [&] { check_kernel(op, plan_.graph_->node(i.node).attrs_view(), c); });
+  if (order_) order_->end_step();
 }
 
 }  // namespace twofold

@@ -1,6 +1,9 @@
 // What a run does on GPUs.
 #pragma once
 
+#include <optional>
+
+#include <twofold/session/capture_order.h>
 #include <twofold/session/plan.h>
 
 namespace twofold {
@@ -11,7 +14,7 @@ class GpuRun {
   GpuRun(const Plan& plan, Frame& frame) : plan_(plan), frame_(frame) {}
   /// What is enqueued goes to `stream`, to be replayed with counters of random ops read from `counters`.
   GpuRun(const Plan& plan, Frame& frame, void* stream, const uint64_t* counters)
-      : plan_(plan), frame_(frame), stream_(stream), counters_(counters) {}
+      : plan_(plan), frame_(frame), stream_(stream), counters_(counters), order_(stream) {}
 
   bool capturing() const { return stream_ != nullptr; }
   /// While capturing: what the host has fed, to be copied before each replay, as (feed, external).
@@ -19,15 +22,19 @@ class GpuRun {
   std::span<const std::pair<uint32_t, uint32_t>> uploads() const { return uploads_; }
   /// Enqueues a gpu_kernel or gpu_random.
   void launch(const Plan::Instruction& i, Ledger* ledger);
+  /// While capturing: what is enqueued from now on comes after all that was launched.
+  void join() { order_->join(); }
 
  private:
   KernelContext& context(int gpu);
+  SmallVector<Access, 8> accesses(const Plan::Instruction& i, const KernelContext& c) const;
 
   const Plan& plan_;
   Frame& frame_;
   void* stream_ = nullptr;
   const uint64_t* counters_ = nullptr;
-  int current_ = -1;  // the GPU that is current on this thread
+  std::optional<CaptureOrder> order_;  // of a captured graph
+  int current_ = -1;                   // the GPU that is current on this thread
   SmallVector<KernelContext, 2> contexts_;
   std::vector<std::pair<uint32_t, uint32_t>> uploads_;
 };

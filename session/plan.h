@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <twofold/lib/op/kernel.h>
+#include <twofold/session/gpu_step.h>
 #include <twofold/session/options.h>
 #include <twofold/session/program.h>
 #include <twofold/session/slots.h>
@@ -143,6 +144,7 @@ class Plan {
   std::vector<const OpDef*> ops_;  ///< by instruction: what the ledger calls it
   std::vector<std::shared_ptr<const Prepared>> prepared_;
   std::vector<Arg> args_;
+  std::vector<GpuStep> gpu_steps_;  ///< by instruction, up to the last one on a GPU
   std::vector<External> externals_;
   std::vector<std::pair<uint32_t, uint32_t>> feeds_;  ///< (feed, external) of those that are needed
   std::vector<Host> hosts_;

@@ -168,6 +168,10 @@ class Planner {
     const auto d = static_cast<size_t>(device.index);
     if (workspace_.size() <= d) workspace_.resize(d + 1);
     workspace_[d] = std::max(workspace_[d], prepared->workspace);
+    if (!device.is_cpu()) {
+      plan_->gpu_steps_.resize(plan_->code_.size());
+      plan_->gpu_steps_.emplace_back(op, device, in, out, prepared->workspace);
+    }
     instruction.args = static_cast<uint32_t>(plan_->args_.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (i < 32 && (op.shape_inputs >> i & 1)) {
@@ -263,16 +267,22 @@ class Planner {
     });
     const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
     slots.erase(std::unique(slots.begin(), slots.end(), same), slots.end());
+    find_in_place();
+    find_obstacle();
     // After the values of each device comes room for any of its kernels, while any value lives.
     workspace_.resize(std::max(workspace_.size(), memory_.num_devices()));
     for (size_t d = 0; d < workspace_.size(); ++d) {
       Arena& arena = memory_.arena({static_cast<int8_t>(d)});
-      const size_t offset = arena.take_apart(workspace_[d] + (d ? kGpuAlignment : 0));
-      plan_->arenas_.push_back(
-          {arena.top(), d ? (offset + kGpuAlignment - 1) / kGpuAlignment * kGpuAlignment : offset});
+      const size_t offset = d ? add_workspaces(arena, d) : arena.take_apart(workspace_[d]);
+      plan_->arenas_.push_back({arena.top(), offset});
     }
-    find_in_place();
-    find_obstacle();
+  }
+
+  size_t add_workspaces(Arena& arena, size_t d) {
+    const size_t least = gpu_aligned(workspace_[d]);
+    const size_t more = plan_->obstacle_.empty() ? arena.top() / kShareForWorkspaces : 0;
+    const size_t bytes = place_workspaces(plan_->gpu_steps_, {static_cast<int8_t>(d)}, least + more);
+    return gpu_aligned(arena.take_apart(bytes + kGpuAlignment));
   }
 
   // New values of variables that a captured run may write over the old ones: made by an op that can, after the last op
@@ -335,7 +345,9 @@ class Planner {
         plan_->obstacle_ = fmt::format("the variable '{}' lies on {}", slot->variable->name, slot->device.name());
   }
 
-  static constexpr size_t kGpuAlignment = 256;
+  /// Of the memory for values, what more than one workspace may take: one part in so many. A step of training gains
+  /// nothing from more.
+  static constexpr size_t kShareForWorkspaces = 16;
 
   struct Recent {
     const OpDef* op = nullptr;

@@ -172,6 +172,29 @@ TEST_CASE("gpu: an optimiser's update is not made in a run that fails") {
   for (const int good_runs : {0, 1, 5}) CHECK(testing::same_bits(program(false, good_runs), program(true, good_runs)));
 }
 
+// In a captured graph nothing but the error itself puts the update behind the failing op.
+TEST_CASE("gpu: an update waits for an op that fails, though they share no value") {
+  if (testing::lacks_gpu()) return;
+  constexpr int kSide = 1024;
+  FreshGraph fresh;
+  const Tensor i = tf::placeholder(tf::int32, {1});
+  const tf::Variable w({1.f, 2.f, 3.f, 4.f}), matrix(tf::zeros({kSide, kSide}));
+  tf::train::Adam opt({w}, {.lr = 0.1});
+  const std::vector<Tensor> gradients = opt.compute_gradients(tf::sum(w * w));  // before the products use its memory
+  Tensor product = matrix.read();
+  for (int k = 0; k < 20; ++k) product = tf::matmul(product, matrix.read());
+  const Tensor taken = tf::gather(tf::reshape(product, {-1}), i);
+  const tf::Operation step = opt.apply_gradients(gradients);
+  tf::Session session({.device = "/gpu:0"});
+  session.run(tf::global_variables_initializer());
+  for (int run = 0; run < 4; ++run) session.run({step, taken}, {{i, {run}}})[1].item<float>();
+  for (int run = 0; run < 3; ++run) {
+    const Tensor before = session.run(w);
+    CHECK_ERROR(session.run({step, taken}, {{i, {kSide * kSide}}})[1].item<float>(), OutOfRange, "'Gather' was given");
+    CHECK(testing::same_bits(session.run(w), before));
+  }
+}
+
 TEST_CASE("gpu: the failure of one session is not another's") {
   if (testing::lacks_gpu()) return;
   FreshGraph fresh;

@@ -16,7 +16,8 @@ PARTS = ("ops", "gpu", "models", "memcheck", "racecheck")
 # What runs on GPUs or is there for them alone; to these come the files of kernels/ that they include.
 SOURCES = ("kernels/**/*.cu", "kernels/**/*_gpu.*", "kernels/cuda/*", "kernels/generate.py", "kernels/meson.build",
            "kernels/pointwise/ops.def", "lib/core/caching_allocator.h", "lib/core/device.h", "lib/core/gpu_memory.*",
-           "lib/op/kernel.h", "lib/op/late_errors.*", "lib/op/numerics.h", "session/captured.*", "session/gpu_run.*",
+           "lib/op/kernel.h", "lib/op/late_errors.*", "lib/op/numerics.h", "session/access_order.*",
+           "session/capture_order.*", "session/captured.*", "session/gpu_run.*", "session/gpu_step.*",
            "session/passes/place.cc")
 LOG = "tests/gpu.log"
 INCLUDE = re.compile(r"^\s*#\s*include <twofold/(kernels/[^>]+)>", re.M)

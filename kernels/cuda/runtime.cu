@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include <twofold/kernels/cuda/capture.h>
 #include <twofold/lib/core/device.h>
 #include <twofold/lib/op/kernel.h>
 
@@ -227,7 +228,8 @@ int end_capture(int gpu, void* stream, void** graph) {
   cudaGraph_t captured = nullptr;
   cudaGraphExec_t executable = nullptr;
   cudaError_t e = cudaStreamEndCapture(captured_on, &captured);
-  if (e == cudaSuccess) e = cudaGraphInstantiate(&executable, captured, 0);
+  if (e == cudaSuccess) e = cuda::give_way_to_long_chains(captured);
+  if (e == cudaSuccess) e = cudaGraphInstantiate(&executable, captured, cudaGraphInstantiateFlagUseNodePriority);
   if (e == cudaSuccess) e = cudaGraphUpload(executable, stream_of(gpu));
   if (captured) cudaGraphDestroy(captured);
   cudaStreamDestroy(captured_on);
@@ -319,6 +321,15 @@ constexpr GpuRuntime kRuntime{
       return e;
     },
     .end_capture = end_capture,
+    .captured_ends = [](void* stream, void* const** nodes, size_t* n) -> int {
+      const cudaGraphNode_t* ends = nullptr;
+      const cudaError_t e = cuda::captured_ends(static_cast<cudaStream_t>(stream), &ends, n);
+      *nodes = reinterpret_cast<void* const*>(ends);
+      return e;
+    },
+    .capture_after = [](void* stream, void* const* nodes, size_t n) -> int {
+      return cuda::capture_after(static_cast<cudaStream_t>(stream), reinterpret_cast<const cudaGraphNode_t*>(nodes), n);
+    },
     .launch_graph =
         [](int gpu, void* graph) {
           return with_stream(gpu,

@@ -65,6 +65,10 @@ struct GpuRuntime {
   // What is enqueued on `stream` between begin and end is not done but kept, to be launched as often as wanted.
   int (*begin_capture)(int gpu, void** stream);
   int (*end_capture)(int gpu, void* stream, void** graph);
+  /// The nodes of the graph that what is enqueued next comes after, good until the next call; and others in their
+  /// place.
+  int (*captured_ends)(void* stream, void* const** nodes, size_t* n);
+  int (*capture_after)(void* stream, void* const* nodes, size_t n);
   int (*launch_graph)(int gpu, void* graph);
   void (*free_graph)(int gpu, void* graph);
 
