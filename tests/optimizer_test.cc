@@ -7,6 +7,7 @@
 
 #include "catch.h"
 #include "errors.h"
+#include "fresh_graph.h"
 #include "training.h"
 
 namespace train = twofold::train;
@@ -42,12 +43,33 @@ std::vector<std::vector<double>> paths(Make make) {
   return all;
 }
 
+/// The same where each run asks for what `minimize` gives, without a step.
+template <class Make>
+std::vector<double> path_by_run(Make make, bool optimize) {
+  const FreshGraph fresh;
+  const tf::Variable w(std::vector<double>{kStart[0], kStart[1]});
+  auto opt = make(std::vector<tf::Variable>{w});
+  const Tensor slopes = tf::placeholder(tf::float64, {2});
+  const tf::Operation update = opt.minimize(tf::sum(slopes * w));
+  tf::Session session({.optimize = optimize});
+  session.run(tf::global_variables_initializer());
+  std::vector<double> path;
+  for (int t = 0; t < kSteps; ++t) {
+    session.run(update, {{slopes, std::vector<double>{slope(t, 0), slope(t, 1)}}});
+    const Tensor now = session.run(w);
+    path.insert(path.end(), now.data<double>().begin(), now.data<double>().end());
+  }
+  return path;
+}
+
 /// Checks them against `update(t, i, gradient, w)`, which changes w.
 template <class Make, class Update>
 void check_path(Make make, Update update) {
   const auto all = paths(make);
   CHECK(all[1] == all[0]);
   CHECK(all[2] == all[0]);
+  CHECK(path_by_run(make, false) == all[0]);
+  CHECK(path_by_run(make, true) == all[0]);
   double w[2] = {kStart[0], kStart[1]};
   for (int t = 0; t < kSteps; ++t) {
     for (int i = 0; i < 2; ++i) {
