@@ -3,8 +3,11 @@
 #include <cuda_runtime.h>
 #include <nvrtc.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <twofold/kernels/cuda/disk_cache.h>
@@ -12,34 +15,74 @@
 namespace twofold::cuda {
 namespace {
 
-std::vector<std::string> options_for(int arch) {
-  return {"--std=c++20", "--fmad=false", "--gpu-architecture=sm_" + std::to_string(arch)};
+/// What is compiled for a device: machine code where NVRTC knows its architecture, else PTX of the newest before it, of
+/// which the driver makes machine code.
+struct Target {
+  int arch = 0;  ///< e.g. 90; 0: there is none
+  bool ptx = false;
+
+  explicit Target(int arch_of_device) {
+    int n = 0;
+    if (nvrtcGetNumSupportedArchs(&n) != NVRTC_SUCCESS) return;
+    std::vector<int> known(static_cast<size_t>(n));
+    if (nvrtcGetSupportedArchs(known.data()) != NVRTC_SUCCESS) return;
+    for (const int a : known)
+      if (a <= arch_of_device) arch = std::max(arch, a);
+    ptx = arch != arch_of_device;
+  }
+};
+
+std::vector<std::string> options_for(Target t) {
+  return {"--std=c++20", "--fmad=false",
+          (t.ptx ? "--gpu-architecture=compute_" : "--gpu-architecture=sm_") + std::to_string(t.arch)};
 }
 
-/// All that a cubin depends on.
-std::string key_of(const std::string& source, int arch) {
+/// All that code depends on.
+std::string key_of(const std::string& source, Target target) {
   int major = 0, minor = 0;
   nvrtcVersion(&major, &minor);
   std::string key = "NVRTC " + std::to_string(major) + "." + std::to_string(minor);
-  for (const std::string& option : options_for(arch)) key += ' ' + option;
+  for (const std::string& option : options_for(target)) key += ' ' + option;
   key += '\n' + source;
   for (const EmbeddedHeader& h : embedded_headers()) key = key + '\n' + h.name + '\n' + h.text;
   return key;
 }
 
-/// The library that `cubin` is, for all devices of its architecture, or null.
-cudaLibrary_t load(const std::string& cubin) {
+/// `source`, which may include embedded headers, compiled; nullopt if NVRTC refuses it. Arithmetic is what nvcc makes
+/// of the plugin's own kernels: nothing is contracted.
+std::optional<std::string> compile(const std::string& source, Target target) {
+  std::vector<const char*> texts, names, options;
+  for (const EmbeddedHeader& h : embedded_headers()) texts.push_back(h.text), names.push_back(h.name);
+  nvrtcProgram program;
+  if (nvrtcCreateProgram(&program, source.c_str(), "kernel.cu", static_cast<int>(names.size()), texts.data(),
+                         names.data()) != NVRTC_SUCCESS)
+    return std::nullopt;
+  const std::vector<std::string> words = options_for(target);
+  for (const std::string& word : words) options.push_back(word.c_str());
+  std::optional<std::string> code;
+  size_t size = 0;
+  if (nvrtcCompileProgram(program, static_cast<int>(options.size()), options.data()) == NVRTC_SUCCESS &&
+      (target.ptx ? nvrtcGetPTXSize : nvrtcGetCUBINSize)(program, &size) == NVRTC_SUCCESS && size > 0) {
+    code.emplace(size, '\0');
+    if ((target.ptx ? nvrtcGetPTX : nvrtcGetCUBIN)(program, code->data()) != NVRTC_SUCCESS) code.reset();
+  }
+  nvrtcDestroyProgram(&program);
+  return code;
+}
+
+/// The library that `code` is, for all devices that can run it, or null.
+cudaLibrary_t load(const std::string& code) {
   cudaLibrary_t library = nullptr;
-  const auto error = cudaLibraryLoadData(&library, cubin.data(), nullptr, nullptr, 0, nullptr, nullptr, 0);
+  const auto error = cudaLibraryLoadData(&library, code.data(), nullptr, nullptr, 0, nullptr, nullptr, 0);
   return error == cudaSuccess ? library : nullptr;
 }
 
-cudaLibrary_t make_library(const std::string& source, int arch, const std::string& key) {
-  if (const auto cubin = read_cached("nvrtc", key))
-    if (cudaLibrary_t library = load(*cubin)) return library;
-  const auto cubin = compile_cubin(source, arch);
-  cudaLibrary_t library = cubin ? load(*cubin) : nullptr;
-  if (library) write_cached("nvrtc", key, *cubin);
+cudaLibrary_t make_library(const std::string& source, Target target, const std::string& key) {
+  if (const auto code = read_cached("nvrtc", key))
+    if (cudaLibrary_t library = load(*code)) return library;
+  const auto code = compile(source, target);
+  cudaLibrary_t library = code ? load(*code) : nullptr;
+  if (library) write_cached("nvrtc", key, *code);
   return library;
 }
 
@@ -55,40 +98,20 @@ int current_arch() {
 
 }  // namespace
 
-std::optional<std::string> compile_cubin(const std::string& source, int arch) {
-  std::vector<const char*> texts, names, options;
-  for (const EmbeddedHeader& h : embedded_headers()) texts.push_back(h.text), names.push_back(h.name);
-  nvrtcProgram program;
-  if (nvrtcCreateProgram(&program, source.c_str(), "kernel.cu", static_cast<int>(names.size()), texts.data(),
-                         names.data()) != NVRTC_SUCCESS)
-    return std::nullopt;
-  const std::vector<std::string> words = options_for(arch);
-  for (const std::string& word : words) options.push_back(word.c_str());
-  std::optional<std::string> cubin;
-  size_t size = 0;
-  if (nvrtcCompileProgram(program, static_cast<int>(options.size()), options.data()) == NVRTC_SUCCESS &&
-      nvrtcGetCUBINSize(program, &size) == NVRTC_SUCCESS && size > 0) {
-    cubin.emplace(size, '\0');
-    if (nvrtcGetCUBIN(program, cubin->data()) != NVRTC_SUCCESS) cubin.reset();
-  }
-  nvrtcDestroyProgram(&program);
-  return cubin;
-}
-
 const void* compile_kernel(const std::string& source, const char* name) {
   // Never unloaded: the driver may be gone by the time it could be.
   static std::mutex mutex;
   static auto& libraries = *new std::map<std::string, cudaLibrary_t>;
-  const int arch = current_arch();
-  if (arch == 0) return nullptr;
-  const std::string key = key_of(source, arch);
+  const Target target(current_arch());
+  if (target.arch == 0) return nullptr;
+  const std::string key = key_of(source, target);
   cudaLibrary_t library = nullptr;
   {
     std::lock_guard lock(mutex);
     if (const auto found = libraries.find(key); found != libraries.end()) library = found->second;
   }
   if (!library) {
-    library = make_library(source, arch, key);  // at worst by two threads at once: the first one's is kept
+    library = make_library(source, target, key);  // at worst by two threads at once: the first one's is kept
     if (!library) return cudaGetLastError(), nullptr;
     std::lock_guard lock(mutex);
     library = libraries.try_emplace(key, library).first->second;
