@@ -86,14 +86,14 @@ Value::~Value() {
 
 Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
   const int64_t n = shape.num_elements();
-  if (n < 0) fail(Code::Internal, fmt::format("A value of shape {} was asked for", shape.str()));
-  check_size(shape);
   const size_t bytes = static_cast<size_t>(n) * size_of(dtype);
-  if (device.is_cpu() && bytes <= kSmallBytes) {
+  if (device.is_cpu() && bytes <= kSmallBytes && static_cast<size_t>(n) <= kSmallBytes) {
     auto v = Ref<Value>::adopt(new Value(Kind::small, dtype, shape, device));
     v->data_ = v->small_;
     return v;
   }
+  if (n < 0) fail(Code::Internal, fmt::format("A value of shape {} was asked for", shape.str()));
+  check_size(shape);
   return make_owner(dtype, shape, device, bytes);
 }
 
