@@ -323,8 +323,8 @@ Variant pick(int outputs, bool tf32) {
 
 std::optional<Filter> Filter::of(const Convolution& c, bool flipped, bool tf32) {
   constexpr int64_t kMost = 1 << 30, kMargin = 256;
-  if (c.batch * (c.in_channels + kChunk) * (c.in_h + 2) * (c.in_w + kMostColumns) > kMost) return std::nullopt;
-  if (c.batch * (c.out_channels + kMargin) * (c.out_h + 2) * (c.out_w + kMostColumns) > kMost) return std::nullopt;
+  if ((c.batch * c.in_channels + kChunk) * (c.in_h + 2) * (c.in_w + 2) > kMost) return std::nullopt;
+  if ((c.batch * c.out_channels + kMargin) * (c.out_h + 2) * (c.out_w + 2) > kMost) return std::nullopt;
   if ((c.in_channels + kChunk) * (c.out_channels + kMargin) * kTaps > kMost) return std::nullopt;
   if (std::max(std::abs(c.top), std::abs(c.left)) > kMost / kMargin) return std::nullopt;
   if (c.out_channels > kMostOutputs) return std::nullopt;
