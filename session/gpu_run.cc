@@ -26,11 +26,10 @@ KernelContext& GpuRun::context(int gpu) {
   return c;
 }
 
-SmallVector<Access, 8> GpuRun::accesses(const Plan::Instruction& i, const KernelContext& c) const {
-  const GpuStep& step = plan_.gpu_steps_[static_cast<size_t>(&i - plan_.code_.data())];
+SmallVector<Access, 8> GpuRun::accesses(const GpuStep& step, uint32_t args, const KernelContext& c) const {
   SmallVector<Access, 8> all;
   for (size_t k = 0; k < step.arg_bytes.size(); ++k)
-    if (const void* at = frame_.args[i.args + k]) all.push_back({at, step.arg_bytes[k], k >= step.num_inputs});
+    if (const void* at = frame_.args[args + k]) all.push_back({at, step.arg_bytes[k], k >= step.num_inputs});
   all.push_back({c.workspace, step.workspace_bytes, true});
   if (step.reads_errors || step.reports_errors)
     all.push_back({c.device_error, sizeof(DeviceError), step.reports_errors});
@@ -41,7 +40,8 @@ void GpuRun::launch(const Plan::Instruction& i, Ledger* ledger) {
   KernelContext& c = context(i.device.gpu());
   const auto place = static_cast<size_t>(&i - plan_.code_.data());
   const auto device = static_cast<size_t>(i.device.index);
-  c.workspace = frame_.arenas[device] + plan_.arenas_[device].workspace + plan_.gpu_steps_[place].workspace;
+  const GpuStep& step = plan_.gpu_steps_[place];
+  c.workspace = frame_.arenas[device] + plan_.arenas_[device].workspace + step.workspace;
   if (i.what == Plan::Do::gpu_random) {
     if (counters_) {
       c.random_counter_at = counters_ + i.aux;
@@ -52,7 +52,7 @@ void GpuRun::launch(const Plan::Instruction& i, Ledger* ledger) {
     c.tag = i.aux;
   }
   const OpDef& op = *plan_.ops_[place];
-  if (order_) order_->begin_step(accesses(i, c));
+  if (order_) order_->begin_step(accesses(step, i.args, c));
   const ProfilerRange range([&] { return std::string(op.name) + " " + plan_.graph_->node_name(i.node); });
   if (ledger) ledger->add_op(op.name, {});
   const DeviceTimer timer(i.device, ledger, op.name);

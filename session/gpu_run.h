@@ -16,7 +16,7 @@ class GpuRun {
   GpuRun(const Plan& plan, Frame& frame, void* stream, const uint64_t* counters)
       : plan_(plan), frame_(frame), stream_(stream), counters_(counters), order_(stream) {}
 
-  bool capturing() const { return stream_ != nullptr; }
+  bool capturing() const { return order_.has_value(); }
   /// While capturing: what the host has fed, to be copied before each replay, as (feed, external).
   void upload(uint32_t feed, uint32_t external) { uploads_.emplace_back(feed, external); }
   std::span<const std::pair<uint32_t, uint32_t>> uploads() const { return uploads_; }
@@ -27,7 +27,7 @@ class GpuRun {
 
  private:
   KernelContext& context(int gpu);
-  SmallVector<Access, 8> accesses(const Plan::Instruction& i, const KernelContext& c) const;
+  SmallVector<Access, 8> accesses(const GpuStep& step, uint32_t args, const KernelContext& c) const;
 
   const Plan& plan_;
   Frame& frame_;

@@ -9,7 +9,7 @@
 #   BUILD  build-gpu
 #   PART   all if none is given:
 #     ops        every op record, between guard bands
-#     gpu        devices, memory, late errors, captured graphs, threads, the ledger
+#     gpu        devices, memory, late errors, passes, captured graphs, threads, the ledger
 #     models     the reference runs, random programs
 #     memcheck   one case of every op record under compute-sanitizer
 #     racecheck  the same for races in shared memory, of twofold's own kernels
@@ -83,7 +83,7 @@ under() {  # OPTION...: the ops' cases, few of them, under compute-sanitizer
 run_part() {
   case $1 in
     ops) TWOFOLD_GPU_GUARD_BANDS=1 run ops_test ;;
-    gpu) run gpu_test ;;
+    gpu) run gpu_test,passes_test ;;
     models)
       run reference_test
       TWOFOLD_GPU_GUARD_BANDS=1 run fuzz
@@ -98,7 +98,7 @@ programs=(kernels/twofold_cpu_v3.so kernels/twofold_cuda.so)
 for part in "${parts[@]}"; do
   rm -f "$results/$part.out"
   case $part in
-    gpu) programs+=(tests/gpu_test) ;;
+    gpu) programs+=(tests/gpu_test tests/passes_test) ;;
     models) programs+=(tests/reference_test tests/fuzz/fuzz) ;;
     *) programs+=(tests/ops_test) ;;
   esac

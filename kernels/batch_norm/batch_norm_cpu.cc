@@ -7,6 +7,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include <twofold/kernels/layout/walk.h>
 #include <twofold/lib/op/kernel.h>
 
 // Forward and backward are two sweeps of one form. With d = x - centre of each channel:
@@ -24,8 +25,6 @@
 
 namespace twofold {
 namespace {
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct Sums {
   double w = 0, wd = 0;

@@ -6,6 +6,7 @@
 #include <twofold/kernels/batch_norm/flat.h>
 #include <twofold/kernels/batch_norm/running.h>
 #include <twofold/kernels/cuda/launch.h>
+#include <twofold/kernels/layout/walk.h>
 #include <twofold/lib/op/kernel.h>
 
 // The sums and formulas of batch_norm_cpu.cc. A first kernel writes partial sums, a fixed number for each shape; in a
@@ -262,8 +263,6 @@ struct Params {
   double epsilon;
   bool relu, columns;
 };
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <bool kBackward, class Pack, class T>
 void sweep_runs(const Arguments<T>& p, const Cut& cut, cudaStream_t stream) {

@@ -73,7 +73,7 @@ class PlanBench {
   }
   std::optional<float> time(const Own& own) {
     return bench_.time(own.workspace, [&](cudaStream_t stream, void* workspace) {
-      return own.run(static_cast<float*>(x_), static_cast<float*>(weight_), static_cast<float*>(y_), workspace,
+      return own.run(static_cast<float*>(x_), static_cast<float*>(weight_), nullptr, static_cast<float*>(y_), workspace,
                      stream) == cudaSuccess;
     });
   }

@@ -8,10 +8,12 @@
 
 namespace twofold::cudnn {
 
-/// A kernel of our own that does a convolution of float32.
+/// A kernel of our own that does one pass of a convolution of float32, writing what the pass makes of the others; it
+/// adds `bias` to y where that is made and there is one.
 struct Own {
   size_t workspace = 0;
-  std::function<cudaError_t(float* x, float* weight, float* y, void* workspace, cudaStream_t stream)> run;
+  std::function<cudaError_t(float* x, float* weight, const float* bias, float* y, void* workspace, cudaStream_t stream)>
+      run;
 };
 
 /// From about four million products on. Smaller convolutions take no longer in float32 than in TF32.

@@ -202,60 +202,43 @@ int64_t padding_after(const WindowAxis& a) {
   return std::max<int64_t>(0, (a.out - 1) * a.stride + a.window() - a.in - a.pad());
 }
 
-/// Our own kernel for a convolution, as cudnn::choose_plan and as eager mode and sessions call it.
-struct Own {
-  cudnn::Own candidate;
-  Prepared prepared;
-};
-
-struct WeightGradientParams {
+struct OwnParams {
   Places at;
-  direct3x3::WeightGradient kernel;
+  bool bias;  ///< whether args[2] is added to y
+  const cudnn::Own* own;
 };
 
-void own_weight_gradient(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const auto& p = *static_cast<const WeightGradientParams*>(params);
+void run_own(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const OwnParams*>(params);
   const auto at = [&](size_t i) { return static_cast<float*>(args[i]); };
-  const auto e = p.kernel.run(at(p.at.x), at(p.at.y), at(p.at.weight), ctx.workspace, stream_of(ctx));
+  const auto e =
+      p.own->run(at(p.at.x), at(p.at.weight), p.bias ? at(2) : nullptr, at(p.at.y), ctx.workspace, stream_of(ctx));
   if (e != cudaSuccess) ctx.fail(KernelError::device_failure, e);
 }
 
-struct FilterParams {
-  size_t from, weight, to;
-  bool bias;
-  direct3x3::Filter kernel;
-};
-
-void own_filter(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const auto& p = *static_cast<const FilterParams*>(params);
-  const auto at = [&](size_t i) { return static_cast<float*>(args[i]); };
-  const auto e = p.kernel.run(at(p.from), at(p.weight), p.bias ? at(2) : nullptr, at(p.to), stream_of(ctx));
-  if (e != cudaSuccess) ctx.fail(KernelError::device_failure, e);
-}
-
-/// None where it does not apply.
-std::optional<Own> own_kernel(const Params& p, DataFormat format, bool tf32) {
+/// Null where none applies.
+std::shared_ptr<const cudnn::Own> own_kernel(const Params& p, DataFormat format, bool tf32) {
   if (format != DataFormat::nchw || p.groups != 1 || p.kernel_h != 3 || p.kernel_w != 3 || p.stride_h != 1 ||
       p.stride_w != 1 || p.dilation_h != 1 || p.dilation_w != 1)
-    return std::nullopt;
+    return nullptr;
   const direct3x3::Convolution c{p.batch, p.x.channels, p.y.channels, p.x.h, p.x.w, p.y.h, p.y.w, p.top, p.left};
+  const auto own = std::make_shared<cudnn::Own>();
   if (p.pass == Pass::weight_gradient) {
     const auto kernel = direct3x3::WeightGradient::of(c);
-    if (!kernel) return std::nullopt;
-    const auto run = [kernel = *kernel](float* x, float* weight, float* y, void* workspace, cudaStream_t stream) {
-      return kernel.run(x, y, weight, workspace, stream);
+    if (!kernel) return nullptr;
+    own->workspace = kernel->workspace();
+    own->run = [k = *kernel](float* x, float* weight, const float*, float* y, void* workspace, cudaStream_t stream) {
+      return k.run(x, y, weight, workspace, stream);
     };
-    return Own{{kernel->workspace(), run},
-               {own_weight_gradient, WeightGradientParams{p.at, *kernel}, kernel->workspace()}};
+    return own;
   }
   const bool gradient = p.pass == Pass::input_gradient;
   const auto kernel = gradient ? direct3x3::Filter::of_input_gradient(c, tf32) : direct3x3::Filter::of(c, tf32);
-  if (!kernel) return std::nullopt;
-  const auto run = [kernel = *kernel, gradient](float* x, float* weight, float* y, void*, cudaStream_t stream) {
-    return kernel.run(gradient ? y : x, weight, nullptr, gradient ? x : y, stream);
+  if (!kernel) return nullptr;
+  own->run = [k = *kernel, gradient](float* x, float* weight, const float* bias, float* y, void*, cudaStream_t stream) {
+    return gradient ? k.run(y, weight, nullptr, x, stream) : k.run(x, weight, bias, y, stream);
   };
-  const size_t from = gradient ? p.at.y : p.at.x, to = gradient ? p.at.x : p.at.y;
-  return Own{{0, run}, {own_filter, FilterParams{from, p.at.weight, to, p.bias, *kernel}}};
+  return own;
 }
 
 template <class T>
@@ -263,7 +246,7 @@ Prepared choose(Pass pass, const Conv2dProblem& p, const Signature& s) {
   Params q(pass, p, s.inputs.size());
   if (q.x_size() == 0 || q.y_size() == 0 || q.weight_size() == 0) return {direct<T>, q};
   const bool is_float32 = sizeof(T) == sizeof(float), tf32 = is_float32 && s.math_mode == MathMode::tf32;
-  const auto own = is_float32 ? own_kernel(q, p.format, tf32) : std::nullopt;
+  const auto own = is_float32 ? own_kernel(q, p.format, tf32) : nullptr;
   const auto plan = cudnn::choose_plan({pass,
                                         !is_float32,
                                         p.format == DataFormat::nhwc,
@@ -274,8 +257,12 @@ Prepared choose(Pass pass, const Conv2dProblem& p, const Signature& s) {
                                         {padding_after(p.h), padding_after(p.w)},
                                         {q.stride_h, q.stride_w},
                                         {q.dilation_h, q.dilation_w}},
-                                       {tf32, s.deterministic}, own ? &own->candidate : nullptr);
-  if (!plan && own) return own->prepared;
+                                       {tf32, s.deterministic}, own.get());
+  if (!plan && own) {
+    Prepared prepared(run_own, OwnParams{q.at, q.bias, own.get()}, own->workspace);
+    prepared.resource = own;
+    return prepared;
+  }
   if (!plan) return {direct<T>, q};
   q.handle = cudnn::Handle::of_current_device(), q.plan = plan.get();
   Prepared prepared(planned<T>, q, plan->workspace());

@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <bit>
 
-#include <twofold/kernels/conv2d/copy_gpu.h>
 #include <twofold/kernels/conv2d/direct3x3_gpu.h>
+#include <twofold/kernels/conv2d/shared3x3_gpu.h>
 
 namespace twofold::direct3x3 {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kTaps = 9;
 constexpr int kOutputs = 8;              ///< channels of y a thread
 constexpr int kSums = kOutputs * kTaps;  ///< a thread
 constexpr int kPixels = 4;               ///< of a row that a thread takes at once
@@ -220,7 +218,6 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 int power_of_two(int64_t n) { return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(n))); }
-int divide_up(int a, int b) { return (a + b - 1) / b; }
 int round_up(int n, int multiple) { return divide_up(n, multiple) * multiple; }
 
 Box box(int rows, int columns, int channel_step, int row_step) {
@@ -230,14 +227,6 @@ Box box(int rows, int columns, int channel_step, int row_step) {
 size_t shared_bytes(const Tiling& t) {
   const int sums = t.lanes * t.groups < kThreads ? kSums * kThreads : 0;
   return static_cast<size_t>(std::max(t.stages * t.stage, sums)) * sizeof(float);
-}
-
-/// That a block may ask for on the current device.
-int most_shared_bytes() {
-  int device = 0, n = 0;
-  const bool known = cudaGetDevice(&device) == cudaSuccess &&
-                     cudaDeviceGetAttribute(&n, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess;
-  return known ? n : 0;
 }
 
 using SumTiles = decltype(&sum_tiles<kWarp, true>);

@@ -4,14 +4,12 @@
 #include <bit>
 #include <cstdlib>
 
-#include <twofold/kernels/conv2d/copy_gpu.h>
 #include <twofold/kernels/conv2d/filter3x3_gpu.h>
+#include <twofold/kernels/conv2d/shared3x3_gpu.h>
 
 namespace twofold::direct3x3 {
 namespace {
 
-constexpr int kWarp = 32;
-constexpr int kTaps = 9;
 constexpr int kChunk = 8;   ///< channels of x in shared memory at once
 constexpr int kPixels = 4;  ///< of a group
 constexpr int kBlock = 8;   ///< channels of y that tensor cores take at once
@@ -287,7 +285,6 @@ __global__ void __launch_bounds__(Sums::kMostThreads, Sums::kResident)
   sums.store(first_output, bias, y);
 }
 
-int divide_up(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); }
 /// The least number from n on that leaves `rest` when divided by `divisor`.
 int next_with_rest(int n, int rest, int divisor) { return n + ((rest - n) % divisor + divisor) % divisor; }
 
@@ -366,11 +363,7 @@ std::optional<Filter> Filter::of(const Convolution& c, bool flipped, bool tf32) 
   s.stage = next_with_rest(kChunk * s.channel_step + std::max(kChunk * s.weight_channel, kTaps * s.weight_step), 0, 4);
   s.first_tap = flipped ? kTaps - 1 : 0;
   s.tap_step = flipped ? -s.weight_step : s.weight_step;
-  int device = 0, most_shared = 0;
-  if (cudaGetDevice(&device) != cudaSuccess ||
-      cudaDeviceGetAttribute(&most_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) != cudaSuccess ||
-      shared_bytes(s) > static_cast<size_t>(most_shared))
-    return std::nullopt;
+  if (shared_bytes(s) > static_cast<size_t>(most_shared_bytes())) return std::nullopt;
   return f;
 }
 

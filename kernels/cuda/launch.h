@@ -12,10 +12,10 @@ namespace twofold::cuda {
 constexpr int kWarp = 32;
 constexpr int kThreads = 256;
 
-/// Blocks of `threads` for `n` elements in a loop whose step is the grid: enough to fill the largest GPUs.
-inline unsigned blocks_for(int64_t n, int threads = kThreads) {
-  constexpr int64_t kMostBlocks = 132 * 16;
-  return static_cast<unsigned>(std::clamp<int64_t>((n + threads - 1) / threads, 1, kMostBlocks));
+/// Blocks of `threads` for `n` elements in a loop whose step is the grid. No more than `most`, which are enough to fill
+/// the largest GPUs.
+inline unsigned blocks_for(int64_t n, int threads = kThreads, int64_t most = 132 * 16) {
+  return static_cast<unsigned>(std::clamp<int64_t>((n + threads - 1) / threads, 1, most));
 }
 
 inline cudaStream_t stream_of(const KernelContext& ctx) { return static_cast<cudaStream_t>(ctx.stream); }

@@ -1,6 +1,5 @@
 #include <cuda_runtime.h>
 
-#include <algorithm>
 #include <limits>
 
 #include <twofold/kernels/cuda/launch.h>
@@ -77,21 +76,17 @@ bool aligned(const UpdateOperands<T, Rule>& o) {
   return all % 16 == 0;
 }
 
-/// A thread for each of `n`: blocks start in order and so walk through all the operands together, which is faster for
-/// the GPU's memory than far apart loops of as many blocks as run at once.
-unsigned blocks_for(int64_t n) {
-  constexpr int64_t kMostBlocks = std::numeric_limits<int32_t>::max();
-  return static_cast<unsigned>(std::clamp<int64_t>((n + cuda::kThreads - 1) / cuda::kThreads, 1, kMostBlocks));
-}
-
 template <class T, template <class> class Rule>
 void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const UpdateParams<T, Rule>*>(params);
   if (p.size == 0 && !p.has_count) return;
   const UpdateOperands<T, Rule> o(p, args);
   const bool packed = aligned(o);
-  update<<<blocks_for(packed ? p.size / kLanes<T> : p.size), cuda::kThreads, 0, cuda::stream_of(ctx)>>>(
-      p, o, packed, cuda::Reporter(ctx));
+  // A thread for each pack: blocks start in order and so walk through all the operands together, which is faster for
+  // the GPU's memory than far apart loops of as many blocks as run at once.
+  constexpr int64_t kMostBlocks = std::numeric_limits<int32_t>::max();
+  const unsigned blocks = cuda::blocks_for(packed ? p.size / kLanes<T> : p.size, cuda::kThreads, kMostBlocks);
+  update<<<blocks, cuda::kThreads, 0, cuda::stream_of(ctx)>>>(p, o, packed, cuda::Reporter(ctx));
   cuda::check_launch(ctx);
 }
 

@@ -87,6 +87,7 @@ Value::~Value() {
 Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
   const int64_t n = shape.num_elements();
   const size_t bytes = static_cast<size_t>(n) * size_of(dtype);
+  // Both, for the product may wrap and n be negative.
   if (device.is_cpu() && bytes <= kSmallBytes && static_cast<size_t>(n) <= kSmallBytes) {
     auto v = Ref<Value>::adopt(new Value(Kind::small, dtype, shape, device));
     v->data_ = v->small_;

@@ -119,7 +119,7 @@ std::vector<Tensor> read_all(const std::vector<Variable>& variables) {
 }
 
 Tensor assign_all(const Variable& parameter, const std::vector<Variable>& state, const std::vector<Tensor>& next) {
-  if (state.empty()) return parameter.assign(next[0]);
+  if (state.empty()) return parameter.assign(next[0]);  // an empty list would lift the caller's own dependencies
   std::vector<Fetch> moved;
   for (size_t k = 0; k < state.size(); ++k) moved.emplace_back(state[k].assign(next[k + 1]));
   const auto after = control_dependencies(moved);  // a run that asks for the parameter's update alone is to make all
