@@ -246,18 +246,18 @@ Prepared choose(Pass pass, const Conv2dProblem& p, const Signature& s) {
   Params q(pass, p, s.inputs.size());
   if (q.x_size() == 0 || q.y_size() == 0 || q.weight_size() == 0) return {direct<T>, q};
   const bool is_float32 = sizeof(T) == sizeof(float), tf32 = is_float32 && s.math_mode == MathMode::tf32;
-  const auto own = is_float32 ? own_kernel(q, p.format, tf32) : nullptr;
-  const auto plan = cudnn::choose_plan({pass,
-                                        !is_float32,
-                                        p.format == DataFormat::nhwc,
-                                        {p.batch, q.x.channels, q.x.h, q.x.w},
-                                        {q.y.channels, p.in_channels, q.kernel_h, q.kernel_w},
-                                        {p.batch, q.y.channels, q.y.h, q.y.w},
-                                        {q.top, q.left},
-                                        {padding_after(p.h), padding_after(p.w)},
-                                        {q.stride_h, q.stride_w},
-                                        {q.dilation_h, q.dilation_w}},
-                                       {tf32, s.deterministic}, own.get());
+  const cudnn::Convolution c{pass,
+                             !is_float32,
+                             p.format == DataFormat::nhwc,
+                             {p.batch, q.x.channels, q.x.h, q.x.w},
+                             {q.y.channels, p.in_channels, q.kernel_h, q.kernel_w},
+                             {p.batch, q.y.channels, q.y.h, q.y.w},
+                             {q.top, q.left},
+                             {padding_after(p.h), padding_after(p.w)},
+                             {q.stride_h, q.stride_w},
+                             {q.dilation_h, q.dilation_w}};
+  const auto own = is_float32 ? own_kernel(q, p.format, tf32 && cudnn::is_large(c)) : nullptr;
+  const auto plan = cudnn::choose_plan(c, {tf32, s.deterministic}, own.get());
   if (!plan && own) {
     Prepared prepared(run_own, OwnParams{q.at, q.bias, own.get()}, own->workspace);
     prepared.resource = own;
