@@ -3,6 +3,7 @@
 #include <limits>
 #include <tuple>
 
+#include <twofold/kernels/conv2d/accuracy_gpu.h>
 #include <twofold/kernels/cuda/disk_cache.h>
 #include <twofold/kernels/cuda/tuning.h>
 
@@ -13,6 +14,8 @@ constexpr size_t kCandidates = 8;
 constexpr const char* kKind = "conv2d";  ///< in the cache on disk
 constexpr const char* kOwn = "own";      ///< there, in place of an engine
 constexpr double kManyProducts = 1 << 22;
+/// Of what the terms' magnitudes sum to. Engines were seen to be off by more without a note that says so.
+constexpr float kMostError64 = 1e-14f, kMostError32 = 1e-6f, kMostErrorTf32 = 1e-3f;
 
 double elements(const std::array<int64_t, 4>& extents) {
   double n = 1;
@@ -56,11 +59,17 @@ std::string key_of(const Convolution& c, const Constraints& constraints, bool ow
 /// Runs what may do a convolution on numbers of its own.
 class PlanBench {
  public:
-  PlanBench(const Convolution& c, Handle& handle) : handle_(handle) {
+  PlanBench(const Convolution& c, const Constraints& constraints, Handle& handle)
+      : handle_(handle),
+        c_(c),
+        most_error_(c.float64          ? kMostError64
+                    : constraints.tf32 ? kMostErrorTf32
+                                       : kMostError32) {
     const auto operand = [&](const auto& extents) {
       return bench_.operand(static_cast<int64_t>(elements(extents)), c.float64);
     };
     x_ = operand(c.x), weight_ = operand(c.weight), y_ = operand(c.y);
+    error_ = static_cast<float*>(bench_.operand(1, false));
   }
   ~PlanBench() {
     handle_.with(nullptr, [](cudnnHandle_t) { return CUDNN_STATUS_SUCCESS; });  // which is to forget the stream
@@ -77,8 +86,17 @@ class PlanBench {
                      stream) == cudaSuccess;
     });
   }
+  /// Whether it runs, and gives what it should.
   bool works(const Plan& plan) {
-    return bench_.works(plan.workspace(), [&](auto... at) { return run(plan, at...); });
+    return bench_.works(plan.workspace(), [&](auto... at) { return run(plan, at...); }) && is_accurate();
+  }
+  /// Whether what has run last gave what it should.
+  bool is_accurate() {
+    float error = std::numeric_limits<float>::infinity();
+    return bench_.works(0, [&](cudaStream_t stream, void*) {
+      return measure_error(c_, x_, weight_, y_, error_, stream) == cudaSuccess &&
+             cudaMemcpyAsync(&error, error_, sizeof error, cudaMemcpyDeviceToHost, stream) == cudaSuccess;
+    }) && error <= most_error_;
   }
 
  private:
@@ -88,8 +106,11 @@ class PlanBench {
   }
 
   Handle& handle_;
+  const Convolution c_;
+  const float most_error_;
   cuda::Bench bench_;
   void *x_, *weight_, *y_;
+  float* error_;  ///< on the GPU
 };
 
 std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& constraints, const Own* own,
@@ -98,7 +119,7 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
   if (own && !worth_timing) return nullptr;
   const auto operation = std::make_shared<const Operation>(c, handle);
   if (!operation->good()) return nullptr;
-  PlanBench bench(c, handle);
+  PlanBench bench(c, constraints, handle);
   const auto make = [&](const Engine& engine) {
     auto plan = Plan::make(operation, engine, handle);
     return plan && plan->workspace() <= most_workspace(c) ? plan : nullptr;
@@ -120,7 +141,7 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
     if (!plan) continue;
     if (!timed) {
       if (!bench.good() || bench.works(*plan)) return plan;
-    } else if (const auto time = bench.time(*plan); time && *time < best_time) {
+    } else if (const auto time = bench.time(*plan); time && *time < best_time && bench.is_accurate()) {
       best = std::move(plan), name_of_best = engine.str(), best_time = *time;
     }
   }

@@ -108,13 +108,7 @@ std::vector<Descriptor> descriptors(const Descriptor& d, cudnnBackendAttributeNa
   return all;
 }
 
-/// Rounds float32 operands of weight gradients about as TF32 does (5e-5 was seen), with no note saying so.
-constexpr int64_t kRoundsSilently = 67;
-
 bool allowed(const Descriptor& engine, bool float64, const Constraints& constraints) {
-  int64_t index = 0;
-  engine.get(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index);
-  if (index == kRoundsSilently && !float64 && !constraints.tf32) return false;
   const auto notes = list<cudnnBackendNumericalNote_t, CUDNN_NUMERICAL_NOTE_TYPE_COUNT>(
       engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE);
   const auto has = [&](cudnnBackendNumericalNote_t note) { return std::ranges::find(notes, note) != notes.end(); };

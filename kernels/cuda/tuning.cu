@@ -7,11 +7,14 @@
 namespace twofold::cuda {
 namespace {
 
+/// Numbers that show no pattern, so that sums of products of several operands are what sums of random numbers are.
 template <class T>
-__global__ void fill(T* x, int64_t n) {
+__global__ void fill(T* x, int64_t n, uint32_t seed) {
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step) {
-    const uint32_t bits = (static_cast<uint32_t>(i) + 1) * 2654435761u;
+    uint32_t bits = (static_cast<uint32_t>(i) ^ seed) * 2654435761u;
+    bits = (bits ^ bits >> 16) * 2246822519u;
+    bits ^= bits >> 13;
     const T magnitude = static_cast<T>(bits >> 9 | 1) / (1 << 23);
     x[i] = bits & 1 ? -magnitude : magnitude;
   }
@@ -52,10 +55,11 @@ void* Bench::operand(int64_t elements, bool float64) {
   if (!good_ || !good(cudaMallocAsync(&p, bytes, stream_))) return nullptr;
   operands_.push_back(p);
   const unsigned blocks = blocks_for(elements);
+  const auto seed = static_cast<uint32_t>(operands_.size()) << 24;
   if (float64)
-    fill<<<blocks, kThreads, 0, stream_>>>(static_cast<double*>(p), elements);
+    fill<<<blocks, kThreads, 0, stream_>>>(static_cast<double*>(p), elements, seed);
   else
-    fill<<<blocks, kThreads, 0, stream_>>>(static_cast<float*>(p), elements);
+    fill<<<blocks, kThreads, 0, stream_>>>(static_cast<float*>(p), elements, seed);
   return good(cudaGetLastError()) ? p : nullptr;
 }
 

@@ -47,8 +47,8 @@ class Bench {
   ~Bench();
   Bench(const Bench&) = delete;
 
-  /// An operand for runs, of float64 or float32 numbers of which none is zero: zeros would run faster. Null if there is
-  /// no memory for it.
+  /// An operand for runs, of float64 or float32 numbers within (-1, 1) that show no pattern. None is zero: zeros would
+  /// run faster. Null if there is no memory for it.
   void* operand(int64_t elements, bool float64);
   /// Whether there are stream and memory to run anything.
   bool good() const { return good_; }
