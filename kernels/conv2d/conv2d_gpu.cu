@@ -1,11 +1,14 @@
-// Convolutions by cuDNN, those of 3x3 also by kernels of our own, and all by simple ones where cuDNN has nothing to
+// Convolutions by cuDNN, those of 3x3 also by kernels of our own, and all by a plain one where cuDNN has nothing to
 // offer: for tensors without elements, and beyond its limits.
 #include <cuda_runtime.h>
+
+#include <type_traits>
 
 #include <twofold/kernels/conv2d/choice_gpu.h>
 #include <twofold/kernels/conv2d/direct3x3_gpu.h>
 #include <twofold/kernels/conv2d/filter3x3_gpu.h>
 #include <twofold/kernels/conv2d/problem.h>
+#include <twofold/kernels/conv2d/terms_gpu.h>
 #include <twofold/kernels/cuda/aligned.h>
 #include <twofold/kernels/cuda/launch.h>
 
@@ -16,6 +19,7 @@ using cuda::blocks_for;
 using cuda::check_launch;
 using cuda::kThreads;
 using cuda::stream_of;
+using cudnn::elements;
 using cudnn::Pass;
 
 /// Which arguments are the image, the weight and the result of the convolution in question.
@@ -30,50 +34,12 @@ struct Places {
                                           : 0) {}
 };
 
-/// A tensor of images: extents, and the steps to the next element along each axis.
-struct Images {
-  int64_t channels, h, w;
-  int64_t n_step, c_step, h_step, w_step;
-
-  Images(DataFormat f, int64_t channels, int64_t h, int64_t w)
-      : channels(channels), h(h), w(w), n_step(channels * h * w) {
-    const bool last = f == DataFormat::nhwc;
-    c_step = last ? 1 : h * w, w_step = last ? channels : 1, h_step = w * w_step;
-  }
-};
-
-struct Params {
-  Pass pass;
+struct PlannedParams {
   Places at;
   bool bias;  ///< whether args[2] is added to y
-  int64_t batch, groups, in_channels, out_channels;
-  Images x, y;
-  int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, top, left;
-  cudnn::Handle* handle = nullptr;
-  const cudnn::Plan* plan = nullptr;
-
-  Params(Pass pass, const Conv2dProblem& p, size_t inputs)
-      : pass(pass),
-        at(pass, inputs),
-        bias(pass == Pass::output && inputs == 3),
-        batch(p.batch),
-        groups(p.groups),
-        in_channels(p.in_channels),
-        out_channels(p.out_channels),
-        x(p.format, p.groups * p.in_channels, p.h.in, p.w.in),
-        y(p.format, p.groups * p.out_channels, p.h.out, p.w.out),
-        kernel_h(p.h.kernel),
-        kernel_w(p.w.kernel),
-        stride_h(p.h.stride),
-        stride_w(p.w.stride),
-        dilation_h(p.h.dilation),
-        dilation_w(p.w.dilation),
-        top(p.h.pad()),
-        left(p.w.pad()) {}
-
-  int64_t x_size() const { return batch * x.n_step; }
-  int64_t y_size() const { return batch * y.n_step; }
-  int64_t weight_size() const { return y.channels * in_channels * kernel_h * kernel_w; }
+  cudnn::Convolution c;
+  cudnn::Handle* handle;
+  const cudnn::Plan* plan;
 };
 
 /// y[e] += bias[e / inner % channels]
@@ -83,101 +49,49 @@ __global__ void add_bias(T* y, const T* bias, Index n, Index channels, Index inn
   for (Index e = Index{blockIdx.x} * blockDim.x + threadIdx.x; e < n; e += step) y[e] += bias[e / inner % channels];
 }
 
-// One thread an element of the result, sums in float64.
+struct PlainParams {
+  cudnn::Terms terms;
+  bool bias;      ///< whether args[2] is added to the result
+  size_t result;  ///< which argument that is
+};
 
+/// One thread an element of the result, sums in float64. `bias` may be null.
 template <class T>
-__global__ void output(Params p, const T* x, const T* weight, const T* bias, T* y) {
-  const int64_t n = p.batch * p.y.n_step, step = int64_t{gridDim.x} * blockDim.x;
+__global__ void sum_terms(cudnn::Terms terms, int64_t n, const T* a, const T* b, const T* bias, T* result) {
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < n; e += step) {
-    const int64_t j = e % p.y.w, i = e / p.y.w % p.y.h, o = e / p.y.w / p.y.h % p.y.channels, image = e / p.y.n_step;
+    const auto element = terms.element(e);
     double sum = 0;
-    for (int64_t c = 0; c < p.in_channels; ++c)
-      for (int64_t k = 0; k < p.kernel_h; ++k)
-        for (int64_t l = 0; l < p.kernel_w; ++l) {
-          const int64_t row = i * p.stride_h + k * p.dilation_h - p.top;
-          const int64_t column = j * p.stride_w + l * p.dilation_w - p.left;
-          if (row < 0 || row >= p.x.h || column < 0 || column >= p.x.w) continue;
-          const int64_t channel = o / p.out_channels * p.in_channels + c;
-          sum += static_cast<double>(
-                     x[image * p.x.n_step + channel * p.x.c_step + row * p.x.h_step + column * p.x.w_step]) *
-                 static_cast<double>(weight[((o * p.in_channels + c) * p.kernel_h + k) * p.kernel_w + l]);
-        }
-    const T result = static_cast<T>(sum);
-    y[image * p.y.n_step + o * p.y.c_step + i * p.y.h_step + j * p.y.w_step] = bias ? result + bias[o] : result;
+    terms.for_each(element, 0, 1, [&](int64_t at_a, int64_t at_b) {
+      sum += static_cast<double>(a[at_a]) * static_cast<double>(b[at_b]);
+    });
+    const T rounded = static_cast<T>(sum);
+    result[element.offset] = bias ? rounded + bias[element.place.at[1]] : rounded;
   }
 }
 
 template <class T>
-__global__ void input_gradient(Params p, const T* dy, const T* weight, T* dx) {
-  const int64_t n = p.batch * p.x.n_step, step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < n; e += step) {
-    const int64_t column = e % p.x.w, row = e / p.x.w % p.x.h, channel = e / p.x.w / p.x.h % p.x.channels;
-    const int64_t image = e / p.x.n_step, group = channel / p.in_channels, c = channel % p.in_channels;
-    double sum = 0;
-    for (int64_t o = group * p.out_channels; o < (group + 1) * p.out_channels; ++o)
-      for (int64_t k = 0; k < p.kernel_h; ++k)
-        for (int64_t l = 0; l < p.kernel_w; ++l) {
-          const int64_t v = row + p.top - k * p.dilation_h, h = column + p.left - l * p.dilation_w;
-          if (v < 0 || h < 0 || v % p.stride_h != 0 || h % p.stride_w != 0) continue;
-          const int64_t i = v / p.stride_h, j = h / p.stride_w;
-          if (i >= p.y.h || j >= p.y.w) continue;
-          sum += static_cast<double>(dy[image * p.y.n_step + o * p.y.c_step + i * p.y.h_step + j * p.y.w_step]) *
-                 static_cast<double>(weight[((o * p.in_channels + c) * p.kernel_h + k) * p.kernel_w + l]);
-        }
-    dx[image * p.x.n_step + channel * p.x.c_step + row * p.x.h_step + column * p.x.w_step] = static_cast<T>(sum);
-  }
-}
-
-template <class T>
-__global__ void weight_gradient(Params p, const T* x, const T* dy, T* dw) {
-  const int64_t n = p.y.channels * p.in_channels * p.kernel_h * p.kernel_w, step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < n; e += step) {
-    const int64_t l = e % p.kernel_w, k = e / p.kernel_w % p.kernel_h, oc = e / p.kernel_w / p.kernel_h;
-    const int64_t o = oc / p.in_channels, channel = o / p.out_channels * p.in_channels + oc % p.in_channels;
-    double sum = 0;
-    for (int64_t image = 0; image < p.batch; ++image)
-      for (int64_t i = 0; i < p.y.h; ++i)
-        for (int64_t j = 0; j < p.y.w; ++j) {
-          const int64_t row = i * p.stride_h + k * p.dilation_h - p.top;
-          const int64_t column = j * p.stride_w + l * p.dilation_w - p.left;
-          if (row < 0 || row >= p.x.h || column < 0 || column >= p.x.w) continue;
-          sum += static_cast<double>(
-                     x[image * p.x.n_step + channel * p.x.c_step + row * p.x.h_step + column * p.x.w_step]) *
-                 static_cast<double>(dy[image * p.y.n_step + o * p.y.c_step + i * p.y.h_step + j * p.y.w_step]);
-        }
-    dw[e] = static_cast<T>(sum);
-  }
-}
-
-template <class T>
-void direct(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const Params& p = *static_cast<const Params*>(params);
-  const int64_t n = p.pass == Pass::output ? p.y_size() : p.pass == Pass::input_gradient ? p.x_size() : p.weight_size();
+void plain(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const PlainParams*>(params);
+  const int64_t n = p.terms.elements();
   if (n == 0) return;
-  T *x = static_cast<T*>(args[p.at.x]), *weight = static_cast<T*>(args[p.at.weight]),
-    *y = static_cast<T*>(args[p.at.y]);
-  const auto stream = stream_of(ctx);
-  switch (p.pass) {
-    case Pass::output:
-      output<T><<<blocks_for(n), kThreads, 0, stream>>>(p, x, weight, p.bias ? static_cast<T*>(args[2]) : nullptr, y);
-      break;
-    case Pass::input_gradient: input_gradient<T><<<blocks_for(n), kThreads, 0, stream>>>(p, y, weight, x); break;
-    case Pass::weight_gradient: weight_gradient<T><<<blocks_for(n), kThreads, 0, stream>>>(p, x, y, weight); break;
-  }
+  const auto at = [&](size_t i) { return static_cast<T*>(args[i]); };
+  sum_terms<T><<<blocks_for(n), kThreads, 0, stream_of(ctx)>>>(p.terms, n, at(0), at(1), p.bias ? at(2) : nullptr,
+                                                               at(p.result));
   check_launch(ctx);
 }
 
 template <class T>
 void planned(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const Params& p = *static_cast<const Params*>(params);
+  const auto& p = *static_cast<const PlannedParams*>(params);
   constexpr auto size = static_cast<int64_t>(sizeof(T));
   {
-    const auto aligned = [&](size_t at, int64_t elements, Pass writer) {
-      return cuda::Aligned(args[at], elements * size, cudnn::Plan::kAlignment, p.pass == writer, ctx);
+    const auto aligned = [&](size_t at, const auto& extents, Pass writer) {
+      return cuda::Aligned(args[at], elements(extents) * size, cudnn::Plan::kAlignment, p.c.pass == writer, ctx);
     };
-    const auto x = aligned(p.at.x, p.x_size(), Pass::input_gradient);
-    const auto weight = aligned(p.at.weight, p.weight_size(), Pass::weight_gradient);
-    const auto y = aligned(p.at.y, p.y_size(), Pass::output);
+    const auto x = aligned(p.at.x, p.c.x, Pass::input_gradient);
+    const auto weight = aligned(p.at.weight, p.c.weight, Pass::weight_gradient);
+    const auto y = aligned(p.at.y, p.c.y, Pass::output);
     if (ctx.error != KernelError::none) return;
     const cudnnStatus_t status = p.handle->with(stream_of(ctx), [&](cudnnHandle_t handle) {
       return p.plan->run(handle, x.get(), weight.get(), y.get(), ctx.workspace);
@@ -185,21 +99,14 @@ void planned(const void* params, void* const* args, KernelContext& ctx) noexcept
     if (status != CUDNN_STATUS_SUCCESS) return ctx.fail(KernelError::device_failure, status);
   }
   if (!p.bias) return;
+  const int64_t y_size = elements(p.c.y), inner = p.c.channels_last ? 1 : p.c.y[2] * p.c.y[3];
   const auto add = [&]<class Index>(Index n) {
-    add_bias<<<blocks_for(p.y_size()), kThreads, 0, stream_of(ctx)>>>(
-        static_cast<T*>(args[p.at.y]), static_cast<const T*>(args[2]), n, static_cast<Index>(p.y.channels),
-        static_cast<Index>(p.y.c_step));
+    add_bias<<<blocks_for(y_size), kThreads, 0, stream_of(ctx)>>>(
+        static_cast<T*>(args[p.at.y]), static_cast<const T*>(args[2]), n, static_cast<Index>(p.c.y[1]),
+        static_cast<Index>(inner));
   };
-  p.y_size() <= INT32_MAX ? add(static_cast<uint32_t>(p.y_size())) : add(static_cast<uint64_t>(p.y_size()));
+  y_size <= INT32_MAX ? add(static_cast<uint32_t>(y_size)) : add(static_cast<uint64_t>(y_size));
   check_launch(ctx);
-}
-
-/// Zeros behind the last input: as many as before the first where that gives as many outputs, for more engines know
-/// even padding; else as few as can be.
-int64_t padding_after(const WindowAxis& a) {
-  const int64_t even = a.in + 2 * a.pad() - a.window();
-  if (even >= 0 && even / a.stride + 1 == a.out) return a.pad();
-  return std::max<int64_t>(0, (a.out - 1) * a.stride + a.window() - a.in - a.pad());
 }
 
 struct OwnParams {
@@ -217,14 +124,15 @@ void run_own(const void* params, void* const* args, KernelContext& ctx) noexcept
 }
 
 /// Null where none applies.
-std::shared_ptr<const cudnn::Own> own_kernel(const Params& p, DataFormat format, bool tf32) {
-  if (format != DataFormat::nchw || p.groups != 1 || p.kernel_h != 3 || p.kernel_w != 3 || p.stride_h != 1 ||
-      p.stride_w != 1 || p.dilation_h != 1 || p.dilation_w != 1)
+std::shared_ptr<const cudnn::Own> own_kernel(const cudnn::Convolution& c, bool tf32) {
+  constexpr std::array<int64_t, 2> kOnes{1, 1};
+  if (c.float64 || c.channels_last || c.groups() != 1 || c.weight[2] != 3 || c.weight[3] != 3 || c.stride != kOnes ||
+      c.dilation != kOnes)
     return nullptr;
-  const direct3x3::Convolution c{p.batch, p.x.channels, p.y.channels, p.x.h, p.x.w, p.y.h, p.y.w, p.top, p.left};
+  const direct3x3::Convolution own_c{c.x[0], c.x[1], c.y[1], c.x[2], c.x[3], c.y[2], c.y[3], c.before[0], c.before[1]};
   const auto own = std::make_shared<cudnn::Own>();
-  if (p.pass == Pass::weight_gradient) {
-    const auto kernel = direct3x3::WeightGradient::of(c);
+  if (c.pass == Pass::weight_gradient) {
+    const auto kernel = direct3x3::WeightGradient::of(own_c);
     if (!kernel) return nullptr;
     own->workspace = kernel->workspace();
     own->run = [k = *kernel](float* x, float* weight, const float*, float* y, void* workspace, cudaStream_t stream) {
@@ -232,8 +140,8 @@ std::shared_ptr<const cudnn::Own> own_kernel(const Params& p, DataFormat format,
     };
     return own;
   }
-  const bool gradient = p.pass == Pass::input_gradient;
-  const auto kernel = gradient ? direct3x3::Filter::of_input_gradient(c, tf32) : direct3x3::Filter::of(c, tf32);
+  const bool gradient = c.pass == Pass::input_gradient;
+  const auto kernel = gradient ? direct3x3::Filter::of_input_gradient(own_c, tf32) : direct3x3::Filter::of(own_c, tf32);
   if (!kernel) return nullptr;
   own->run = [k = *kernel, gradient](float* x, float* weight, const float* bias, float* y, void*, cudaStream_t stream) {
     return gradient ? k.run(y, weight, nullptr, x, stream) : k.run(x, weight, bias, y, stream);
@@ -241,33 +149,47 @@ std::shared_ptr<const cudnn::Own> own_kernel(const Params& p, DataFormat format,
   return own;
 }
 
+/// Zeros behind the last input: as many as before the first where that gives as many outputs, for more engines know
+/// even padding; else as few as can be.
+int64_t padding_after(const WindowAxis& a) {
+  const int64_t even = a.in + 2 * a.pad() - a.window();
+  if (even >= 0 && even / a.stride + 1 == a.out) return a.pad();
+  return std::max<int64_t>(0, (a.out - 1) * a.stride + a.window() - a.in - a.pad());
+}
+
 template <class T>
 Prepared choose(Pass pass, const Conv2dProblem& p, const Signature& s) {
-  Params q(pass, p, s.inputs.size());
-  if (q.x_size() == 0 || q.y_size() == 0 || q.weight_size() == 0) return {direct<T>, q};
-  const bool is_float32 = sizeof(T) == sizeof(float), tf32 = is_float32 && s.math_mode == MathMode::tf32;
+  constexpr bool is_float32 = std::is_same_v<T, float>;
+  const int64_t in_channels = p.groups * p.in_channels, out_channels = p.groups * p.out_channels;
   const cudnn::Convolution c{pass,
                              !is_float32,
                              p.format == DataFormat::nhwc,
-                             {p.batch, q.x.channels, q.x.h, q.x.w},
-                             {q.y.channels, p.in_channels, q.kernel_h, q.kernel_w},
-                             {p.batch, q.y.channels, q.y.h, q.y.w},
-                             {q.top, q.left},
+                             {p.batch, in_channels, p.h.in, p.w.in},
+                             {out_channels, p.in_channels, p.h.kernel, p.w.kernel},
+                             {p.batch, out_channels, p.h.out, p.w.out},
+                             {p.h.pad(), p.w.pad()},
                              {padding_after(p.h), padding_after(p.w)},
-                             {q.stride_h, q.stride_w},
-                             {q.dilation_h, q.dilation_w}};
-  const auto own = is_float32 ? own_kernel(q, p.format, tf32 && cudnn::is_large(c)) : nullptr;
+                             {p.h.stride, p.w.stride},
+                             {p.h.dilation, p.w.dilation}};
+  const bool bias = pass == Pass::output && s.inputs.size() == 3;
+  const Prepared by_plain{plain<T>, PlainParams{cudnn::Terms(c), bias, s.inputs.size()}};
+  if (elements(c.x) == 0 || elements(c.y) == 0 || elements(c.weight) == 0) return by_plain;
+  const Places at(pass, s.inputs.size());
+  const bool tf32 = is_float32 && s.math_mode == MathMode::tf32;
+  const auto own = own_kernel(c, tf32 && cudnn::is_large(c));
   const auto plan = cudnn::choose_plan(c, {tf32, s.deterministic}, own.get());
-  if (!plan && own) {
-    Prepared prepared(run_own, OwnParams{q.at, q.bias, own.get()}, own->workspace);
+  if (plan) {
+    Prepared prepared(planned<T>, PlannedParams{at, bias, c, cudnn::Handle::of_current_device(), plan.get()},
+                      plan->workspace());
+    prepared.resource = plan;
+    return prepared;
+  }
+  if (own) {
+    Prepared prepared(run_own, OwnParams{at, bias, own.get()}, own->workspace);
     prepared.resource = own;
     return prepared;
   }
-  if (!plan) return {direct<T>, q};
-  q.handle = cudnn::Handle::of_current_device(), q.plan = plan.get();
-  Prepared prepared(planned<T>, q, plan->workspace());
-  prepared.resource = plan;
-  return prepared;
+  return by_plain;
 }
 
 template <Pass pass>

@@ -85,7 +85,13 @@ struct Convolution {
   bool channels_last;  ///< of x and y in memory
   std::array<int64_t, 4> x, weight, y;
   std::array<int64_t, 2> before, after, stride, dilation;
+
+  int64_t groups() const { return weight[1] == 0 ? 1 : x[1] / weight[1]; }
 };
+
+inline int64_t elements(const std::array<int64_t, 4>& extents) {
+  return extents[0] * extents[1] * extents[2] * extents[3];
+}
 
 /// What engines must keep to.
 struct Constraints {
