@@ -66,7 +66,7 @@ __global__ void sum_terms(cudnn::Terms terms, int64_t n, const T* a, const T* b,
       sum += static_cast<double>(a[at_a]) * static_cast<double>(b[at_b]);
     });
     const T rounded = static_cast<T>(sum);
-    result[element.offset] = bias ? rounded + bias[element.place.at[1]] : rounded;
+    result[element.offset] = bias ? rounded + bias[element.at[1]] : rounded;
   }
 }
 

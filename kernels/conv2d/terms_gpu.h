@@ -8,31 +8,15 @@
 #include <cstdint>
 
 #include <twofold/kernels/conv2d/cudnn_gpu.h>
+#include <twofold/kernels/cuda/words.h>
 
 namespace twofold::cudnn {
 
-/// A number as digits, the last one the lowest.
-template <int n>
-struct Digits {
-  int64_t at[n];
-
-  __device__ Digits(int64_t number, const int64_t (&bases)[n]) {
-    for (int a = n; a-- > 0;) at[a] = number % bases[a], number /= bases[a];
-  }
-  /// Adds another number, without dividing; what the first digit's base is does not matter.
-  __device__ void add(const Digits& o, const int64_t (&bases)[n]) {
-    for (int a = n; a-- > 0;) {
-      at[a] += o.at[a];
-      if (a > 0 && at[a] >= bases[a]) at[a] -= bases[a], ++at[a - 1];
-    }
-  }
-};
-
-/// An operand's extents along N, C, H, W, or O, C, H, W, and how many elements apart neighbours lie along each.
-struct Operand {
+/// A tensor's extents along N, C, H, W, or O, C, H, W, and how many elements apart neighbours lie along each.
+struct Layout {
   int64_t extents[4], steps[4];
 
-  Operand(const std::array<int64_t, 4>& e, bool channels_last) {
+  Layout(const std::array<int64_t, 4>& e, bool channels_last) {
     std::ranges::copy(e, extents);
     steps[0] = e[1] * e[2] * e[3], steps[1] = channels_last ? 1 : e[2] * e[3];
     steps[3] = channels_last ? e[1] : 1, steps[2] = e[3] * steps[3];
@@ -67,52 +51,68 @@ class Terms {
   int64_t elements() const { return result().elements(); }
 
   struct Element {
-    Digits<4> place;
+    int64_t at[4];
+    int64_t group;
     int64_t offset;  ///< in the result
   };
   __device__ Element element(int64_t index) const {
-    const Digits<4> place(index, result().extents);
-    const auto& at = place.at;
-    return {place, result().offset(at[0], at[1], at[2], at[3])};
+    Element e;
+    for (int axis = 4; axis-- > 0;) {
+      const int64_t rest = cuda::quotient(index, result().extents[axis]);
+      e.at[axis] = index - rest * result().extents[axis], index = rest;
+    }
+    e.group = pass_ == Pass::output           ? e.at[1] / outputs_
+              : pass_ == Pass::input_gradient ? e.at[1] / inputs_
+                                              : e.at[0] / outputs_;
+    e.offset = result().offset(e.at[0], e.at[1], e.at[2], e.at[3]);
+    return e;
   }
 
-  /// Calls `f(offset in a, offset in b)` for an element's terms `first`, `first + step` and so on, in that order, but
-  /// for those with a factor outside the image.
+  /// Calls `f(offset in a, offset in b)` for each term of the rows `first`, `first + step` and so on of an element's
+  /// terms, in that order, but for terms with a factor outside the image.
   template <class F>
-  __device__ void for_each(const Element& element, int64_t first, int64_t step, const F& f) const {
-    const int64_t terms = extents_[0] * extents_[1] * extents_[2];
-    if (first >= terms) return;
-    Digits<3> term(first, extents_);
-    const Digits<3> steps(step, extents_);
-    for (int64_t t = first; t < terms; t += step, term.add(steps, extents_)) visit(element.place.at, term.at, f);
+  __device__ void for_each(const Element& e, int64_t first, int64_t step, const F& f) const {
+    for (int64_t r = first; r < extents_[0] * extents_[1]; r += step) {
+      const int64_t i = cuda::quotient(r, extents_[1]);
+      visit_row(e, i, r - i * extents_[1], f);
+    }
   }
 
  private:
-  __host__ __device__ const Operand& result() const {
+  __host__ __device__ const Layout& result() const {
     return pass_ == Pass::output ? y_ : pass_ == Pass::input_gradient ? x_ : weight_;
   }
 
-  /// Of element `e`, term `t`.
   template <class F>
-  __device__ void visit(const int64_t (&e)[4], const int64_t (&t)[3], const F& f) const {
+  __device__ void visit_row(const Element& e, int64_t i, int64_t j, const F& f) const {
+    const auto [n_or_o, c, h, w] = e.at;
+    const int64_t input = e.group * inputs_, output = e.group * outputs_;  // the group's first channels
     switch (pass_) {
       case Pass::output: {
-        const int64_t row = inside(0, e[2], t[1]), column = inside(1, e[3], t[2]);
-        if (row < 0 || column < 0) return;
-        const int64_t channel = e[1] / outputs_ * inputs_ + t[0];
-        return f(x_.offset(e[0], channel, row, column), weight_.offset(e[1], t[0], t[1], t[2]));
+        const int64_t row = inside(0, h, j);
+        if (row < 0) return;
+        const int64_t a = x_.offset(n_or_o, input + i, row, 0), b = weight_.offset(c, i, j, 0);
+        for (int64_t k = 0; k < extents_[2]; ++k)
+          if (const int64_t column = inside(1, w, k); column >= 0)
+            f(a + column * x_.steps[3], b + k * weight_.steps[3]);
+        return;
       }
       case Pass::input_gradient: {
-        const int64_t i = window(0, e[2], t[1]), j = window(1, e[3], t[2]);
-        if (i < 0 || j < 0) return;
-        const int64_t o = e[1] / inputs_ * outputs_ + t[0];
-        return f(y_.offset(e[0], o, i, j), weight_.offset(o, e[1] % inputs_, t[1], t[2]));
+        const int64_t row = window(0, h, j);
+        if (row < 0) return;
+        const int64_t a = y_.offset(n_or_o, output + i, row, 0), b = weight_.offset(output + i, c - input, j, 0);
+        for (int64_t k = 0; k < extents_[2]; ++k)
+          if (const int64_t column = window(1, w, k); column >= 0)
+            f(a + column * y_.steps[3], b + k * weight_.steps[3]);
+        return;
       }
       case Pass::weight_gradient: {
-        const int64_t row = inside(0, t[1], e[2]), column = inside(1, t[2], e[3]);
-        if (row < 0 || column < 0) return;
-        const int64_t channel = e[0] / outputs_ * inputs_ + e[1];
-        return f(x_.offset(t[0], channel, row, column), y_.offset(t[0], e[0], t[1], t[2]));
+        const int64_t row = inside(0, j, h);
+        if (row < 0) return;
+        const int64_t a = x_.offset(i, input + c, row, 0), b = y_.offset(i, n_or_o, j, 0);
+        for (int64_t k = 0; k < extents_[2]; ++k)
+          if (const int64_t column = inside(1, k, w); column >= 0) f(a + column * x_.steps[3], b + k * y_.steps[3]);
+        return;
       }
     }
   }
@@ -124,14 +124,15 @@ class Terms {
   /// The window of y whose tap lies there in x; -1 if there is none.
   __device__ int64_t window(int axis, int64_t at, int64_t tap) const {
     const int64_t begin = at + before_[axis] - tap * dilation_[axis];
-    if (begin < 0 || begin % stride_[axis] != 0) return -1;
-    return begin / stride_[axis] < y_.extents[2 + axis] ? begin / stride_[axis] : -1;
+    if (begin < 0) return -1;
+    const int64_t window = cuda::quotient(begin, stride_[axis]);
+    return window * stride_[axis] == begin && window < y_.extents[2 + axis] ? window : -1;
   }
 
   Pass pass_;
-  Operand x_, weight_, y_;
+  Layout x_, weight_, y_;
   int64_t inputs_, outputs_;  ///< of a group
-  int64_t extents_[3];        ///< of the terms: what is summed over
+  int64_t extents_[3];        ///< of the terms: what is summed over, along the last axis by rows
   int64_t before_[2], stride_[2], dilation_[2];
 };
 
