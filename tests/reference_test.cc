@@ -120,7 +120,7 @@ void check_tf32_run(const std::string& folder) {
 
 }  // namespace
 
-#ifndef __SANITIZE_ADDRESS__  // the small net goes through the same code in a fiftieth of the time
+#ifndef TWOFOLD_SANITIZED  // the small net goes through the same code in a fiftieth of the time
 TEST_CASE("The article's net trains to float64's losses, eager", "[reference]") { check_run("article", How::eager); }
 TEST_CASE("The article's net trains to float64's losses, deferred", "[reference]") {
   check_run("article", How::deferred);

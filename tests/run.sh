@@ -3,9 +3,9 @@
 # any were. Exits 0 if none failed.
 #
 # usage: tests/run.sh [--quick] [NAME...]
-#   --quick   leaves out what takes longest: the Catch2 programs again under AddressSanitizer and UndefinedBehaviorSanitizer,
-#             those that use threads under ThreadSanitizer, and a minute of each libFuzzer target, built by clang; all in build
-#             folders of their own
+#   --quick   leaves out what takes longest: the Catch2 programs again under AddressSanitizer and UndefinedBehaviorSanitizer
+#             with a minute of each libFuzzer target, built by clang, and those that use threads under ThreadSanitizer; in
+#             build folders of their own
 #   NAME      only these test programs (see tests/meson.build), quick
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,19 +41,18 @@ runs=("build=$(IFS=,; echo "${names[*]-}")")
 
 # One instruction set will do, and checks cost less at -O1.
 sanitized=(-Disas=v3 -Dcuda=disabled -Ddemos=false -Dbenchmarks=disabled -Doptimization=1 -Db_lundef=false)
-under_sanitizer() {  # SUITE SANITIZERS [TARGET...]: the suite's programs and the targets, built in build-SUITE
-  configure "build-$1" "${sanitized[@]}" "-Db_sanitize=$2"
+under_sanitizer() {  # SUITE SANITIZERS [OPTION...]: the suite's programs, built in build-SUITE
+  configure "build-$1" "${sanitized[@]}" "-Db_sanitize=$2" "${@:3}"
   # shellcheck disable=SC2046  # a word for each program
-  ninja -C "build-$1" "${@:3}" $(python3 tests/run_tests.py --list "build-$1@$1")
+  ninja -C "build-$1" kernels/twofold_cpu_v3.so $(python3 tests/run_tests.py --list "build-$1@$1")
   runs+=("build-$1@$1")
 }
 if $sanitizers; then
   export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
   export TSAN_OPTIONS=halt_on_error=1
-  under_sanitizer address address,undefined kernels/twofold_cpu_v3.so
-  under_sanitizer thread thread kernels/twofold_cpu_v3.so
-  sanitized+=(-Dfuzzers=true)
-  CXX="$(command -v ccache || true) clang++-19" under_sanitizer libfuzzer address,undefined
+  under_sanitizer thread thread
+  CXX="$(command -v ccache || true) clang++-19" under_sanitizer address address,undefined -Dfuzzers=true
 fi
 
-exec python3 tests/run_tests.py "${runs[@]}"
+jobs=$(nproc)
+exec python3 tests/run_tests.py --jobs $((jobs < 4 ? jobs : 4)) "${runs[@]}"

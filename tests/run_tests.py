@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs the test programs of one or more builds and counts their test cases.
 
-usage: run_tests.py [--list] [--cases SPEC] [--under COMMAND] BUILD[=NAME,NAME...|@SUITE]...
+usage: run_tests.py [--list] [--cases SPEC] [--under COMMAND] [--jobs N] BUILD[=NAME,NAME...|@SUITE]...
   without names or a suite, all of that build's; --list prints the programs' paths instead of running them; --cases is given
-  to each, Catch2's words for some of its cases; --under is a command that runs each
+  to each, Catch2's words for some of its cases; --under is a command that runs each; --jobs says how many at once, 1 if not
+  given
 
 A Catch2 program counts by the cases it ran; any other test counts as one case, by its exit status. A program that dies
 before Catch2's summary is a failure more. A case that cannot run here prints "skipped: CASE: no GPU" (or "no valgrind") and
@@ -16,8 +17,8 @@ import re
 import shlex
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 
 def tests_of(argument):
@@ -40,6 +41,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--list", action="store_true")
 parser.add_argument("--cases")
 parser.add_argument("--under", default="")
+parser.add_argument("--jobs", type=int, default=1)
 parser.add_argument("builds", nargs="+")
 options = parser.parse_args()
 chosen = [pair for argument in options.builds for pair in tests_of(argument)]
@@ -68,21 +70,25 @@ def count(output, status):
     return good, bad + (1 if status and not bad else 0)
 
 
-for build, test in chosen:
-    name = f"{build}/{test['name']}"
-    print(f"== {name}", flush=True)
+def run(pair):
+    """A test's output, its exit status, and the seconds it took."""
+    build, test = pair
     start = time.time()
     command = shlex.split(options.under) + test["cmd"] + ([options.cases] if options.cases else [])
     process = subprocess.Popen(command, cwd=test["workdir"] or build, env=os.environ | test["env"], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
-    watch = threading.Timer(test.get("timeout") or 600, process.kill)
-    watch.start()
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        print(line, end="", flush=True)
-    status, output = process.wait(), "".join(lines)
-    watch.cancel()
+    try:
+        output, _ = process.communicate(timeout=test.get("timeout") or 600)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+    return output, process.returncode, time.time() - start
+
+
+results = ThreadPoolExecutor(options.jobs).map(run, chosen)
+for (build, test), (output, status, seconds) in zip(chosen, results):
+    name = f"{build}/{test['name']}"
+    print(f"== {name}\n{output}", end="" if output.endswith("\n") else "\n")
     good, bad = count(output, status)
     skips = SKIPPED.findall(output)
     unexpected = [line for line in skips if not line.endswith(("no GPU", "no second GPU", "no valgrind"))]
@@ -94,7 +100,7 @@ for build, test in chosen:
     if bad:
         culprits.append(name)
     passed, failed, skipped = passed + good, failed + bad, skipped + len(skips) - len(unexpected)
-    print(f"== {name}: {good} passed, {bad} failed ({time.time() - start:.1f} s)", flush=True)
+    print(f"== {name}: {good} passed, {bad} failed ({seconds:.1f} s)", flush=True)
 
 if culprits:
     print("failed in: " + ", ".join(culprits))
