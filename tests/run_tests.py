@@ -77,11 +77,12 @@ def run(pair):
     command = shlex.split(options.under) + test["cmd"] + ([options.cases] if options.cases else [])
     process = subprocess.Popen(command, cwd=test["workdir"] or build, env=os.environ | test["env"], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
+    seconds = test.get("timeout") or 600
     try:
-        output, _ = process.communicate(timeout=test.get("timeout") or 600)
+        output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        output, _ = process.communicate()
+        output = process.communicate()[0] + f"\nkilled: it took more than {seconds} s\n"
     return output, process.returncode, time.time() - start
 
 
