@@ -11,6 +11,7 @@
 #include <twofold/kernels/conv2d/terms_gpu.h>
 #include <twofold/kernels/cuda/aligned.h>
 #include <twofold/kernels/cuda/launch.h>
+#include <twofold/kernels/cuda/words.h>
 
 namespace twofold {
 namespace {
@@ -58,8 +59,7 @@ struct PlainParams {
 /// One thread an element of the result, sums in float64. `bias` may be null.
 template <class T>
 __global__ void sum_terms(cudnn::Terms terms, int64_t n, const T* a, const T* b, const T* bias, T* result) {
-  const int64_t step = int64_t{gridDim.x} * blockDim.x;
-  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < n; e += step) {
+  for (int64_t e = cuda::first_element(); e < n; e += cuda::element_step()) {
     const auto element = terms.element(e);
     double sum = 0;
     terms.for_each(element, 0, 1, [&](int64_t at_a, int64_t at_b) {

@@ -21,7 +21,7 @@ struct Layout {
     steps[0] = e[1] * e[2] * e[3], steps[1] = channels_last ? 1 : e[2] * e[3];
     steps[3] = channels_last ? e[1] : 1, steps[2] = e[3] * steps[3];
   }
-  __host__ __device__ int64_t elements() const { return extents[0] * steps[0]; }
+  int64_t elements() const { return extents[0] * steps[0]; }
   __device__ int64_t offset(int64_t n, int64_t c, int64_t h, int64_t w) const {
     return n * steps[0] + c * steps[1] + h * steps[2] + w * steps[3];
   }
@@ -87,33 +87,27 @@ class Terms {
   __device__ void visit_row(const Element& e, int64_t i, int64_t j, const F& f) const {
     const auto [n_or_o, c, h, w] = e.at;
     const int64_t input = e.group * inputs_, output = e.group * outputs_;  // the group's first channels
+    // `column_of(k)`: the column in a of term k's factor, negative where there is none.
+    const auto visit = [&](int64_t a, const Layout& of_a, int64_t b, const Layout& of_b, const auto& column_of) {
+      for (int64_t k = 0; k < extents_[2]; ++k)
+        if (const int64_t column = column_of(k); column >= 0) f(a + column * of_a.steps[3], b + k * of_b.steps[3]);
+    };
     switch (pass_) {
-      case Pass::output: {
-        const int64_t row = inside(0, h, j);
-        if (row < 0) return;
-        const int64_t a = x_.offset(n_or_o, input + i, row, 0), b = weight_.offset(c, i, j, 0);
-        for (int64_t k = 0; k < extents_[2]; ++k)
-          if (const int64_t column = inside(1, w, k); column >= 0)
-            f(a + column * x_.steps[3], b + k * weight_.steps[3]);
+      case Pass::output:
+        if (const int64_t row = inside(0, h, j); row >= 0)
+          visit(x_.offset(n_or_o, input + i, row, 0), x_, weight_.offset(c, i, j, 0), weight_,
+                [&](int64_t k) { return inside(1, w, k); });
         return;
-      }
-      case Pass::input_gradient: {
-        const int64_t row = window(0, h, j);
-        if (row < 0) return;
-        const int64_t a = y_.offset(n_or_o, output + i, row, 0), b = weight_.offset(output + i, c - input, j, 0);
-        for (int64_t k = 0; k < extents_[2]; ++k)
-          if (const int64_t column = window(1, w, k); column >= 0)
-            f(a + column * y_.steps[3], b + k * weight_.steps[3]);
+      case Pass::input_gradient:
+        if (const int64_t row = window(0, h, j); row >= 0)
+          visit(y_.offset(n_or_o, output + i, row, 0), y_, weight_.offset(output + i, c - input, j, 0), weight_,
+                [&](int64_t k) { return window(1, w, k); });
         return;
-      }
-      case Pass::weight_gradient: {
-        const int64_t row = inside(0, j, h);
-        if (row < 0) return;
-        const int64_t a = x_.offset(i, input + c, row, 0), b = y_.offset(i, n_or_o, j, 0);
-        for (int64_t k = 0; k < extents_[2]; ++k)
-          if (const int64_t column = inside(1, k, w); column >= 0) f(a + column * x_.steps[3], b + k * y_.steps[3]);
+      case Pass::weight_gradient:
+        if (const int64_t row = inside(0, j, h); row >= 0)
+          visit(x_.offset(i, input + c, row, 0), x_, y_.offset(i, n_or_o, j, 0), y_,
+                [&](int64_t k) { return inside(1, k, w); });
         return;
-      }
     }
   }
   /// Where along an axis of x the tap of a window of y lies; -1 outside.
