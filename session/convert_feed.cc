@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/value.h>
@@ -26,6 +27,14 @@ bool exact(From v) {
   }
 }
 
+template <class T>
+[[noreturn]] void refuse(DType from, T value, DType dtype, const Fetch& key) {
+  fail(Code::InvalidArgument,
+       fmt::format("Cannot feed the {} value {} for Tensor '{}', which has dtype {}", name_of(from), value,
+                   key_name(key), name_of(dtype)),
+       fmt::format("tf::cast(value, {})", spelling_of(dtype)));
+}
+
 Tensor converted(const Tensor& t, DType dtype, const Fetch& key) {
   const Value& from = *t.value();
   auto to = Value::make(dtype, from.shape());
@@ -37,11 +46,7 @@ Tensor converted(const Tensor& t, DType dtype, const Fetch& key) {
       auto* out = static_cast<To*>(to->data());
       for (int64_t i = 0; i < from.num_elements(); ++i) {
         if constexpr (!(std::is_floating_point_v<From> && std::is_floating_point_v<To>)) {
-          if (!exact<To>(in[i]))
-            fail(Code::InvalidArgument,
-                 fmt::format("Cannot feed the {} value {} for Tensor '{}', which has dtype {}", name_of(from.dtype()),
-                             in[i], key_name(key), name_of(dtype)),
-                 fmt::format("tf::cast(value, {})", spelling_of(dtype)));
+          if (!exact<To>(in[i])) refuse(from.dtype(), in[i], dtype, key);
         }
         out[i] = static_cast<To>(in[i]);
       }
@@ -65,6 +70,8 @@ Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const Fetc
     if (const void* memory = v.viewed(); memory && v.default_dtype() == spec.dtype) {
       t = Tensor::adopt(Value::borrow(spec.dtype, v.shape(), const_cast<void*>(memory)).detach());
     } else if (v.fits(spec.dtype)) {
+      if (const auto rounded = v.rounded_in(spec.dtype))
+        refuse(std::in_range<int32_t>(*rounded) ? int32 : int64, *rounded, spec.dtype, key);
       t = v.to_tensor(spec.dtype);
     } else {
       t = v.to_tensor(v.default_dtype());

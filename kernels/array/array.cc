@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <ranges>
+#include <utility>
 
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/value.h>
 
 namespace twofold {
 namespace {
@@ -49,9 +53,8 @@ Tensor stack(std::span<const Tensor> tensors, int64_t axis, std::source_location
 }
 
 Tensor stack(std::initializer_list<Operand> tensors, int64_t axis, std::source_location where) {
-  std::vector<Tensor> resolved;
-  for (const Operand& t : tensors) resolved.push_back(t.resolve());
-  return stack(std::span<const Tensor>(resolved), axis, where);
+  const SourceFrame frame(where);
+  return stack(resolve_all(tensors, "stack"), axis, where);
 }
 
 std::vector<Tensor> unstack(Operand x, int64_t axis) {
@@ -147,29 +150,90 @@ Tensor one_hot(Operand x, int64_t depth, OneHotOptions o) {
          "tf::cast(x, tf::int32)");
   if (depth < 0) fail(Code::InvalidArgument, fmt::format("one_hot() of depth {}", depth));
   const Tensor places = range(depth, {.dtype = t.dtype()});
-  const auto number = [&](double v) { return cast(tensor(v, {.dtype = float64}), o.dtype); };
+  const auto number = [&](const Number& v) {
+    if (!v.fits(o.dtype))
+      fail(Code::InvalidArgument,
+           fmt::format("one_hot() of {}, which {} does not hold", print_field(v), name_of(o.dtype)));
+    return tensor(v.literal(o.dtype), {.dtype = o.dtype});
+  };
   return where(equal(expand_dims(t, -1), places), number(o.on), number(o.off));
 }
+
+namespace {
+
+/// A tensor of elements i = 0 ... n - 1.
+template <class T, class F>
+Tensor counted(uint64_t n, F element) {
+  if (n > static_cast<uint64_t>(INT64_MAX) / sizeof(T))
+    fail(Code::ResourceExhausted, fmt::format("range() of {} numbers is more than memory holds", n));
+  auto v = Value::make(dtype_of<T>, Shape{static_cast<int64_t>(n)});
+  auto* to = static_cast<T*>(v->data());
+  for (uint64_t i = 0; i < n; ++i) to[i] = element(i);
+  return Tensor::adopt(v.detach());
+}
+
+/// Unsigned, which does not overflow: all int64 are less than 2^64 apart.
+template <class T>
+Tensor whole_range(int64_t start, int64_t limit, int64_t delta) {
+  const auto from = static_cast<uint64_t>(start), to = static_cast<uint64_t>(limit), by = static_cast<uint64_t>(delta);
+  const uint64_t span = delta > 0 ? (limit > start ? to - from : 0) : limit < start ? from - to : 0;
+  const uint64_t step = delta > 0 ? by : 0 - by, n = span / step + (span % step != 0);
+  const auto element = [&](uint64_t i) { return static_cast<int64_t>(from + i * by); };
+  if constexpr (std::is_integral_v<T>)
+    for (const uint64_t end : {uint64_t{0}, n - 1})
+      if (n > 0 && !std::in_range<T>(element(end)))
+        fail(Code::InvalidArgument,
+             fmt::format("range() reaches {}, which {} does not hold", element(end), name_of(dtype_of<T>)));
+  return counted<T>(n, [&](uint64_t i) { return static_cast<T>(element(i)); });
+}
+
+template <class T>
+Tensor floating_range(double start, double limit, double delta) {
+  if (!std::isfinite(start) || !std::isfinite(delta) || std::isnan(limit))
+    fail(Code::InvalidArgument, fmt::format("range() from {} to {} by {}", start, limit, delta));
+  const double span = limit - start;
+  double quotient = std::isinf(span) ? limit / delta - start / delta : span / delta;
+  if (std::isinf(limit) && quotient > 0)
+    fail(Code::InvalidArgument, fmt::format("range() from {} to {} by {} has no end", start, limit, delta));
+  if (quotient < 0x1p23) quotient = static_cast<T>(quotient);  // beyond, float32 has no more fractions to round
+  if (!(quotient > 0)) return counted<T>(0, [](uint64_t) { return T(0); });
+  if (!(quotient < 0x1p53))  // nor could elements be told apart
+    fail(Code::ResourceExhausted, fmt::format("range() of {} numbers is more than memory holds", quotient));
+  const auto element = [&](uint64_t i) { return static_cast<T>(start + static_cast<double>(i) * delta); };
+  const auto indices = std::views::iota(uint64_t{0}, static_cast<uint64_t>(std::ceil(quotient)));
+  const T end = static_cast<T>(limit);
+  const auto past = std::ranges::partition_point(
+      indices, [&](uint64_t i) { return delta > 0 ? element(i) < end : element(i) > end; });
+  return counted<T>(static_cast<uint64_t>(past - indices.begin()), element);
+}
+
+}  // namespace
 
 Tensor range(const Literal& start, const Literal& limit, const Literal& delta, ConstantOptions o,
              std::source_location where) {
   const SourceFrame frame(where);
-  const Tensor ends[] = {tensor(start), tensor(limit), tensor(delta)};
-  double number[3];
-  DType dtype = int32;
-  for (int i = 0; i < 3; ++i) {
-    if (ends[i].rank() != 0)
-      fail(Code::InvalidArgument,
-           fmt::format("range() takes numbers, not a tensor of shape {}", ends[i].shape().str()));
-    dtype = promote(dtype, ends[i].dtype());
-    number[i] = cast(ends[i], float64).item<double>();
+  const CurrentOp current("range", where);
+  const Literal* ends[] = {&start, &limit, &delta};
+  DType own = int32;
+  for (const Literal* v : ends) {
+    if (!v->is_scalar())
+      fail(Code::InvalidArgument, fmt::format("range() takes numbers, not a tensor of shape {}", v->shape().str()));
+    own = promote(own, v->default_dtype());
   }
-  if (number[2] == 0) fail(Code::InvalidArgument, "range() with steps of 0");
-  const double count = std::ceil((number[1] - number[0]) / number[2]);
-  std::vector<double> values;
-  for (int64_t i = 0; static_cast<double>(i) < count; ++i)
-    values.push_back(number[0] + static_cast<double>(i) * number[2]);
-  return constant(cast(tensor(values), o.dtype.value_or(dtype)), {.name = o.name.empty() ? "range" : o.name}, where);
+  if (delta.floating() == 0) fail(Code::InvalidArgument, "range() with steps of 0");
+  const DType dtype = o.dtype.value_or(own);
+  const Tensor values = dispatch(dtype, [&]<class T>(T) -> Tensor {
+    if constexpr (std::is_same_v<T, bool>) {
+      fail(Code::InvalidArgument, "range() of bool", "tf::range(2)");
+    } else if constexpr (std::is_floating_point_v<T>) {
+      if (is_floating(own)) return floating_range<T>(start.floating(), limit.floating(), delta.floating());
+    } else {
+      for (const Literal* v : ends)
+        if (v->holds_floating()) v->to_tensor(dtype);  // refuses it
+    }
+    if constexpr (!std::is_same_v<T, bool>) return whole_range<T>(start.integer(), limit.integer(), delta.integer());
+  });
+  return constant(values, {.name = o.name.empty() ? "range" : o.name}, where);
 }
 Tensor range(const Literal& limit, ConstantOptions o, std::source_location where) {
   return range(0, limit, 1, o, where);

@@ -6,12 +6,14 @@
 #include <vector>
 
 #include <twofold/lib/op/constant.h>
+#include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
 
 namespace twofold {
 
 /// The tensors side by side along a new axis, which is axis `axis` of the result. Shapes are equal; dtypes promote to
-/// one. InvalidArgument: no tensor at all, shapes that differ, an axis out of range. TensorFlow's stack.
+/// one, and literals take it. InvalidArgument: no tensor at all, shapes that differ, an axis out of range. TensorFlow's
+/// stack.
 Tensor stack(std::span<const Tensor> tensors, int64_t axis = 0,
              std::source_location where = std::source_location::current());
 Tensor stack(std::initializer_list<Operand> tensors, int64_t axis = 0,
@@ -35,16 +37,25 @@ Tensor flatten(Operand x, int64_t first = 0, int64_t last = -1);
 Tensor tile(Operand x, Axes multiples);
 
 struct OneHotOptions {
-  double on = 1;
-  double off = 0;
+  Number on = 1;
+  Number off = 0;
   DType dtype = float32;
 };
 /// `on` where the new last axis has the index that x holds, else `off`; all `off` for an index out of range. x is int32
-/// or int64, y of shape x.shape + (depth). TensorFlow's one_hot.
+/// or int64, y of shape x.shape + (depth). InvalidArgument: another dtype of x, a negative depth, an `on` or `off` that
+/// the dtype does not hold. TensorFlow's one_hot.
 Tensor one_hot(Operand x, int64_t depth, OneHotOptions options = {});
 
-/// start, start + delta, ... short of limit. Of whole numbers int32, int64 where they do not fit, else float32;
-/// options.dtype overrides. A source, as `constant`. InvalidArgument: delta is 0. TensorFlow's range.
+/// start, start + delta, ... short of limit: element i is start + i * delta. Of whole numbers int32, int64 where they
+/// do not fit, else float32; options.dtype overrides. A source, as `constant`.
+///
+/// Whole numbers are exact. Others are computed in float64 and rounded once, to the dtype, as the limit is. Of these
+/// there are ceil((limit - start) / delta), the quotient rounded to the dtype too, less those at the end that are not
+/// short of the limit as rounded; so `range(0., 1., 0.01)` has 100 of them and none is 1.
+///
+/// InvalidArgument: delta is 0, a number is NaN, start or delta is infinite, there is no end, an element that the dtype
+/// does not hold, floating numbers for an integer dtype, a bool dtype. ResourceExhausted: more than memory holds.
+/// TensorFlow's range, NumPy's arange.
 Tensor range(const Literal& start, const Literal& limit, const Literal& delta = 1, ConstantOptions options = {},
              std::source_location where = std::source_location::current());
 /// From 0 by 1.

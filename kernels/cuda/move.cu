@@ -238,10 +238,10 @@ Prepared prepare_padding(const int64_t* before, uint64_t element, const Signatur
   return {run_padding, p};
 }
 
-uint64_t bits_of(double value, DType dtype) {
+uint64_t bits_of(const Number& value, DType dtype) {
   uint64_t bits = 0;
   dispatch(dtype, [&]<class T>(T) {
-    const T element = static_cast<T>(value);
+    const T element = value.as<T>();
     std::memcpy(&bits, &element, sizeof element);
   });
   return bits;

@@ -15,6 +15,6 @@ Prepared prepare_move(const moves::Box& box, const Signature& s);
 Prepared prepare_padding(const int64_t* before, uint64_t element, const Signature& s);
 
 /// The bits of `value` as an element of that dtype.
-uint64_t bits_of(double value, DType dtype);
+uint64_t bits_of(const Number& value, DType dtype);
 
 }  // namespace twofold::cuda

@@ -218,9 +218,8 @@ Tensor einsum(std::string_view equation, std::span<const Tensor> operands, std::
 }
 
 Tensor einsum(std::string_view equation, std::initializer_list<Operand> operands, std::source_location where) {
-  std::vector<Tensor> resolved;
-  for (const Operand& x : operands) resolved.push_back(x.resolve());
-  return einsum(equation, std::span<const Tensor>(resolved), where);
+  const SourceFrame frame(where);
+  return einsum(equation, resolve_all(operands, "einsum"), where);
 }
 
 }  // namespace twofold

@@ -324,19 +324,8 @@ Tensor concat(std::span<const Tensor> tensors, int64_t axis, source_location whe
 
 Tensor concat(std::initializer_list<Operand> tensors, int64_t axis, source_location where) {
   if (tensors.size() == 0) fail_empty_concat(where);
-  for (const Operand& t : tensors)
-    if (t.tensor()) check_input(concat_op.name, static_cast<size_t>(&t - tensors.begin()), *t.tensor(), where);
-  // Tensors decide the dtype; literals take it where they fit.
-  const Operand* decider = nullptr;
-  DType dtype = tensors.begin()->dtype();
-  for (const Operand& t : tensors) {
-    if (t.is_literal()) continue;
-    dtype = decider ? promote(dtype, t.dtype()) : t.dtype();
-    decider = &t;
-  }
-  std::vector<Tensor> resolved;
-  for (const Operand& t : tensors) resolved.push_back(decider && t.is_literal() ? t.resolve(dtype) : t.resolve());
-  return concat(std::span<const Tensor>(resolved), axis, where);
+  const SourceFrame frame(where);
+  return concat(resolve_all(tensors, concat_op.name), axis, where);
 }
 
 Tensor slice(Operand x, Axes begin, Axes size) {

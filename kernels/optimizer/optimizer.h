@@ -40,9 +40,9 @@ struct AdamUpdateAttrs {
 std::vector<Tensor> adam_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                 const AdamUpdateAttrs& attrs);
 
-/// s' = alpha s + (1 - alpha) g^2; centered: a' = alpha a + (1 - alpha) g; d = sqrt(s' - (centered ? a'^2 : 0)) + eps;
-/// with momentum: b' = momentum b + g / d; p' = p - lr (g / d or b'). `state` is s, a if centered, b with momentum. g
-/// has weight_decay p added first.
+/// s' = alpha s + (1 - alpha) g^2; centered: a' = alpha a + (1 - alpha) g; d = sqrt(centered ? max(s' - a'^2, 0) : s')
+/// + eps; with momentum: b' = momentum b + g / d; p' = p - lr (g / d or b'). `state` is s, a if centered, b with
+/// momentum. g has weight_decay p added first.
 struct RMSPropUpdateAttrs {
   double alpha = 0.99;
   double eps = 1e-8;

@@ -101,6 +101,7 @@ struct RMSPropRule {
     if (centered) {
       s[1] = s[1] * alpha + g * rest;
       square = square - s[1] * s[1];
+      if (square < 0) square = 0;  // of nearly constant gradients both are nearly equal
     }
     T step = g / (std::sqrt(square) + eps);
     if (momentum != 0) {

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/strided_slice/strided_slice.h>
 #include <twofold/lib/autodiff/backward.h>
@@ -28,14 +26,8 @@ void infer_pad(InferContext& c) {
       c.fail(fmt::format("The extent of axis {} and its paddings add up beyond int64", i));
     y.push_back(extent);
   }
-  const bool held = dispatch(c.dtype(0), [&]<class T>(T) {
-    using Limits = std::numeric_limits<T>;
-    // Of a floating dtype every value is rounded; of an integer the ends of the range are exclusive above.
-    return std::is_floating_point_v<T> ||
-           (std::trunc(attrs.value) == attrs.value && attrs.value >= static_cast<double>(Limits::lowest()) &&
-            attrs.value < static_cast<double>(Limits::max()) + 1);
-  });
-  if (!held) c.fail(fmt::format("{} cannot be padded with {}", name_of(c.dtype(0)), print_field(attrs.value)));
+  if (!attrs.value.fits(c.dtype(0)))
+    c.fail(fmt::format("{} cannot be padded with {}", name_of(c.dtype(0)), print_field(attrs.value)));
   c.output(c.dtype(0), y);
 }
 

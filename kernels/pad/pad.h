@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
 
 namespace twofold {
@@ -16,7 +17,7 @@ enum class PadMode : uint8_t {
 };
 
 struct PadOptions {
-  double value = 0;
+  Number value = 0;
   PadMode mode = PadMode::constant;
 };
 
@@ -31,7 +32,7 @@ Tensor pad(Operand x, const std::vector<std::pair<int64_t, int64_t>>& paddings, 
 
 struct PadConstantAttrs {
   Axes before, after;
-  double value = 0;
+  Number value = 0;
   TWOFOLD_FIELDS(before, after, value)
 };
 

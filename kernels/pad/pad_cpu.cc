@@ -64,7 +64,7 @@ Prepared prepare_pad(const Signature& s) {
   }
   if (y.num_elements() == 0) p.rows = 0;
   dispatch(s.outputs[0].dtype, [&]<class T>(T) {
-    const T element = static_cast<T>(attrs.value);
+    const T element = attrs.value.as<T>();
     std::memcpy(&p.value, &element, sizeof element);
   });
   switch (size_of(s.outputs[0].dtype)) {

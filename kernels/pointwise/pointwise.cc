@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <type_traits>
 
@@ -247,17 +248,32 @@ Tensor cast(Operand x, DType to) {
   return apply(op_cast, {&t}, CastAttrs{.to = to}, x.where());
 }
 
-Tensor clip(Operand x, double low, double high) {
+Tensor clip(Operand x, Number low, Number high) {
   const SourceFrame frame(x.where());
-  if (!(low <= high)) fail(Code::InvalidArgument, fmt::format("clip() cannot be from {} to {}", low, high));
+  const auto refuse = [&](std::string_view why) {
+    fail(Code::InvalidArgument,
+         fmt::format("clip() cannot be from {} to {}{}", print_field(low), print_field(high), why));
+  };
+  if (!(low <= high)) refuse("");
   const Tensor& t = x.resolve();
   check_input("clip", 0, t, x.where());
-  const auto bound = [&](double v) { return is_integer(t.dtype()) ? Literal(static_cast<int64_t>(v)) : Literal(v); };
-  if (is_integer(t.dtype()) && (low != std::floor(low) || high != std::floor(high)))
-    fail(Code::InvalidArgument,
-         fmt::format("clip() from {} to {} of a tensor of dtype {}", low, high, name_of(t.dtype())),
-         "tf::cast(x, tf::float32)");
-  return where(less(t, bound(low)), bound(low), where(greater(t, bound(high)), bound(high), t));
+  const DType dtype = t.dtype();
+  if (is_integer(dtype)) {
+    for (const Number& bound : {low, high})
+      if (!bound.is_whole() && std::isfinite(bound.value()))
+        fail(Code::InvalidArgument,
+             fmt::format("clip() from {} to {} of a tensor of dtype {}", print_field(low), print_field(high),
+                         name_of(dtype)),
+             "tf::cast(x, tf::float32)");
+    dispatch(dtype, [&]<class T>(T) {
+      const Number least = std::numeric_limits<T>::lowest(), most = std::numeric_limits<T>::max();
+      if (low > most || high < least) refuse(fmt::format(", for {} has no such number", name_of(dtype)));
+      if (low < least) low = least;
+      if (high > most) high = most;
+    });
+  }
+  const Literal lowest = low.literal(dtype), highest = high.literal(dtype);
+  return where(less(t, lowest), lowest, where(greater(t, highest), highest, t));
 }
 
 Tensor leaky_relu(Operand x, double alpha) {

@@ -10,6 +10,7 @@
 
 #include <twofold/kernels/pointwise/dtype_class.h>
 #include <twofold/kernels/pointwise/pointwise_attrs.h>
+#include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
 
 namespace twofold {
@@ -28,9 +29,11 @@ Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise);
 
 // Made of the ops above.
 
-/// x, but no less than `low` and no more than `high`; NaN stays. The gradient is dy from low to high, both included,
-/// and 0 beyond. InvalidArgument if low > high. TensorFlow clip_by_value, PyTorch clamp.
-Tensor clip(Operand x, double low, double high);
+/// x, but no less than `low` and no more than `high`; NaN stays. A bound beyond x's dtype, as -INFINITY and INFINITY
+/// are, bounds nothing. The gradient is dy from low to high, both included, and 0 beyond. InvalidArgument: a bound is
+/// NaN, low > high, of integers a fraction or bounds between which the dtype has no number. TensorFlow clip_by_value,
+/// PyTorch clamp.
+Tensor clip(Operand x, Number low, Number high);
 
 /// x where x > 0, else alpha * x. PyTorch leaky_relu.
 Tensor leaky_relu(Operand x, double alpha = 0.01);

@@ -27,9 +27,12 @@ void infer(InferContext& c) {
   c.output(attrs.dtype, drawn_shape(c, attrs.shape));
 }
 
+/// Whether `dtype` holds v as a finite number.
+bool finite_in(DType dtype, double v) { return std::isfinite(dtype == float32 ? static_cast<float>(v) : v); }
+
 void infer_normal(InferContext& c) {
   const auto& attrs = c.attrs<RandomAttrs>();
-  if (!std::isfinite(attrs.a) || !std::isfinite(attrs.b) || attrs.b < 0)
+  if (!finite_in(attrs.dtype, attrs.a) || !finite_in(attrs.dtype, attrs.b) || attrs.b < 0)
     c.fail("mean and stddev must be finite and stddev not negative, but are " + print_field(attrs.a) + " and " +
            print_field(attrs.b));
   infer(c);
@@ -37,7 +40,8 @@ void infer_normal(InferContext& c) {
 
 void infer_uniform(InferContext& c) {
   const auto& attrs = c.attrs<RandomAttrs>();
-  if (!std::isfinite(attrs.b - attrs.a) || attrs.a > attrs.b)
+  const bool finite = finite_in(attrs.dtype, attrs.a) && finite_in(attrs.dtype, attrs.b);
+  if (!finite || !std::isfinite(attrs.b - attrs.a) || attrs.a > attrs.b)
     c.fail("low and high must be finite and low <= high, but are " + print_field(attrs.a) + " and " +
            print_field(attrs.b));
   infer(c);
@@ -118,20 +122,18 @@ RandomAttrs attrs_of(const RandomNormalOptions& o, const Shape& shape = {}) {
   return {next_random_key(o.seed), o.dtype, shape, o.mean, o.stddev};
 }
 RandomAttrs attrs_of(const RandomUniformOptions& o, const Shape& shape = {}) {
-  return {next_random_key(o.seed), o.dtype, shape, o.low, o.high};
+  return {next_random_key(o.seed), o.dtype, shape, o.low.value(), o.high.value()};
 }
 
 /// low and high of options that ask for integers.
 std::pair<int64_t, int64_t> whole_bounds(const RandomUniformOptions& o, std::source_location where) {
-  constexpr double kBeyond = 9223372036854775808.0;  // 2^63
-  const auto whole = [](double v) { return std::trunc(v) == v && v >= -kBeyond && v < kBeyond; };
   if (o.low == 0 && o.high == 1)
     fail_at(where, random_uniform_op.name, Code::InvalidArgument,
             "Must specify high for integer dtype " + std::string(name_of(o.dtype)), "{.high = 10, .dtype = tf::int32}");
-  if (!whole(o.low) || !whole(o.high))
+  if (!o.low.fits(int64) || !o.high.fits(int64))
     fail_at(where, random_uniform_op.name, Code::InvalidArgument,
             "Integers cannot be drawn from [" + print_field(o.low) + ", " + print_field(o.high) + ")");
-  return {static_cast<int64_t>(o.low), static_cast<int64_t>(o.high)};
+  return {o.low.as<int64_t>(), o.high.as<int64_t>()};
 }
 
 }  // namespace

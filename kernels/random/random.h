@@ -6,6 +6,7 @@
 #include <source_location>
 
 #include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
 
 namespace twofold {
@@ -19,8 +20,8 @@ struct RandomNormalOptions {
 };
 
 struct RandomUniformOptions {
-  double low = 0;
-  double high = 1;
+  Number low = 0;
+  Number high = 1;
   DType dtype = float32;
   std::optional<int64_t> seed = {};
 };
@@ -108,8 +109,8 @@ struct RandomNormalLikeOptions {
   std::optional<int64_t> seed = {};
 };
 struct RandomUniformLikeOptions {
-  double low = 0;
-  double high = 1;
+  Number low = 0;
+  Number high = 1;
   std::optional<DType> dtype = {};
   std::optional<int64_t> seed = {};
 };

@@ -1,6 +1,8 @@
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/reduce/reduced.h>
 
+#include <cmath>
+
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/autodiff/backward.h>
@@ -275,9 +277,11 @@ Tensor variance(Operand x, Axes axes, VarianceOptions options) {
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
   const Tensor squares = square(t - mean(t, axes, {.keepdims = true}));
+  if (!std::isfinite(options.correction))
+    fail(Code::InvalidArgument, "variance() with a correction of " + print_field(options.correction));
   if (options.correction == 0) return mean(squares, axes, {.keepdims = options.keepdims});
   const Tensor n = apply(count_op, {&t}, ReduceAttrs{axes, false}, x.where());
-  return sum(squares, axes, {.keepdims = options.keepdims}) / (n - options.correction);
+  return sum(squares, axes, {.keepdims = options.keepdims}) / maximum(n - options.correction, 0);
 }
 
 Tensor sum_to_like(Operand x, Operand like) {

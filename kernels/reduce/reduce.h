@@ -52,8 +52,9 @@ struct VarianceOptions {
   double correction = 0;  ///< 1 gives the unbiased estimate of a sample's, as PyTorch's default does
   bool keepdims = false;
 };
-/// sum((x - mean(x, axes))^2, axes) / (n - correction), n being the number of elements that make one. Floating dtypes.
-/// TensorFlow's reduce_variance, PyTorch's var.
+/// sum((x - mean(x, axes))^2, axes) / max(n - correction, 0), n being the number of elements that make one: inf where
+/// the correction leaves nothing to divide by, NaN where the sum is 0 too. Floating dtypes. InvalidArgument: a
+/// correction that is not finite. TensorFlow's reduce_variance, PyTorch's var.
 Tensor variance(Operand x, Axes axes = {}, VarianceOptions options = {});
 
 inline Tensor reduce_sum(Operand x, Axes axes = {}, ReduceOptions options = {}) { return sum(x, axes, options); }

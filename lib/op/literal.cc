@@ -6,6 +6,7 @@
 #include <limits>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/number.h>
 #include <twofold/lib/op/value.h>
 
 namespace twofold {
@@ -111,6 +112,20 @@ bool Literal::fits(DType t) const {
   return is_floating(t);
 }
 
+std::optional<int64_t> Literal::rounded_in(DType t) const {
+  if (!is_floating(t) || kind_ == Kind::typed) return {};
+  const auto rounded = [t](const Literal& e) {
+    if (e.kind_ != Kind::integer) return false;
+    // Rounded up to 2^63 it is beyond int64.
+    const double held = t == float32 ? static_cast<float>(e.integer_) : static_cast<double>(e.integer_);
+    return held >= 0x1p63 || static_cast<int64_t>(held) != e.integer_;
+  };
+  if (!array_) return rounded(*this) ? std::optional(integer_) : std::nullopt;
+  for (const Literal& e : array_->scalars)
+    if (rounded(e)) return e.integer_;
+  return {};
+}
+
 namespace {
 template <class T>
 T converted(const Literal& e, DType dtype) {
@@ -183,6 +198,15 @@ Tensor Literal::to_tensor(DType dtype, const Shape& asked) const {
     }
   });
   return Tensor::adopt(v.detach());
+}
+
+Literal Number::literal(DType dtype) const {
+  if (dtype == bool_) return as<bool>();
+  return is_integer(dtype) || !is_floating_ ? Literal(as<int64_t>()) : Literal(floating_);
+}
+
+std::string print_field(const Number& n) {
+  return n.is_floating_ ? fmt::format("{}", n.floating_) : fmt::format("{}", n.integer_);
 }
 
 }  // namespace twofold

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <ranges>
 #include <source_location>
 #include <string_view>
@@ -23,7 +24,8 @@ concept Number = std::is_arithmetic_v<T>;
 // A text is no list of numbers.
 template <class R>
 concept NumberRange = std::ranges::input_range<R> && Number<std::remove_cvref_t<std::ranges::range_value_t<R>>> &&
-                      !std::is_convertible_v<R, std::string_view> && !std::is_same_v<std::remove_cvref_t<R>, Shape>;
+                      !std::is_convertible_v<R, std::string_view> &&
+                      !std::is_same_v<std::remove_cvref_t<R>, Shape>;
 template <class R>
 concept NestedRange = std::ranges::input_range<R> && std::ranges::input_range<std::ranges::range_value_t<R>> &&
                       !std::is_same_v<std::remove_cvref_t<std::ranges::range_value_t<R>>, Tensor> &&
@@ -86,6 +88,9 @@ class Literal {
   /// True if `t` can take it in place of its default: typed literals only their own dtype; an integer any number; a
   /// floating number floating dtypes.
   bool fits(DType t) const;
+
+  /// A whole number among the elements as written that the floating `t` would round; none if `t` is no such dtype.
+  std::optional<int64_t> rounded_in(DType t) const;
 
   /// A concrete tensor of `dtype`. Throws InvalidArgument where a value does not fit (300 as uint8).
   Tensor to_tensor(DType dtype) const;

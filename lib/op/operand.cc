@@ -110,6 +110,20 @@ const Tensor& Operand::resolve(DType dtype) const {
   return made_;
 }
 
+std::vector<Tensor> resolve_all(std::initializer_list<Operand> operands, const char* op) {
+  const Operand* decider = nullptr;
+  DType dtype = int32;
+  for (const Operand& o : operands) {
+    if (o.is_literal()) continue;
+    if (o.tensor()) check_input(op, static_cast<size_t>(&o - operands.begin()), *o.tensor(), o.where());
+    dtype = decider ? promote(dtype, o.dtype()) : o.dtype();
+    decider = &o;
+  }
+  std::vector<Tensor> tensors;
+  for (const Operand& o : operands) tensors.push_back(decider ? o.resolve(dtype) : o.resolve());
+  return tensors;
+}
+
 namespace {
 
 // A literal beside the tensor `beside`, as a value of its dtype: a node beside a symbol, a plain value beside a value.

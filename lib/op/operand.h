@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <source_location>
 #include <type_traits>
+#include <vector>
 
 #include <twofold/lib/op/literal.h>
 #include <twofold/lib/op/tensor.h>
@@ -25,9 +26,10 @@ class Operand {
   Operand(const Literal& v, Where where = Where::current()) : where_(where), literal_(v) {}
   Operand(std::initializer_list<Literal> v, Where where = Where::current()) : where_(where), literal_(v, where) {}
   template <class T>
-    requires(!std::same_as<T, Literal> && !std::derived_from<T, Variable> && !std::derived_from<T, Tensor> &&
-             !std::same_as<T, Operand> && std::convertible_to<const T&, Literal>)
-  Operand(const T& v, Where where = Where::current()) : where_(where), literal_(v, where) {}
+  requires(!std::same_as<T, Literal> && !std::derived_from<T, Variable> && !std::derived_from<T, Tensor> &&
+           !std::same_as<T, Operand> && std::convertible_to<const T&, Literal>)
+      Operand(const T& v, Where where = Where::current())
+      : where_(where), literal_(v, where) {}
 
   Where where() const { return where_; }
   bool is_literal() const { return !tensor_ && !variable_; }
@@ -50,6 +52,9 @@ class Operand {
   Literal literal_ = 0;
   mutable Tensor made_;
 };
+
+/// The operands of `op` as tensors: literals among them take the dtype that the others promote to, where it fits them.
+std::vector<Tensor> resolve_all(std::initializer_list<Operand> operands, const char* op);
 
 /// Two operands brought to one dtype: literals take the tensor's, tensors promote by `promote`. A floating literal
 /// beside an integer tensor throws InvalidArgument and says "cast".

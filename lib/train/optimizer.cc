@@ -26,7 +26,15 @@ Optimizer::Optimizer(const char* name, std::vector<Variable> parameters, double 
   if (parameters_.empty())
     fail(Code::InvalidArgument, fmt::format("{} was given no parameters", name),
          fmt::format("train::{} opt(net.parameters())", name));
+  std::map<const VariableState*, size_t> seen;
   for (const Variable& p : parameters_) {
+    if (const auto [first, fresh] = seen.emplace(p.state().get(), seen.size()); !fresh)
+      fail(Code::InvalidArgument,
+           fmt::format("{} was given '{}' twice, as its parameters {} and {}: each step would change it twice", name,
+                       p.name(), first->second, seen.size()),
+           fmt::format("train::{} opt(net.parameters()), net being one module that holds all: it names shared "
+                       "parameters once",
+                       name));
     if (!is_floating(p.dtype()))
       fail(Code::InvalidArgument,
            fmt::format("{} was given '{}' of dtype {}, which has no gradients", name, p.name(), name_of(p.dtype())));

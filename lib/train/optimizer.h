@@ -45,7 +45,7 @@ class Optimizer {
 
  protected:
   /// `name` is the type's, for errors and names of variables. Throws InvalidArgument if there is no parameter, if one
-  /// is not floating or not fully shaped, and if `lr` is negative.
+  /// is not floating or not fully shaped or is given twice, and if `lr` is negative.
   Optimizer(const char* name, std::vector<Variable> parameters, double lr, std::source_location where);
   Optimizer(const Optimizer&) = default;
   Optimizer& operator=(const Optimizer&) = default;

@@ -22,7 +22,7 @@ struct RMSPropOptions {
 ///     g = g + weight_decay * p
 ///     s = alpha * s + (1 - alpha) * g * g       s, a and b start at 0
 ///     a = alpha * a + (1 - alpha) * g           if centered
-///     d = sqrt(centered ? s - a * a : s) + eps
+///     d = sqrt(centered ? max(s - a * a, 0) : s) + eps      eps beside the root, as in PyTorch
 ///     b = momentum * b + g / d                  if momentum > 0
 ///     p = p - lr * (momentum > 0 ? b : g / d)
 class RMSProp final : public Optimizer {

@@ -148,7 +148,7 @@ void add_paddings(std::vector<Record>& all) {
           const int64_t n = x[static_cast<int>(k)], edge = o.mode == PadMode::reflect ? 0 : 1;
           i[k] -= paddings[k].first;
           if (i[k] >= 0 && i[k] < n) continue;
-          if (o.mode == PadMode::constant) return o.value;
+          if (o.mode == PadMode::constant) return o.value.value();
           i[k] = i[k] < 0 ? -i[k] - edge : 2 * n - 2 - i[k] + edge;
         }
         return at(in[0], i);
