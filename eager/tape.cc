@@ -115,6 +115,8 @@ void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
   r.variables.assign(variables.begin(), variables.end());
 }
 
+bool Tape::is_read(size_t r) const { return records_[r].op == &read_variable_op; }
+
 TensorKey Tape::input_key(size_t r, size_t i) const {
   const Record& record = records_[r];
   const size_t n = record.inputs.size();

@@ -59,6 +59,8 @@ class Tape final : public RecordList {
   TensorKey output_key(size_t r, size_t i) const override { return records_[r].outputs[i].id(); }
   Tensor input(size_t r, size_t i) const override;
   Tensor output(size_t r, size_t i) const override { return records_[r].outputs[i]; }
+  bool is_read(size_t r) const override;
+  bool nested() const override { return apart_; }
 
  private:
   struct Record {

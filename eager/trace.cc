@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include <twofold/eager/tape.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/autodiff/backward.h>
@@ -79,15 +82,25 @@ Traced finish(Ref<TapeTrace> trace, std::vector<Tensor> inputs, size_t captured,
   return traced;
 }
 
-// Gradients of what the keys name. `arrived`: by dy, or empty if all have.
-Traced differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
-                           const std::vector<bool>& arrived, std::span<const TensorKey> wanted, bool keep) {
+// Sums of gradients, and the tensors that are summed.
+struct Sums {
+  std::vector<GradientSum> sums;
+  Traced values;  // empty unless somebody records
+};
+
+// Gradients of what the keys name. `arrived`: by dy, or empty if all have. With `total` each is one tensor, else as
+// many parts as it has.
+Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
+                         const std::vector<bool>& arrived, std::span<const TensorKey> wanted, bool keep, bool total) {
   const auto gradients = [&](std::span<const Tensor> given) {
     std::vector<Seed> seeds;
     for (size_t i = 0; i < given.size(); ++i)
       if (given[i].defined() && trace.outputs[i] && (arrived.empty() || arrived[i]))
         seeds.push_back({trace.outputs[i], {given[i], {}}});
-    return differentiate(*trace.tape, seeds, wanted);
+    std::vector<GradientSum> sums = differentiate_unsummed(*trace.tape, seeds, wanted);
+    if (total)
+      for (GradientSum& sum : sums) sum.total();
+    return sums;
   };
   if (!keep && !t_state.tape) return {gradients(dys), {}};
   // Forward records, then the backward ones: of both together the gradient is again a gradient of a trace.
@@ -102,8 +115,20 @@ Traced differentiate_trace(const TapeTrace& trace, std::span<const Tensor> input
     both->inputs.push_back(inside[i].id());
     both->tape->watch_inside(inside[i], dys[i]);
   }
-  const std::vector<Tensor> results = gradients(inside);
-  return finish(std::move(both), std::move(outside), trace.tape->captures().size(), results, t_state.frame);
+  Sums made{gradients(inside), {}};
+  std::vector<Tensor*> parts;
+  for (GradientSum& sum : made.sums) {
+    if (total && sum.empty())
+      parts.push_back(nullptr);  // an output for each sum, undefined or not
+    else
+      std::ranges::copy(sum.values(), std::back_inserter(parts));
+  }
+  std::vector<Tensor> results;
+  for (const Tensor* t : parts) results.push_back(t ? *t : Tensor());
+  made.values = finish(std::move(both), std::move(outside), trace.tape->captures().size(), results, t_state.frame);
+  for (size_t i = 0; i < parts.size(); ++i)
+    if (parts[i]) *parts[i] = made.values.outputs[i];
+  return made;
 }
 
 void trace_gradient(Backward& b) {
@@ -120,8 +145,14 @@ void trace_gradient(Backward& b) {
     places.push_back(i);
   }
   for (size_t i = 0; i < trace.outputs.size(); ++i) dys.push_back(b.dy(static_cast<int>(i)));
-  Traced dxs = differentiate_trace(trace, inputs, dys, {}, wanted, false);
-  for (size_t i = 0; i < places.size(); ++i) b.dx(places[i], std::move(dxs.outputs[i]));
+  std::vector<GradientSum> dxs = differentiate_trace(trace, inputs, dys, {}, wanted, false, !b.nested()).sums;
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (dxs[i].empty()) continue;
+    if (b.nested())
+      b.dx_sum(places[i], std::make_shared<GradientSum>(std::move(dxs[i])));
+    else
+      b.dx_conditional(places[i], dxs[i].total().value);
+  }
 }
 
 }  // namespace
@@ -144,7 +175,10 @@ Traced run_backprop(const Trace& trace, const Backprop& request, bool keep) {
   std::vector<TensorKey> wanted;
   for (size_t i : request.wanted) wanted.push_back(of.inputs[i]);
   for (const auto& v : request.variables) wanted.push_back(variable_key(*v));
-  return differentiate_trace(of, request.inputs, request.dys, request.arrived, wanted, keep);
+  Sums made = differentiate_trace(of, request.inputs, request.dys, request.arrived, wanted, keep, true);
+  Traced gradients{{}, std::move(made.values.trace)};
+  for (GradientSum& sum : made.sums) gradients.outputs.push_back(sum.empty() ? Tensor() : sum.total().value);
+  return gradients;
 }
 
 }  // namespace twofold

@@ -48,6 +48,7 @@ class GraphRecords final : public RecordList {
     return from != from_.end() && id(r) < from->second ? kNoKey : key;
   }
   TensorKey output_key(size_t r, size_t i) const override { return Edge{id(r), static_cast<uint16_t>(i)}.key(); }
+  bool is_read(size_t r) const override { return at(r).op == &read_variable_op; }
   Tensor input(size_t r, size_t i) const override {
     if (const size_t n = at(r).inputs.size(); i >= n) {
       const VariableState& v = *variables(r)[i - n];

@@ -68,7 +68,12 @@ OpDef gather_op{.name = "Gather",
                 .differentiable = Differentiability::rule,
                 .gradient =
                     [](Backward& b) {
-                      if (b.needs(0)) b.dx(0, scattered(b.dy(), b.input(1), b.input(0), b.attrs<GatherAttrs>()));
+                      if (!b.needs(0)) return;
+                      const auto& attrs = b.attrs<GatherAttrs>();
+                      if (attrs.axis == 0 && attrs.batch_dims == 0)
+                        b.dx_rows(0, b.dy(), b.input(1));
+                      else
+                        b.dx(0, scattered(b.dy(), b.input(1), b.input(0), attrs));
                     },
                 .reads = {.inputs = 0b10},
                 .flags = {.can_fail = true},
@@ -100,6 +105,10 @@ Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions
   const Tensor& to = base.resolve();
   check_input(scatter_op.name, 2, to, base.where());
   return to + scattered(updates.resolve(to.dtype()), indices.resolve(), to, {o.axis, o.batch_dims});
+}
+
+Tensor internal::scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& like) {
+  return scattered(rows, indices, like, {});
 }
 
 Tensor embedding(Operand table, Operand indices) {

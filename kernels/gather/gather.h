@@ -30,6 +30,11 @@ Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions
 /// 0. (TensorFlow: embedding_lookup; PyTorch: embedding)
 Tensor embedding(Operand table, Operand indices);
 
+namespace internal {
+/// Zeros of the shape of `like` with `rows` added along the first axis where `indices` say.
+Tensor scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& like);
+}  // namespace internal
+
 struct GatherAttrs {
   int64_t axis = 0;
   int64_t batch_dims = 0;

@@ -44,23 +44,11 @@ void broadcast_gradient(Backward& b) {
 }
 
 void slice_gradient(Backward& b) {
-  if (b.needs(0)) b.dx(0, pad_like(b.dy(), b.input(0), b.attrs<SliceAttrs>().begin));
-}
-
-/// As many elements from `begin` on as `like` has.
-Tensor slice_like(const Tensor& x, const Tensor& like, const Axes& begin) {
-  const auto here = source_location::current();
-  if (!like.shape().is_known()) return apply(slice_op, {&x, &like}, SliceAttrs{begin, {}}, here);
-  Axes from = begin, size;
-  for (int i = 0; i < like.rank(); ++i) {
-    size.push_back(like.shape()[i]);
-    if (i >= begin.size()) from.push_back(0);
-  }
-  return slice(x, from, size);
+  if (b.needs(0)) b.dx_slice(0, b.dy(), {b.attrs<SliceAttrs>().begin, {}});
 }
 
 void pad_gradient(Backward& b) {
-  if (b.needs(0)) b.dx(0, slice_like(b.dy(), b.input(0), b.attrs<PadAttrs>().begin));
+  if (b.needs(0)) b.dx(0, internal::slice_like(b.dy(), b.input(0), b.attrs<PadAttrs>().begin));
 }
 
 /// The part of `t` that came from inputs[part] when `inputs` were concatenated.
@@ -339,6 +327,16 @@ Tensor index(Operand x, int64_t i) {
     fail_at(x.where(), "Slice", Code::InvalidArgument,
             "Index " + std::to_string(i) + " is out of range for shape " + s.str());
   return squeeze(Operand(slice(x, i, 1), x.where()), 0);
+}
+Tensor internal::slice_like(const Tensor& x, const Tensor& like, const Axes& begin) {
+  const auto here = source_location::current();
+  if (!like.shape().is_known()) return apply(slice_op, {&x, &like}, SliceAttrs{begin, {}}, here);
+  Axes from = begin, size;
+  for (int i = 0; i < like.rank(); ++i) {
+    size.push_back(like.shape()[i]);
+    if (i >= begin.size()) from.push_back(0);
+  }
+  return slice(x, from, size);
 }
 Tensor pad_like(Operand x, Operand like, Axes begin) {
   const Tensor &from = x.resolve(), &to = like.resolve();

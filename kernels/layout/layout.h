@@ -70,6 +70,10 @@ Tensor concat(std::initializer_list<Operand> tensors, int64_t axis,
 Tensor slice(Operand x, Axes begin, Axes size);
 /// Slice `i` of the first axis, which may count from the end: `x[i]`.
 Tensor index(Operand x, int64_t i);
+namespace internal {
+/// As many elements of each axis from `begin` on as `like` has.
+Tensor slice_like(const Tensor& x, const Tensor& like, const Axes& begin);
+}  // namespace internal
 /// The adjoint of slice: zeros of the shape of `like` with x in it from `begin` on.
 Tensor pad_like(Operand x, Operand like, Axes begin);
 

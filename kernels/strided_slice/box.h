@@ -1,4 +1,4 @@
-// The boxes that strided slices, their adjoint and reversal move: strides of either sign.
+// The boxes that strided slices and reversal move: strides of either sign.
 #pragma once
 
 #include <twofold/kernels/layout/box.h>
@@ -25,17 +25,6 @@ inline Box strided_slice_box(const Signature& s) {
   contiguous_strides(y, dst);
   Box box = box_of(y, src, dst);
   box.src_base = y.num_elements() == 0 ? 0 : base;
-  return box;
-}
-
-inline Box strided_slice_grad_box(const Signature& s) {
-  const Shape &dy = s.inputs[0].shape, &dx = s.outputs[0].shape;
-  int64_t src[kMaxRank] = {}, dst[kMaxRank] = {};
-  contiguous_strides(dy, src);
-  const int64_t base = taken_strides(s.attrs_as<StridedSliceAttrs>(), dx, dst);
-  Box box = box_of(dy, src, dst);
-  box.dst_base = dy.num_elements() == 0 ? 0 : base;
-  if (dx != dy) box.cleared = dx.num_elements();
   return box;
 }
 

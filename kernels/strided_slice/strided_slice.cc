@@ -27,13 +27,6 @@ Shape taken_shape(const InferContext& c, const Shape& x) {
 
 void infer_strided_slice(InferContext& c) { c.output(c.dtype(0), taken_shape(c, c.shape(0))); }
 
-void infer_strided_slice_grad(InferContext& c) {
-  const Shape taken = taken_shape(c, c.shape(1));
-  if (!c.shape(0).compatible_with(taken))
-    c.fail(fmt::format("Expected a gradient of shape {}, got {}", taken.str(), c.shape(0).str()));
-  c.output(c.dtype(0), c.shape(1));
-}
-
 void infer_reverse(InferContext& c) {
   const Shape& x = c.shape(0);
   uint32_t seen = 0;
@@ -60,38 +53,17 @@ int64_t strided_slice_view(AttrsView attrs, const Shape& x, const Shape& y) {
   return start;
 }
 
-extern OpDef strided_slice_op, strided_slice_grad_op, reverse_op;
-
-Tensor sliced(const Tensor& x, const StridedSliceAttrs& attrs) {
-  return apply(strided_slice_op, {&x}, attrs, std::source_location::current());
-}
-Tensor spread(const Tensor& dy, const Tensor& like, const StridedSliceAttrs& attrs) {
-  return apply(strided_slice_grad_op, {&dy, &like}, attrs, std::source_location::current());
-}
-
 OpDef strided_slice_op{.name = "StridedSlice",
                        .doc = "y = x[begin : end : strides] on every axis; TensorFlow StridedSlice, ONNX Slice",
                        .infer = infer_strided_slice,
                        .differentiable = Differentiability::rule,
                        .gradient =
                            [](Backward& b) {
-                             if (b.needs(0)) b.dx(0, spread(b.dy(), b.input(0), b.attrs<StridedSliceAttrs>()));
+                             const auto& attrs = b.attrs<StridedSliceAttrs>();
+                             if (b.needs(0)) b.dx_slice(0, b.dy(), {attrs.begin, attrs.strides});
                            },
                        .attrs = &internal::kAttrsType<StridedSliceAttrs>,
                        .view = strided_slice_view};
-OpDef strided_slice_grad_op{
-    .name = "StridedSliceGrad",
-    .doc = "y = zeros of like's shape, but y[begin : end : strides] = dy; adjoint of StridedSlice",
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .infer = infer_strided_slice_grad,
-    .differentiable = Differentiability::rule,
-    .gradient =
-        [](Backward& b) {
-          if (b.needs(0)) b.dx(0, sliced(b.dy(), b.attrs<StridedSliceAttrs>()));
-        },
-    .attrs = &internal::kAttrsType<StridedSliceAttrs>,
-    .shape_inputs = 2};
 OpDef reverse_op{.name = "ReverseV2",
                  .doc = "y = x with the order along axes turned around; TensorFlow ReverseV2",
                  .infer = infer_reverse,
@@ -113,7 +85,7 @@ Tensor reverse(Operand x, Axes axes) { return apply(reverse_op, {&x.resolve()}, 
 
 void register_strided_slice();
 void register_strided_slice() {
-  for (OpDef* op : {&strided_slice_op, &strided_slice_grad_op, &reverse_op}) register_op(*op);
+  for (OpDef* op : {&strided_slice_op, &reverse_op}) register_op(*op);
 }
 
 }  // namespace twofold

@@ -1,4 +1,4 @@
-// CUDA kernels of strided slices, of their adjoint, and of reversal.
+// CUDA kernels of strided slices and of reversal.
 #include <twofold/kernels/cuda/move.h>
 #include <twofold/kernels/strided_slice/box.h>
 #include <twofold/lib/op/kernel.h>
@@ -18,7 +18,6 @@ Prepared prepare_box(const Signature& s) {
 std::span<const KernelEntry> gpu_kernels_strided_slice();
 std::span<const KernelEntry> gpu_kernels_strided_slice() {
   static constexpr KernelEntry kTable[] = {{"StridedSlice", prepare_box<strided_slice_box>},
-                                           {"StridedSliceGrad", prepare_box<strided_slice_grad_box>},
                                            {"ReverseV2", prepare_box<reverse_box>}};
   return kTable;
 }

@@ -1,7 +1,9 @@
 // What a gradient rule sees.
 #pragma once
 
+#include <memory>
 #include <span>
+#include <utility>
 
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/tensor.h>
@@ -13,12 +15,34 @@ namespace twofold {
 struct Gradient {
   Tensor value;    ///< undefined: unconnected
   Tensor arrived;  ///< undefined: it arrives in every run
+  /// Whether control flow might have left it out: in a graph `arrived` is defined, eager it happens to be there.
+  bool conditional = false;
 
   /// Adds another on, in this order.
   void add(Gradient other);
 };
 /// What is known of a tensor that may be a gradient: `gradients` guards its results by if_arrived.
 Gradient gradient_of(const Tensor& t);
+
+/// Where a slice lies in a tensor: element i of axis k at begin[k] + i * strides[k].
+struct SlicePlace {
+  Axes begin;    ///< negative ones count from the end; `omitted` as in strided_slice
+  Axes strides;  ///< of as many axes; empty: steps of 1. Axes beyond the lists are taken from their first element on
+};
+
+class GradientSum;
+
+/// What a rule adds to the gradient of an input: a tensor like it, what is zero but for a part, or a sum of those.
+struct Contribution {
+  enum class Kind : uint8_t { whole, slice, rows, sum };
+  Kind kind = Kind::whole;
+  bool conditional = false;                 ///< as Gradient's
+  Tensor value;                             ///< undefined: nothing
+  Tensor arrived;                           ///< as Gradient's
+  std::shared_ptr<const SlicePlace> place;  ///< of a slice
+  Tensor indices;                           ///< of rows along the first axis
+  std::shared_ptr<GradientSum> sum;         ///< of a sum, which then has all but `value`
+};
 
 /// One op's step from the gradients of its outputs to those of its inputs. A rule is an ordinary function of Tensors,
 /// so that it works in both modes and can be differentiated again:
@@ -32,8 +56,15 @@ Gradient gradient_of(const Tensor& t);
 class Backward {
  public:
   Backward(const OpDef& op, AttrsView attrs, std::span<const Tensor> inputs, std::span<const Tensor> outputs,
-           std::span<const Gradient> dys, std::span<const bool> needs, std::span<Gradient> dxs)
-      : op_(op), attrs_(attrs), inputs_(inputs), outputs_(outputs), dys_(dys), needs_(needs), dxs_(dxs) {}
+           std::span<const Gradient> dys, std::span<const bool> needs, std::span<Contribution> dxs, bool nested)
+      : op_(op),
+        attrs_(attrs),
+        inputs_(inputs),
+        outputs_(outputs),
+        dys_(dys),
+        needs_(needs),
+        dxs_(dxs),
+        nested_(nested) {}
 
   const OpDef& op() const { return op_; }
   template <class A>
@@ -43,6 +74,8 @@ class Backward {
   int num_inputs() const { return static_cast<int>(needs_.size()); }
   /// Visible ones.
   int num_outputs() const { return static_cast<int>(dys_.size()); }
+  /// Whether this is a step within a body of control flow, see RecordList::nested.
+  bool nested() const { return nested_; }
   /// Whether anyone wants the gradient of input `i`.
   bool needs(int i) const { return needs_[static_cast<size_t>(i)]; }
   const Tensor& input(int i) const { return inputs_[static_cast<size_t>(i)]; }
@@ -54,7 +87,33 @@ class Backward {
   const Tensor& arrived(int i = 0) const { return dys_[static_cast<size_t>(i)].arrived; }
   void dx(int i, Tensor t) { dxs_[static_cast<size_t>(i)].value = std::move(t); }
   /// One that arrives otherwise than the dys do.
-  void dx(int i, Tensor t, Tensor arrived) { dxs_[static_cast<size_t>(i)] = {std::move(t), std::move(arrived)}; }
+  void dx(int i, Tensor t, Tensor arrived) {
+    Contribution& c = dxs_[static_cast<size_t>(i)];
+    c.value = std::move(t), c.arrived = std::move(arrived);
+  }
+  /// One that is there in this pass, eager, but that a graph could not count on.
+  void dx_conditional(int i, Tensor t) {
+    Contribution& c = dxs_[static_cast<size_t>(i)];
+    c.value = std::move(t), c.conditional = true;
+  }
+  /// One that is zero but for `part`, which lies there. Parts of one tensor are added up at once (see sum_slices).
+  void dx_slice(int i, Tensor part, SlicePlace place) {
+    Contribution& c = dxs_[static_cast<size_t>(i)];
+    c.kind = Contribution::Kind::slice;
+    c.value = std::move(part), c.place = std::make_shared<const SlicePlace>(place);
+  }
+  /// A sum that goes on. Only in a nested step.
+  void dx_sum(int i, std::shared_ptr<GradientSum> sum) {
+    Contribution& c = dxs_[static_cast<size_t>(i)];
+    c.kind = Contribution::Kind::sum;
+    c.sum = std::move(sum);
+  }
+  /// One that is zero but for rows added by index along the first axis. Rows of one tensor are added up at once.
+  void dx_rows(int i, Tensor rows, Tensor indices) {
+    Contribution& c = dxs_[static_cast<size_t>(i)];
+    c.kind = Contribution::Kind::rows;
+    c.value = std::move(rows), c.indices = std::move(indices);
+  }
 
  private:
   const OpDef& op_;
@@ -62,7 +121,8 @@ class Backward {
   std::span<const Tensor> inputs_, outputs_;
   std::span<const Gradient> dys_;
   std::span<const bool> needs_;
-  std::span<Gradient> dxs_;
+  std::span<Contribution> dxs_;
+  bool nested_;
 };
 
 }  // namespace twofold

@@ -7,9 +7,7 @@
 #include <unordered_set>
 
 #include <twofold/kernels/layout/layout.h>
-#include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/high.h>
@@ -42,18 +40,11 @@ bool may_be_broadcast(const Tensor& x, const Tensor& dx) {
 bool is_one_of(const Tensor& t, std::span<const Tensor> tensors) {
   return std::ranges::any_of(tensors, [&](const Tensor& u) { return u.defined() && u.same_as(t); });
 }
-bool is_one_of(const Tensor& t, std::span<const Gradient> gradients) {
-  return std::ranges::any_of(gradients, [&](const Gradient& g) { return g.value.defined() && g.value.same_as(t); });
+template <class Gradients>
+bool is_value_of(const Tensor& t, const Gradients& gradients) {
+  return std::ranges::any_of(gradients, [&](const auto& g) { return g.value.defined() && g.value.same_as(t); });
 }
 
-// What did not arrive as `absent`, so that it can be looked at.
-Tensor guarded(const Gradient& g, double absent) {
-  return g.arrived.defined() ? if_arrived(g.arrived, g.value, absent) : g.value;
-}
-Tensor either_arrived(const Tensor& a, const Tensor& b) {
-  if (!a.defined() || !b.defined() || a.same_as(b)) return a.defined() && b.defined() ? a : Tensor();
-  return logical_or(a, b);
-}
 // Whether any of them did; undefined: surely.
 Tensor any_arrived(std::span<const Gradient> gradients) {
   const Gradient* first = nullptr;
@@ -70,18 +61,25 @@ class Engine {
  public:
   Engine(const RecordList& records, std::span<const TensorKey> xs) : records_(records), wanted_(xs.begin(), xs.end()) {}
 
-  std::vector<Tensor> run(std::span<const Seed> seeds, std::span<const TensorKey> xs) {
+  std::vector<GradientSum> run(std::span<const Seed> seeds, std::span<const TensorKey> xs) {
     mark();
     for (const Seed& s : seeds)
-      if (reached_.contains(s.y)) gradients_[s.y].add(s.dy);
+      if (reached_.contains(s.y)) gradients_[s.y].total().add(s.dy);
     for (size_t r = marked_.size(); r-- > 0;)
       if (marked_[r]) step(r);
-    std::vector<Tensor> result;
+    std::vector<GradientSum> result;
     for (TensorKey x : xs) {
       const auto it = gradients_.find(x);
-      result.push_back(it == gradients_.end() ? Tensor() : finished(it->second));
+      result.push_back(it == gradients_.end() ? GradientSum() : std::move(it->second));
     }
     return result;
+  }
+
+  // What is asked for, complete. Gradients further back come from this very tensor, that they may be differentiated by
+  // it.
+  static const Tensor& finished(Gradient& g) {
+    if (!g.arrived.same_as(gradient_of(g.value).arrived)) g.value = guarded(g, 0);
+    return g.value;
   }
 
  private:
@@ -99,25 +97,19 @@ class Engine {
     }
   }
 
-  // What is asked for, complete. Gradients further back come from this very tensor, that they may be differentiated by
-  // it.
-  static const Tensor& finished(Gradient& g) {
-    if (!g.arrived.same_as(gradient_of(g.value).arrived)) g.value = guarded(g, 0);
-    return g.value;
-  }
-
   // Backward through one record.
   void step(size_t r) {
     const OpDef& op = records_.op(r);
     const size_t visible = records_.num_outputs(r) - static_cast<size_t>(op.hidden);
+    if (records_.is_read(r) && !wanted_.contains(records_.output_key(r, 0))) return hand_on(r);
     SmallVector<Gradient, 2> dys(visible);
     bool any = false;
     for (size_t i = 0; i < visible; ++i) {
       const auto it = gradients_.find(records_.output_key(r, i));
       if (it == gradients_.end()) continue;
       any = true;
-      if (wanted_.contains(it->first)) finished(it->second);
-      dys[i] = it->second;
+      dys[i] = it->second.total();
+      if (wanted_.contains(it->first)) dys[i].value = finished(it->second.total());
       if (visible > 1 && !op.flags.session) dys[i].value = guarded(dys[i], 0);
       if (!wanted_.contains(it->first)) gradients_.erase(it);
     }
@@ -126,7 +118,7 @@ class Engine {
     if (op.differentiable == Differentiability::missing || !op.gradient)
       fail(Code::Unimplemented, fmt::format("No gradient defined for operation (op type: {})", op.name),
            "tf::stop_gradient(x)");
-    SmallVector<Gradient, 4> dxs(records_.num_inputs(r));
+    SmallVector<Contribution, 4> dxs(records_.num_inputs(r));
     SmallVector<Tensor, 4> inputs;
     SmallVector<Tensor, 2> outputs;
     SmallVector<bool, 8> needs;
@@ -135,49 +127,68 @@ class Engine {
       needs.push_back(reached_.contains(records_.input_key(r, i)) && is_floating(inputs[i].dtype()));
     }
     for (size_t i = 0; i < records_.num_outputs(r); ++i) outputs.push_back(records_.output(r, i));
-    Backward backward(op, records_.attrs(r), inputs, outputs, dys, needs, dxs);
+    Backward backward(op, records_.attrs(r), inputs, outputs, dys, needs, dxs, records_.nested());
     op.gradient(backward);
     const Tensor arrived = any_arrived(dys);
+    const bool conditional = std::ranges::all_of(
+        dys, [](const Gradient& g) { return !g.value.defined() || g.conditional || g.arrived.defined(); });
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (!dxs[i].value.defined() || !needs[i]) continue;
-      Tensor dx = dxs[i].value;
-      if (inputs.size() > 1 && !op.flags.session && may_be_broadcast(inputs[i], dx)) {
+      Contribution& c = dxs[i];
+      if (!(c.value.defined() || c.sum) || !needs[i]) continue;
+      if (!c.arrived.defined()) c.arrived = arrived;
+      c.conditional = !records_.nested() && (c.conditional || conditional || c.arrived.defined());
+      Tensor& dx = c.value;
+      if (c.kind != Contribution::Kind::whole) {
+        // A part of the gradient: of no tensor's shape but its own.
+      } else if (inputs.size() > 1 && !op.flags.session && may_be_broadcast(inputs[i], dx)) {
         dx = sum_to_like(dx, inputs[i]);
-      } else if (is_one_of(dx, dys) || is_one_of(dx, inputs) || is_one_of(dx, outputs) ||
-                 is_one_of(dx, std::span<const Gradient>(dxs.data(), i))) {
+      } else if (is_value_of(dx, dys) || is_one_of(dx, inputs) || is_one_of(dx, outputs) ||
+                 is_value_of(dx, std::span<const Contribution>(dxs.data(), i))) {
         // A rule that hands on what it was given. Were it one tensor with its gradient, the sums of second derivatives
         // would be made in another order where a graph does not know that it need not sum over axes.
         dx = identity(dx);
       }
-      gradients_[records_.input_key(r, i)].add({std::move(dx), dxs[i].arrived.defined() ? dxs[i].arrived : arrived});
+      gradients_[records_.input_key(r, i)].add(std::move(c), inputs[i]);
     }
+  }
+
+  // A read's gradient is its variable's, in as many parts.
+  void hand_on(size_t r) {
+    const auto it = gradients_.find(records_.output_key(r, 0));
+    if (it == gradients_.end()) return;
+    const InheritLine line(records_.where(r));
+    Contribution c{.kind = Contribution::Kind::sum, .sum = std::make_shared<GradientSum>(std::move(it->second))};
+    gradients_.erase(it);
+    c.sum->rename_whole();
+    gradients_[records_.input_key(r, 0)].add(std::move(c), {});
   }
 
   const RecordList& records_;
   std::unordered_set<TensorKey> wanted_, reached_;
   std::vector<bool> marked_;
-  std::unordered_map<TensorKey, Gradient> gradients_;
+  std::unordered_map<TensorKey, GradientSum> gradients_;
 };
 
 }  // namespace
 
-void Gradient::add(Gradient other) {
-  if (!value.defined()) {
-    *this = std::move(other);
-  } else if (arrived.same_as(other.arrived)) {
-    value = twofold::add(value, other.value);
-  } else {
-    // Added to -0 anything stays as it is, to the bit.
-    value = twofold::add(guarded(*this, -0.0), guarded(other, -0.0));
-    arrived = either_arrived(arrived, other.arrived);
-  }
+std::vector<GradientSum> differentiate_unsummed(const RecordList& records, std::span<const Seed> seeds,
+                                                std::span<const TensorKey> xs) {
+  return Engine(records, xs).run(seeds, xs);
 }
-
-Gradient gradient_of(const Tensor& t) { return {t, t.is_symbolic() ? symbol_arrived(t) : Tensor()}; }
 
 std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds,
                                   std::span<const TensorKey> xs) {
-  return Engine(records, xs).run(seeds, xs);
+  // Of a key that is asked for twice there is one tensor.
+  std::vector<TensorKey> keys(xs.begin(), xs.end());
+  std::ranges::sort(keys);
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  std::vector<GradientSum> sums = differentiate_unsummed(records, seeds, keys);
+  std::vector<Tensor> gradients;
+  for (const TensorKey x : xs) {
+    GradientSum& sum = sums[static_cast<size_t>(std::ranges::lower_bound(keys, x) - keys.begin())];
+    gradients.push_back(sum.empty() ? Tensor() : Engine::finished(sum.total()));
+  }
+  return gradients;
 }
 
 void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs,

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
@@ -30,12 +30,22 @@ class RecordList {
   virtual TensorKey output_key(size_t record, size_t i) const = 0;
   virtual Tensor input(size_t record, size_t i) const = 0;
   virtual Tensor output(size_t record, size_t i) const = 0;
+  /// Whether the record only reads a variable, its one input.
+  virtual bool is_read(size_t record) const = 0;
+  /// Whether they are those of a body of control flow within another, which both modes make and differentiate in the
+  /// same way. Otherwise what is one record here may be one node there, and gradients are summed at the same places.
+  virtual bool nested() const { return false; }
 };
 
 struct Seed {
   TensorKey y;
   Gradient dy;
 };
+
+/// For each key of xs, which are all different, the contributions to its gradient; empty if unconnected. See
+/// `differentiate`.
+std::vector<GradientSum> differentiate_unsummed(const RecordList& records, std::span<const Seed> seeds,
+                                                std::span<const TensorKey> xs);
 
 /// For each key of xs, the sum over seeds of <dy, dy/dx>; undefined if unconnected, zero if that shows at run time
 /// only. Records are walked backwards and contributions added in that order, so that equal record lists give equal

@@ -1,9 +1,11 @@
 // Records of strided slices, reversal and padding.
+#include <algorithm>
 #include <cstdlib>
 
 #include <twofold/kernels/pad/pad.h>
 #include <twofold/kernels/strided_slice/strided_slice.h>
-#include <twofold/lib/op/apply.h>
+#include <twofold/kernels/sum_slices/sum_slices.h>
+#include <twofold/lib/autodiff/backward.h>
 
 #include "record.h"
 
@@ -90,18 +92,24 @@ void add_strided_slices(std::vector<Record>& all) {
     r.exact = true;
     all.push_back(r);
 
+    // Its adjoint: the slice in its place, twice, so that sums are seen.
     Record g = r;
-    g.op = "StridedSliceGrad";
+    g.op = "SumSlices";
     g.call = [c](auto in) {
-      Axes strides = c.strides;
-      for (int i = strides.size(); i < c.begin.size(); ++i) strides.push_back(1);
-      const Tensor* inputs[] = {&in[0], &in[1]};
-      return Tensors{apply(*find_op("StridedSliceGrad"), inputs, StridedSliceAttrs{c.begin, c.end, strides},
-                           std::source_location::current())};
+      const SlicePlace place{c.begin, c.strides};
+      return Tensors{sum_slices(std::vector{in[0], in[1]}, std::vector{place, place}, in[2])};
     };
-    g.reference = [c](auto in) { return Arrays{spread_of(c, in[0], in[1].shape)}; };
+    g.reference = [c](auto in) {
+      Array sum = spread_of(c, in[0], in[2].shape);
+      const Array second = spread_of(c, in[1], in[2].shape);
+      for (size_t i = 0; i < sum.values.size(); ++i) sum.values[i] += second.values[i];
+      return Arrays{sum};
+    };
     g.shapes.clear();
-    for (const Shape& s : c.shapes) g.shapes.push_back({taken_shape(c, s), s});
+    for (const Shape& s : c.shapes) g.shapes.push_back({taken_shape(c, s), taken_shape(c, s), s});
+    g.dtypes = {float32, float64};
+    g.gradient_of = {0, 1};
+    g.exact = false;
     all.push_back(g);
   }
 }

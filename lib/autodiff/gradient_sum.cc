@@ -1,0 +1,129 @@
+#include <twofold/lib/autodiff/gradient_sum.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <twofold/kernels/gather/gather.h>
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/sum_slices/sum_slices.h>
+#include <twofold/lib/op/high.h>
+
+namespace twofold {
+namespace {
+
+/// Rows of indices of any shape as a matrix of rows of `like`: (number of indices, like's other extents...).
+Tensor flat_rows(const Tensor& rows, const Tensor& indices, const Tensor& flat_indices, const Tensor& like) {
+  const Shape &params = like.shape(), &places = indices.shape();
+  if (!params.is_known() || !places.is_known())
+    return reshape(rows, concat({shape(flat_indices), slice(shape(like), 1, -1)}, 0));
+  Shape flat{places.num_elements()};
+  for (int i = 1; i < params.rank(); ++i) flat.push_back(params[i]);
+  return reshape(rows, flat);
+}
+
+}  // namespace
+
+Tensor guarded(const Gradient& g, double absent) {
+  return g.arrived.defined() ? if_arrived(g.arrived, g.value, absent) : g.value;
+}
+
+Tensor either_arrived(const Tensor& a, const Tensor& b) {
+  if (!a.defined() || !b.defined() || a.same_as(b)) return a.defined() && b.defined() ? a : Tensor();
+  return logical_or(a, b);
+}
+
+void Gradient::add(Gradient other) {
+  if (!value.defined()) {
+    *this = std::move(other);
+    return;
+  }
+  if (arrived.same_as(other.arrived)) {
+    value = twofold::add(value, other.value);
+  } else {
+    // Added to -0 anything stays as it is, to the bit.
+    value = twofold::add(guarded(*this, -0.0), guarded(other, -0.0));
+    arrived = either_arrived(arrived, other.arrived);
+  }
+  conditional = conditional && other.conditional;
+}
+
+Gradient gradient_of(const Tensor& t) { return {t, t.is_symbolic() ? symbol_arrived(t) : Tensor()}; }
+
+void GradientSum::add(Contribution c, const Tensor& like) {
+  if (c.kind == Contribution::Kind::sum) return add(std::move(*c.sum));
+  if (c.kind == Contribution::Kind::whole) return whole_.add({std::move(c.value), std::move(c.arrived), c.conditional});
+  if (!like_.defined()) like_ = like;
+  auto& parts = c.kind == Contribution::Kind::slice ? slices_ : c.conditional ? conditional_rows_ : rows_;
+  parts.push_back({std::move(c.value), c.place ? *c.place : SlicePlace{}, std::move(c.indices), std::move(c.arrived)});
+}
+
+void GradientSum::add(GradientSum other) {
+  if (other.whole_.value.defined()) whole_.add(std::move(other.whole_));
+  if (!like_.defined()) like_ = other.like_;
+  const auto append = [](std::vector<Part>& to, std::vector<Part>& from) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  };
+  append(slices_, other.slices_);
+  append(rows_, other.rows_);
+  append(conditional_rows_, other.conditional_rows_);
+}
+
+std::vector<Tensor*> GradientSum::values() {
+  std::vector<Tensor*> all;
+  if (whole_.value.defined()) all.push_back(&whole_.value);
+  for (std::vector<Part>* parts : {&slices_, &rows_, &conditional_rows_})
+    for (Part& p : *parts) all.push_back(&p.value);
+  return all;
+}
+
+void GradientSum::rename_whole() {
+  if (whole_.value.defined()) whole_.value = identity(whole_.value);
+}
+
+Gradient& GradientSum::total() {
+  add_slices();
+  add_rows();
+  return whole_;
+}
+
+// A slice that has not arrived is added as -0, which leaves the sum as it is, to the bit, since sum_slices starts from
+// +0. So a run in which it is left out altogether, as eager execution leaves it out, gives the same.
+void GradientSum::add_slices() {
+  if (slices_.empty()) return;
+  Tensor arrived = slices_[0].arrived;
+  const bool together =
+      std::ranges::all_of(slices_, [&](const Part& p) { return p.arrived.same_as(slices_[0].arrived); });
+  std::vector<Tensor> values;
+  std::vector<SlicePlace> places;
+  for (const Part& p : slices_) {
+    values.push_back(together ? p.value : guarded({p.value, p.arrived}, -0.0));
+    places.push_back(p.place);
+    arrived = either_arrived(arrived, p.arrived);
+  }
+  whole_.add({sum_slices(values, places, like_), arrived, arrived.defined()});
+  slices_.clear();
+}
+
+// Which rows of an index add up in which order may depend on how many there are: rows that control flow may leave out
+// are added by themselves.
+void GradientSum::add_rows() {
+  if (rows_.size() == 1) {
+    whole_.add({internal::scatter_rows(rows_[0].value, rows_[0].indices, like_), {}});
+  } else if (!rows_.empty()) {
+    const bool wide = std::ranges::any_of(rows_, [](const Part& p) { return p.indices.dtype() == int64; });
+    std::vector<Tensor> values, indices;
+    for (const Part& p : rows_) {
+      const Tensor flat = reshape(wide && p.indices.dtype() != int64 ? cast(p.indices, int64) : p.indices, Shape{-1});
+      values.push_back(flat_rows(p.value, p.indices, flat, like_));
+      indices.push_back(flat);
+    }
+    whole_.add({internal::scatter_rows(concat(values, 0), concat(indices, 0), like_), {}});
+  }
+  for (const Part& p : conditional_rows_)
+    whole_.add({internal::scatter_rows(p.value, p.indices, like_), p.arrived, true});
+  rows_.clear();
+  conditional_rows_.clear();
+}
+
+}  // namespace twofold

@@ -1,0 +1,50 @@
+// The gradient of one tensor while contributions to it arrive.
+#pragma once
+
+#include <vector>
+
+#include <twofold/lib/autodiff/backward.h>
+
+namespace twofold {
+
+/// Adds up contributions in the order in which they come, but those that cover a part of the tensor apart: many slices
+/// or rows that were taken of one tensor cost as much as their elements, not as many whole tensors. What was added is
+/// summed when `total` is asked for: whole tensors, then slices, then rows.
+class GradientSum {
+ public:
+  /// `like`: the tensor whose gradient it is, of which only shape and dtype are used.
+  void add(Contribution c, const Tensor& like);
+  /// The sum so far. More may be added to it.
+  Gradient& total();
+  bool empty() const {
+    return !whole_.value.defined() && slices_.empty() && rows_.empty() && conditional_rows_.empty();
+  }
+  /// Every tensor that is summed, in an order that is always the same.
+  std::vector<Tensor*> values();
+  /// The part that is a whole tensor becomes a tensor of its own.
+  void rename_whole();
+
+ private:
+  struct Part {
+    Tensor value;
+    SlicePlace place;  ///< of a slice
+    Tensor indices;    ///< of rows
+    Tensor arrived;
+  };
+  void add(GradientSum other);
+  void add_slices();
+  void add_rows();
+
+  Gradient whole_;
+  Tensor like_;  ///< defined with the first part
+  std::vector<Part> slices_;
+  std::vector<Part> rows_;              ///< those that arrive in every run
+  std::vector<Part> conditional_rows_;  ///< others
+};
+
+/// What did not arrive as `absent`, so that it can be looked at.
+Tensor guarded(const Gradient& g, double absent);
+/// Whether `a` or `b` arrived; undefined: surely.
+Tensor either_arrived(const Tensor& a, const Tensor& b);
+
+}  // namespace twofold
