@@ -35,7 +35,8 @@ Tensor layer_norm(Operand x, Operand scale, Operand offset, Axes axes, LayerNorm
   check_broadcasts("a scale", by, t);
   check_broadcasts("an offset", to, t);
   const Tensor centred = t - mean(t, axes, {.keepdims = true});
-  const Tensor deviation = sqrt(mean(square(centred), axes, {.keepdims = true}) + options.epsilon);
+  const Tensor deviation = internal::sum_of_squares(
+      centred, {.axes = axes, .keepdims = true, .mean = true, .root = true, .epsilon = options.epsilon});
   return centred / deviation * by + to;
 }
 

@@ -1,29 +1,40 @@
 // Which axes a reduction is over, and what is left of a shape for it. Self-contained: plugins may include it.
 #pragma once
 
+#include <algorithm>
+
 #include <twofold/kernels/reduce/reduce.h>
+#include <twofold/kernels/reduce/squares.h>
 #include <twofold/lib/op/kernel.h>
 
 namespace twofold::reduced {
 
-/// Bit i: axis i of the input is reduced. The attributes are ReduceAttrs.
-inline uint32_t axes_of(const Signature& s) {
-  const Axes& axes = s.attrs_as<ReduceAttrs>().axes;
+/// Bit i: axis i of the input is reduced.
+inline uint32_t bits_of(const Signature& s, const Axes& axes) {
   const int rank = s.inputs[0].shape.rank();
   if (axes.empty()) return (1u << rank) - 1;
   uint32_t mask = 0;
   for (int64_t axis : axes) mask |= 1u << (axis < 0 ? axis + rank : axis);
   return mask;
 }
+/// By the attributes ReduceAttrs, and SumOfSquaresAttrs.
+inline uint32_t axes_of(const Signature& s) { return bits_of(s, s.attrs_as<ReduceAttrs>().axes); }
+inline uint32_t axes_of_squares(const Signature& s) { return bits_of(s, s.attrs_as<SumOfSquaresAttrs>().axes); }
 
 /// How many elements of the input are reduced to one.
-inline double count_of(const Signature& s) {
+inline double count_of(const Signature& s, uint32_t axes) {
   const Shape& x = s.inputs[0].shape;
-  const uint32_t axes = axes_of(s);
   double count = 1;
   for (int i = 0; i < x.rank(); ++i)
     if (axes >> i & 1) count *= static_cast<double>(x[i]);
   return count;
+}
+inline double count_of(const Signature& s) { return count_of(s, axes_of(s)); }
+
+inline Finish finish_of_squares(const Signature& s) {
+  const auto& attrs = s.attrs_as<SumOfSquaresAttrs>();
+  const double rest = count_of(s, axes_of_squares(s)) - attrs.correction;
+  return {.divisor = attrs.mean ? std::max(rest, 0.0) : 1, .epsilon = attrs.epsilon, .root = attrs.root};
 }
 
 /// Bit i: axis i of the input is reduced by a sum to the output's shape.
@@ -43,7 +54,7 @@ struct Groups {
     int64_t extent, stride;
   };
   int n = 0;
-  Group of[kMaxRank];
+  Group of[kMaxRank + 1];
 
   Groups(const Shape& x, uint32_t reduced) {
     int64_t stride = 1;
@@ -55,6 +66,12 @@ struct Groups {
       else
         of[n++] = {r, x[i], stride};
     }
+  }
+  /// Where nothing is reduced: an innermost group of one element, as if that were.
+  void reduce_one() {
+    std::copy_backward(of, of + n, of + n + 1);
+    of[0] = {true, 1, 1};
+    ++n;
   }
   /// Whether nothing is reduced.
   bool keep_all() const { return n == 0 || (n == 1 && !of[0].reduced); }

@@ -36,11 +36,14 @@ Shape without_axes(const Shape& shape, uint32_t reduced, bool keepdims) {
 
 }  // namespace
 
+Shape reduced::shape_of_result(const InferContext& c, const Axes& axes, bool keepdims) {
+  const Shape& x = c.shape(0);
+  if (!x.has_rank()) return axes.empty() && !keepdims ? Shape{} : unknown_shape;
+  return without_axes(x, axes_of(c, axes, x.rank()), keepdims);
+}
 Shape reduced::shape_of_result(const InferContext& c) {
   const auto& attrs = c.attrs<ReduceAttrs>();
-  const Shape& x = c.shape(0);
-  if (!x.has_rank()) return attrs.axes.empty() && !attrs.keepdims ? Shape{} : unknown_shape;
-  return without_axes(x, axes_of(c, attrs.axes, x.rank()), attrs.keepdims);
+  return shape_of_result(c, attrs.axes, attrs.keepdims);
 }
 
 void reduced::refuse_bool(const InferContext& c, const char* call) {
@@ -76,11 +79,19 @@ void infer_min(InferContext& c) {
   refuse_bool(c, "min");
   c.output(c.dtype(0), shape_of_result(c));
 }
-void infer_mean(InferContext& c) {
+void refuse_whole(const InferContext& c, const char* call) {
   if (!is_floating(c.dtype(0)))
     c.fail("Expected a floating-point tensor, got " + std::string(name_of(c.dtype(0))),
-           "tf::mean(tf::cast(x, tf::float32))");
+           "tf::" + std::string(call) + "(tf::cast(x, tf::float32))");
+}
+void infer_mean(InferContext& c) {
+  refuse_whole(c, "mean");
   c.output(c.dtype(0), shape_of_result(c));
+}
+void infer_squares(InferContext& c) {
+  const auto& attrs = c.attrs<SumOfSquaresAttrs>();
+  refuse_whole(c, attrs.root ? "norm" : "variance");
+  c.output(attrs.dtype, shape_of_result(c, attrs.axes, attrs.keepdims));
 }
 void infer_count(InferContext& c) {
   const Shape& x = c.shape(0);
@@ -144,6 +155,31 @@ void mean_gradient(Backward& b) {
   b.dx(0, broadcast_like(with_axes(divided_by_count(b.dy(), x, attrs), attrs, x), x));
 }
 
+/// `t` by what a sum of squares is divided by.
+Tensor divided_by_divisor(const Tensor& t, const Tensor& x, const SumOfSquaresAttrs& attrs) {
+  const ReduceAttrs over{attrs.axes, attrs.keepdims};
+  if (!attrs.mean) return t;
+  if (attrs.correction == 0) return divided_by_count(t, x, over);
+  const Tensor n = apply(count_op, {&x}, over, std::source_location::current());
+  return t / maximum(n - attrs.correction, 0);
+}
+
+/// Of the sum dx = 2 x dy / divisor; of its root y, dx = x / y dy / divisor, and 0 where y is 0.
+void squares_gradient(Backward& b) {
+  if (!b.needs(0)) return;
+  const auto& attrs = b.attrs<SumOfSquaresAttrs>();
+  const ReduceAttrs over{attrs.axes, attrs.keepdims};
+  const Tensor &given = b.input(0), &y = b.output(), x = cast(given, attrs.dtype);
+  Tensor dx;
+  if (attrs.root) {
+    const Tensor none = equal(y, 0), dy = where(none, 0, divided_by_divisor(b.dy(), x, attrs));
+    dx = x / with_axes(where(none, 1, y), over, x) * with_axes(dy, over, x);  // the quotient first: it is never large
+  } else {
+    dx = x * with_axes(divided_by_divisor(b.dy() * 2, x, attrs), over, x);
+  }
+  b.dx(0, cast(dx, given.dtype()));
+}
+
 // Of max and of min.
 void extreme_gradient(Backward& b) {
   if (!b.needs(0)) return;
@@ -172,6 +208,13 @@ OpDef mean_op{.name = "Mean",
               .differentiable = Differentiability::rule,
               .gradient = mean_gradient,
               .attrs = &internal::kAttrsType<ReduceAttrs>};
+OpDef squares_op{.name = "SumOfSquares",
+                 .doc = "y = sum of x^2 over axes, its mean, or the root of either; TensorFlow's norm, PyTorch's var",
+                 .infer = infer_squares,
+                 .differentiable = Differentiability::rule,
+                 .gradient = squares_gradient,
+                 .reads = {.inputs = 1, .outputs = 1},
+                 .attrs = &internal::kAttrsType<SumOfSquaresAttrs>};
 OpDef max_op{.name = "Max",
              .doc = "y = largest element of x over axes; TensorFlow Max, ONNX ReduceMax",
              .infer = infer_max,
@@ -276,12 +319,23 @@ Tensor logsumexp(Operand x, Axes axes, ReduceOptions options) {
 Tensor variance(Operand x, Axes axes, VarianceOptions options) {
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
-  const Tensor squares = square(t - mean(t, axes, {.keepdims = true}));
   if (!std::isfinite(options.correction))
     fail(Code::InvalidArgument, "variance() with a correction of " + print_field(options.correction));
-  if (options.correction == 0) return mean(squares, axes, {.keepdims = options.keepdims});
-  const Tensor n = apply(count_op, {&t}, ReduceAttrs{axes, false}, x.where());
-  return sum(squares, axes, {.keepdims = options.keepdims}) / maximum(n - options.correction, 0);
+  return internal::sum_of_squares(
+      t - mean(t, axes, {.keepdims = true}),
+      {.axes = axes, .keepdims = options.keepdims, .mean = true, .correction = options.correction});
+}
+
+Tensor norm(Operand x, Axes axes, ReduceOptions options) {
+  const SourceFrame frame(x.where());
+  const Tensor& t = x.resolve();
+  check_input("norm", 0, t, x.where());
+  return internal::sum_of_squares(t, {.axes = axes, .keepdims = options.keepdims, .root = true});
+}
+
+Tensor internal::sum_of_squares(const Tensor& x, SumOfSquaresAttrs attrs, bool wide) {
+  attrs.dtype = wide ? float64 : x.dtype();
+  return apply(squares_op, {&x}, attrs, t_state.frame);
 }
 
 Tensor sum_to_like(Operand x, Operand like) {
@@ -302,7 +356,8 @@ Tensor sum_to_shape(Operand x, Shape shape) {
 
 void register_reduce();
 void register_reduce() {
-  for (OpDef* op : {&sum_op, &mean_op, &max_op, &min_op, &argmax_op, &count_op, &sum_to_op, &sum_to_like_op})
+  for (OpDef* op :
+       {&sum_op, &mean_op, &max_op, &min_op, &argmax_op, &count_op, &squares_op, &sum_to_op, &sum_to_like_op})
     register_op(*op);
   reduced::register_prod();
 }

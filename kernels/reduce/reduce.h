@@ -48,13 +48,19 @@ Tensor all(Operand x, Axes axes = {}, ReduceOptions options = {});
 /// dtypes; of no elements or of -inf alone it is -inf. TensorFlow's reduce_logsumexp, PyTorch's logsumexp.
 Tensor logsumexp(Operand x, Axes axes = {}, ReduceOptions options = {});
 
+/// sqrt(sum(x^2, axes)), the Euclidean norm. Nothing on the way overflows or underflows: only a norm that the dtype
+/// does not hold is inf or 0. Floating dtypes; of no elements it is 0. The gradient is x / norm, 0 where the norm is 0.
+/// Axes and errors as `mean`. TensorFlow's norm, PyTorch's linalg.vector_norm.
+Tensor norm(Operand x, Axes axes = {}, ReduceOptions options = {});
+
 struct VarianceOptions {
   double correction = 0;  ///< 1 gives the unbiased estimate of a sample's, as PyTorch's default does
   bool keepdims = false;
 };
 /// sum((x - mean(x, axes))^2, axes) / max(n - correction, 0), n being the number of elements that make one: inf where
-/// the correction leaves nothing to divide by, NaN where the sum is 0 too. Floating dtypes. InvalidArgument: a
-/// correction that is not finite. TensorFlow's reduce_variance, PyTorch's var.
+/// the correction leaves nothing to divide by, NaN where the sum is 0 too. Squares do not overflow on the way to a
+/// variance that the dtype holds. Floating dtypes. InvalidArgument: a correction that is not finite. TensorFlow's
+/// reduce_variance, PyTorch's var.
 Tensor variance(Operand x, Axes axes = {}, VarianceOptions options = {});
 
 inline Tensor reduce_sum(Operand x, Axes axes = {}, ReduceOptions options = {}) { return sum(x, axes, options); }
@@ -82,6 +88,22 @@ struct ReduceAttrs {
   bool keepdims = false;
   TWOFOLD_FIELDS(axes, keepdims)
 };
+/// f(sum(x^2, axes) / (mean ? max(n - correction, 0) : 1) + epsilon), f being the square root or nothing.
+struct SumOfSquaresAttrs {
+  Axes axes;
+  bool keepdims = false;
+  bool mean = false;
+  bool root = false;
+  double correction = 0;
+  double epsilon = 0;
+  DType dtype = float32;  ///< the result's: x's or float64
+  TWOFOLD_FIELDS(axes, keepdims, mean, root, correction, epsilon, dtype)
+};
+namespace internal {
+/// What `norm`, `variance`, layer_norm and clipping by a norm are made of. `attrs.dtype` follows x unless `wide`, when
+/// it is float64.
+Tensor sum_of_squares(const Tensor& x, SumOfSquaresAttrs attrs, bool wide = false);
+}  // namespace internal
 struct ArgMaxAttrs {
   int64_t axis = 0;
   bool keepdims = false;

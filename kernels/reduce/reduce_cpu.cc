@@ -26,7 +26,7 @@ constexpr int64_t kMaxSplits = 256;       ///< of one output's elements among ta
 struct ReduceParams {
   Walk kept, reduced;  ///< groups outside the innermost one
   int64_t run = 1;     ///< extent of the innermost group
-  int64_t count = 1;   ///< elements that make one output
+  Finish finish;       ///< the divisor of means and squares
   int64_t units = 0;   ///< rows: outputs; columns: tiles of outputs
   int64_t steps = 0;   ///< per unit. rows: blocks; columns: rows
   int64_t splits = 1;  ///< of a unit's steps among tasks
@@ -55,7 +55,7 @@ void reduce_rows(const void* params, void* const* args, KernelContext& ctx) noex
   using Total = typename R::Total;
   const auto& p = *static_cast<const ReduceParams*>(params);
   const auto* x = static_cast<const typename R::Element*>(args[0]);
-  auto* y = static_cast<typename R::Element*>(args[p.output]);
+  auto* y = static_cast<typename R::Result*>(args[p.output]);
   auto* partial = static_cast<Total*>(ctx.workspace);
   const int64_t blocks = ceil_div(p.run, kBlock);
   for_each_share(p, ctx, [&](int64_t output, int64_t split, int64_t first, int64_t last) {
@@ -76,13 +76,13 @@ void reduce_rows(const void* params, void* const* args, KernelContext& ctx) noex
     if (p.splits > 1)
       partial[output * p.splits + split] = total;
     else
-      y[output] = R::result(total, p.count);
+      y[output] = R::result(total, p.finish);
   });
   if (p.splits == 1) return;
   for (int64_t output = 0; output < p.units; ++output) {
     Total total = R::kNothing;
     for (int64_t split = 0; split < p.splits; ++split) total = R::join(total, partial[output * p.splits + split]);
-    y[output] = R::result(total, p.count);
+    y[output] = R::result(total, p.finish);
   }
 }
 
@@ -136,24 +136,48 @@ void add_range(const ReduceParams& p, const typename R::Element* base, int64_t f
 }
 
 template <class R>
+inline constexpr bool is_squares = false;
+template <class T, class R, class S>
+inline constexpr bool is_squares<SquaresOf<T, R, S>> = true;
+
+/// add_range, in which squares that may need scaling are summed plainly first: as a rule that does.
+template <class R>
+void add_totals(const ReduceParams& p, const typename R::Element* base, int64_t first, int64_t last, int64_t width,
+                typename R::Total* totals) {
+  if constexpr (is_squares<R>) {
+    if constexpr (R::kScaled) {
+      using Plain = SquaresOf<double, double, PlainSquares<double>>;
+      Plain::Total plain[kColumns];
+      add_range<Plain>(p, base, first, last, width, plain);
+      const auto safe = [](const auto& total) { return ScaledSquares::is_safe(total.sum); };
+      if (std::all_of(plain, plain + width, safe)) {
+        for (int64_t j = 0; j < width; ++j) totals[j] = ScaledSquares::of_safe(plain[j].sum);
+        return;
+      }
+    }
+  }
+  add_range<R>(p, base, first, last, width, totals);
+}
+
+template <class R>
 void reduce_columns(const void* params, void* const* args, KernelContext& ctx) noexcept {
   using Total = typename R::Total;
   const auto& p = *static_cast<const ReduceParams*>(params);
   const auto* x = static_cast<const typename R::Element*>(args[0]);
-  auto* y = static_cast<typename R::Element*>(args[p.output]);
+  auto* y = static_cast<typename R::Result*>(args[p.output]);
   auto* partial = static_cast<Total*>(ctx.workspace);
   const int64_t tiles = ceil_div(p.run, kColumns);
   const auto width_of = [&](int64_t tile) { return std::min(kColumns, p.run - tile * kColumns); };
   const auto finish = [&](int64_t unit, const Total* totals) {
     const int64_t tile = unit % tiles;
     auto* out = y + unit / tiles * p.run + tile * kColumns;
-    for (int64_t j = 0; j < width_of(tile); ++j) out[j] = R::result(totals[j], p.count);
+    for (int64_t j = 0; j < width_of(tile); ++j) out[j] = R::result(totals[j], p.finish);
   };
   for_each_share(p, ctx, [&](int64_t unit, int64_t split, int64_t first, int64_t last) {
     const int64_t tile = unit % tiles, width = width_of(tile);
     Total totals[kColumns];
     const auto* base = first < last ? x + Cursor(p.kept, unit / tiles).offset() + tile * kColumns : nullptr;
-    add_range<R>(p, base, first, last, width, totals);
+    add_totals<R>(p, base, first, last, width, totals);
     if (p.splits > 1)
       std::copy_n(totals, width, partial + (unit * p.splits + split) * kColumns);
     else
@@ -187,9 +211,11 @@ void copy_kernel(const void* params, void* const* args, KernelContext& ctx) noex
 
 /// `axes`: bit i says that axis i of x is reduced.
 template <class R>
-Prepared prepare_with(const Signature& s, uint32_t axes) {
+Prepared prepare_with(const Signature& s, uint32_t axes, Finish finish = {}) {
+  constexpr bool kCopies = !is_squares<R>;  // an element that is alone is its own result
   const int output = static_cast<int>(s.inputs.size());
-  const reduced::Groups groups(s.inputs[0].shape, axes);
+  reduced::Groups groups(s.inputs[0].shape, axes);
+  if (!kCopies && groups.keep_all()) groups.reduce_one();
   if (groups.keep_all()) {
     const int64_t bytes = s.inputs[0].shape.num_elements() * static_cast<int64_t>(sizeof(typename R::Element));
     return {copy_kernel, CopyParams{bytes, output}};
@@ -197,14 +223,14 @@ Prepared prepare_with(const Signature& s, uint32_t axes) {
 
   ReduceParams p;
   p.output = output;
+  p.finish = finish;
   for (int i = groups.n; i-- > 1;)
     (groups.of[i].reduced ? p.reduced : p.kept).push(groups.of[i].extent, groups.of[i].stride);
   p.run = groups.of[0].extent;
   const bool rows = groups.of[0].reduced;
-  p.count = p.reduced.size() * (rows ? p.run : 1);
   p.units = p.kept.size() * (rows ? 1 : ceil_div(p.run, kColumns));
   p.steps = p.reduced.size() * (rows ? ceil_div(p.run, kBlock) : 1);
-  const int64_t elements = p.count * (rows ? 1 : std::min(p.run, kColumns));  // of one unit
+  const int64_t elements = p.reduced.size() * (rows ? p.run : std::min(p.run, kColumns));  // of one unit
   if (elements >= 2 * kTaskElements) {
     const int64_t wanted = std::min(kMaxSplits, elements / kTaskElements);
     p.splits = ceil_div(p.steps, ceil_div(p.steps, wanted));
@@ -230,9 +256,18 @@ Prepared prepare_prod(const Signature& s) { return prepare_numbers<ProdOf>(s, re
 Prepared prepare_max(const Signature& s) { return prepare_numbers<MaxOf>(s, reduced::axes_of(s)); }
 Prepared prepare_min(const Signature& s) { return prepare_numbers<MinOf>(s, reduced::axes_of(s)); }
 Prepared prepare_mean(const Signature& s) {
-  if (s.inputs[0].dtype == float32) return prepare_with<MeanOf<float>>(s, reduced::axes_of(s));
-  if (s.inputs[0].dtype == float64) return prepare_with<MeanOf<double>>(s, reduced::axes_of(s));
+  const Finish finish{.divisor = reduced::count_of(s)};
+  if (s.inputs[0].dtype == float32) return prepare_with<MeanOf<float>>(s, reduced::axes_of(s), finish);
+  if (s.inputs[0].dtype == float64) return prepare_with<MeanOf<double>>(s, reduced::axes_of(s), finish);
   return {};
+}
+Prepared prepare_squares(const Signature& s) {
+  const uint32_t axes = reduced::axes_of_squares(s);
+  const Finish finish = reduced::finish_of_squares(s);
+  if (s.inputs[0].dtype == float64) return prepare_with<SquaresOf<double, double>>(s, axes, finish);
+  if (s.inputs[0].dtype != float32) return {};
+  if (s.outputs[0].dtype == float64) return prepare_with<SquaresOf<float, double>>(s, axes, finish);
+  return prepare_with<SquaresOf<float, float>>(s, axes, finish);
 }
 
 Prepared prepare_sum_to(const Signature& s) { return prepare_numbers<SumOf>(s, reduced::axes_to_output(s)); }
@@ -253,11 +288,17 @@ Prepared prepare_prod_grad(const Signature& s);
 std::span<const KernelEntry> cpu_kernels_reduce();
 std::span<const KernelEntry> cpu_kernels_reduce() {
   static constexpr KernelEntry kTable[] = {
-      {"Sum", prepare_sum},          {"Mean", prepare_mean},
-      {"Max", prepare_max},          {"Min", prepare_min},
-      {"ArgMax", prepare_argmax},    {"SumTo", prepare_sum_to},
-      {"SumToLike", prepare_sum_to}, {"ReducedCount", prepare_count},
-      {"Prod", prepare_prod},        {"ProdGrad", prepare_prod_grad},
+      {"Sum", prepare_sum},
+      {"Mean", prepare_mean},
+      {"Max", prepare_max},
+      {"Min", prepare_min},
+      {"ArgMax", prepare_argmax},
+      {"SumTo", prepare_sum_to},
+      {"SumToLike", prepare_sum_to},
+      {"ReducedCount", prepare_count},
+      {"Prod", prepare_prod},
+      {"ProdGrad", prepare_prod_grad},
+      {"SumOfSquares", prepare_squares},
   };
   return kTable;
 }

@@ -17,15 +17,16 @@ using cuda::Share;
 template <class T>
 struct SumOf {
   using Element = T;
+  using Result = T;
   using Total = std::conditional_t<std::is_floating_point_v<T>, double,
                                    std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>>;  // integers wrap
   using Partial = std::conditional_t<std::is_floating_point_v<T>, T, Total>;
   static constexpr Total nothing() { return 0; }
   static constexpr Partial pair(Partial a, Partial b) { return a + b; }
   static constexpr Total join(Total a, Total b) { return a + b; }
-  static constexpr T result(Total total, double divisor) {
+  static constexpr T result(Total total, const Finish& f) {
     if constexpr (std::is_floating_point_v<T>)
-      return static_cast<T>(total / divisor);
+      return static_cast<T>(total / f.divisor);
     else
       return static_cast<T>(total);
   }
@@ -34,18 +35,33 @@ struct SumOf {
 template <class T>
 struct ProdOf {
   using Element = T;
+  using Result = T;
   using Total = typename SumOf<T>::Total;
   using Partial = Total;
   static constexpr Total nothing() { return 1; }
   static constexpr Total pair(Total a, Total b) { return a * b; }
   static constexpr Total join(Total a, Total b) { return a * b; }
-  static constexpr T result(Total total, double) { return static_cast<T>(total); }
+  static constexpr T result(Total total, const Finish&) { return static_cast<T>(total); }
+};
+
+/// The sum of squares, finished.
+template <class T, class R>
+struct SquaresOf {
+  using Element = T;
+  using Result = R;
+  using Total = Squares<T>;
+  using Partial = Total;
+  __device__ static Total nothing() { return Total(); }
+  __device__ static Total pair(const Total& a, const Total& b) { return a + b; }
+  __device__ static Total join(const Total& a, const Total& b) { return a + b; }
+  __device__ static R result(const Total& total, const Finish& f) { return static_cast<R>(total.finish(f)); }
 };
 
 /// The largest element, or with kSign = -1 the smallest.
 template <class T, int kSign>
 struct ExtremeOf {
   using Element = T;
+  using Result = T;
   using Total = T;
   using Partial = T;
   static constexpr T nothing() {
@@ -57,7 +73,7 @@ struct ExtremeOf {
   }
   static constexpr T pair(T a, T b) { return (kSign > 0 ? b > a : b < a) || b != b ? b : a; }
   static constexpr T join(T a, T b) { return pair(a, b); }
-  static constexpr T result(T total, double) { return total; }
+  static constexpr T result(T total, const Finish&) { return total; }
 };
 template <class T>
 using MaxOf = ExtremeOf<T, 1>;
@@ -70,15 +86,15 @@ struct ReduceParams {
   int64_t run, step;  ///< loads of the innermost group, and elements from one to the next
   Share share;        ///< of an output's loads
   Share of_splits;    ///< of its splits, none if they are one
-  double divisor;     ///< of sums of floating numbers
+  Finish finish;      ///< of sums of floating numbers
   int output;         ///< place of the output among the arguments
 };
 
 template <class R, class T, int N>
-__device__ typename R::Partial fold(const cuda::Pack<T, N>& pack) {
+__device__ typename R::Partial fold(const T (&elements)[N]) {
   typename R::Partial p[N];
 #pragma unroll
-  for (int i = 0; i < N; ++i) p[i] = static_cast<typename R::Partial>(pack.of[i]);
+  for (int i = 0; i < N; ++i) p[i] = static_cast<typename R::Partial>(elements[i]);
 #pragma unroll
   for (int n = N / 2; n > 0; n /= 2)
 #pragma unroll
@@ -127,19 +143,19 @@ __device__ typename R::Total thread_total(const typename R::Element* x, const Re
     cuda::Pack<Element, V> packs[kAtOnce];
 #pragma unroll
     for (int k = 0; k < kAtOnce; ++k, steps.next()) packs[k] = cuda::load<V>(x + steps.offset(), aligned);
-    cuda::Pack<typename R::Partial, kAtOnce> partials;
+    typename R::Partial partials[kAtOnce];
 #pragma unroll
-    for (int k = 0; k < kAtOnce; ++k) partials.of[k] = fold<R>(packs[k]);
+    for (int k = 0; k < kAtOnce; ++k) partials[k] = fold<R>(packs[k].of);
     total = R::join(total, static_cast<Total>(fold<R>(partials)));
   }
   for (; e < at.end; e += p.share.along, steps.next())
-    total = R::join(total, static_cast<Total>(fold<R>(cuda::load<V>(x + steps.offset(), aligned))));
+    total = R::join(total, static_cast<Total>(fold<R>(cuda::load<V>(x + steps.offset(), aligned).of)));
   return total;
 }
 
 template <class R, int V>
 __global__ void __launch_bounds__(cuda::kThreads)
-    reduce_kernel(const typename R::Element* x, typename R::Element* y, typename R::Total* partials,
+    reduce_kernel(const typename R::Element* x, typename R::Result* y, typename R::Total* partials,
                   const __grid_constant__ ReduceParams p, bool aligned) {
   const Place at(p.share);
   const auto total = cuda::join_block<R>(p.share, at, thread_total<R, V>(x, p, at, aligned));
@@ -147,17 +163,17 @@ __global__ void __launch_bounds__(cuda::kThreads)
   if (p.share.splits > 1)
     partials[at.output * p.share.splits + at.split] = total;
   else
-    y[at.output] = R::result(total, p.divisor);
+    y[at.output] = R::result(total, p.finish);
 }
 
 template <class R>
 __global__ void __launch_bounds__(cuda::kThreads)
-    join_splits(const typename R::Total* partials, typename R::Element* y, Share share, double divisor) {
+    join_splits(const typename R::Total* partials, typename R::Result* y, Share share, Finish finish) {
   const Place at(share);
   typename R::Total mine = R::nothing();
   for (int64_t e = at.begin; e < at.end; e += share.along) mine = R::join(mine, partials[at.output * share.count + e]);
   const auto total = cuda::join_block<R>(share, at, mine);
-  if (at.index == 0 && at.output < share.outputs) y[at.output] = R::result(total, divisor);
+  if (at.index == 0 && at.output < share.outputs) y[at.output] = R::result(total, finish);
 }
 
 template <class R, int V>
@@ -165,14 +181,14 @@ void reduce(const void* params, void* const* args, KernelContext& ctx) noexcept 
   using Element = typename R::Element;
   const auto& p = *static_cast<const ReduceParams*>(params);
   const auto* x = static_cast<const Element*>(args[0]);
-  auto* y = static_cast<Element*>(args[p.output]);
+  auto* y = static_cast<typename R::Result*>(args[p.output]);
   auto* partials = static_cast<typename R::Total*>(ctx.workspace);
   if (p.share.outputs == 0) return;
   const bool aligned = cuda::is_aligned<Element, V>(x);
   reduce_kernel<R, V><<<p.share.blocks(), cuda::kThreads, 0, cuda::stream_of(ctx)>>>(x, y, partials, p, aligned);
   if (p.share.splits > 1)
     join_splits<R>
-        <<<p.of_splits.blocks(), cuda::kThreads, 0, cuda::stream_of(ctx)>>>(partials, y, p.of_splits, p.divisor);
+        <<<p.of_splits.blocks(), cuda::kThreads, 0, cuda::stream_of(ctx)>>>(partials, y, p.of_splits, p.finish);
   cuda::check_launch(ctx);
 }
 
@@ -189,10 +205,16 @@ void copy(const void* params, void* const* args, KernelContext& ctx) noexcept {
 }
 
 template <class R>
-Prepared prepare_with(const Signature& s, uint32_t axes, bool mean = false) {
+inline constexpr bool is_squares = false;
+template <class T, class R>
+inline constexpr bool is_squares<SquaresOf<T, R>> = true;
+
+template <class R>
+Prepared prepare_with(const Signature& s, uint32_t axes, Finish finish = {}) {
   using Element = typename R::Element;
   const Shape& x = s.inputs[0].shape;
-  const reduced::Groups groups(x, axes);
+  reduced::Groups groups(x, axes);
+  if (is_squares<R> && groups.keep_all()) groups.reduce_one();
   const int output = static_cast<int>(s.inputs.size());
   if (groups.keep_all()) return {copy, CopyParams{static_cast<size_t>(x.num_elements()) * sizeof(Element), output}};
 
@@ -204,7 +226,7 @@ Prepared prepare_with(const Signature& s, uint32_t axes, bool mean = false) {
       p.kept.push(groups.of[i].extent, groups.of[i].stride);
     else if (&groups.of[i] != &inner)
       p.outer.push(groups.of[i].extent, groups.of[i].stride);
-  p.divisor = mean ? static_cast<double>(p.outer.size() * p.run) : 1;
+  p.finish = finish;
 
   constexpr int kWide = 16 / sizeof(Element);
   const bool wide = rows && p.run % kWide == 0;
@@ -229,9 +251,18 @@ Prepared prepare_prod(const Signature& s) { return prepare_numbers<ProdOf>(s, re
 Prepared prepare_max(const Signature& s) { return prepare_numbers<MaxOf>(s, reduced::axes_of(s)); }
 Prepared prepare_min(const Signature& s) { return prepare_numbers<MinOf>(s, reduced::axes_of(s)); }
 Prepared prepare_mean(const Signature& s) {
-  if (s.inputs[0].dtype == float32) return prepare_with<SumOf<float>>(s, reduced::axes_of(s), true);
-  if (s.inputs[0].dtype == float64) return prepare_with<SumOf<double>>(s, reduced::axes_of(s), true);
+  const Finish finish{.divisor = reduced::count_of(s)};
+  if (s.inputs[0].dtype == float32) return prepare_with<SumOf<float>>(s, reduced::axes_of(s), finish);
+  if (s.inputs[0].dtype == float64) return prepare_with<SumOf<double>>(s, reduced::axes_of(s), finish);
   return {};
+}
+Prepared prepare_squares(const Signature& s) {
+  const uint32_t axes = reduced::axes_of_squares(s);
+  const Finish finish = reduced::finish_of_squares(s);
+  if (s.inputs[0].dtype == float64) return prepare_with<SquaresOf<double, double>>(s, axes, finish);
+  if (s.inputs[0].dtype != float32) return {};
+  if (s.outputs[0].dtype == float64) return prepare_with<SquaresOf<float, double>>(s, axes, finish);
+  return prepare_with<SquaresOf<float, float>>(s, axes, finish);
 }
 Prepared prepare_sum_to(const Signature& s) { return prepare_numbers<SumOf>(s, reduced::axes_to_output(s)); }
 
@@ -259,11 +290,17 @@ Prepared prepare_prod_grad(const Signature& s);
 std::span<const KernelEntry> gpu_kernels_reduce();
 std::span<const KernelEntry> gpu_kernels_reduce() {
   static constexpr KernelEntry kTable[] = {
-      {"Sum", prepare_sum},          {"Mean", prepare_mean},
-      {"Max", prepare_max},          {"Min", prepare_min},
-      {"ArgMax", prepare_argmax},    {"SumTo", prepare_sum_to},
-      {"SumToLike", prepare_sum_to}, {"ReducedCount", prepare_count},
-      {"Prod", prepare_prod},        {"ProdGrad", prepare_prod_grad},
+      {"Sum", prepare_sum},
+      {"Mean", prepare_mean},
+      {"Max", prepare_max},
+      {"Min", prepare_min},
+      {"ArgMax", prepare_argmax},
+      {"SumTo", prepare_sum_to},
+      {"SumToLike", prepare_sum_to},
+      {"ReducedCount", prepare_count},
+      {"Prod", prepare_prod},
+      {"ProdGrad", prepare_prod_grad},
+      {"SumOfSquares", prepare_squares},
   };
   return kTable;
 }

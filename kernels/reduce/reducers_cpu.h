@@ -9,6 +9,8 @@
 
 #include <Eigen/Core>
 
+#include <twofold/kernels/reduce/squares.h>
+
 namespace twofold::reducers {
 
 /// Rows below this are looped over, which beats packets; no less than a packet has lanes.
@@ -56,11 +58,13 @@ T join_block(const T* x, int64_t n, T nothing, Join join, Tail tail, Last last) 
   return last(join(join(a[0], a[1]), join(a[2], a[3])));
 }
 
-// Reducers: `Total` is what blocks are joined in; `block` reduces a row's block; `pair` joins two elements of a column.
+// Reducers: `Total` is what blocks are joined in; `block` reduces a row's block; `pair` joins two elements of a column,
+// each made a `Partial`; `result` makes a `Result` of the total.
 
 template <class T>
 struct SumOf {
   using Element = T;
+  using Result = T;
   using Total = double;
   using Partial = T;
   static constexpr Total kNothing = 0;
@@ -75,19 +79,60 @@ struct SumOf {
     for (int64_t i = 0; i < n; ++i) total += x[i];
     return total;
   }
-  static T result(Total total, int64_t) { return static_cast<T>(total); }
+  static T result(Total total, const Finish&) { return static_cast<T>(total); }
 };
 
 template <class T>
 struct MeanOf : SumOf<T> {
-  static T result(double total, int64_t count) { return static_cast<T>(total / static_cast<double>(count)); }
+  static T result(double total, const Finish& f) { return static_cast<T>(total / f.divisor); }
+};
+
+/// The sum of squares, finished.
+template <class T, class R, class S = Squares<T>>
+struct SquaresOf {
+  static constexpr bool kScaled = std::is_same_v<S, ScaledSquares>;
+  using Element = T;
+  using Result = R;
+  using Total = S;
+  using Partial = S;
+  static constexpr Total kNothing{};
+  static Total join(const Total& a, const Total& b) { return a + b; }
+  static Partial pair(const Partial& a, const Partial& b) { return a + b; }
+  static Total block(const T* x, int64_t n) {
+    const double sum = plain(x, n);
+    Total total{};
+    if constexpr (!kScaled) {
+      total.sum = sum;
+    } else if (Total::is_safe(sum)) {
+      total = Total::of_safe(sum);
+    } else {
+      for (int64_t i = 0; i < n; ++i) total = total + Total(x[i]);
+    }
+    return total;
+  }
+  static R result(const Total& total, const Finish& f) { return static_cast<R>(total.finish(f)); }
+
+ private:
+  static double plain(const T* x, int64_t n) {
+    constexpr int64_t kSideBySide = 16;
+    double part[kSideBySide] = {};
+    int64_t i = 0;
+    for (; i + kSideBySide <= n; i += kSideBySide)
+      for (int64_t k = 0; k < kSideBySide; ++k)
+        part[k] += static_cast<double>(x[i + k]) * static_cast<double>(x[i + k]);
+    for (int64_t half = kSideBySide / 2; half > 0; half /= 2)
+      for (int64_t k = 0; k < half; ++k) part[k] += part[k + half];
+    for (; i < n; ++i) part[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    return part[0];
+  }
 };
 
 /// Integers wrap, so they are summed unsigned.
 template <class T>
-  requires std::is_integral_v<T>
+requires std::is_integral_v<T>
 struct SumOf<T> {
   using Element = T;
+  using Result = T;
   using Total = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
   using Partial = Total;
   static constexpr Total kNothing = 0;
@@ -98,13 +143,14 @@ struct SumOf<T> {
     for (int64_t i = 0; i < n; ++i) total += static_cast<Total>(x[i]);
     return total;
   }
-  static T result(Total total, int64_t) { return static_cast<T>(total); }
+  static T result(Total total, const Finish&) { return static_cast<T>(total); }
 };
 
 /// Floating numbers are multiplied in float64 all the way: partial products leave the range of float32 soon.
 template <class T>
 struct ProdOf {
   using Element = T;
+  using Result = T;
   using Total = std::conditional_t<std::is_floating_point_v<T>, double, typename SumOf<T>::Total>;
   using Partial = Total;
   static constexpr Total kNothing = 1;
@@ -121,7 +167,7 @@ struct ProdOf {
     for (; i < n; ++i) total *= static_cast<Total>(x[i]);
     return total;
   }
-  static T result(Total total, int64_t) { return static_cast<T>(total); }
+  static T result(Total total, const Finish&) { return static_cast<T>(total); }
 };
 
 template <class T>
@@ -133,6 +179,7 @@ bool is_nan(T x) {
 template <class T, int kSign>
 struct ExtremeOf {
   using Element = T;
+  using Result = T;
   using Total = T;
   using Partial = T;
   using Limits = std::numeric_limits<T>;
@@ -164,7 +211,7 @@ struct ExtremeOf {
     for (int64_t i = 0; i < n; ++i) total = join(total, x[i]);
     return total;
   }
-  static T result(T total, int64_t) { return total; }
+  static T result(T total, const Finish&) { return total; }
 };
 
 template <class T>

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include <twofold/kernels/array/array.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/backward.h>
@@ -35,14 +36,11 @@ std::pair<std::vector<Tensor>, Tensor> clip_by_global_norm(const std::vector<Ten
                                                            std::source_location where) {
   const SourceFrame frame(where);
   check_bound("max_norm", max_norm);
-  Tensor squares;
-  for (const Tensor& g : gradients) {
-    if (!g.defined()) continue;
-    const Tensor own = cast(sum(square(g)), float64);
-    squares = squares.defined() ? squares + own : own;
-  }
-  if (!squares.defined()) fail(Code::InvalidArgument, "clip_by_global_norm was given no gradient that is defined");
-  const Tensor norm = sqrt(squares), factor = minimum(max_norm / (norm + 1e-6), 1.);
+  std::vector<Tensor> norms;
+  for (const Tensor& g : gradients)
+    if (g.defined()) norms.push_back(internal::sum_of_squares(g, {.root = true}, true));
+  if (norms.empty()) fail(Code::InvalidArgument, "clip_by_global_norm was given no gradient that is defined");
+  const Tensor norm = twofold::norm(stack(norms)), factor = minimum(max_norm / (norm + 1e-6), 1.);
   return {map_gradients(gradients, [&](const Tensor& g) { return g * cast(factor, g.dtype()); }), norm};
 }
 

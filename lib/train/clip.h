@@ -10,8 +10,9 @@
 namespace twofold::train {
 
 /// The gradients times min(1, max_norm / (norm + 1e-6)), and norm, the square root of the sum of all squares of all
-/// elements, a float64 scalar. Undefined gradients stay so and count nothing; one that is given twice counts twice.
-/// InvalidArgument: max_norm is negative, all are undefined. (PyTorch: clip_grad_norm_; TensorFlow:
+/// elements, a float64 scalar, of which no square overflows or underflows. Beside an infinite element the finite ones
+/// become 0 and it NaN; NaN makes all NaN. Undefined gradients stay so and count nothing; one that is given twice
+/// counts twice. InvalidArgument: max_norm is negative, all are undefined. (PyTorch: clip_grad_norm_; TensorFlow:
 /// clip_by_global_norm)
 std::pair<std::vector<Tensor>, Tensor> clip_by_global_norm(
     const std::vector<Tensor>& gradients, double max_norm,

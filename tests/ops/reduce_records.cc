@@ -106,6 +106,11 @@ Array variance_of(const Array& x, const Axes& axes, bool keepdims) {
   return mean_of(squares, axes, keepdims);
 }
 
+Array norm_of(const Array& x, const Axes& axes, bool keepdims) {
+  const Reduced r(x.shape, axes, keepdims);
+  return make(x.dtype, r.result, r.fold(x, 0, [](double s, double v) { return std::hypot(s, v); }));
+}
+
 struct Variant {
   const char* label;
   Axes axes;
@@ -246,9 +251,11 @@ void add_reduce_records(std::vector<Record>& all) {
   add(all, "Max", max, max_of, kNumbers);
   add(all, "Min", min, min_of, kNumbers);
   add(all, "Sum", logsumexp, logsumexp_of, kFloating, "logsumexp, ");
+  add(all, "SumOfSquares", norm, norm_of, kFloating, "norm, ");
   add(
-      all, "Mean", [](Operand x, Axes axes, ReduceOptions o) { return variance(x, axes, {.keepdims = o.keepdims}); },
-      variance_of, kFloating, "variance, ");
+      all, "SumOfSquares",
+      [](Operand x, Axes axes, ReduceOptions o) { return variance(x, axes, {.keepdims = o.keepdims}); }, variance_of,
+      kFloating, "variance, ");
   add_argmax(all, 0, false, {{{1}}, {{7}}, {{3, 5}}, {{3, 0}}, {{301, 33}}, {{70001}}});
   add_argmax(all, -1, false, {{{3, 5}}, {{2, 3, 4}}, {{0, 2}}, {{129, 301}}});
   add_argmax(all, 1, true, {{{2, 3, 4}}, {{5, 301, 17}}});
