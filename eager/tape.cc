@@ -14,7 +14,11 @@
 
 namespace twofold {
 
-Tape::Tape(bool watch_variables) : watch_variables_(watch_variables), outer_(t_state.tape) { t_state.tape = this; }
+Tape::Tape(bool watch_variables) : watch_variables_(watch_variables), outer_(nullptr) {
+  static thread_local AtThreadEnd at_thread_end;
+  sweep();
+  outer_ = std::exchange(t_state.tape, this);
+}
 Tape::Tape(const Apart& apart) : apart_(true), everything_(apart.everything), outer_(t_state.tape) {
   if (apart.after) {
     records_ = apart.after->records_;
@@ -25,6 +29,37 @@ Tape::Tape(const Apart& apart) : apart_(true), everything_(apart.everything), ou
   t_state.tape = this;
 }
 Tape::~Tape() { stop(); }
+
+void Tape::destroy(Tape* tape) {
+  const bool is_here = tape->is_of_this_thread();
+  if (!is_here && tape->ownership_.exchange(Ownership::abandoned) != Ownership::orphaned) return;
+  if (!is_here) tape->recording_ = false;  // on no thread's list any more
+  delete tape;
+}
+
+void Tape::sweep() {
+  for (Tape** p = &t_state.tape; *p;) {
+    Tape* const tape = *p;
+    if (tape->ownership_ == Ownership::abandoned) {
+      *p = tape->outer_;
+      tape->recording_ = false;
+      delete tape;
+    } else {
+      p = &tape->outer_;
+    }
+  }
+}
+
+Tape::AtThreadEnd::~AtThreadEnd() {
+  for (Tape* tape = std::exchange(t_state.tape, nullptr); tape;) {
+    Tape* const outer = tape->outer_;
+    if (tape->ownership_.exchange(Ownership::orphaned) == Ownership::abandoned) {
+      tape->recording_ = false;
+      delete tape;
+    }
+    tape = outer;
+  }
+}
 
 void Tape::stop() {
   if (!recording_) return;
@@ -93,6 +128,7 @@ void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
   // No gradient flows through what is not floating.
   const auto flows = [](const Tensor& t) { return is_floating(t.dtype()); };
   if (op.differentiable == Differentiability::none || std::ranges::none_of(outputs, flows)) return;
+  if (ownership_.load(std::memory_order_relaxed) != Ownership::kept) return;  // nobody will ask
   // All of them, for a tape apart notes what it captures. No gradient flows where only a shape is used.
   bool any = false;
   for (size_t i = 0; i < inputs.size(); ++i)
@@ -175,13 +211,19 @@ Tensor eager_read(const Ref<VariableState>& v, const Tensor& value) {
 
 GradientTape::GradientTape(GradientTapeOptions options) : options_(options) {
   if (executing_eagerly()) {
-    tape_ = std::make_unique<Tape>(options.watch_accessed_variables);
+    tape_.reset(new Tape(options.watch_accessed_variables));
   } else {
     watch_.begin = graph_position();
     watch_.trainable = options.watch_accessed_variables;
   }
 }
 GradientTape::~GradientTape() = default;
+
+static void check_thread(const Tape* tape) {
+  if (tape && !tape->is_of_this_thread())
+    fail(Code::FailedPrecondition, "A GradientTape is of the thread that made it and is used on another",
+         "make the tape on the thread whose ops it is to record");
+}
 
 static void check_can_be_watched(DType dtype) {
   if (!is_floating(dtype))
@@ -191,6 +233,7 @@ static void check_can_be_watched(DType dtype) {
 
 void GradientTape::watch(const Tensor& x, std::source_location where) {
   const SourceFrame frame(where);
+  check_thread(tape_.get());
   check_input("watch", 0, x, where);
   check_can_be_watched(x.dtype());
   if (tape_) {
@@ -202,6 +245,7 @@ void GradientTape::watch(const Tensor& x, std::source_location where) {
 
 void GradientTape::watch(const Variable& x, std::source_location where) {
   const SourceFrame frame(where);
+  check_thread(tape_.get());
   check_can_be_watched(x.dtype());
   if (tape_) {
     tape_->watch(*x.state());
@@ -213,6 +257,7 @@ void GradientTape::watch(const Variable& x, std::source_location where) {
 std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Differentiable>& xs,
                                            std::source_location where) {
   SourceFrame frame(where);
+  check_thread(tape_.get());
   if (used_ && !options_.persistent)
     fail(Code::FailedPrecondition, "GradientTape.gradient can only be called once on non-persistent tapes.",
          "tf::GradientTape tape({.persistent = true})");

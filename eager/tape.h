@@ -1,7 +1,9 @@
 // Recording eager ops, to differentiate them.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <thread>
 #include <unordered_set>
 #include <vector>
 
@@ -35,6 +37,10 @@ class Tape final : public RecordList {
               std::span<const Ref<VariableState>> variables = {});
   void stop();
   bool recording() const { return recording_; }
+  /// Whether this is the thread that it records.
+  bool is_of_this_thread() const { return thread_ == std::this_thread::get_id(); }
+  /// Ends a tape that was made by `new`. On another thread than its own it is left to that, which may be recording.
+  static void destroy(Tape* tape);
   /// The next tape that records what this one does.
   Tape* next() const { return apart_ ? nullptr : outer_; }
 
@@ -63,6 +69,17 @@ class Tape final : public RecordList {
   bool nested() const override { return apart_; }
 
  private:
+  enum class Ownership : uint8_t {
+    kept,
+    abandoned,  ///< destroyed on another thread: its own deletes it
+    orphaned,   ///< its thread has ended
+  };
+  struct AtThreadEnd {
+    ~AtThreadEnd();
+  };
+  /// Takes what was abandoned off this thread's list.
+  static void sweep();
+
   struct Record {
     const OpDef* op;
     Ref<AttrsBox> attrs;
@@ -80,6 +97,8 @@ class Tape final : public RecordList {
   bool apart_ = false, everything_ = false;
   std::unordered_set<uint64_t> watched_variables_;
   bool recording_ = true;
+  const std::thread::id thread_ = std::this_thread::get_id();
+  std::atomic<Ownership> ownership_{Ownership::kept};
   Tape* outer_;
   std::vector<Record> records_;
   std::unordered_set<uint64_t> active_;  // ids that depend on what is watched
@@ -94,7 +113,8 @@ struct GradientTapeOptions {
 
 /// Records what is done during its lifetime so that it can be differentiated; nested tapes give higher derivatives. In
 /// deferred mode the graph is the record and `gradient` adds nodes to it; what may be differentiated by is the same in
-/// both modes. (TensorFlow: GradientTape)
+/// both modes. It is of the thread that made it: `watch` and `gradient` throw FailedPrecondition on another; destroyed
+/// there, it records no more. (TensorFlow: GradientTape)
 class [[nodiscard]] GradientTape {
  public:
   [[nodiscard]] explicit GradientTape(GradientTapeOptions options = {});
@@ -114,8 +134,11 @@ class [[nodiscard]] GradientTape {
 
  private:
   GradientTapeOptions options_;
-  std::unique_ptr<Tape> tape_;  // eager
-  GraphWatch watch_;            // deferred
+  struct Destroy {
+    void operator()(Tape* tape) const { Tape::destroy(tape); }
+  };
+  std::unique_ptr<Tape, Destroy> tape_;  // eager
+  GraphWatch watch_;                     // deferred
   bool used_ = false;
 };
 

@@ -42,7 +42,8 @@ class BatchMaker {
     }
     const EagerMode eager;
     const WithoutTape unseen;
-    for (const BatchStream::Map& map : maps_) {
+    for (const auto& [map, device] : maps_) {
+      const OnDevice on(device);
       map(batch, p);
       for (const Tensor& t : batch) {
         if (!t.is_concrete())
@@ -53,7 +54,8 @@ class BatchMaker {
     return batch;
   }
 
-  void add_map(BatchStream::Map map) { maps_.push_back(std::move(map)); }
+  // A map runs where the guard said under which it was added, on whatever thread it comes to run.
+  void add_map(BatchStream::Map map) { maps_.push_back({std::move(map), Device{t_state.device}}); }
   int64_t size() const { return examples_[0].size(); }
 
   int64_t batches_per_epoch() const {
@@ -66,7 +68,11 @@ class BatchMaker {
  private:
   std::vector<Examples> examples_;
   DataLoaderOptions options_;
-  std::vector<BatchStream::Map> maps_;
+  struct PlacedMap {
+    BatchStream::Map map;
+    Device device;
+  };
+  std::vector<PlacedMap> maps_;
   std::vector<int64_t> order_;  // of epoch_
   int64_t epoch_ = -1;
 };

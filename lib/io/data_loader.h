@@ -86,11 +86,11 @@ class DataLoader {
       : stream_(examples, options, where) {}
 
   /// Changes every batch by `f(batch)` or `f(batch, position)`, which returns a Batch<N>: a cast, a normalisation. It
-  /// runs eagerly and unseen by tapes, on the loader's thread where there is one; what it throws, `next` throws. What
-  /// it refers to must outlive the loader, which may be ahead of the program. For the sequence to be the same every
-  /// time, it must depend on its arguments alone: random ops are not of that kind. Maps run in the order of adding;
-  /// batches made ahead are made again. A map that returns a symbol or an undefined tensor makes `next` throw
-  /// InvalidArgument.
+  /// runs eagerly and unseen by tapes, under the `tf::device` guard that holds here, on the loader's thread where there
+  /// is one; what it throws, `next` throws. What it refers to must outlive the loader, which may be ahead of the
+  /// program. For the sequence to be the same every time, it must depend on its arguments alone: random ops are not of
+  /// that kind. Maps run in the order of adding; batches made ahead are made again. A map that returns a symbol or an
+  /// undefined tensor makes `next` throw InvalidArgument.
   template <class F>
     requires std::is_invocable_r_v<Batch<N>, F&, Batch<N>> || std::is_invocable_r_v<Batch<N>, F&, Batch<N>, Position>
   DataLoader& map(F f) {

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include <twofold/lib/op/thread_state.h>
+
 #include "../both_modes.h"
 #include "../errors.h"
 #include "../fresh_graph.h"
@@ -250,6 +252,37 @@ TEST_CASE("Maps change every batch, eagerly, unseen by tapes") {
   loader.map([&](const io::Batch<1>& b) { return io::Batch<1>{tf::cast(b[0], tf::float32) * w}; });
   const Tensor y = loader.next()[0] * 3.f;
   CHECK(!tape.gradient(y, w).defined());
+}
+
+TEST_CASE("A map runs where the guard says under which it was added, with and without prefetch") {
+  const auto x = tf::tensor({{1.f}, {2.f}, {3.f}, {4.f}});
+  for (const int prefetch : {0, 2}) {
+    io::DataLoader loader({x}, {.batch_size = 1, .prefetch = prefetch});
+    std::vector<int> guarded, free;  // the device of the guard, which is what ops go by; -1: none
+    {
+      const auto on = tf::device("/cpu:0");
+      loader.map([&](io::Batch<1> batch) {
+        guarded.push_back(tf::t_state.device);
+        return batch;
+      });
+    }
+    loader.map([&](io::Batch<1> batch) {
+      free.push_back(tf::t_state.device);
+      return batch;
+    });
+    for (int i = 0; i < 4; ++i) {
+      if (i % 2 == 0) {
+        loader.next();
+      } else {
+        const auto on = tf::device("/cpu:0");
+        loader.next();
+      }
+    }
+    loader.seek({0, 0});  // its thread ends
+    CHECK(guarded.size() >= 4);
+    for (const int device : guarded) CHECK(device == 0);
+    for (const int device : free) CHECK(device == -1);
+  }
 }
 
 TEST_CASE("A map that returns no value") {
