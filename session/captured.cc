@@ -16,6 +16,33 @@ Tensor reshaped(const Tensor& t, const Shape& shape) {
 
 Captured::~Captured() { drop(); }
 
+DeviceBytes Captured::own_bytes() const {
+  int64_t n = 0;
+  for (const auto& [feed, to] : uploads_) n += static_cast<int64_t>(to.value()->bytes());
+  if (counters_.defined()) n += static_cast<int64_t>(counters_.value()->bytes());
+  DeviceBytes bytes;
+  if (n) bytes.emplace_back(Device{static_cast<int8_t>(plan_.gpu_ + 1)}, n);
+  return bytes;
+}
+
+DeviceBytes Captured::bytes() const {
+  DeviceBytes all = counted_;
+  if (frame_)
+    for (const auto& entry : plan_.frame_bytes(1)) all.push_back(entry);
+  return all;
+}
+
+void Captured::count() {
+  DeviceBytes change = own_bytes();
+  for (const auto& [device, n] : counted_) change.emplace_back(device, -n);
+  counted_ = own_bytes();
+  plan_.session_->plans.hold(plan_, change);
+}
+
+void Captured::count_no_more() {
+  if (frame_) frame_->counted = false;
+}
+
 void Captured::drop() {
   if (graph_) gpu_runtime()->free_graph(plan_.gpu_, graph_);
   graph_ = nullptr;
@@ -24,9 +51,12 @@ void Captured::drop() {
   captured_.clear();
 }
 
-bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger) {
+bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, LateUnit* unit) {
   if (++runs_ < 2) return false;
-  if (graph_ && !fits(feeds)) drop();
+  if (graph_ && !fits(feeds)) {
+    drop();
+    count();
+  }
   const bool captured = obstacle_.empty() && (graph_ || capture(feeds, ledger));
   if (ledger && !obstacle_.empty()) ledger->add_note("not captured as a CUDA graph: " + obstacle_);
   if (!captured) return false;
@@ -45,7 +75,13 @@ bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
     const PhaseTimer dispatch(ledger, Phase::dispatch);
     if (ledger) ledger->add_op("captured graph", {});
     const DeviceTimer timer({static_cast<int8_t>(plan_.gpu_ + 1)}, ledger, "captured graph");
+    if (unit) {
+      unit->add(plan_.late_calls_);
+      unit->begin(plan_.gpu_, word_->get());
+    }
     check_gpu(gpu.launch_graph(plan_.gpu_, graph_), "a captured graph");
+    for (const auto& [slot, write] : plan_.slots_)
+      if (write) slot->value.value()->overwrite();
   }
   const PhaseTimer fetching(ledger, Phase::fetch);
   for (size_t i = 0; i < plan_.fetches_.size(); ++i) {
@@ -91,6 +127,7 @@ bool Captured::capture(std::span<const Tensor> feeds, Ledger* ledger) {
   } else {
     const PhaseTimer timer(ledger, Phase::plan);
     if (!enqueue(feeds)) drop();
+    count();
   }
   for (const auto& [slot, write] : plan_.slots_)
     if (write) slot->pending = Tensor();
@@ -116,6 +153,8 @@ bool Captured::enqueue(std::span<const Tensor> feeds) {
   if (!plan_.counters_.empty() && !counters_.defined())
     counters_ = Tensor::adopt(Value::make(int64, {static_cast<int64_t>(plan_.counters_.size())}, device).detach());
 
+  if (plan_.fails_late_ && !word_) word_ = std::make_unique<ErrorWord>(plan_.gpu_);
+
   void* stream = nullptr;
   if (const int e = gpu.begin_capture(plan_.gpu_, &stream)) {
     obstacle_ = gpu.error_text(e);
@@ -124,7 +163,8 @@ bool Captured::enqueue(std::span<const Tensor> feeds) {
   bool whole = false;
   try {
     GpuRun run(plan_, *frame_, stream,
-               counters_.defined() ? static_cast<const uint64_t*>(counters_.value()->data()) : nullptr);
+               counters_.defined() ? static_cast<const uint64_t*>(counters_.value()->data()) : nullptr,
+               word_ ? word_->get() : nullptr);
     plan_.run_code(*frame_, &run, nullptr);
     for (const auto& [feed, external] : run.uploads()) uploads_.emplace_back(feed, frame_->externals[external]);
     run.join();
@@ -160,9 +200,9 @@ bool Captured::enqueue_commits(void* stream) {
     from.push_back(next.data());
     bytes.push_back(now.bytes());
   }
-  check_gpu(gpu_runtime()->commit(stream, plan_.session_->late_errors(plan_.gpu_).word(), to.size(), to.data(),
-                                  from.data(), bytes.data()),
-            "new values of variables");
+  check_gpu(
+      gpu_runtime()->commit(stream, word_ ? word_->get() : nullptr, to.size(), to.data(), from.data(), bytes.data()),
+      "new values of variables");
   return true;
 }
 

@@ -43,6 +43,7 @@ Frame::Frame(const Plan& p)
   }
 }
 Frame::~Frame() {
+  if (counted) plan.session_->plans.hold(plan, plan.frame_bytes(-1));
   for (size_t d = 0; d < arenas.size(); ++d) {
     const size_t bytes = plan.arenas_[d].bytes;
     if (arenas[d]) d ? pools[d]->deallocate(arenas[d], bytes) : deallocate(arenas[d], bytes);
@@ -50,7 +51,48 @@ Frame::~Frame() {
 }
 
 Plan::Plan() = default;
-Plan::~Plan() { delete spare_.load(std::memory_order_relaxed); }
+Plan::~Plan() {
+  session_->plans.remove(*this);
+  take_idle();
+}
+
+Plan::Idle::Idle() = default;
+Plan::Idle::Idle(Idle&&) noexcept = default;
+Plan::Idle::~Idle() = default;
+
+DeviceBytes Plan::Idle::bytes() const {
+  DeviceBytes all;
+  for (const auto& frame : frames)
+    for (const auto& entry : frame->plan.frame_bytes(1)) all.push_back(entry);
+  if (captured)
+    for (const auto& entry : captured->bytes()) all.push_back(entry);
+  return all;
+}
+
+Plan::Idle Plan::take_idle() const {
+  Idle idle;
+  if (Frame* spare = spare_.exchange(nullptr, std::memory_order_acquire)) idle.frames.emplace_back(spare);
+  {
+    std::lock_guard lock(frames_mutex_);
+    for (auto& frame : frames_) idle.frames.push_back(std::move(frame));
+    frames_.clear();
+  }
+  for (const auto& frame : idle.frames) frame->counted = false;
+  if (!captured_taken_.exchange(true, std::memory_order_acquire)) {
+    idle.captured = std::move(captured_);
+    captured_taken_.store(false, std::memory_order_release);
+  }
+  if (idle.captured) idle.captured->count_no_more();
+  return idle;
+}
+
+DeviceBytes Plan::frame_bytes(int64_t count) const {
+  DeviceBytes bytes;
+  for (size_t d = 0; d < arenas_.size(); ++d)
+    if (arenas_[d].bytes)
+      bytes.emplace_back(Device{static_cast<int8_t>(d)}, count * static_cast<int64_t>(arenas_[d].bytes));
+  return bytes;
+}
 
 std::unique_ptr<Frame> Plan::take_frame() const {
   if (Frame* spare = spare_.exchange(nullptr, std::memory_order_acquire)) return std::unique_ptr<Frame>(spare);
@@ -62,7 +104,14 @@ std::unique_ptr<Frame> Plan::take_frame() const {
       return frame;
     }
   }
-  return std::make_unique<Frame>(*this);
+  const DeviceBytes bytes = frame_bytes(1);
+  session_->plans.make_room(this, bytes);
+  auto frame = std::make_unique<Frame>(*this);
+  session_->plans.hold(*this, bytes);
+  frame->counted = true;
+  last_used_.store(tick_memory_clock(), std::memory_order_relaxed);
+  tick_memory_clock();  // so that this comes before what is used from now on
+  return frame;
 }
 
 void Plan::give_frame(std::unique_ptr<Frame> frame) const {
@@ -72,6 +121,7 @@ void Plan::give_frame(std::unique_ptr<Frame> frame) const {
     static_cast<void>(frame.release());
     return;
   }
+  if (session_->plans.is_over(frame_bytes(1))) return;  // of several runs at once: one frame is enough
   std::lock_guard lock(frames_mutex_);
   frames_.push_back(std::move(frame));
 }
@@ -96,6 +146,9 @@ Tensor Plan::tensor_of(const Frame& frame, const Source& s) const {
 namespace {
 // `retained` of a tensor that the caller gives away.
 Tensor kept(Tensor t) { return t.value()->is_borrowed() ? retained(t) : t; }
+
+// A variable's value as it is now.
+Tensor snapshot(const Tensor& t) { return t.value()->device().is_cpu() ? t : copy_to(t, t.value()->device()); }
 
 [[noreturn]] void throw_uninitialized(const Slot& slot) {
   fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", slot.variable->name),
@@ -153,7 +206,8 @@ void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
       case Do::host: {
         const Host& host = hosts_[i.aux];
         SmallVector<Tensor, 4> inputs, outputs(host.outputs.size());
-        for (const Source& s : host.inputs) inputs.push_back(tensor_of(frame, s));
+        for (const Source& s : host.inputs)
+          inputs.push_back(with_late_errors(tensor_of(frame, s), gpu ? gpu->errors() : nullptr));
         if constexpr (kTimed) start = Clock::now();
         with_node(*graph_, i.node, [&] { host.step->run(inputs, outputs, ledger); });
         if constexpr (kTimed) accounted += Clock::now() - start;
@@ -174,6 +228,7 @@ void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
           gpu->upload(static_cast<uint32_t>(externals_[s.external].feed), i.args);
         } else {
           set_external(frame, i.args, copy_to(tensor_of(frame, s), i.device));
+          if (gpu && gpu->errors() && i.device.is_cpu()) gpu->errors()->check();  // it has waited
         }
         break;
       }
@@ -197,22 +252,30 @@ void Plan::unlock_slots() const noexcept {
 [[gnu::always_inline]] inline void Plan::finish_run(Frame& frame, std::span<Tensor> fetched, Ledger* ledger,
                                                     bool locked) const {
   const auto fetching = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
-  for (size_t i = 0; i < fetches_.size(); ++i) fetched[i] = kept(tensor_of(frame, fetches_[i]));
+  for (size_t i = 0; i < fetches_.size(); ++i) {
+    fetched[i] = kept(tensor_of(frame, fetches_[i]));
+    // Captured runs write over values of variables on a GPU.
+    if (gpu_ >= 0 && fetches_[i].read && !locked) fetched[i] = snapshot(fetched[i]);
+  }
   for (size_t i = 0; i < fetched_slots_.size(); ++i) {
     const Slot& slot = *fetched_slots_[i];
     const Tensor& t = slot.current();
     if (!t.defined()) throw_uninitialized(slot);
-    // Captured runs write over values on a GPU.
-    fetched[fetches_.size() + i] = slot.device.is_cpu() ? t : copy_to(t, slot.device);
+    fetched[fetches_.size() + i] = snapshot(t);
   }
   if (ledger) ledger->add(Phase::fetch, std::chrono::steady_clock::now() - fetching);
   if (locked || !writes_) return;
+  if (!hosts_.empty())  // what they assign may come from an op that has failed on a GPU
+    for (const auto& [slot, write] : slots_)
+      if (write && slot->pending.defined()) check_late_errors(slot->pending);
   for (const auto& [slot, write] : slots_)
     if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
 }
 
 void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const {
   if constexpr (!kLedgers) ledger = nullptr;
+  last_used_.store(memory_clock(), std::memory_order_relaxed);
+  if (!locked && session_->fails_late.load(std::memory_order_relaxed)) LateUnit::check_unread(session_->number);
   struct Locks {
     const Plan* plan;
     explicit Locks(const Plan* p) : plan(p) {
@@ -241,28 +304,78 @@ void Plan::execute_on_gpu(std::span<const Tensor> feeds, std::span<Tensor> fetch
     ~InPools() { t_state.pools = outer; }
   };
   const InPools in_pools(session_->pools);
-  LateErrors& errors = session_->late_errors(gpu_);
-  errors.check();
+  Ref<LateErrors> given = late_errors_of(feeds);
+  if (given && writes_ && !locked) given->wait_and_check();  // which a failed run must leave variables alone for
+  // What a body does is part of its run.
+  LateUnit* const outer = locked ? InLateUnit::current() : nullptr;
+  Ref<LateUnit> own;
+  if (fails_late_ && !outer) {
+    own = make_ref<LateUnit>(session_->number);
+    session_->fails_late.store(true, std::memory_order_relaxed);
+  }
+  const InLateUnit in_unit(outer ? outer : own.get());
+  LateUnit* const unit = fails_late_ ? InLateUnit::current() : nullptr;
+  if (unit) {
+    const auto errors = make_ref<LateErrors>(Ref<LateUnit>(unit));
+    given = LateErrors::joined(given.get(), errors.get());
+  }
   if (obstacle_.empty() && !locked) {
     // A run beside one that is under way takes the usual way.
-    if (std::unique_lock lock(captured_mutex_, std::try_to_lock); lock) {
-      if (!captured_) captured_ = std::make_unique<Captured>(*this);
-      if (captured_->run(feeds, fetched, ledger)) return;
+    if (run_captured(feeds, fetched, ledger, own.get())) {
+      if (own) own->close();
+      return spoil(fetched, given.get(), true);
     }
-  } else if (ledger && !obstacle_.empty()) {
+  } else if (ledger && launches_ && !obstacle_.empty()) {
     ledger->add_note("not captured as a CUDA graph: " + obstacle_);
   }
   auto frame = take_frame();
   for (const auto& [feed, external] : feeds_) set_external(*frame, external, feeds[feed]);
-  GpuRun gpu(*this, *frame);
+  GpuRun gpu(*this, *frame, unit);
   run_code(*frame, &gpu, ledger);
-  if (fails_late_ && (writes_ || locked)) {  // before values are replaced that a failed run must leave alone
-    check_gpu(gpu_runtime()->synchronize(gpu_), "waiting for the GPU");
-    errors.check();
-    LateErrors::eager(gpu_).check();  // of host steps, which launch as eager execution does
+  if (own && (writes_ || locked)) {  // before values are replaced that a failed run must leave alone
+    own->close_quietly();
+    own->wait();
+    own->check();
   }
   finish_run(*frame, fetched, ledger, locked);
   give_frame(std::move(frame));
+  if (own && !(writes_ || locked)) own->close();
+  spoil(fetched, given.get(), !outer);
+}
+
+bool Plan::run_captured(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger,
+                        LateUnit* unit) const {
+  if (captured_taken_.exchange(true, std::memory_order_acquire)) return false;
+  struct GiveBack {
+    std::atomic<bool>& taken;
+    ~GiveBack() { taken.store(false, std::memory_order_release); }
+  };
+  const GiveBack give_back{captured_taken_};
+  if (!captured_) captured_ = std::make_unique<Captured>(*this);
+  return captured_->run(feeds, fetched, ledger, unit);
+}
+
+Ref<LateErrors> Plan::late_errors_of(std::span<const Tensor> feeds) const {
+  Ref<LateErrors> all;
+  for (const auto& [feed, external] : feeds_) {
+    const LateErrors* errors = feeds[feed].value()->late_errors();
+    if (!errors) continue;
+    errors->check();
+    all = LateErrors::joined(all.get(), errors);
+  }
+  return all;
+}
+
+// All that a run gives carries its errors. What lies on the host cannot, so that `waits` for them.
+void Plan::spoil(std::span<Tensor> fetched, const LateErrors* errors, bool waits) const {
+  const Ref<LateErrors> left = LateErrors::joined(errors, nullptr);
+  if (!left) return;
+  bool on_host = false;
+  for (Tensor& t : fetched) {
+    on_host = on_host || t.value()->device().is_cpu();
+    t = with_late_errors(t, left.get());
+  }
+  if (on_host && waits) left->wait_and_check();
 }
 
 }  // namespace twofold

@@ -20,7 +20,7 @@ KernelContext& GpuRun::context(int gpu) {
     current_ = gpu;
     if (!c.stream) {
       c.stream = stream_ ? stream_ : stream;
-      c.device_error = plan_.session_->late_errors(gpu).word();
+      c.device_error = unit_ ? unit_->word(gpu) : word_;
     }
   }
   return c;
@@ -31,7 +31,7 @@ SmallVector<Access, 8> GpuRun::accesses(const GpuStep& step, uint32_t args, cons
   for (size_t k = 0; k < step.arg_bytes.size(); ++k)
     if (const void* at = frame_.args[args + k]) all.push_back({at, step.arg_bytes[k], k >= step.num_inputs});
   all.push_back({c.workspace, step.workspace_bytes, true});
-  if (step.reads_errors || step.reports_errors)
+  if (c.device_error && (step.reads_errors || step.reports_errors))
     all.push_back({c.device_error, sizeof(DeviceError), step.reports_errors});
   return all;
 }
@@ -49,7 +49,7 @@ void GpuRun::launch(const Plan::Instruction& i, Ledger* ledger) {
       c.random_counter = plan_.counters_[i.aux]->fetch_add(1, std::memory_order_relaxed);
     }
   } else {
-    c.tag = i.aux;
+    c.tag = first_tag_ + i.aux;
   }
   const OpDef& op = *plan_.ops_[place];
   if (order_) order_->begin_step(accesses(step, i.args, c));

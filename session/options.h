@@ -20,6 +20,11 @@ struct SessionOptions {
   bool soft_placement = false;
   /// Most bytes that the session may hold at once on a GPU; 0: what there is.
   int64_t gpu_memory_limit = 0;
+  /// Most bytes that plans may keep on one device between runs: what they compute in, and constants computed for them.
+  /// Beyond it, and before a run is out of memory, the plans used least recently go, and are made anew when they are
+  /// wanted again. The memory of runs under way is no part of the bound, nor is that of the plan used last. 0: half of
+  /// what the device has, or of gpu_memory_limit.
+  int64_t plan_memory = 0;
   /// Plans kept at once; beyond it the least recently used goes.
   int max_plans = 256;
 };

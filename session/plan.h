@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <twofold/lib/op/kernel.h>
+#include <twofold/lib/op/late_errors.h>
 #include <twofold/session/gpu_step.h>
 #include <twofold/session/options.h>
 #include <twofold/session/program.h>
@@ -32,6 +33,7 @@ struct Frame {
   std::vector<void*> args;          ///< Plan::args_ resolved
   std::vector<Tensor> externals;    ///< by number; those of the last run are gone
   std::vector<Ref<GpuPool>> pools;  ///< that the arenas are from, by Device::index
+  bool counted = false;             ///< among what its plan holds
 };
 
 /// Work on the host between kernels, on tensors instead of pointers: control flow, printing, ops of unknown shape.
@@ -86,6 +88,23 @@ class Plan {
     const auto i = static_cast<size_t>(d.index);
     return i < arenas_.size() ? arenas_[i].bytes : 0;
   }
+  /// When a run last used it, by memory_clock.
+  uint64_t last_used() const { return last_used_.load(std::memory_order_relaxed); }
+
+  /// What runs have left to the next, as long as none takes it.
+  struct Idle {
+    Idle();
+    Idle(Idle&&) noexcept;
+    ~Idle();
+    DeviceBytes bytes() const;
+    std::vector<std::unique_ptr<Frame>> frames;
+    std::unique_ptr<Captured> captured;
+  };
+  Idle take_idle() const;
+  /// Its session has been told to hold it no more.
+  void set_given_up() const { given_up_.store(true, std::memory_order_relaxed); }
+  bool is_given_up() const { return given_up_.load(std::memory_order_relaxed); }
+
   /// (slot, written) of every variable used, in order of creation.
   std::span<const std::pair<Slot*, bool>> slots() const { return slots_; }
 
@@ -118,6 +137,7 @@ class Plan {
     TensorSpec spec;
     Tensor constant;
     bool fed = false;
+    bool read = false;  ///< a variable's value itself
   };
   struct Host {
     std::unique_ptr<HostStep> step;
@@ -132,8 +152,15 @@ class Plan {
   template <bool kTimed>
   void run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const;
   void execute_on_gpu(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;
+  /// Runs it as a captured graph, where that can be done now.
+  bool run_captured(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, LateUnit* unit) const;
+  void spoil(std::span<Tensor> fetched, const LateErrors* errors, bool waits) const;
   /// Hands out fetches and makes new values of variables the values.
   void finish_run(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;
+  /// What the feeds that it needs may be spoiled by; what is known is thrown.
+  Ref<LateErrors> late_errors_of(std::span<const Tensor> feeds) const;
+  /// The memory of so many frames, by device.
+  DeviceBytes frame_bytes(int64_t count) const;
   void set_external(Frame& frame, uint32_t external, Tensor t) const;
   Tensor tensor_of(const Frame& frame, const Source& s) const;
   void lock_slots() const;
@@ -161,15 +188,19 @@ class Plan {
   };
   std::vector<ArenaPlan> arenas_;  ///< by Device::index
   bool writes_ = false;
+  SessionSlots* session_ = nullptr;
+  mutable std::atomic<uint64_t> last_used_{0};
+  mutable std::atomic<bool> given_up_{false};
 
   // Of plans that use a GPU.
-  SessionSlots* session_ = nullptr;
-  int gpu_ = -1;                 ///< the first one used
-  bool fails_late_ = false;      ///< some kernel on a GPU may fail
-  std::string obstacle_;         ///< why it cannot be captured; empty: it can
+  int gpu_ = -1;                                 ///< the first one used
+  bool launches_ = false;                        ///< something runs on a GPU
+  bool fails_late_ = false;                      ///< some kernel on a GPU may fail
+  std::shared_ptr<const LateCalls> late_calls_;  ///< these kernels, by their tags
+  std::string obstacle_;                         ///< why it cannot be captured; empty: it can
   std::vector<Slot*> in_place_;  ///< by external: the variable whose new value it is, where it may lie over the old
-  mutable std::mutex captured_mutex_;
-  mutable std::unique_ptr<Captured> captured_;  ///< guarded by captured_mutex_
+  mutable std::atomic<bool> captured_taken_{false};  ///< by the one run that may use captured_
+  mutable std::unique_ptr<Captured> captured_;
 
   // Frames of runs that are over. A program of one thread needs only the spare one, which takes no lock.
   mutable std::atomic<Frame*> spare_{nullptr};

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/pointwise/fused.h>
@@ -81,7 +83,7 @@ class Planner {
     if (is_constant(v)) {
       const Tensor& t = p_.values[memory_.root(v)].constant;
       arg = {.from = Plan::Arg::From::constant, .constant = t.value()->data()};
-      keep_constant(t);
+      keep_constant(v);
     } else if (home(v).must_be_external) {
       arg = {.from = Plan::Arg::From::external, .external = external(v)};
       plan_->externals_[arg.external].args.push_back(index);
@@ -92,8 +94,14 @@ class Planner {
     plan_->args_.push_back(arg);
   }
 
-  void keep_constant(const Tensor& t) {
-    if (plan_->constants_.empty() || !plan_->constants_.back().same_as(t)) plan_->constants_.push_back(t);
+  void keep_constant(ValueId v) {
+    const ProgramValue& root = p_.values[memory_.root(v)];
+    const Tensor& t = root.constant;
+    if (!plan_->constants_.empty() && plan_->constants_.back().same_as(t)) return;
+    plan_->constants_.push_back(t);
+    // Computed for this plan, or taken to where it is read; others are the graph's.
+    if ((root.producer >= 0 || !t.value()->device().is_cpu()) && counted_.insert(t.value()->data()).second)
+      constants_[t.value()->device().index] += static_cast<int64_t>(t.value()->bytes());
   }
 
   Plan::Source source(ValueId v) {
@@ -103,12 +111,15 @@ class Planner {
     if (is_constant(v)) {
       s.from = Plan::Source::From::constant;
       s.constant = p_.values[memory_.root(v)].constant;
+      keep_constant(v);
       if (s.constant.shape() != s.spec.shape && s.spec.shape.is_known())
         s.constant = Tensor::adopt(Value::view(Ref<Value>(s.constant.value()), s.spec.shape, 0).detach());
     } else if (home(v).must_be_external) {
       s.from = Plan::Source::From::external;
       s.external = external(v);
-      s.fed = p_.values[memory_.root(v)].feed >= 0;
+      const ProgramValue& root = p_.values[memory_.root(v)];
+      s.fed = root.feed >= 0;
+      s.read = root.producer >= 0 && p_.nodes[static_cast<size_t>(root.producer)].op == &read_variable_op;
     } else {
       memory_.place(v);
       s.from = Plan::Source::From::arena;
@@ -160,9 +171,8 @@ class Planner {
     }
     if (!device.is_cpu() && op.flags.can_fail) {
       const Node& n = p_.graph->node(node);
-      instruction.aux =
-          slots_.late_errors(device.gpu())
-              .add({&op, attrs ? make_ref<AttrsBox>(attrs) : nullptr, p_.graph->node_name(node), n.where});
+      instruction.aux = static_cast<uint32_t>(late_calls_.size());
+      late_calls_.push_back({&op, attrs ? make_ref<AttrsBox>(attrs) : nullptr, p_.graph->node_name(node), n.where});
       plan_->fails_late_ = true;
     }
     const auto d = static_cast<size_t>(device.index);
@@ -276,6 +286,12 @@ class Planner {
       const size_t offset = d ? add_workspaces(arena, d) : arena.take_apart(workspace_[d]);
       plan_->arenas_.push_back({arena.top(), offset});
     }
+    plan_->late_calls_ = std::make_shared<const LateCalls>(std::move(late_calls_));
+    plan_->last_used_ = memory_clock();
+    DeviceBytes constants;
+    for (const auto& [device, bytes] : constants_) constants.emplace_back(Device{device}, bytes);
+    slots_.plans.make_room(nullptr, constants);
+    slots_.plans.add(*plan_, constants);
   }
 
   size_t add_workspaces(Arena& arena, size_t d) {
@@ -332,6 +348,7 @@ class Planner {
     if (!pass_enabled(options_, kCapturePass)) plan_->obstacle_ = "optimisation is off";
     for (const Plan::Instruction& i : plan_->code_) {
       const bool on_gpu = !i.device.is_cpu();
+      plan_->launches_ |= on_gpu;
       if (on_gpu && plan_->gpu_ < 0) plan_->gpu_ = i.device.gpu();
       const bool fed = i.what == Plan::Do::transfer && plan_->transferred_[i.aux].fed && on_gpu;
       const bool captures = i.what == Plan::Do::read || i.what == Plan::Do::assign || i.what == Plan::Do::make ||
@@ -340,6 +357,9 @@ class Planner {
         plan_->obstacle_ = fmt::format("'{}' runs on {}{}", p_.graph->node_name(i.node),
                                        i.what == Plan::Do::host ? "the host, beside " : "", i.device.name());
     }
+    if (plan_->gpu_ < 0) plan_->obstacle_ = "nothing of it runs on a GPU";
+    for (const auto& [slot, write] : plan_->slots_)
+      if (plan_->gpu_ < 0 && !slot->device.is_cpu()) plan_->gpu_ = slot->device.gpu();  // values of its are copied
     for (const auto& [slot, write] : plan_->slots_)
       if (plan_->gpu_ >= 0 && slot->device.gpu() != plan_->gpu_ && plan_->obstacle_.empty())
         plan_->obstacle_ = fmt::format("the variable '{}' lies on {}", slot->variable->name, slot->device.name());
@@ -362,7 +382,10 @@ class Planner {
   SessionSlots& slots_;
   std::unique_ptr<Plan> plan_;
   MemoryPlan memory_;
-  std::vector<size_t> workspace_;  // by Device::index
+  LateCalls late_calls_;
+  std::map<int8_t, int64_t> constants_;      // bytes that the plan alone holds, by Device::index
+  std::unordered_set<const void*> counted_;  // what is among them
+  std::vector<size_t> workspace_;            // by Device::index
   Recent recent_[16];
 };
 

@@ -7,6 +7,7 @@
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/session/node_error.h>
 
@@ -196,8 +197,10 @@ Tensor fold_value(Program& p, ValueId id) {
   for (const Tensor& t : inputs) pointers.push_back(&t);
   Outputs out;
   const OnDevice on(n.device);
+  const InLateUnit of_no_run(nullptr);  // what fails here is not the run's that is being planned for
   try {
     launch(*n.op, pointers, n.attrs_view(), 0, out);
+    for (const Tensor& t : out) check_late_errors(t);  // a GPU says later that it has failed
   } catch (const Error&) {
     return {};  // it fails in the run, if the run gets there
   }

@@ -156,10 +156,26 @@ std::shared_ptr<const Plan> SessionData::plan(std::span<const Target> fetches, s
   plans_.emplace(std::move(key), order_.begin());
   last_ = &order_.front();
   while (plans_.size() > static_cast<size_t>(std::max(1, options_.max_plans))) {
+    if (ledger) ledger->add_plan_given_up();
     plans_.erase(order_.back().first);
     order_.pop_back();
   }
   return made;
+}
+
+void SessionData::forget(const Plan* plan) {
+  std::shared_ptr<const Plan> gone;  // ends when the lock is given back
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find(order_, plan, [](const auto& entry) { return entry.second.get(); });
+    if (found != order_.end()) {
+      if (last_ == &*found) last_ = nullptr;
+      gone = std::move(found->second);
+      plans_.erase(found->first);
+      order_.erase(found);
+    }
+  }
+  if (Ledger* ledger = current_ledger()) ledger->add_plan_given_up();
 }
 
 void check_key(const Target& t) {
@@ -189,7 +205,9 @@ void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
     const Fetch key(variable);
     const Target target = resolve(key, "variable");
     Slot& slot = slots_.slot(target.variable);
-    ready[target.variable->id] = {&slot, moved_to(retained(fed(target, key, value)), slot.device)};
+    const Tensor given = retained(fed(target, key, value));
+    check_late_errors(given);
+    ready[target.variable->id] = {&slot, moved_to(given, slot.device)};
   }
   std::vector<std::unique_lock<std::shared_mutex>> locks;
   for (auto& [id, entry] : ready) locks.emplace_back(entry.first->lock);

@@ -41,7 +41,10 @@ struct PlanKeyHash {
 class SessionData {
  public:
   SessionData(Ref<GraphData> graph, SessionOptions options)
-      : graph_(std::move(graph)), options_(std::move(options)), slots_(options_) {}
+      : graph_(std::move(graph)), options_(std::move(options)), slots_(options_) {
+    slots_.plans.on_given_up([this](const Plan* plan) { forget(plan); });
+  }
+  ~SessionData() { slots_.plans.stop(); }
 
   const Ref<GraphData>& graph() const { return graph_; }
 
@@ -74,6 +77,9 @@ class SessionData {
 
  private:
   Request request(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values) const;
+
+  // Holds a plan no more that has given up its memory.
+  void forget(const Plan* plan);
 
   // A graph that grows between runs is the classic leak: ops made inside the training loop.
   void report_growth();

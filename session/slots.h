@@ -7,12 +7,13 @@
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
+#include <vector>
 
 #include <twofold/lib/core/gpu_memory.h>
-#include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/variable.h>
 #include <twofold/session/options.h>
+#include <twofold/session/plan_memory.h>
 
 namespace twofold {
 
@@ -32,17 +33,16 @@ struct Slot {
 class SessionSlots {
  public:
   explicit SessionSlots(const SessionOptions& options)
-      : device(parse_device(options.device, options.soft_placement)), pools(options.gpu_memory_limit) {}
+      : device(parse_device(options.device, options.soft_placement)),
+        pools(options.gpu_memory_limit),
+        plans(options.plan_memory, options.gpu_memory_limit, pools) {}
 
-  const Device device;  ///< of what no guard has placed
+  const Device device;                    ///< of what no guard has placed
+  const uint64_t number = next_number();  ///< of the session, from 1
   GpuPools pools;
-  /// What the session's kernels on a GPU have reported.
-  LateErrors& late_errors(int gpu) {
-    std::lock_guard lock(mutex_);
-    auto& errors = late_errors_[gpu];
-    if (!errors) errors = make_ref<LateErrors>(gpu);
-    return *errors;
-  }
+  PlanMemory plans;
+  /// Whether runs may have failed late, on a GPU, without anybody's having been told.
+  std::atomic<bool> fails_late{false};
   Device device_of(const VariableState& v) const { return v.device < 0 ? device : Device{v.device}; }
 
   /// Good as long as the session lives.
@@ -52,10 +52,15 @@ class SessionSlots {
     if (!slot) slot = std::make_unique<Slot>(v, device_of(*v));
     return *slot;
   }
-  /// Gives up the values once runs in flight are done with them.
+  /// Gives up the values once runs in flight are done with them. These may look for slots and counters meanwhile, so
+  /// that mutex_ is not held while a slot's lock is waited for.
   void release_values() {
-    std::lock_guard lock(mutex_);
-    for (auto& [id, slot] : slots_) {
+    std::vector<Slot*> slots;
+    {
+      std::lock_guard lock(mutex_);
+      for (auto& [id, slot] : slots_) slots.push_back(slot.get());
+    }
+    for (Slot* slot : slots) {
       std::lock_guard value_lock(slot->lock);
       slot->value = Tensor();
     }
@@ -85,10 +90,13 @@ class SessionSlots {
   }
 
  private:
+  static uint64_t next_number() {
+    static std::atomic<uint64_t> g_next{1};
+    return g_next.fetch_add(1, std::memory_order_relaxed);
+  }
   std::mutex mutex_;  // guards the maps, not what they hold
   std::unordered_map<uint64_t, std::unique_ptr<Slot>> slots_;
   std::unordered_map<uint64_t, std::unique_ptr<std::atomic<uint64_t>>> counters_;
-  std::map<int, Ref<LateErrors>> late_errors_;
 };
 
 }  // namespace twofold

@@ -1,7 +1,12 @@
 // Many threads on one session, graphs built while others run, eager ops everywhere, and failures that leave no trace.
 // Meant to be run under ThreadSanitizer too: meson setup tsan -Db_sanitize=thread -Disas=v3.
 #include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
+#include <future>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -333,4 +338,74 @@ TEST_CASE("Concurrent draws of a random op are those of a sequence, in some orde
   });
   for (int i = 0; i < 50 * kThreads; ++i) expected.insert(one_by_one.run(r).item<double>());
   CHECK(drawn == expected);
+}
+
+// A run that holds a variable's lock plans the body of a branch, for which it asks the session for the variable, while
+// `close` waits for that lock.
+TEST_CASE("A session is closed while a run plans a body") {
+  for (int round = 0; round < 3; ++round) {
+    FreshGraph fresh;
+    const tf::Variable v(1.f);
+    const tf::Tensor n = tf::placeholder(tf::int32, Shape{});
+    const auto [count, sum] = tf::while_loop([&](const tf::Tensor& i, const tf::Tensor&) { return i < n; },
+                                             [&](const tf::Tensor& i, const tf::Tensor& s) {
+                                               return std::tuple{i + 1, s + v * 0.f + 1.f};
+                                             },
+                                             std::tuple{tf::constant(0), tf::constant(0.f)});
+    const tf::Tensor y = tf::cond(
+        sum > 0.f, [&] { return v.assign_add(1.f) * sum; }, [&] { return v * 2.f; });
+    auto session = std::make_shared<tf::Session>();
+    session->run(tf::global_variables_initializer());
+    std::atomic<bool> started{false};
+    auto run = std::async(std::launch::async, [&, session] {
+      started = true;
+      try {
+        return number(session->run(y, {{n, 30000}}));
+      } catch (const tf::Error&) {
+        return -1.f;  // it came too late
+      }
+    });
+    while (!started) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    auto close = std::async(std::launch::async, [session] { session->close(); });
+    if (close.wait_for(std::chrono::seconds(60)) != std::future_status::ready) {
+      std::fputs("deadlock: close() and a run wait for each other\n", stderr);
+      std::_Exit(1);  // threads that wait for ever cannot be joined
+    }
+    const float got = run.get();
+    CHECK((got == 60000.f || got == -1.f));
+  }
+}
+
+TEST_CASE("A GradientTape may end on another thread, which is no place to use it") {
+  const tf::EagerMode eager;
+  const tf::Variable w(3.f);
+  for (int round = 0; round < 50; ++round) {
+    auto tape = std::make_unique<tf::GradientTape>();
+    const tf::Tensor y = w * w;
+    std::string error;
+    std::thread([&] {
+      const tf::EagerMode here;
+      try {
+        tape->gradient(y, w);
+      } catch (const tf::Error& e) {
+        error = e.what();
+      }
+      tape.reset();
+    }).join();
+    CHECK(error.find("A GradientTape is of the thread that made it") != std::string::npos);
+    // The thread's list of tapes must not lead to it any more.
+    tf::Tensor z = w * 2.f;
+    tf::GradientTape next;
+    z = w * w * z;
+    CHECK(number(next.gradient(z, w)) == 36);  // 2 w * z, where z was 6
+  }
+  // One that outlives its thread.
+  std::unique_ptr<tf::GradientTape> left;
+  std::thread([&] {
+    const tf::EagerMode here;
+    left = std::make_unique<tf::GradientTape>();
+    (void)(w * w);
+  }).join();
+  left.reset();
 }

@@ -300,3 +300,44 @@ TEST_CASE("gpu: captured, callables of several threads and sessions do not distu
     return results;
   });
 }
+
+TEST_CASE("gpu: what is fetched from a variable is what it held then, whenever it is read on the host") {
+  if (testing::lacks_gpu()) return;
+  FreshGraph fresh;
+  const tf::Variable v(0.f), flag(false);
+  const Tensor same = tf::identity(v), flat = tf::reshape(v, {1}), added = v.assign_add(1.f);
+  const Tensor turned = flag.assign(tf::logical_not(flag));
+  // The predicate is the variable's value itself, which the run brings to the host.
+  const Tensor chosen = tf::cond(flag.read(), [&] { return v + 100.f; }, [&] { return v + 0.f; });
+  for (const bool optimize : {false, true}) {
+    const tf::Session session({.optimize = optimize, .device = "/gpu:0"});
+    session.run(tf::global_variables_initializer());
+    const auto add_thrice = session.make_callable(added);
+    struct Kept {
+      Tensor value;
+      float read;  // at once; less than 0: only at the end
+      float right;
+    };
+    std::vector<Kept> kept;
+    float n = 0;
+    bool on = false;
+    for (int round = 0; round < 8; ++round) {
+      INFO(optimize << " round " << round);
+      for (const Tensor& symbol : {same, flat}) {
+        CHECK(session.run(symbol).item<float>() == n);  // dropped again: its memory is the variable's alone
+        kept.push_back({session.run(symbol), -1, n});
+        if (round % 2) kept.back().read = kept.back().value.item<float>();
+      }
+      CHECK(session.run(chosen).item<float>() == (on ? 100.f : 0.f) + n);
+      session.run(turned), on = !on;
+      CHECK(session.run(chosen).item<float>() == (on ? 100.f : 0.f) + n);
+      kept.push_back({session.run(v), -1, n});
+      for (int i = 0; i < 3; ++i) kept.push_back({add_thrice(), -1, ++n});
+      session.run(added), ++n;
+    }
+    for (const Kept& k : kept) {
+      CHECK(k.value.item<float>() == k.right);
+      if (k.read >= 0) CHECK(k.read == k.right);
+    }
+  }
+}

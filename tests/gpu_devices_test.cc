@@ -233,3 +233,34 @@ TEST_CASE("gpu: several GPUs") {
     for (Tensor& t : states) t = tf::eagerly([&] { return tf::tanh(tf::matmul(t, t) * 0.01f); });
   CHECK(testing::same_bits(states[0], states[1]));
 }
+
+TEST_CASE("gpu: a run on several GPUs that fails on any of them leaves variables alone on all") {
+  if (testing::lacks_second_gpu()) return;
+  FreshGraph fresh;
+  const Tensor i = tf::placeholder(tf::int32, {1});
+  std::vector<tf::Variable> counts;
+  std::vector<Tensor> added, taken;
+  for (const char* name : {"/gpu:0", "/gpu:1"}) {
+    const auto guard = tf::device(name);
+    counts.emplace_back(tf::zeros({1}));
+    added.push_back(counts.back().assign_add({1.f}));
+    taken.push_back(tf::gather(tf::constant({1.f, 2.f}) * 3.f, i));
+  }
+  for (const bool optimize : {false, true}) {
+    const tf::Session session({.optimize = optimize, .device = "/gpu:0"});
+    session.run(tf::global_variables_initializer());
+    const auto counts_are = [&](float n) {
+      for (const tf::Variable& v : counts)
+        if (session.run(v).item<float>() != n) return false;
+      return true;
+    };
+    for (size_t failing = 0; failing < 2; ++failing) {
+      for (int run = 0; run < 3; ++run)
+        CHECK_ERROR(session.run(std::vector<tf::Fetch>{added[0], added[1], taken[failing]}, {{i, {5}}}), OutOfRange,
+                    "the index 5");
+      CHECK(counts_are(static_cast<float>(failing)));
+      session.run(std::vector<tf::Fetch>{added[0], added[1], taken[failing]}, {{i, {1}}});
+      CHECK(counts_are(static_cast<float>(failing + 1)));
+    }
+  }
+}

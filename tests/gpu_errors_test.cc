@@ -1,6 +1,7 @@
 // What kernels find while they run: told late, but about the right op and line, and without a trace in variables.
 #include <cmath>
 #include <functional>
+#include <thread>
 
 #include <twofold/twofold.h>
 
@@ -66,7 +67,15 @@ TEST_CASE("gpu: an eager op's late error names the op and its line, whenever it 
          wait_for_gpu();
          (void)(t + t);
        }},
-      {"another value", [&](const Tensor&) { (void)(table + 1.f).to("/cpu:0"); }},
+      {"what is computed from it", [](const Tensor& t) { (void)tf::sum(t * 2.f).item<float>(); }},
+      {"a view of it",
+       [](const Tensor& t) {
+         (void)tf::reshape(t, {3, 1}).data<float>();
+       }},
+      {"another GPU value of it",
+       [](const Tensor& t) {
+         (void)printed(tf::stack({t, t + 1.f}));
+       }},
   };
   for (const Way& way : ways) {
     INFO(way.name);
@@ -92,26 +101,63 @@ TEST_CASE("gpu: an eager op's late error names the op and its line, whenever it 
     CHECK(r.op == "CheckNumerics");
     CHECK(r.line == line);
     CHECK(r.this_file);
-    // It is told once, and what comes after is as ever.
+    // Nobody else is told, and what comes after is as ever.
     tf::synchronize();
     CHECK(elements<float>(tf::gather(table, there({2, 0}))) == std::vector<float>{3, 1});
   }
 }
 
-TEST_CASE("gpu: elements that an index out of range asked for are zero, and the first failure is told") {
+TEST_CASE("gpu: a spoiled value says so as often as it is read, each its own error, and no other value does") {
   if (testing::lacks_gpu()) return;
   const tf::EagerMode eager;
   const Tensor table = there({1.f, 2.f, 3.f});
-  const Tensor taken = tf::gather(table, there({0, 7, 1}));
-  const Report r = report_of([] {
-    tf::check_numerics(there({INFINITY}), "later");  // it may be told of the first already
-    tf::synchronize();
-  });
-  CHECK(r.message == kBadIndex);
-  report_of([] { tf::synchronize(); });
-  CHECK(elements<float>(taken) == std::vector<float>{1, 0, 2});
+  const Tensor taken = tf::gather(table, there({0, 7, 1})), other = tf::gather(table, there({9}));
+  const Tensor sound = tf::gather(table, there({2, 0})), plain = table + 1.f;
+  wait_for_gpu();
+  CHECK(elements<float>(sound) == std::vector<float>{3, 1});
+  CHECK(elements<float>(plain) == std::vector<float>{2, 3, 4});
+  for (int i = 0; i < 3; ++i) {
+    CHECK_ERROR(taken.data<float>(), OutOfRange, "the index 7");
+    CHECK_ERROR(other.item<float>(), OutOfRange, "the index 9");
+    CHECK_ERROR(tf::stack({sound[0], taken[0], other[0]}).data<float>(), OutOfRange, "the index 7");
+    CHECK_ERROR(taken.to("/cpu:0"), OutOfRange, "the index 7");
+    CHECK(elements<float>(sound) == std::vector<float>{3, 1});
+  }
+  tf::synchronize();  // they have been told
+  // Read or not, another thread is told of nothing.
+  const Tensor unread = tf::gather(table, there({8}));
+  wait_for_gpu();
+  std::string elsewhere;
+  std::thread([&] {
+    try {
+      const tf::EagerMode here;
+      tf::synchronize();
+      CHECK(elements<float>(tf::gather(table, there({1})) * 2.f) == std::vector<float>{4});
+    } catch (const tf::Error& e) {
+      elsewhere = e.what();
+    }
+  }).join();
+  CHECK(elsewhere == "");
+  CHECK_ERROR(tf::synchronize(), OutOfRange, "the index 8");
+  tf::synchronize();
+  CHECK_ERROR(unread.item<float>(), OutOfRange, "the index 8");
   CHECK_ERROR(tf::check_numerics(there({INFINITY}), "w").data<float>(), InvalidArgument, "w : Tensor had Inf values");
   CHECK_ERROR(tf::check_numerics(there({INFINITY, NAN}), "w").data<float>(), InvalidArgument, "Inf and NaN values");
+}
+
+TEST_CASE("gpu: many eager ops that may fail, none of them waited for") {
+  if (testing::lacks_gpu()) return;
+  const tf::EagerMode eager;
+  const Tensor table = there({1.f, 2.f, 3.f}), one = there({1});
+  Tensor sum = there({0.f});
+  for (int i = 0; i < 3000; ++i) sum = sum + tf::gather(table, one);
+  CHECK(elements<float>(sum) == std::vector<float>{6000});
+  const Tensor bad = there({-4});
+  const auto add_up = [&] {  // what is known to be spoiled is no operand any more
+    for (int i = 0; i < 500; ++i) sum = sum + tf::gather(table, i == 100 ? bad : one);
+    return sum.item<float>();
+  };
+  CHECK_ERROR(add_up(), OutOfRange, "the index -4");
 }
 
 TEST_CASE("gpu: a session's late error names the node and its line; variables are as before the run") {
@@ -209,4 +255,146 @@ TEST_CASE("gpu: the failure of one session is not another's") {
   }
   CHECK(bad.run(seen).item<int>() == 0);
   CHECK(good.run(seen).item<int>() == 4);
+}
+
+TEST_CASE("gpu: all fetches of a run that failed say so, as often as they are read; those of others do not") {
+  if (testing::lacks_gpu()) return;
+  FreshGraph fresh;
+  const Tensor i = tf::placeholder(tf::int32, {1}), x = tf::placeholder(tf::float32, {2});
+  const Tensor taken = tf::gather(x, i), doubled = x * 2.f, count = tf::sum(x);
+  const tf::Variable v({5.f, 6.f});
+  for (const bool optimize : {false, true}) {
+    const tf::Session a({.optimize = optimize, .device = "/gpu:0"}), b({.optimize = optimize, .device = "/gpu:0"});
+    for (const tf::Session* s : {&a, &b}) s->run(tf::global_variables_initializer());
+    const auto run = [&](const tf::Session& s, int index) {
+      return s.run(std::vector<tf::Fetch>{taken, doubled, count, v}, {{i, {index}}, {x, {1.f, 2.f}}});
+    };
+    for (int round = 0; round < 4; ++round) {  // captured from the second on
+      INFO(optimize << " round " << round);
+      const auto before = run(a, 1), failed = run(a, 9), other = run(b, 1);
+      wait_for_gpu();
+      // B first, as a program would that prints in another order than it runs.
+      CHECK(other[0].item<float>() == 2);
+      CHECK(elements<float>(other[1]) == std::vector<float>{2, 4});
+      for (int again = 0; again < 2; ++again)
+        for (const Tensor& t : failed) CHECK_ERROR(t.to("/cpu:0"), OutOfRange, "the index 9");
+      CHECK_ERROR((failed[1] + 1.f).to("/cpu:0"), OutOfRange, "the index 9");
+      CHECK(before[0].item<float>() == 2);
+      CHECK(elements<float>(before[3]) == std::vector<float>{5, 6});
+      // Those that were read need not be told again.
+      const auto after = run(a, 0);
+      CHECK(after[0].item<float>() == 1);
+      tf::synchronize();
+      for (const Tensor& t : failed) CHECK_ERROR(t.data<float>(), OutOfRange, "the index 9");
+    }
+  }
+}
+
+TEST_CASE("gpu: a failure that nobody reads is told by the session's next run or by synchronize, on that thread") {
+  if (testing::lacks_gpu()) return;
+  FreshGraph fresh;
+  const Tensor i = tf::placeholder(tf::int32, {1}), table = tf::constant({1.f, 2.f});
+  const tf::Variable v(1.f);
+  const Tensor taken = tf::gather(table, i), added = v.assign_add(1.f);
+  const auto eager_sum = [] { return tf::eagerly([] { return (there({1.f}) + there({2.f})).item<float>(); }); };
+  for (const bool optimize : {false, true}) {
+    const tf::Session a({.optimize = optimize, .device = "/gpu:0"}), b({.optimize = optimize, .device = "/gpu:0"});
+    for (const tf::Session* s : {&a, &b}) s->run(tf::global_variables_initializer());
+    for (int round = 0; round < 4; ++round) {
+      INFO(optimize << " round " << round);
+      const auto elsewhere = [&] {
+        std::string error;
+        std::thread([&] {
+          try {
+            a.run(v).item<float>();
+            tf::synchronize();
+          } catch (const tf::Error& e) {
+            error = e.what();
+          }
+        }).join();
+        return error;
+      };
+      const Tensor unread = a.run(taken, {{i, {5}}});
+      wait_for_gpu();
+      CHECK(b.run(taken, {{i, {0}}}).item<float>() == 1);
+      CHECK(b.run(v).item<float>() == 1);
+      CHECK(eager_sum() == 3);
+      CHECK(elsewhere() == "");
+      CHECK_ERROR(a.run(v), OutOfRange, "the index 5");  // though this run is of no op that may fail
+      CHECK(a.run(v).item<float>() == 1);
+      tf::synchronize();
+      CHECK_ERROR(unread.item<float>(), OutOfRange, "the index 5");
+
+      a.run(tf::Operation(taken.op()), {{i, {6}}});
+      wait_for_gpu();
+      CHECK_ERROR(tf::synchronize(), OutOfRange, "the index 6");
+      CHECK(a.run(taken, {{i, {1}}}).item<float>() == 2);
+    }
+  }
+}
+
+TEST_CASE("gpu: what a run makes of a spoiled feed is spoiled, and variables are not") {
+  if (testing::lacks_gpu()) return;
+  FreshGraph fresh;
+  const Tensor x = tf::placeholder(tf::float32, {1});
+  const tf::Variable v(tf::constant({1.f}));
+  const Tensor doubled = x * 2.f, stored = v.assign(x);
+  const auto spoiled = [] { return tf::eagerly([] { return tf::gather(there({1.f}), there({3})); }); };
+  for (const bool optimize : {false, true}) {
+    const tf::Session session({.optimize = optimize, .device = "/gpu:0"});
+    session.run(tf::global_variables_initializer());
+    for (int round = 0; round < 3; ++round) {
+      const Tensor bad = spoiled();
+      CHECK_ERROR(session.run(doubled, {{x, bad}}).data<float>(), OutOfRange, "the index 3");
+      CHECK_ERROR(session.run(stored, {{x, spoiled()}}), OutOfRange, "the index 3");
+      CHECK_ERROR(session.set({{v, spoiled()}}), OutOfRange, "the index 3");
+      CHECK(elements<float>(session.run(v)) == std::vector<float>{1});
+      CHECK(elements<float>(session.run(doubled, {{x, {4.f}}})) == std::vector<float>{8});
+    }
+  }
+}
+
+TEST_CASE("gpu: an op on constants that fails is not folded away: it fails at each run") {
+  if (testing::lacks_gpu()) return;
+  FreshGraph fresh;
+  const Tensor x = tf::placeholder(tf::float32, {1});
+  const Tensor y = tf::gather(tf::constant({1.f, 2.f, 3.f}), tf::constant({7})) + x;
+  const Tensor z = tf::gather(tf::constant({1.f, 2.f, 3.f}), tf::constant({2})) + x;
+  const tf::Session session({.device = "/gpu:0"});
+  for (int run = 0; run < 5; ++run) {
+    CHECK_ERROR(session.run(y, {{x, {1.f}}}).data<float>(), OutOfRange, "the index 7");
+    CHECK(session.run(z, {{x, {1.f}}}).item<float>() == 4);
+  }
+  tf::synchronize();
+}
+
+TEST_CASE("gpu: a failure in the body of a loop or a branch is the run's, gradients or not") {
+  if (testing::lacks_gpu()) return;
+  FreshGraph fresh;
+  const Tensor n = tf::placeholder(tf::int32, tf::Shape{}), x = tf::placeholder(tf::float32, {3});
+  const tf::Variable seen(0.f);
+  const auto sum_of = [&] {
+    const auto [count, sum] = tf::while_loop([&](const Tensor& i, const Tensor&) { return i < n; },
+                                             [&](const Tensor& i, const Tensor& s) {
+                                               return std::tuple{i + 1, s + tf::gather(x, i)};
+                                             },
+                                             std::tuple{tf::constant(0), tf::constant(0.f)});
+    return sum;
+  };
+  const Tensor sum = sum_of();
+  const Tensor slope = tf::gradients({sum_of()}, {x})[0];
+  const Tensor stored = seen.assign_add(sum);
+  const tf::Session session({.device = "/gpu:0"}), other({.device = "/gpu:0"});
+  for (const tf::Session* s : {&session, &other}) s->run(tf::global_variables_initializer());
+  const Tensor values = tf::tensor({1.f, 2.f, 4.f});
+  for (int round = 0; round < 3; ++round) {
+    CHECK(session.run(sum, {{n, 3}, {x, values}}).item<float>() == 7);
+    CHECK_ERROR(session.run(sum, {{n, 5}, {x, values}}).item<float>(), OutOfRange, "the index");
+    CHECK_ERROR(session.run(slope, {{n, 5}, {x, values}}).data<float>(), OutOfRange, "the index");
+    CHECK_ERROR(session.run(stored, {{n, 5}, {x, values}}).item<float>(), OutOfRange, "the index");
+    CHECK(session.run(seen).item<float>() == 0);
+    CHECK(elements<float>(session.run(slope, {{n, 2}, {x, values}})) == std::vector<float>{1, 1, 0});
+    CHECK(other.run(sum, {{n, 2}, {x, values}}).item<float>() == 3);
+    tf::synchronize();
+  }
 }

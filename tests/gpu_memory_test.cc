@@ -1,6 +1,7 @@
 // A GPU's memory: what is held, limits, running out of it, giving it back.
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include <twofold/lib/core/gpu_memory.h>
 #include <twofold/twofold.h>
@@ -141,4 +142,74 @@ TEST_CASE("gpu: what was fetched outlives its session") {
   }
   filled(1, 7.f);
   CHECK(elements<float>(kept) == std::vector<float>{2, 4});
+}
+
+namespace {
+
+/// A matrix product and two pointwise ops, with a run of `rows` rows whose plan keeps 8 KiB a row or more.
+struct Wide {
+  Tensor x = tf::placeholder(tf::float32, {-1, 4});
+  tf::Variable w{tf::ones({4, 1024})};
+  Tensor y = tf::sum(tf::exp(tf::tanh(tf::matmul(tf::matmul(x, w), tf::ones({1024, 1024})))));
+  bool run(const tf::Session& session, int64_t rows) const {
+    const Tensor fed = tf::eagerly([&] { return tf::zeros({rows, 4}); });
+    return session.run(y, {{x, fed}}).item<float>() == 1024.f * static_cast<float>(rows);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("gpu: plans of ever new shapes hold no more than plan_memory, captured or not") {
+  if (testing::lacks_gpu()) return;
+  FreshGraph fresh;
+  const Wide net;
+  for (const bool optimize : {false, true})
+    for (const int runs : {1, 3}) {
+      INFO(optimize << ", " << runs << " runs each");
+      tf::Session bounded({.optimize = optimize, .device = "/gpu:0", .plan_memory = 128 * kMiB}),
+          unbounded({.optimize = optimize, .device = "/gpu:0"});
+      tf::Ledger ledger;
+      for (const tf::Session* s : {&bounded, &unbounded}) s->run(tf::global_variables_initializer());
+      const auto held_after = [&](const tf::Session& session) {
+        const int64_t before = stats().in_use;
+        for (int64_t i = 0; i < 16; ++i)
+          for (int k = 0; k < runs; ++k) CHECK(net.run(session, 4096 + 16 * i));
+        return stats().in_use - before;
+      };
+      {
+        const auto recording = ledger.record();
+        CHECK(held_after(bounded) <= 160 * kMiB);
+      }
+      CHECK(held_after(unbounded) >= 256 * kMiB);
+      CHECK(bounded.num_plans() <= 10);
+      CHECK(ledger.plans_given_up() >= 6);
+      for (int64_t i = 0; i < 16; ++i) CHECK(net.run(bounded, 4096 + 16 * i));
+      const int64_t before = stats().in_use;
+      bounded.close(), unbounded.close();
+      CHECK(stats().in_use < before - 256 * kMiB);
+    }
+}
+
+TEST_CASE("gpu: before memory runs out, plans that nobody uses give up theirs") {
+  if (testing::lacks_gpu()) return;
+  FreshGraph fresh;
+  const Wide net;
+  const tf::Session one({.device = "/gpu:0", .gpu_memory_limit = 300 * kMiB, .plan_memory = int64_t{1} << 40});
+  one.run(tf::global_variables_initializer());
+  for (int64_t i = 0; i < 16; ++i)
+    for (int k = 0; k < 3; ++k) CHECK(net.run(one, 4096 + 16 * i));  // 32 MiB each, or more
+  CHECK(one.num_plans() < 16);
+  // The whole GPU's memory, of several sessions and eager values.
+  const tf::Session other({.device = "/gpu:0", .plan_memory = int64_t{1} << 60});
+  other.run(tf::global_variables_initializer());
+  for (int64_t i = 0; i < 4; ++i)
+    for (int k = 0; k < 2; ++k) CHECK(net.run(other, 4096 + 16 * i));
+  const int64_t plans = one.num_plans() + other.num_plans();
+  {
+    std::vector<Tensor> all;
+    while (free_bytes() > 3 * 1024 * kMiB) all.push_back(filled(1024));
+    for (int i = 0; i < 1000 && one.num_plans() + other.num_plans() == plans; ++i) all.push_back(filled(64));
+    CHECK(one.num_plans() + other.num_plans() < plans);
+  }
+  for (int64_t i = 0; i < 4; ++i) CHECK(net.run(other, 4096 + 16 * i));
 }

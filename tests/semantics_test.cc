@@ -263,6 +263,6 @@ TEST_CASE("13. A plan-cache hit or miss is visible in every timing") {
   }
   CHECK(ledger.runs() == 5);
   CHECK(session.num_plans() == 2);
-  CHECK(ledger.table().find("plans 3 hit, 2 missed") != std::string::npos);
+  CHECK(ledger.table().find("plans 3 hit, 2 missed, 0 given up") != std::string::npos);
   CHECK(ledger.json().find("\"plan_hits\": 3") != std::string::npos);
 }

@@ -109,19 +109,20 @@ class PlanBench {
   float* error_;  ///< on the GPU
 };
 
+/// `untried` is set where there was no memory to try an engine.
 std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& constraints, const Own* own,
-                                   const std::string& key, Handle& handle) {
+                                   const std::string& key, Handle& handle, bool& untried) {
   const bool worth_timing = is_large(c) && cuda::may_time();
   if (own && !worth_timing) return nullptr;
   const auto operation = std::make_shared<const Operation>(c, handle);
   if (!operation->good()) return nullptr;
   PlanBench bench(c, constraints, handle);
+  if (untried = !bench.good(); untried) return nullptr;
   const auto make = [&](const Engine& engine) {
     auto plan = Plan::make(operation, engine, handle);
     return plan && plan->workspace() <= most_workspace(c) ? plan : nullptr;
   };
-  const bool timed = worth_timing && bench.good();
-  if (timed) {
+  if (worth_timing) {
     const auto text = cuda::read_cached(kKind, key);
     if (own && text == kOwn) return nullptr;
     const auto engine = text ? Engine::parse(*text) : std::nullopt;
@@ -130,13 +131,13 @@ std::shared_ptr<const Plan> choose(const Convolution& c, const Constraints& cons
   std::shared_ptr<const Plan> best;
   std::string name_of_best;
   float best_time = std::numeric_limits<float>::infinity();
-  if (own && timed && own->workspace <= most_workspace(c))
+  if (own && worth_timing && own->workspace <= most_workspace(c))
     if (const auto time = bench.time(*own)) name_of_best = kOwn, best_time = *time;
   for (const Engine& engine : operation->engines(constraints, kCandidates)) {
     auto plan = make(engine);
     if (!plan) continue;
-    if (!timed) {
-      if (!bench.good() || bench.works(*plan)) return plan;
+    if (!worth_timing) {
+      if (bench.works(*plan)) return plan;
     } else if (const auto time = bench.time(*plan, best_time)) {
       best = std::move(plan), name_of_best = engine.str(), best_time = *time;
     }
@@ -152,13 +153,15 @@ bool is_large(const Convolution& c) {
   return static_cast<double>(elements(c.y)) * static_cast<double>(of_an_output) >= kManyProducts;
 }
 
-std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints, const Own* own) {
+std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints, const Own* own,
+                                        bool& untried) {
   const cuda::BesideCaptures beside;
   Handle* handle = Handle::of_current_device();
   const std::string key = handle ? key_of(c, constraints, own) : "";
   if (key.empty()) return nullptr;
   static auto& choices = *new cuda::Choices<Plan>;
-  return choices.get(key, [&] { return choose(c, constraints, own, key, *handle); });
+  return choices.get(
+      key, [&] { return choose(c, constraints, own, key, *handle, untried); }, [&](const auto&) { return !untried; });
 }
 
 }  // namespace twofold::cudnn

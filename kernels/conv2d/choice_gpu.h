@@ -26,8 +26,10 @@ bool is_large(const Convolution& c);
 /// heuristics, by timing. That choice is kept on disk (cuda/disk_cache.h) for later processes, as another engine would
 /// give other last bits. The rest, and with TWOFOLD_AUTOTUNE=0 in the environment all, are done by `own`, where there
 /// is none by the first engine that works. Of engines those alone are taken whose results on trial are off by no more
-/// than 3e-7 (float32), 1e-3 (TF32) or 1e-14 (float64) of what the terms' magnitudes sum to; without memory for a
-/// trial, the first. Equal arguments get the same plan in a process.
-std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints, const Own* own);
+/// than 3e-7 (float32), 1e-3 (TF32) or 1e-14 (float64) of what the terms' magnitudes sum to. Equal arguments get the
+/// same plan in a process. Without memory for a trial there is no plan, `untried` is set, and the next call chooses
+/// anew.
+std::shared_ptr<const Plan> choose_plan(const Convolution& c, const Constraints& constraints, const Own* own,
+                                        bool& untried);
 
 }  // namespace twofold::cudnn

@@ -177,7 +177,8 @@ Prepared choose(Pass pass, const Conv2dProblem& p, const Signature& s) {
   const Places at(pass, s.inputs.size());
   const bool tf32 = is_float32 && s.math_mode == MathMode::tf32;
   const auto own = own_kernel(c, tf32 && cudnn::is_large(c));
-  const auto plan = cudnn::choose_plan(c, {tf32, s.deterministic}, own.get());
+  bool untried = false;
+  const auto plan = cudnn::choose_plan(c, {tf32, s.deterministic}, own.get(), untried);
   if (plan) {
     Prepared prepared(planned<T>, PlannedParams{at, bias, c, cudnn::Handle::of_current_device(), plan.get()},
                       plan->workspace());
@@ -187,9 +188,12 @@ Prepared choose(Pass pass, const Conv2dProblem& p, const Signature& s) {
   if (own) {
     Prepared prepared(run_own, OwnParams{at, bias, own.get()}, own->workspace);
     prepared.resource = own;
+    prepared.provisional = untried;
     return prepared;
   }
-  return by_plain;
+  Prepared prepared = by_plain;
+  prepared.provisional = untried;
+  return prepared;
 }
 
 template <Pass pass>

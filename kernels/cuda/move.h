@@ -5,6 +5,7 @@
 
 #include <twofold/kernels/layout/box.h>
 #include <twofold/lib/op/kernel.h>
+#include <twofold/lib/op/number.h>
 
 namespace twofold::cuda {
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <twofold/kernels/cuda/capture.h>
+#include <twofold/kernels/cuda/tuning.h>
 #include <twofold/lib/core/device.h>
 #include <twofold/lib/op/kernel.h>
 
@@ -146,14 +147,54 @@ int between(int to_gpu, void* to, int from_gpu, const void* from, size_t bytes) 
   return e == cudaSuccess ? wait(to_gpu, target, source) : e;
 }
 
-int make_error_word(int gpu, DeviceError** on_device, DeviceError** on_host) {
-  return with_stream(gpu, [&](cudaStream_t stream) -> int {
-    cudaError_t e = cudaHostAlloc(reinterpret_cast<void**>(on_host), sizeof(DeviceError), cudaHostAllocPortable);
+int make_error_words(int gpu, size_t n, DeviceError** words, DeviceError** records) {
+  return with_stream(gpu, [&](cudaStream_t) -> int {
+    const size_t bytes = n * sizeof(DeviceError);
+    cudaError_t e = cudaHostAlloc(reinterpret_cast<void**>(records), bytes, cudaHostAllocPortable);
     if (e != cudaSuccess) return e;
-    DeviceError empty{KernelError::none, 0, 0, *on_host};  // under unified addressing kernels use the host's pointer
-    **on_host = empty;
-    e = cudaMallocAsync(reinterpret_cast<void**>(on_device), sizeof(DeviceError), stream);
-    return e == cudaSuccess ? to_device(gpu, *on_device, &empty, sizeof empty) : e;
+    std::memset(static_cast<void*>(*records), 0, bytes);
+    e = cudaMalloc(reinterpret_cast<void**>(words), bytes);
+    if (e != cudaSuccess) cudaFreeHost(*records);
+    return e;
+  });
+}
+
+/// The number of the last unit that the GPU has begun, in the host's memory, where kernels write it. Null if there is
+/// no memory for it.
+volatile uint64_t* begun_by(int gpu) {
+  static std::array<std::atomic<volatile uint64_t*>, kMostGpus> all{};
+  auto& known = all[static_cast<size_t>(gpu)];
+  if (volatile uint64_t* p = known.load(std::memory_order_acquire)) return p;
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  if (!known.load()) {
+    uint64_t* made = nullptr;
+    if (cudaHostAlloc(reinterpret_cast<void**>(&made), sizeof *made, cudaHostAllocPortable) != cudaSuccess)
+      return nullptr;
+    *made = 0;
+    known = made;
+  }
+  return known.load();
+}
+
+/// Under unified addressing kernels use the host's pointers. A record says whose it is after it has been emptied, so
+/// that the host never takes an earlier unit's failure for this one's.
+__global__ void begin(DeviceError* word, DeviceError* record, uint64_t unit, volatile uint64_t* begun) {
+  word->code = KernelError::none;
+  word->host = record;
+  volatile DeviceError* host = record;
+  host->code = KernelError::none;
+  __threadfence_system();
+  host->unit = unit;
+  *begun = unit;
+}
+
+int begin_unit(int gpu, DeviceError* word, DeviceError* record, uint64_t unit) {
+  return with_stream(gpu, [&](cudaStream_t stream) -> int {
+    volatile uint64_t* begun = begun_by(gpu);
+    if (!begun) return cudaErrorMemoryAllocation;
+    begin<<<1, 1, 0, stream>>>(word, record, unit, begun);
+    return cudaGetLastError();
   });
 }
 
@@ -190,7 +231,7 @@ struct Pieces {
 };
 
 __global__ void copy_pieces(Pieces pieces, const DeviceError* word) {
-  if (word->code != KernelError::none) return;
+  if (word && word->code != KernelError::none) return;
   const size_t start = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x,
                step = size_t{gridDim.x} * blockDim.x;
   auto* to = static_cast<unsigned char*>(pieces.to[blockIdx.y]);
@@ -298,20 +339,13 @@ constexpr GpuRuntime kRuntime{
         [](int gpu, void* to, int byte, size_t bytes) {
           return with_stream(gpu, [&](auto s) -> int { return cudaMemsetAsync(to, byte, bytes, s); });
         },
-    .make_error_word = make_error_word,
-    .clear_error_word =
-        [](int gpu, DeviceError* on_device) {
-          return with_stream(gpu,
-                             [&](auto s) -> int { return cudaMemsetAsync(on_device, 0, sizeof on_device->code, s); });
-        },
-    .free_error_word =
-        [](int gpu, DeviceError* on_device, DeviceError* on_host) {
-          with_stream(gpu, [&](auto s) -> int {
-            cudaFreeAsync(on_device, s);
-            cudaStreamSynchronize(s);  // a kernel may still be about to report
-            return cudaFreeHost(on_host);
-          });
-        },
+    .make_error_words = make_error_words,
+    .begin_unit = begin_unit,
+    .begun_unit = [](int gpu) -> uint64_t {
+      const volatile uint64_t* begun = begun_by(gpu);
+      return begun ? *begun : 0;
+    },
+    .on_exhausted = [](bool (*give_up)(int)) { cuda::g_give_up = give_up; },
     .begin_capture = [](int gpu, void** stream) -> int {
       if (!stream_of(gpu)) return cudaErrorInvalidDevice;
       cudaStream_t s;

@@ -22,6 +22,22 @@ __global__ void fill(T* x, int64_t n, uint32_t seed) {
 
 }  // namespace
 
+std::atomic<bool (*)(int)> g_give_up{nullptr};
+
+void* trial_memory(size_t bytes, cudaStream_t stream) {
+  int gpu = 0;
+  void* p = nullptr;
+  cudaGetDevice(&gpu);
+  const auto take = [&] { return cudaMallocAsync(&p, bytes, stream) == cudaSuccess; };
+  while (!take()) {
+    static_cast<void>(cudaGetLastError());  // not the next launch's fault
+    const auto give_up = g_give_up.load();
+    if (!give_up || !give_up(gpu)) return nullptr;
+    cudaSetDevice(gpu);
+  }
+  return p;
+}
+
 bool may_time() {
   const char* value = std::getenv("TWOFOLD_AUTOTUNE");
   return !value || std::string_view(value) != "0";
@@ -51,8 +67,9 @@ Bench::~Bench() {
 
 void* Bench::operand(int64_t elements, bool float64) {
   const size_t bytes = static_cast<size_t>(elements) * (float64 ? sizeof(double) : sizeof(float));
-  void* p = nullptr;
-  if (!good_ || !good(cudaMallocAsync(&p, bytes, stream_))) return nullptr;
+  void* p = good_ ? trial_memory(bytes, stream_) : nullptr;
+  good_ = good_ && p;
+  if (!p) return nullptr;
   operands_.push_back(p);
   const unsigned blocks = blocks_for(elements);
   const auto seed = static_cast<uint32_t>(operands_.size()) << 24;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -14,6 +15,10 @@
 #include <vector>
 
 namespace twofold::cuda {
+
+/// Memory for a trial; where there is none, the library is asked to give some up. Null if there still is none.
+void* trial_memory(size_t bytes, cudaStream_t stream);
+extern std::atomic<bool (*)(int gpu)> g_give_up;  ///< what GpuRuntime::on_exhausted was given
 
 /// Whether choices may be made by timing. TWOFOLD_AUTOTUNE=0 in the environment says no.
 bool may_time();
@@ -77,7 +82,7 @@ class Bench {
   template <class Run>
   bool go(size_t bytes, Run&& run, int untimed, bool timed) {
     void* workspace = nullptr;
-    if (bytes > 0 && cudaMallocAsync(&workspace, bytes, stream_) != cudaSuccess) return false;
+    if (bytes > 0 && !(workspace = trial_memory(bytes, stream_))) return false;
     bool fine = true;
     for (int i = 0; i < untimed && fine; ++i) fine = run(stream_, workspace);
     for (size_t i = 0; timed && i <= kRuns && fine; ++i) {
@@ -98,16 +103,23 @@ class Bench {
 template <class Choice>
 class Choices {
  public:
-  /// What `choose()` gave when `key` was first asked for. One choice is made at a time.
+  /// What `choose()` gave when `key` was first asked for. One choice is made at a time. What `keep(choice)` denies is
+  /// not kept: the next time is another first.
   template <class Choose>
   std::shared_ptr<const Choice> get(const std::string& key, Choose&& choose) {
+    return get(key, choose, [](const auto&) { return true; });
+  }
+  template <class Choose, class Keep>
+  std::shared_ptr<const Choice> get(const std::string& key, Choose&& choose, Keep&& keep) {
     int device = 0;
     cudaGetDevice(&device);
     const std::string here = std::to_string(device) + " " + key;
     std::lock_guard lock(mutex_);
     if (const auto it = all_.find(here); it != all_.end()) return it->second;
     if (all_.size() >= kMost) all_.clear();  // programs with ever new shapes; what runs keeps its choice
-    return all_[here] = choose();
+    std::shared_ptr<const Choice> chosen = choose();
+    if (keep(chosen)) all_[here] = chosen;
+    return chosen;
   }
 
  private:

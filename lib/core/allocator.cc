@@ -6,6 +6,7 @@
 
 #include <twofold/lib/core/caching_allocator.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/core/reclaim.h>
 
 namespace twofold {
 namespace {
@@ -26,7 +27,9 @@ CachingAllocator& the_allocator() {
 }  // namespace
 
 void* allocate(size_t bytes) {
-  if (void* p = the_allocator().allocate(bytes)) return p;
+  do {
+    if (void* p = the_allocator().allocate(bytes)) return p;
+  } while (reclaim_memory({}));
   fail(Code::ResourceExhausted, fmt::format("Out of memory: {} bytes were asked for while {} are in use", bytes,
                                             the_allocator().stats().in_use));
 }

@@ -29,8 +29,8 @@ void soft_placement(bool on);
 bool soft_placement();
 /// Names of the devices that can be used now.
 std::vector<std::string> list_devices();
-/// Waits until the GPUs have done all that was asked of them, and throws what failed meanwhile. Values wait by
-/// themselves; timing and profiling need it.
+/// Waits until the GPUs have done all that was asked of them, and throws what of this thread's work has failed without
+/// anybody's having been told. Values wait by themselves; timing and profiling need it.
 void synchronize();
 
 struct DeviceError;
@@ -57,10 +57,14 @@ struct GpuRuntime {
   int (*between)(int to_gpu, void* to, int from_gpu, const void* from, size_t bytes);
   int (*fill)(int gpu, void* to, int byte, size_t bytes);
 
-  /// Where kernels report late: a word in the GPU's memory and the host's copy of it.
-  int (*make_error_word)(int gpu, DeviceError** on_device, DeviceError** on_host);
-  int (*clear_error_word)(int gpu, DeviceError* on_device);
-  void (*free_error_word)(int gpu, DeviceError* on_device, DeviceError* on_host);
+  // Where kernels report late. A unit of work has a word in the GPU's memory and a record in the host's.
+  int (*make_error_words)(int gpu, size_t n, DeviceError** words, DeviceError** records);  ///< for good
+  /// From here on in the stream, what reports to `word` is unit `unit`, whose record is `record`. Numbers ascend.
+  int (*begin_unit)(int gpu, DeviceError* word, DeviceError* record, uint64_t unit);
+  uint64_t (*begun_unit)(int gpu);  ///< the last one that the GPU has come to
+
+  /// What to call when there is no memory; it says whether it has given some back.
+  void (*on_exhausted)(bool (*give_up)(int gpu));
 
   // What is enqueued on `stream` between begin and end is not done but kept, to be launched as often as wanted.
   int (*begin_capture)(int gpu, void** stream);
@@ -72,7 +76,7 @@ struct GpuRuntime {
   int (*launch_graph)(int gpu, void* graph);
   void (*free_graph)(int gpu, void* graph);
 
-  /// Copies `n` pieces of memory on `stream`, unless `word` holds an error by then.
+  /// Copies `n` pieces of memory on `stream`, unless there is a `word` and it holds an error by then.
   int (*commit)(void* stream, const DeviceError* word, size_t n, void* const* to, const void* const* from,
                 const size_t* bytes);
 

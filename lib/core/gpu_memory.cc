@@ -9,6 +9,7 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/plugin.h>
+#include <twofold/lib/core/reclaim.h>
 
 namespace twofold {
 namespace {
@@ -88,8 +89,15 @@ void* GpuPool::allocate(size_t bytes) {
     return s.in_use + (with_cached ? s.cached : 0) + static_cast<int64_t>(CachingAllocator::size_of_block(block)) >
            limit_;
   };
-  if (over(true)) allocator_.release_cached();
-  auto* p = over(false) ? nullptr : static_cast<std::byte*>(allocator_.allocate(block));
+  std::byte* p = nullptr;
+  const Device device{static_cast<int8_t>(gpu() + 1)};
+  while (!p) {
+    const bool full = over(false);
+    if (over(true)) allocator_.release_cached();
+    if (!full) p = static_cast<std::byte*>(allocator_.allocate(block));
+    // Within its limit, what this pool's session keeps is what can help; else what anybody does.
+    if (!p && !reclaim_memory(device, full ? this : nullptr)) break;
+  }
   if (!p) {
     size_t free = 0, total = 0;
     gpu_runtime()->memory(gpu(), &free, &total);
@@ -109,6 +117,18 @@ void GpuPool::deallocate(void* p, size_t bytes) noexcept {
   auto* value = static_cast<std::byte*>(p);
   if (!intact(gpu(), value - kBand) || !intact(gpu(), value + bytes)) ++g_damaged;
   allocator_.deallocate(value - kBand, bytes + 2 * kBand);
+}
+
+bool GpuPool::give_up_memory(int gpu) {
+  int64_t cached = 0;
+  {
+    std::lock_guard lock(pools().mutex);
+    for (const GpuPool* pool : pools().all)
+      if (pool->gpu() == gpu) cached += pool->stats().cached;
+  }
+  if (cached == 0 && !reclaim_memory({static_cast<int8_t>(gpu + 1)})) return false;
+  Source(gpu).release();
+  return true;
 }
 
 void GpuPool::release_cached() noexcept {

@@ -22,6 +22,9 @@ class GpuPool final : public RefCounted {
   /// 256-byte aligned, contents undefined. Throws ResourceExhausted, saying what was asked for, held and free.
   void* allocate(size_t bytes);
   void deallocate(void* p, size_t bytes) noexcept;
+  /// Returns to `gpu`, for what is not of a pool, what pools keep for reuse or, if there is none, what a holder of
+  /// memory can do without (reclaim.h). False if there was nothing.
+  static bool give_up_memory(int gpu);
   /// Returns to the device what is kept for reuse.
   void release_cached() noexcept;
 
@@ -55,6 +58,12 @@ class GpuPools {
     if (!pools_[i]) pools_[i] = make_ref<GpuPool>(gpu, limit_);
     return *pools_[i];
   }
+  /// Null if it is not made yet.
+  const GpuPool* known(int gpu) const {
+    std::lock_guard lock(mutex_);
+    const auto i = static_cast<size_t>(gpu);
+    return i < pools_.size() ? pools_[i].get() : nullptr;
+  }
   void release_cached() {
     std::lock_guard lock(mutex_);
     for (const auto& pool : pools_)
@@ -63,7 +72,7 @@ class GpuPools {
 
  private:
   const int64_t limit_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<Ref<GpuPool>> pools_;  // guarded by mutex_
 };
 

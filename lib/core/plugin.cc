@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/core/gpu_memory.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {
@@ -41,8 +42,10 @@ const PluginTable* load(const std::string& name, std::string& why) {
     }
     auto entry = reinterpret_cast<const PluginTable* (*)()>(dlsym(handle, "twofold_plugin"));
     const PluginTable* table = entry ? entry() : nullptr;
-    if (table && table->abi == PluginTable::kAbi) return table;
-    why = fmt::format("{} was built for another version of twofold", path.string());
+    if (table && table->abi == plugin_abi()) return table;
+    why = fmt::format("{} was built from other sources than the library, whose kernels it cannot be; build it again",
+                      path.string());
+    spdlog::warn("{}", why);
   }
   return nullptr;
 }
@@ -132,6 +135,8 @@ Kernels load_gpu() {
   } else if (k.table->gpu->device_count() <= 0) {
     k.table = nullptr;
     k.why = "the CUDA driver reports no GPU";
+  } else {
+    k.table->gpu->on_exhausted([](int gpu) { return GpuPool::give_up_memory(gpu); });
   }
   k.index();
   return k;

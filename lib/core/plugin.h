@@ -1,12 +1,16 @@
 // Kernel plugins: found, loaded and asked.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <twofold/lib/core/device.h>
 #include <twofold/lib/op/kernel.h>
 
 namespace twofold {
+
+/// What a plugin's table must hold: a hash of the headers that both are built from, written by kernels/generate.py.
+uint64_t plugin_abi();
 
 /// The kernel of op `id` on `device`; null if that device has none for it.
 PrepareFn find_kernel(int op_id, Device device);

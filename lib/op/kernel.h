@@ -48,13 +48,14 @@ enum class KernelError : int32_t {
   refused,  ///< the op's own check: OpDef::refusal has the words
 };
 
-/// Where kernels on a GPU report, in its memory: the first failure since the host last cleared it. While it holds one,
-/// updates of state leave the state as it is.
+/// Where the kernels of one unit of work report, in the GPU's memory: the first failure since the unit began. While it
+/// holds one, updates of state leave the state as it is.
 struct DeviceError {
   KernelError code;
   uint32_t tag;       ///< KernelContext::tag of the call that failed
   int64_t index;      ///< as KernelContext::fail's
-  DeviceError* host;  ///< the host's copy, which kernels write too
+  DeviceError* host;  ///< the unit's record in the host's memory, which kernels write too
+  uint64_t unit;      ///< of a record: the unit that it is of, once the GPU has begun it
 };
 
 /// Runs `body(arg, i)` for every 0 <= i < n, on any threads, and returns when all are done. A body must not depend on
@@ -105,6 +106,7 @@ struct Prepared {
   KernelFn fn = nullptr;                 ///< null: this kernel does not support the signature
   size_t workspace = 0;                  ///< bytes of scratch for each call
   std::shared_ptr<const void> resource;  ///< what `params` points to, where a copy of bytes is not enough
+  bool provisional = false;  ///< chosen for want of memory to choose better: not to be remembered for other calls
   alignas(16) std::byte params[kParamBytes];
 
   Prepared() = default;
@@ -137,8 +139,7 @@ struct TileEntry {
 
 /// The one table that a plugin exports, by `extern "C" const PluginTable* twofold_plugin()`.
 struct PluginTable {
-  static constexpr uint32_t kAbi = 1;
-  uint32_t abi = kAbi;
+  uint64_t abi = 0;  ///< a hash of the headers that plugins and the library share, by kernels/generate.py; stays first
   const char* isa = "";  ///< "x86-64-v4", "cuda"
   std::span<const KernelEntry> kernels;
   std::span<const TileEntry> tiles;

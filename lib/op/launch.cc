@@ -165,6 +165,7 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
                           .math_mode = math_mode(),
                           .deterministic = deterministic()});
   if (!prepared.fn) no_kernel(op, inputs, device);
+  if (prepared.provisional) return std::make_shared<const Prepared>(std::move(prepared));
   return prepared_cache().insert(key, std::move(prepared));
 }
 
@@ -196,6 +197,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
   if (!device.is_cpu()) range.emplace([&] { return op.name; });
   SmallVector<void*, 8> args;
   SmallVector<Tensor, 4> moved;  // copies of inputs that were elsewhere
+  Ref<LateErrors> late;          // what may spoil the results
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor* t = inputs[i];
     if (t->value()->device() != device && !t->value()->is_shell() && !is_elsewhere(op, i)) {
@@ -203,20 +205,31 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
       t = &moved.back();
     }
     args.push_back(t->value()->data());
+    if (const LateErrors* errors = t->value()->late_errors()) {
+      errors->check();  // what is known already
+      late = LateErrors::joined(late.get(), errors);
+    }
+  }
+  KernelContext context{.parallel = parallel_for(), .random_counter = random_counter};
+  Ref<LateUnit> own;  // of an op that may fail, where it belongs to none
+  if (!device.is_cpu()) {
+    LateUnit* unit = InLateUnit::current();
+    if (op.flags.can_fail) {
+      if (!unit) unit = (own = make_ref<LateUnit>(0)).get();
+      context.device_error = unit->word(device.gpu());
+      context.tag = unit->add({&op, attrs ? make_ref<AttrsBox>(attrs) : nullptr, "", t_state.current});
+      const auto errors = make_ref<LateErrors>(Ref<LateUnit>(unit));
+      late = LateErrors::joined(late.get(), errors.get());
+    } else if (unit) {
+      context.device_error = unit->known_word(device.gpu());
+    }
+    context.stream = gpu_runtime()->stream(device.gpu());  // and makes the GPU current
   }
   for (const TensorSpec& s : out) {
     auto v = Value::make(s.dtype, s.shape, device);
     args.push_back(v->data());
+    if (late) v->set_late_errors(late);
     outputs.push_back(Tensor::adopt(v.detach()));
-  }
-  KernelContext context{.parallel = parallel_for(), .random_counter = random_counter};
-  if (!device.is_cpu()) {
-    LateErrors& errors = LateErrors::eager(device.gpu());
-    errors.check();
-    context.device_error = errors.word();
-    if (op.flags.can_fail)
-      context.tag = errors.add_passing({&op, attrs ? make_ref<AttrsBox>(attrs) : nullptr, "", t_state.current});
-    context.stream = gpu_runtime()->stream(device.gpu());  // and makes the GPU current
   }
   const auto run = [&](const Prepared& prepared) {
     const Workspace workspace(prepared.workspace, device);
@@ -236,6 +249,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     run(*prepare(op, attrs, in, out, device));
   }
   check_kernel(op, attrs, context);
+  if (own) own->close();
 }
 
 void check_kernel(const OpDef& op, AttrsView attrs, const KernelContext& context) {

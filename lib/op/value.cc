@@ -74,8 +74,10 @@ Value::Value(Kind kind, DType dtype, const Shape& shape, Device device)
 
 Value::~Value() {
   if (kind_ == Kind::handle) object()->release();
-  if (!device_.is_cpu())
+  if (!device_.is_cpu()) {
     if (const Value* host = host_.load(std::memory_order_acquire)) host->release();
+    if (late_) late_->release();
+  }
   if (kind_ != Kind::owner) return;
   if (device_.is_cpu()) {
     deallocate(data_, bytes());
@@ -113,6 +115,7 @@ Ref<Value> Value::view(Ref<Value> base, const Shape& shape, int64_t offset) {
       Ref<Value>::adopt(new Value(base->is_shell() ? Kind::shell : Kind::view, base->dtype(), shape, base->device()));
   v->data_ = static_cast<std::byte*>(base->data_) + offset;
   const bool has_base = base->kind_ == Kind::view || base->kind_ == Kind::shell;
+  if (base->late_) (v->late_ = base->late_)->retain();
   v->keeper_ = has_base && base->keeper_ ? base->keeper_ : Ref<RefCounted>(std::move(base));
   return v;
 }
@@ -170,6 +173,27 @@ Tensor retained(const Tensor& t) {
   return t.is_concrete() && t.value()->is_borrowed() ? copy_to(t, t.value()->device()) : t;
 }
 
+void* Value::overwrite() {
+  if (const Value* host = host_.exchange(nullptr, std::memory_order_acq_rel)) host->release();
+  return data_;
+}
+
+void Value::set_late_errors(Ref<LateErrors> errors) {
+  if (late_) late_->release();
+  late_ = errors.detach();
+}
+
+Tensor with_late_errors(const Tensor& t, const LateErrors* errors) {
+  if (!errors || t.value()->device().is_cpu()) return t;
+  Ref<Value> view = Value::view(Ref<Value>(t.value()), t.shape(), 0);
+  view->set_late_errors(LateErrors::joined(t.value()->late_errors(), errors));
+  return Tensor::adopt(view.detach());
+}
+
+void check_late_errors(const Tensor& t) {
+  if (const LateErrors* errors = t.value()->late_errors()) errors->wait_and_check();
+}
+
 const Value& Value::on_host() const {
   if (device_.is_cpu()) return *this;
   if (const Value* known = host_.load(std::memory_order_acquire)) return *known;
@@ -193,7 +217,7 @@ void copy_into(const Tensor& source, const Tensor& target) {
   if (there < 0) {
     const PhaseTimer waiting(current_ledger(), Phase::sync);
     check_gpu(gpu.to_host(here, to.data(), from.data(), from.bytes()), "copying to the host");
-    check_late_errors(here);
+    if (const LateErrors* errors = from.late_errors()) errors->check();
     return;
   }
   const DeviceTimer timer(to.device(), current_ledger(), "Transfer", Phase::transfer);
@@ -209,6 +233,8 @@ void copy_into(const Tensor& source, const Tensor& target) {
 Tensor copy_to(const Tensor& t, Device device) {
   const Tensor made = Tensor::adopt(Value::make(t.dtype(), t.shape(), device).detach());
   copy_into(t, made);
+  if (const LateErrors* errors = t.value()->late_errors(); errors && !device.is_cpu())
+    made.value()->set_late_errors(LateErrors::joined(errors, nullptr));
   return made;
 }
 

@@ -11,6 +11,8 @@
 
 namespace twofold {
 
+class LateErrors;
+
 /// Contiguous elements with dtype and shape. Small ones lie inside the object; larger ones in memory of the device,
 /// which several values may share (reshape, outer slices). Immutable once a second owner can see it.
 class Value final : public RefCounted {
@@ -44,8 +46,16 @@ class Value final : public RefCounted {
   }
   /// True if nobody else can see the elements, so that a new value may be written over them.
   bool is_writable() const { return unique() && (kind_ == Kind::owner || kind_ == Kind::small); }
-  /// The same elements on the host: the value itself, or a copy that is made when first asked for and kept.
+  /// The memory, for a new value to be written over the old. What was copied to the host before is forgotten.
+  /// Precondition: is_writable().
+  void* overwrite();
+  /// The same elements on the host: the value itself, or a copy that is made when first asked for and kept. Throws what
+  /// has spoiled them, each time.
   const Value& on_host() const;
+  /// What may have spoiled the elements, of a value on a GPU; null: nothing.
+  const LateErrors* late_errors() const { return late_; }
+  /// Of a value that nobody else has yet.
+  void set_late_errors(Ref<LateErrors> errors);
   /// Unique in the process; given on first use.
   uint64_t id() const;
 
@@ -68,16 +78,22 @@ class Value final : public RefCounted {
   Ref<RefCounted> keeper_;  ///< of a view's or shell's elements: their Value; of a GPU's memory: its pool
   mutable std::atomic<Value*> host_{nullptr};  ///< a GPU's elements on the host, once they were asked for
   mutable std::atomic<uint64_t> id_{0};
+  LateErrors* late_ = nullptr;  ///< an owned reference
   alignas(16) std::byte small_[kSmallBytes];
 };
 
 /// Throws ResourceExhausted for a known shape of so many elements that their bytes cannot be counted.
 void check_size(const Shape& shape);
+/// The same elements as a value that `errors`, too, may have spoiled; `t` itself where it is not on a GPU.
+Tensor with_late_errors(const Tensor& t, const LateErrors* errors);
+/// Waits for what may have spoiled a concrete tensor's elements, and throws it if it has.
+void check_late_errors(const Tensor& t);
 /// `t` itself, or a copy of its elements if they are borrowed.
 Tensor retained(const Tensor& t);
 /// The same elements, kept for good, as a tensor that gradients tell apart from `t`.
 Tensor renamed(const Tensor& t);
-/// A copy of a concrete tensor's elements on `device`. To the host it waits, and throws what has failed meanwhile.
+/// A copy of a concrete tensor's elements on `device`. To the host it waits, and throws what has
+/// spoiled them.
 Tensor copy_to(const Tensor& t, Device device);
 /// A concrete tensor's elements into `to`'s memory, of the same dtype and size, which is the caller's alone.
 void copy_into(const Tensor& from, const Tensor& to);

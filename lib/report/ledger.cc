@@ -64,6 +64,10 @@ int64_t Ledger::plan_hits() const {
   std::lock_guard lock(mutex_);
   return hits_;
 }
+int64_t Ledger::plans_given_up() const {
+  std::lock_guard lock(mutex_);
+  return given_up_;
+}
 int64_t Ledger::plan_misses() const {
   std::lock_guard lock(mutex_);
   return misses_;
@@ -100,7 +104,7 @@ void Ledger::reset() {
   passes_.clear();
   wall_ = {};
   user_ = system_ = 0;
-  hits_ = misses_ = runs_ = 0;
+  hits_ = misses_ = given_up_ = runs_ = 0;
 }
 
 void Ledger::add(Phase p, std::chrono::nanoseconds t) {
@@ -117,6 +121,10 @@ void Ledger::add_op(const char* op, std::chrono::nanoseconds t) {
 void Ledger::add_plan(bool hit) {
   std::lock_guard lock(mutex_);
   ++(hit ? hits_ : misses_);
+}
+void Ledger::add_plan_given_up() {
+  std::lock_guard lock(mutex_);
+  ++given_up_;
 }
 void Ledger::add_run() {
   std::lock_guard lock(mutex_);
@@ -186,7 +194,8 @@ std::string Ledger::table() const {
   row("program", std::max(0.0, wall - known));
   text += fmt::format("{:<14}{:>12.3f}\n{:<14}{:>12.3f}\n{:<14}{:>12.3f}\n", "wall", 1e3 * wall, "user",
                       1e3 * user_seconds(), "system", 1e3 * system_seconds());
-  text += fmt::format("runs {}, plans {} hit, {} missed\n", runs(), plan_hits(), plan_misses());
+  text += fmt::format("runs {}, plans {} hit, {} missed, {} given up\n", runs(), plan_hits(), plan_misses(),
+                      plans_given_up());
   for (const auto& [name, changes] : passes()) text += fmt::format("pass {:<20}{:>8} changes\n", name, changes);
   for (const std::string& note : notes()) text += "note " + note + "\n";
   for (const auto& [name, t] : ops())
@@ -203,6 +212,7 @@ std::string Ledger::json() const {
   j["runs"] = runs();
   j["plan_hits"] = plan_hits();
   j["plan_misses"] = plan_misses();
+  j["plans_given_up"] = plans_given_up();
   j["notes"] = notes();
   j["passes"] = passes();
   for (const auto& [name, t] : ops()) j["ops"][name] = {{"calls", t.calls}, {"seconds", t.seconds}};

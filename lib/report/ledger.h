@@ -50,6 +50,8 @@ class Ledger {
   double system_seconds() const;
   int64_t plan_hits() const;
   int64_t plan_misses() const;
+  /// Plans that a session kept no longer, for their number or their memory, or whose memory for runs it did not keep.
+  int64_t plans_given_up() const;
   int64_t runs() const;
   /// Kernel calls and their seconds, by op type.
   struct OpTime {
@@ -72,6 +74,7 @@ class Ledger {
   void add(Phase p, std::chrono::nanoseconds t);
   void add_op(const char* op, std::chrono::nanoseconds t);
   void add_plan(bool hit);
+  void add_plan_given_up();
   void add_run();
   void add_pass(std::string_view name, int64_t changes);
   void add_note(std::string note);
@@ -97,7 +100,7 @@ class Ledger {
   std::map<std::string, int64_t, std::less<>> passes_;
   std::chrono::nanoseconds wall_{};
   double user_ = 0, system_ = 0;
-  int64_t hits_ = 0, misses_ = 0, runs_ = 0;
+  int64_t hits_ = 0, misses_ = 0, given_up_ = 0, runs_ = 0;
 };
 
 /// Adds the time of its scope to a phase of this thread's ledger, if there is one.

@@ -31,6 +31,9 @@ void check_options(const SessionOptions& options) {
   if (options.max_plans < 1)
     fail(Code::InvalidArgument, fmt::format("max_plans is {}; a session needs one at least", options.max_plans),
          "{.max_plans = 256}");
+  if (options.plan_memory < 0)
+    fail(Code::InvalidArgument, fmt::format("plan_memory is {} bytes; it must be 0 or more", options.plan_memory),
+         "{.plan_memory = int64_t{1} << 30}");
   std::vector<std::string_view> names = {kMemoryPass, kCapturePass};
   for (const Pass& pass : all_passes()) names.push_back(pass.name);
   for (const std::string& name : options.disabled_passes)
