@@ -1,6 +1,8 @@
 // twofold: one program, two executions. The one header that programs include.
 #pragma once
 
+#include <twofold/lib/core/compiler.h>
+
 #include <ostream>
 
 #include <twofold/eager/tape.h>
@@ -8,6 +10,7 @@
 #include <twofold/graph/graph.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/allocator.h>
+#include <twofold/lib/core/build_info.h>
 #include <twofold/lib/core/device.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/memory_stats.h>

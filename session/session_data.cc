@@ -1,12 +1,12 @@
 #include <twofold/session/session_data.h>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <map>
 
 #include <twofold/graph/graph_ops.h>
+#include <twofold/lib/core/log.h>
 #include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/report/ledger.h>
@@ -267,11 +267,10 @@ void SessionData::report_growth() {
   const uint32_t size = graph_->size();
   if (planned_size_ && size > planned_size_ && ++growths_ == kGrowthsReported) {
     const auto where = graph_->node(planned_size_).where;
-    spdlog::warn(
+    warn(fmt::format(
         "The graph has grown before each of {} runs (now {} nodes; latest at {}:{}): ops made inside a loop pile up, "
-        "and "
-        "each run is planned anew. Build once and feed, or call Graph::finalize() to find the line.",
-        growths_, size, where.file_name(), where.line());
+        "and each run is planned anew. Build once and feed, or call Graph::finalize() to find the line.",
+        growths_, size, where.file_name(), where.line()));
   }
   planned_size_ = size;
 }

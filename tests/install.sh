@@ -1,14 +1,24 @@
-# To be sourced: install_missing installs, with apt-get as root or by sudo, what a build with all tests needs and this
-# machine lacks, and the packages named besides. Without either it says what is missing and lets the build try.
+# To be sourced: install_missing PACKAGE... installs, with apt-get as root or by sudo, those that this machine lacks. Without
+# either it says what is missing and lets the build try. apt-get's output goes where the caller's does.
+
+# What the library and the demos are built with.
+# shellcheck disable=SC2034  # of those that source this
+packages_for_demos=(g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libcli11-dev)
+# What a build with all tests, and the tests, need besides.
+# shellcheck disable=SC2034
+packages_for_tests=("${packages_for_demos[@]}" catch2 ccache cmake make valgrind)
+
+missing_of() {  # PACKAGE...: those not installed
+  local package
+  for package; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+  done
+}
 
 install_missing() {
-  local package missing=()
-  for package in g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev \
-                 libcli11-dev catch2 ccache cmake valgrind "$@"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-  done
+  local missing as_root=()
+  mapfile -t missing < <(missing_of "$@")
   [ ${#missing[@]} -eq 0 ] && return
-  local as_root=()
   if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null; then
       echo "not installed, and neither root nor sudo to do it: ${missing[*]}" >&2

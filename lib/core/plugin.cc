@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,6 +12,7 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/gpu_memory.h>
+#include <twofold/lib/core/log.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {
@@ -223,7 +223,7 @@ Device parse_device(std::string_view name, bool soft) {
   if (!soft)
     fail(Code::NotFound, fmt::format("{} Devices: {}", message, fmt::join(list_devices(), ", ")),
          "tf::device(\"/cpu:0\")");
-  spdlog::warn("{} The CPU takes its place.", message);
+  warn(message + " The CPU takes its place.");
   return {};
 }
 

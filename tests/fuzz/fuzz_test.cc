@@ -2,26 +2,25 @@
 // GPU.
 //
 //   fuzz [--seed N] [--programs N] [Catch2's options]     (or TWOFOLD_FUZZ_SEED, TWOFOLD_FUZZ_PROGRAMS)
-#include <cstdlib>
-#include <iomanip>
 #include <iostream>
-#include <map>
-#include <set>
-#include <string_view>
+#include <string>
+#include <vector>
 
-#define CATCH_CONFIG_RUNNER
 #include <twofold/lib/core/gpu_memory.h>
 
 #include "coverage.h"
+#include "fuzz_test.h"
 #include "generator.h"
 #include "gpu.h"
 
 namespace tf = twofold;
 
+uint64_t fuzz::g_seed = 20240607;
+int fuzz::g_programs = 2000;
+
 namespace {
 
-uint64_t g_seed = 20240607;
-int g_programs = 2000;
+using fuzz::g_programs, fuzz::g_seed;
 
 void try_programs(const char* device) {
   std::cout << "fuzz: seed " << g_seed << ", " << g_programs << " programs on " << device << "\n";
@@ -59,21 +58,4 @@ TEST_CASE("gpu: random programs give the same bits in both modes") {
   if (testing::lacks_gpu()) return;
   try_programs("/gpu:0");
   CHECK(tf::damaged_gpu_guard_bands() == 0);
-}
-
-int main(int argc, char** argv) {
-  if (const char* seed = std::getenv("TWOFOLD_FUZZ_SEED")) g_seed = std::strtoull(seed, nullptr, 10);
-  if (const char* programs = std::getenv("TWOFOLD_FUZZ_PROGRAMS")) g_programs = std::atoi(programs);
-  std::vector<char*> rest{argv[0]};
-  for (int k = 1; k < argc; ++k) {
-    const std::string_view arg = argv[k];
-    if (arg == "--seed" && k + 1 < argc) {
-      g_seed = std::strtoull(argv[++k], nullptr, 10);
-    } else if (arg == "--programs" && k + 1 < argc) {
-      g_programs = std::atoi(argv[++k]);
-    } else {
-      rest.push_back(argv[k]);
-    }
-  }
-  return Catch::Session().run(static_cast<int>(rest.size()), rest.data());
 }
