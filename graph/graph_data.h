@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <deque>
 #include <memory>
 #include <mutex>

@@ -7,6 +7,8 @@ usage: sources_test.py SOURCE_ROOT OBJECTS     OBJECTS: the folder of the librar
 - Headers that programs reach include neither Eigen, nlohmann-json nor CUDA.
 - What lib/ calls in graph/ and eager/ is what lib/op/high.h lists.
 - Every attribute struct names all of its members in TWOFOLD_FIELDS.
+- What a file takes from the standard library has its header included by the file or by a header of ours that it includes:
+  another compiler's <functional> need not bring <algorithm>.
 """
 import os
 import re
@@ -155,9 +157,101 @@ def check_fields():
         problems.append(f"only {count} attribute structs were found")
 
 
+# Names of std:: by their headers. Left out: what several headers bring by the standard's word (move, swap, begin, less, hash, ...).
+STANDARD = {
+    "algorithm": "all_of any_of binary_search clamp copy copy_if copy_n count count_if equal fill fill_n find find_if find_if_not "
+                 "generate is_sorted lexicographical_compare lower_bound max max_element merge min min_element minmax "
+                 "minmax_element mismatch next_permutation none_of nth_element partial_sort partition remove remove_if replace "
+                 "reverse rotate search shuffle sort stable_sort swap_ranges transform unique upper_bound",
+    "array": "array to_array",
+    "atomic": "atomic atomic_flag atomic_ref",
+    "bit": "bit_cast bit_width countr_zero has_single_bit popcount",
+    "charconv": "from_chars to_chars",
+    "chrono": "chrono",
+    "cmath": "ceil erf erfc exp expm1 floor fma frexp hypot isfinite isinf isnan ldexp lgamma log log1p nearbyint nextafter pow "
+             "round signbit sqrt tanh trunc",
+    "condition_variable": "condition_variable",
+    "cstdlib": "abort exit getenv setenv strtol strtoull system",
+    "cstring": "memcmp memcpy memmove memset strcmp strlen",
+    "deque": "deque",
+    "filesystem": "filesystem",
+    "fstream": "fstream ifstream ofstream",
+    "functional": "bind cref function greater multiplies plus ref reference_wrapper",
+    "future": "async future promise",
+    "iomanip": "setfill setprecision setw",
+    "iostream": "cerr clog cout",
+    "limits": "numeric_limits",
+    "list": "list",
+    "map": "map multimap",
+    "memory": "enable_shared_from_this make_shared make_unique shared_ptr unique_ptr weak_ptr",
+    "mutex": "call_once lock_guard mutex once_flag scoped_lock unique_lock",
+    "numeric": "accumulate gcd inner_product iota lcm midpoint partial_sum reduce",
+    "optional": "nullopt optional",
+    "random": "mt19937 mt19937_64 normal_distribution uniform_int_distribution uniform_real_distribution",
+    "ranges": "views",
+    "regex": "regex regex_match regex_search smatch",
+    "set": "multiset set",
+    "shared_mutex": "shared_lock shared_mutex",
+    "source_location": "source_location",
+    "span": "span",
+    "sstream": "istringstream ostringstream stringstream",
+    "stdexcept": "invalid_argument logic_error out_of_range runtime_error",
+    "string": "stod stoi stoll string to_string",
+    "string_view": "string_view",
+    "thread": "jthread thread",
+    "tuple": "apply make_tuple tie tuple tuple_cat tuple_size_v",
+    "typeindex": "type_index",
+    "unordered_map": "unordered_map",
+    "unordered_set": "unordered_set",
+    "variant": "get_if holds_alternative monostate variant visit",
+    "vector": "vector",
+}
+
+
+def standard_headers(path, known):
+    """The standard headers that `path` or a header of ours that it includes, directly or not, includes."""
+    if path not in known:
+        known[path] = found = set()
+        if path == "ops.h":  # written by the build
+            for family in {p for p in sources() if re.fullmatch(r"kernels/(\w+)/\1\.h", p)}:
+                found |= standard_headers(family, known)
+        for target in includes(path) if os.path.exists(path) else []:
+            beside = [os.path.normpath(os.path.join(folder, target)) for folder in (os.path.dirname(path), "tests", "demos")]
+            if target.startswith("twofold/"):
+                name = target.removeprefix("twofold/")
+                found |= standard_headers("lib/twofold.h" if name == "twofold.h" else name, known)
+            elif ours := [p for p in beside if os.path.exists(p)]:
+                found |= standard_headers(ours[0], known)
+            else:
+                found.add(target)
+    return known[path]
+
+
+def check_standard_headers():
+    header_of = {name: header for header, names in STANDARD.items() for name in names.split()}
+    known, seen = {}, 0
+    for top in ("lib", "graph", "eager", "session", "kernels", "tests", "demos"):
+        for folder, _, files in os.walk(top):
+            for path in sorted(os.path.join(folder, name) for name in files if name.endswith((".h", ".cc", ".cu"))):
+                code = re.sub(r'//[^\n]*|R"(\w*)\(.*?\)\1"|"(\\.|[^"\\\n])*"', "", read(path), flags=re.S)
+                have, wanted = standard_headers(path, known), {}
+                for space, name in re.findall(r"\bstd::(ranges::|views::)?(?!function\b[^<])(\w+)", code):
+                    header = "ranges" if space == "views::" else header_of.get(name)
+                    if header and (not space or header in ("ranges", "algorithm")):
+                        wanted.setdefault(header, name)
+                seen += len(wanted)
+                if "string" in have:
+                    wanted.pop("string_view", None)
+                problems.extend(f"{path} uses std::{name} and nothing of ours that it includes includes <{header}>"
+                                for header, name in sorted(wanted.items()) if header not in have)
+    if seen < 1000:
+        problems.append(f"only {seen} uses of the standard library were found")
+
+
 check_floors()
 check_public_headers()
 check_calls_upward()
 check_fields()
+check_standard_headers()
 print("\n".join(problems) or "the sources keep their promises")
 sys.exit(1 if problems else 0)

@@ -1,5 +1,6 @@
 #include <twofold/kernels/layout/layout.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>

@@ -1,4 +1,5 @@
-// What the library says without being asked, through spdlog's default logger. A file of its own: spdlog is slow to compile.
+// What the library says without being asked, through spdlog's default logger. A file of its own: spdlog is slow to
+// compile.
 #pragma once
 
 #include <string_view>

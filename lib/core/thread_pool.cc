@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #define EIGEN_USE_THREADS
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <cstdlib>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <unsupported/Eigen/CXX11/ThreadPool>
+#include <vector>
 
 #include <twofold/lib/core/error.h>
 

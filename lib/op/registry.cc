@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <unordered_map>
 
 #include <twofold/lib/op/high.h>

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include <twofold/lib/core/plugin.h>
 #include <twofold/lib/op/thread_state.h>

@@ -1,4 +1,5 @@
-// fuzz's own main(): its options, then Catch2's. Apart from the test, since with Catch2 2 all of Catch2 is compiled here.
+// fuzz's own main(): its options, then Catch2's. Apart from the test, since with Catch2 2 all of Catch2 is compiled
+// here.
 #include <cstdlib>
 #include <string_view>
 #include <vector>
