@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Finds cuDNN's header and library, wherever its makers put them.
 
-usage: find_cudnn.py NVCC [TRIPLE [SYSTEM]]     prints the include folder, the library and the version, a line each
+usage: find_cudnn.py NVCC [TRIPLE [SYSTEM [FOLDER...]]]     prints the include folder, the library and the version, a line each
 
 Looked through in this order; the first that has both counts:
   $CUDNN_PATH, $CUDNN_HOME, $CUDNN_ROOT     a folder with include/ and lib/ (or lib64/)
   $CUDA_PATH, $CUDA_HOME, the toolkit that NVCC is of     the same
   SYSTEM/usr/include, with the folder of TRIPLE (x86_64-linux-gnu) or not     NVIDIA's and Debian's packages
-  nvidia/cudnn in a folder that Python looks for modules in     nvidia-cudnn-cu13 and its like from PyPI
+  nvidia/cudnn in each FOLDER, or else where Python looks for modules     nvidia-cudnn-cu13 and its like from PyPI
 Exits with 1, and says where it has looked, if none has.
 """
 import glob
@@ -67,7 +67,7 @@ for root in [os.environ.get(v) for v in ("CUDNN_PATH", "CUDNN_HOME", "CUDNN_ROOT
 for include in ("include/" + triple, "include", "local/include"):
     places.append((os.path.join(system, "usr", include),
                    [os.path.join(system, "usr", lib) for lib in ("lib/" + triple, "lib64", "lib", "local/lib")]))
-for folder in python_folders():
+for folder in sys.argv[4:] or python_folders():
     root = os.path.join(folder, "nvidia", "cudnn")
     if os.path.isdir(root):
         places.append((os.path.join(root, "include"), [os.path.join(root, "lib")]))
