@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/strided_slice/strided_slice.h>
 #include <twofold/lib/autodiff/backward.h>

@@ -90,7 +90,7 @@ TWOFOLD_DEVICE inline void normal_pair(uint64_t radius_bits, uint64_t angle_bits
   const uint64_t swap = (quadrant & 1) ? ~uint64_t{0} : 0;
   const uint64_t c = to_bits(cosine), s = to_bits(sine);
   const uint64_t cosine_sign = ((quadrant + 1) & 2) << 62, sine_sign = (quadrant & 2) << 62;
-  const double radius = sqrt(-2 * log_of(u));
+  const double radius = ::sqrt(-2 * log_of(u));
   z0 = radius * from_bits(((c & ~swap) | (s & swap)) ^ cosine_sign);
   z1 = radius * from_bits(((s & ~swap) | (c & swap)) ^ sine_sign);
 }
