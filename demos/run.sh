@@ -18,7 +18,7 @@ case ${1-} in -h | --help) usage && exit ;; esac
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build=build-demos
+build="build-demos"
 log=$build/run.log
 mkdir -p "$build"
 : >"$log"
@@ -50,6 +50,8 @@ quietly() {
 . tests/install.sh
 if [ -n "$(missing_of "${packages_for_demos[@]}")" ]; then
   quietly "installing packages" install_missing "${packages_for_demos[@]}"
+  lacking=$(missing_of "${packages_for_demos[@]}" | paste -sd ' ')
+  [ -z "$lacking" ] || echo "Not installed, and neither root nor sudo to do it: $lacking. The build is tried all the same." >&2
 fi
 
 isa() {
@@ -59,7 +61,7 @@ isa() {
   if has avx512f avx512bw avx512cd avx512dq avx512vl; then echo v4; elif has avx2 fma bmi2; then echo v3; else echo v2; fi
 }
 options=(-Dtests=false -Dbenchmarks=disabled -Ddemos=true "-Disas=$(isa)")
-about_gpu= cuda_target=()
+about_gpu="" cuda_target=()
 if nvidia-smi >/dev/null 2>&1; then
   [ ! -x /usr/local/cuda/bin/nvcc ] || PATH=$PATH:/usr/local/cuda/bin
   archs=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | tr -d . | sort -nu | paste -sd ,)

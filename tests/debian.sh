@@ -38,11 +38,13 @@ $keeps || trap 'rm -rf "$root"' EXIT
 # The sources as they are, also where they are not committed, without what builds have left.
 rm -rf "$root/twofold"
 mkdir "$root/twofold"
+# shellcheck disable=SC2016
 git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
   tar --null -T - -cf - | tar -xf - -C "$root/twofold"
 
 # /proc and /dev in a mount namespace of its own: nothing is left mounted, whatever happens.
 status=0
+# shellcheck disable=SC2016
 unshare --mount sh -c '
   root=$1 && shift
   mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&

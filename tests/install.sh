@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # To be sourced: install_missing PACKAGE... installs, with apt-get as root or by sudo, those that this machine lacks. Without
 # either it says what is missing and lets the build try. apt-get's output goes where the caller's does.
 

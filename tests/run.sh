@@ -46,7 +46,7 @@ runs=("build=$(IFS=,; echo "${names[*]-}")")
 targets=()
 if [ ${#names[@]} -gt 0 ]; then  # only programs: other tests may need any part of the build
   read -ra targets <<<"$(programs_of "${runs[0]}")"
-  [ ${#targets[@]} -eq ${#names[@]} ] && targets+=(kernels/all) || targets=()
+  [ ${#targets[@]} -eq ${#names[@]} ] && targets+=(plugins) || targets=()
 fi
 ninja -C build ${targets[@]+"${targets[@]}"}
 
