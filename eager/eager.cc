@@ -88,7 +88,8 @@ bool eager_small(const OpDef& op, const Tensor& x, const Tensor& y, Tensor& out)
   return true;
 }
 
-void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs) {
+void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs,
+                 std::span<const Tensor> over) {
   if (t_state.tape) {
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (inputs[i]->value()->is_shell() && !op.flags.alias && !(i < 32 && (op.shape_inputs >> i & 1)))
@@ -102,11 +103,11 @@ void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
   if (Ledger* ledger = current_ledger()) {
     const auto start = std::chrono::steady_clock::now();
     std::chrono::nanoseconds kernel;
-    launch(op, inputs, attrs, counter, outputs, &kernel);
+    launch(op, inputs, attrs, counter, outputs, &kernel, over);
     ledger->add_op(op.name, kernel);
     ledger->add(Phase::dispatch, std::chrono::steady_clock::now() - start - kernel);
   } else {
-    launch(op, inputs, attrs, counter, outputs);
+    launch(op, inputs, attrs, counter, outputs, nullptr, over);
   }
   for (Tape* tape = t_state.tape; tape; tape = tape->next()) tape->record(op, inputs, attrs, where, outputs);
 }

@@ -18,7 +18,7 @@ struct Body {
   std::vector<Edge> captures;            ///< nodes inside that stand for values of the graph around
   std::vector<uint32_t> capture_inputs;  ///< which input of the If or While node each of them is
   std::vector<Edge> outputs;
-  std::vector<uint32_t> effects;          ///< nodes that run at every pass, whoever reads them: effects and random ops
+  std::vector<uint32_t> effects;          ///< nodes that run at every pass: effects, random ops, checks nobody reads
   std::vector<Ref<VariableState>> reads;  ///< variables read inside, nested bodies included
   std::vector<Ref<VariableState>> writes;
 
@@ -64,6 +64,9 @@ std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsV
 void control_flow_gradient(Backward& b);
 void infer_backprop(InferContext& c);
 
+/// Nodes of `g` from `begin` on that may fail, by themselves or in a body of theirs, and that nothing in `needed` comes
+/// after. Eager, they would fail though nobody reads them.
+std::vector<uint32_t> unread_checks(const GraphData& g, uint32_t begin, std::span<const uint32_t> needed);
 /// The subgraphs of an If or While node; empty for any other.
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs);
 /// What is known of both shapes.

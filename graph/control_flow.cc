@@ -60,6 +60,20 @@ void find_effects(Body& b) {
     }
     if (nested_effects) b.effects.push_back(id);
   }
+  std::vector<uint32_t> needed = b.effects;
+  for (Edge e : b.outputs) needed.push_back(e.node);
+  const std::vector<uint32_t> unread = unread_checks(g, 0, needed);
+  b.effects.insert(b.effects.end(), unread.begin(), unread.end());
+  std::ranges::sort(b.effects);
+}
+
+bool may_fail(const Node& n) {
+  if (n.op->flags.can_fail && !n.op->flags.session) return true;
+  return std::ranges::any_of(bodies_of(*n.op, n.attrs_view()), [](const Body* b) {
+    for (uint32_t id = 0; id < b->graph->size(); ++id)
+      if (may_fail(b->graph->node(id))) return true;
+    return false;
+  });
 }
 
 // The graph around the bodies: that of the symbols given, unless a body inside of it is being built.
@@ -308,6 +322,25 @@ Shape merged_shape(const Shape& a, const Shape& b) {
   for (int i = 0; i < a.rank(); ++i)
     if (a[i] != b[i]) both.set(i, -1);
   return both;
+}
+
+std::vector<uint32_t> unread_checks(const GraphData& g, uint32_t begin, std::span<const uint32_t> needed) {
+  std::vector<bool> is_needed(g.size() - begin);
+  const auto need = [&](uint32_t id) {
+    if (id >= begin) is_needed[id - begin] = true;
+  };
+  for (uint32_t id : needed) need(id);
+  std::vector<uint32_t> unread;
+  for (uint32_t id = g.size(); id-- > begin;) {
+    const Node& n = g.node(id);
+    if (!is_needed[id - begin]) {
+      if (!may_fail(n)) continue;
+      unread.push_back(id);
+    }
+    for (Edge e : n.inputs) need(e.node);
+    for (uint32_t c : n.controls) need(c);
+  }
+  return {unread.rbegin(), unread.rend()};
 }
 
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs) {

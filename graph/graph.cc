@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include <twofold/graph/body.h>
+#include <twofold/graph/body_symbols.h>
 #include <twofold/graph/control.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
@@ -69,8 +70,9 @@ bool graph_has_nodes() {
 
 Tensor Tensor::symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept {
   Tensor t;
-  graph->retain();
-  t.object_ = graph;
+  SymbolOwner* const owner = t_state.symbols ? t_state.symbols->owner(graph, node) : graph;
+  owner->retain();
+  t.object_ = owner;
   t.node_ = node;
   t.output_ = output;
   t.kind_ = Kind::symbol;
@@ -301,13 +303,17 @@ Tensor with_effects(Operand y, const std::vector<Fetch>& effects) {
   return apply(with_effects_op, {&symbolic}, y.where());
 }
 
+// What is built here runs later, and perhaps many times.
+static bool building_body() { return !executing_eagerly() && (t_state.symbols || current_graph().outer()); }
+
 Tensor print(Operand x, std::string message) {
   const Tensor& value = x.resolve();
-  if (value.is_concrete()) {
+  if (value.is_concrete() && !building_body()) {
     write_print(message, value);
     return identity(Operand(value, x.where()));  // another tensor than x, as in a graph
   }
-  return apply(print_op, {&value}, PrintAttrs{std::move(message)}, x.where());
+  const Tensor symbol = value.is_concrete() ? graph_constant(value, "", x.where()) : value;
+  return apply(print_op, {&symbol}, PrintAttrs{std::move(message)}, x.where());
 }
 
 Operation assert_that(Operand condition, std::string message, std::initializer_list<Operand> data) {
@@ -323,12 +329,12 @@ Operation assert_that(Operand condition, std::string message, std::initializer_l
     if (inputs[i].is_symbolic()) symbol = &inputs[i];
   }
   const CurrentOp current(assert_op.name, condition.where());
-  if (!symbol) {
+  if (!symbol && (executing_eagerly() || !current_graph().outer())) {
     check_assertion(message, pointers);
     return {};
   }
-  check_not_escaped(*symbol, condition.where());
-  GraphData& g = current_graph().within(symbol->graph()) ? current_graph() : *symbol->graph();
+  if (symbol) check_not_escaped(*symbol, condition.where());
+  GraphData& g = !symbol || current_graph().within(symbol->graph()) ? current_graph() : *symbol->graph();
   const EnterGraph enter(g);
   SmallVector<Edge, 4> edges;
   SmallVector<TensorSpec, 4> specs;
@@ -350,6 +356,27 @@ Operation global_variables_initializer(std::source_location where) {
   for (const auto& v : g.variables()) nodes.push_back(v.initializer);
   const ControlScope after(g, std::move(nodes), true);
   return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", t_state.frame));
+}
+
+Operation variables_initializer(const std::vector<Variable>& variables, std::source_location where) {
+  const SourceFrame frame(where);
+  for (const Variable& v : variables)
+    if (v.state()->eager_value().defined() != executing_eagerly())
+      fail(Code::FailedPrecondition,
+           fmt::format("The variable '{}', made at {}:{}, belongs to {}", v.name(), v.state()->where.file_name(),
+                       v.state()->where.line(), executing_eagerly() ? "a graph" : "eager code"),
+           "initialise it in the mode it was made in");
+  if (executing_eagerly()) return {};
+  GraphData& g = current_graph();
+  std::vector<uint32_t> nodes;
+  for (const Variable& v : variables) nodes.push_back(g.variable(*v.state()).initializer);
+  const ControlScope after(g, std::move(nodes), true);
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", t_state.frame));
+}
+Operation variables_initializer(const std::map<std::string, Variable>& state, std::source_location where) {
+  std::vector<Variable> variables;
+  for (const auto& [name, variable] : state) variables.push_back(variable);
+  return variables_initializer(variables, where);
 }
 
 std::vector<Variable> global_variables() { return get_default_graph().variables(); }

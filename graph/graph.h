@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -142,6 +143,14 @@ Operation assert_that(Operand condition, std::string message = "", std::initiali
 /// Sets every variable of the current graph to its initial value. Eager variables have theirs from the start:
 /// undefined.
 Operation global_variables_initializer(std::source_location where = std::source_location::current());
+/// Sets these variables, and no others, to their initial values, as for what is made when others have been initialised
+/// or trained: `session.run(variables_initializer(opt.state()))`. One whose initial value is made from another's needs
+/// that initial value, not the other's initialisation. Eager: undefined. Throws InvalidArgument for a variable of
+/// another graph.
+Operation variables_initializer(const std::vector<Variable>& variables,
+                                std::source_location where = std::source_location::current());
+Operation variables_initializer(const std::map<std::string, Variable>& state,
+                                std::source_location where = std::source_location::current());
 std::vector<Variable> global_variables();
 std::vector<Variable> trainable_variables();
 

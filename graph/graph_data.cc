@@ -27,9 +27,9 @@ bool valid_name(std::string_view name) {
 }  // namespace
 
 GraphData::GraphData(GraphData* outer, std::string label)
-    : outer_(outer), label_(std::move(label)), id_(g_next_graph_id++) {
+    : SymbolOwner(this), outer_(outer), label_(std::move(label)), id_(g_next_graph_id++) {
   scope_of(0, "");
-  if (outer) random.seed = outer->random.seed;
+  if (outer) random.seed = outer->random.seed, random.generation = outer->random.generation;
 }
 
 GraphData::~GraphData() {
@@ -75,6 +75,7 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
                         std::span<const TensorSpec> outputs, std::string_view name, std::source_location where) {
   if (!name.empty() && !valid_name(name))
     fail(Code::InvalidArgument, fmt::format("'{}' is not a valid node name", name));
+  const uint32_t generation = op.flags.random ? current_random_generation() : 0;
   std::lock_guard lock(mutex_);
   if (finalized_)
     fail(Code::FailedPrecondition, "Graph is finalized and cannot be modified.", "build everything before finalize()");
@@ -114,6 +115,7 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   node->base = base;
   node->ordinal = unique(scope, base);
   node->device = t_state.device;
+  node->generation = static_cast<uint16_t>(generation);
   node->where = where;
   size_.store(id + 1, std::memory_order_release);
   return id;
@@ -210,7 +212,7 @@ Edge GraphData::capture(const Tensor& outer_tensor) {
 }
 
 void GraphData::close() {
-  closed_ = true;
+  body_closed_ = true;
   captures_.clear();
   outer_ = {};
 }

@@ -33,9 +33,10 @@ struct Node {
   std::span<const TensorSpec> outputs;  ///< visible, then hidden
   std::span<const uint32_t> controls;   ///< nodes that run whenever this one does, before it
   uint32_t scope = 0;
-  uint32_t base = 0;     ///< interned last part of the name
-  uint32_t ordinal = 0;  ///< "_2" behind it; 0: none
-  int8_t device = -1;    ///< -1: left open
+  uint32_t base = 0;        ///< interned last part of the name
+  uint32_t ordinal = 0;     ///< "_2" behind it; 0: none
+  int8_t device = -1;       ///< -1: left open
+  uint16_t generation = 0;  ///< of a random op: which of the graph's random sequences it draws from
   std::source_location where{};
 
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
@@ -56,7 +57,7 @@ struct Capture {
 
 /// Nodes in order of creation. Adding takes the mutex; a node once added is read without it, so that runs and building
 /// go on side by side.
-class GraphData final : public RefCounted {
+class GraphData final : public SymbolOwner {
  public:
   explicit GraphData(GraphData* outer = nullptr, std::string label = "graph");
 
@@ -103,7 +104,7 @@ class GraphData final : public RefCounted {
   /// No longer being built: its tensors must not be used outside. Lets go of the graph around it, whose node will hold
   /// this one.
   void close();
-  bool closed() const { return closed_; }
+  bool closed() const { return body_closed_; }
 
   const std::string& label() const { return label_; }
   uint64_t id() const { return id_; }
@@ -139,7 +140,7 @@ class GraphData final : public RefCounted {
   mutable std::mutex mutex_;  // guards all below that is not atomic or fixed at construction
   std::atomic<Node*> chunks_[27] = {};
   std::atomic<uint32_t> size_{0};
-  std::atomic<bool> finalized_{false}, closed_{false};
+  std::atomic<bool> finalized_{false}, body_closed_{false};
 
   std::vector<std::unique_ptr<std::byte[]>> arena_;
   size_t arena_left_ = 0;

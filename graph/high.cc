@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <twofold/graph/body.h>
+#include <twofold/graph/body_symbols.h>
 #include <twofold/graph/control.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
@@ -34,6 +35,7 @@ GraphData* foreign_graph(const GraphData& current, Inputs inputs, std::source_lo
   for (const Tensor* t : inputs) {
     if (!t->is_symbolic()) continue;
     GraphData* g = t->graph();
+    if (t->owner()->closed()) check_not_escaped(*t, where);
     if (current.within(g)) continue;
     check_not_escaped(*t, where);
     if (foreign && foreign != g && !foreign->within(g) && !g->within(foreign))
@@ -59,16 +61,17 @@ GraphData* foreign_graph(const GraphData& current, Inputs inputs, std::source_lo
 }  // namespace
 
 void check_not_escaped(const Tensor& t, std::source_location used) {
-  if (!t.is_symbolic() || !t.graph()->closed()) return;
+  if (!t.is_symbolic() || !(t.graph()->closed() || t.owner()->closed())) return;
   const GraphData& g = *t.graph();
+  const bool of_step = t.owner()->closed();
   const auto made = g.node(t.node()).where;
-  throw Error(
-      Code::InvalidArgument,
-      {.message = fmt::format("{} belongs to the body of a {} (made at {}:{}) and is used outside of it, at {}:{}",
-                              to_string(t), g.label(), made.file_name(), made.line(), used.file_name(), used.line()),
-       .op = t_state.current_op,
-       .where = used,
-       .hint = "return it from the body"});
+  throw Error(Code::InvalidArgument,
+              {.message = fmt::format(
+                   "{} belongs to the body of a {} (made at {}:{}) and is used outside of it, at {}:{}", to_string(t),
+                   of_step ? "step" : g.label(), made.file_name(), made.line(), used.file_name(), used.line()),
+               .op = t_state.current_op,
+               .where = used,
+               .hint = of_step ? "return it from the body, or keep it in a Variable" : "return it from the body"});
 }
 
 void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs) {
@@ -105,8 +108,8 @@ void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
 
 Edge edge_in(GraphData& g, const Tensor& t, std::source_location where) {
   if (t.is_concrete()) return {add_constant(g, t, "", where), 0};
-  if (t.graph() == &g) return {t.node(), t.output()};
   check_not_escaped(t, where);
+  if (t.graph() == &g) return {t.node(), t.output()};
   if (!g.within(t.graph()))
     fail_at(where, "", Code::InvalidArgument,
             fmt::format("{} is not an element of the graph around this {}", to_string(t), g.label()));
@@ -115,7 +118,8 @@ Edge edge_in(GraphData& g, const Tensor& t, std::source_location where) {
 
 uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, std::source_location where) {
   const TensorSpec spec{value.dtype(), value.shape()};
-  return g.add(constant_op, {}, ConstantAttrs{{retained(value)}}, {&spec, 1}, name, where);
+  const Tensor kept = t_state.symbols ? t_state.symbols->constant(value, where) : retained(value);
+  return g.add(constant_op, {}, ConstantAttrs{{kept}}, {&spec, 1}, name, where);
 }
 
 const TensorSpec& symbol_spec(const Tensor& t) { return t.graph()->spec({t.node(), t.output()}); }
@@ -191,13 +195,13 @@ Variable graph_variable(const Tensor& initial, const VariableOptions& options, s
   if (value.graph() != &g)
     fail(Code::InvalidArgument, fmt::format("The initial value {} is of another graph", to_string(value)));
   const ControlScope free(g, {}, true);
-  const TensorSpec spec{value.dtype(), value.shape()};
+  const TensorSpec spec{value.dtype(), options.shape.value_or(value.shape())}, first{value.dtype(), value.shape()};
   auto state = make_ref<VariableState>("", spec.dtype, spec.shape, options.trainable, where);
   const uint32_t node = g.add(variable_op, {}, VariableAttrs{state}, {&spec, 1}, options.name, where);
   state->name = g.node_name(node);
   const Edge from{value.node(), value.output()};
   const uint32_t initializer =
-      g.add(assign_op, {&from, 1}, VariableAttrs{state}, {&spec, 1}, state->name + "/Assign/", where);
+      g.add(assign_op, {&from, 1}, VariableAttrs{state}, {&first, 1}, state->name + "/Assign/", where);
   g.add_variable({state, from, initializer});
   return Variable(state, Ref<RefCounted>(&g));
 }

@@ -6,6 +6,7 @@
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/session/session.h>
+#include <twofold/session/state.h>
 
 namespace twofold::compat::v1 {
 
@@ -22,13 +23,16 @@ using twofold::global_variables_initializer;
 using twofold::gradients;
 using twofold::Graph;
 using twofold::group;
+using twofold::is_variable_initialized;
 using twofold::name_scope;
 using twofold::no_op;
 using twofold::placeholder;
+using twofold::report_uninitialized_variables;
 using twofold::reset_default_graph;
 using twofold::Session;
 using twofold::set_random_seed;
 using twofold::trainable_variables;
 using twofold::Variable;
+using twofold::variables_initializer;
 
 }  // namespace twofold::compat::v1

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <optional>
 
 #include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/error.h>
@@ -149,11 +150,6 @@ Tensor kept(Tensor t) { return t.value()->is_borrowed() ? retained(t) : t; }
 
 // A variable's value as it is now.
 Tensor snapshot(const Tensor& t) { return t.value()->device().is_cpu() ? t : copy_to(t, t.value()->device()); }
-
-[[noreturn]] void throw_uninitialized(const Slot& slot) {
-  fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", slot.variable->name),
-       "session.run(tf::global_variables_initializer())");
-}
 }  // namespace
 
 template <bool kTimed>
@@ -168,6 +164,7 @@ void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
     switch (i.what) {
       case Do::random:
         context.random_counter = counters_[i.aux]->fetch_add(1, std::memory_order_relaxed);
+        frame.drawn = i.aux + 1;
         [[fallthrough]];
       case Do::kernel:
       case Do::kernel_that_may_fail:
@@ -194,7 +191,7 @@ void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
       case Do::read: {
         const auto& slot = *static_cast<const Slot*>(i.params);
         const Tensor& t = slot.current();
-        if (!t.defined()) with_node(*graph_, i.node, [&] { throw_uninitialized(slot); });
+        if (!t.defined()) with_node(*graph_, i.node, [&] { throw_uninitialized(*slot.variable); });
         set_external(frame, i.args, t);
         break;
       }
@@ -218,8 +215,10 @@ void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
         }
         break;
       }
-      case Do::gpu_kernel:
-      case Do::gpu_random: gpu->launch(i, ledger); break;
+      case Do::gpu_random:
+        if (!gpu->capturing()) frame.drawn = i.aux + 1;
+        [[fallthrough]];
+      case Do::gpu_kernel: gpu->launch(i, ledger); break;
       case Do::transfer: {
         const Source& s = transferred_[i.aux];
         if (gpu && gpu->capturing()) {
@@ -260,7 +259,7 @@ void Plan::unlock_slots() const noexcept {
   for (size_t i = 0; i < fetched_slots_.size(); ++i) {
     const Slot& slot = *fetched_slots_[i];
     const Tensor& t = slot.current();
-    if (!t.defined()) throw_uninitialized(slot);
+    if (!t.defined()) throw_uninitialized(*slot.variable);
     fetched[fetches_.size() + i] = snapshot(t);
   }
   if (ledger) ledger->add(Phase::fetch, std::chrono::steady_clock::now() - fetching);
@@ -270,6 +269,44 @@ void Plan::unlock_slots() const noexcept {
       if (write && slot->pending.defined()) check_late_errors(slot->pending);
   for (const auto& [slot, write] : slots_)
     if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
+}
+
+// What random ops of a run that fails have drawn is drawn again by the next.
+class Plan::Drawing {
+ public:
+  Drawing(const Plan& plan, Frame& frame) : plan_(plan), frame_(&frame) { frame.drawn = 0; }
+  ~Drawing() {
+    for (uint32_t i = 0; frame_ && i < frame_->drawn; ++i) plan_.counters_[i]->fetch_sub(1, std::memory_order_relaxed);
+  }
+  /// The run has succeeded; of a body's, the run around it may not.
+  void keep(bool body) {
+    for (uint32_t i = 0; body && i < frame_->drawn; ++i) RandomDraws::note(*plan_.counters_[i]);
+    frame_ = nullptr;
+  }
+
+ private:
+  const Plan& plan_;
+  Frame* frame_;
+};
+
+// Of plans that draw random numbers, by themselves or in bodies of control flow.
+void Plan::execute_drawing(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger,
+                           bool locked) const {
+  std::optional<RandomDraws> of_bodies;
+  if (!locked) of_bodies.emplace();
+  try {
+    if (gpu_ >= 0) return execute_on_gpu(feeds, fetched, ledger, locked);
+    auto frame = take_frame();
+    Drawing drawing(*this, *frame);
+    for (const auto& [feed, external] : feeds_) set_external(*frame, external, feeds[feed]);
+    run_code(*frame, nullptr, ledger);
+    finish_run(*frame, fetched, ledger, locked);
+    drawing.keep(locked);
+    give_frame(std::move(frame));
+  } catch (...) {
+    if (of_bodies) of_bodies->give_back();
+    throw;
+  }
 }
 
 void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const {
@@ -289,6 +326,7 @@ void Plan::execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
     }
   };
   const Locks locks(locked || slots_.empty() ? nullptr : this);
+  if (draws_) return execute_drawing(feeds, fetched, ledger, locked);
   if (gpu_ >= 0) return execute_on_gpu(feeds, fetched, ledger, locked);
   auto frame = take_frame();
   for (const auto& [feed, external] : feeds_) set_external(*frame, external, feeds[feed]);
@@ -329,6 +367,7 @@ void Plan::execute_on_gpu(std::span<const Tensor> feeds, std::span<Tensor> fetch
     ledger->add_note("not captured as a CUDA graph: " + obstacle_);
   }
   auto frame = take_frame();
+  Drawing drawing(*this, *frame);
   for (const auto& [feed, external] : feeds_) set_external(*frame, external, feeds[feed]);
   GpuRun gpu(*this, *frame, unit);
   run_code(*frame, &gpu, ledger);
@@ -338,6 +377,7 @@ void Plan::execute_on_gpu(std::span<const Tensor> feeds, std::span<Tensor> fetch
     own->check();
   }
   finish_run(*frame, fetched, ledger, locked);
+  drawing.keep(locked);
   give_frame(std::move(frame));
   if (own && !(writes_ || locked)) own->close();
   spoil(fetched, given.get(), !outer);

@@ -13,8 +13,9 @@ namespace {
 // An op whose shapes the plan could not know: inferred, prepared and run as eager execution does.
 class LaunchStep final : public HostStep {
  public:
-  LaunchStep(const ProgramNode& n, SessionSlots& slots) : op_(*n.op), attrs_(n.attrs), device_(n.device) {
-    if (op_.flags.random) counter_ = &slots.counter(random_key_of(attrs_->view()));
+  LaunchStep(const ProgramNode& n, uint32_t generation, SessionSlots& slots)
+      : op_(*n.op), attrs_(n.attrs), device_(n.device) {
+    if (op_.flags.random) counter_ = &slots.counter(random_key_of(attrs_->view()), generation);
   }
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
     SmallVector<const Tensor*, 4> pointers;
@@ -22,7 +23,7 @@ class LaunchStep final : public HostStep {
     Outputs out;
     std::chrono::nanoseconds kernel;
     const OnDevice on(device_);
-    launch(op_, pointers, attrs_ ? attrs_->view() : AttrsView(), counter_ ? counter_->fetch_add(1) : 0, out,
+    launch(op_, pointers, attrs_ ? attrs_->view() : AttrsView(), counter_ ? RandomDraws::take(*counter_) : 0, out,
            ledger ? &kernel : nullptr);
     if (ledger) ledger->add_op(op_.name, kernel);
     for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = std::move(out[i]);
@@ -120,7 +121,7 @@ std::unique_ptr<HostStep> make_host_step(const ProgramNode& n, const Program& p,
   if (n.op == &assign_op || n.op == &assign_add_op || n.op == &assign_sub_op)
     return std::make_unique<AssignStep>(n, slots);
   if (n.op->flags.session && n.op != &transfer_op) fail(Code::Internal, fmt::format("'{}' cannot be run", n.op->name));
-  return std::make_unique<LaunchStep>(n, slots);
+  return std::make_unique<LaunchStep>(n, p.graph->node(n.graph_node).generation, slots);
 }
 
 }  // namespace twofold

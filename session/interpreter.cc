@@ -93,7 +93,7 @@ void Interpreter::execute(const Node& node, Inputs inputs, Outputs& outputs) {
     outputs.push_back(trace_handle(std::move(traced.trace)));
   } else if (op.flags.random) {
     const OnDevice on(node.device >= 0 ? Device{node.device} : slots_.device);
-    launch(op, inputs, attrs, slots_.counter(random_key_of(attrs)).fetch_add(1), outputs);
+    launch(op, inputs, attrs, RandomDraws::take(slots_.counter(random_key_of(attrs), node.generation)), outputs);
   } else if (op.flags.session && &op != &transfer_op) {
     fail(Code::Internal, fmt::format("'{}' cannot be run in a body", op.name));
   } else {
@@ -109,9 +109,7 @@ Tensor Interpreter::read(const Ref<VariableState>& v) {
     value = it->second;
   } else {
     const Tensor& stored = slots_.slot(v).current();
-    if (!stored.defined())
-      fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", v->name),
-           "session.run(tf::global_variables_initializer())");
+    if (!stored.defined()) throw_uninitialized(*v);
     value = stored;
   }
   return t_state.tape && is_floating(v->dtype) ? eager_read(v, value) : value;
@@ -121,8 +119,7 @@ Tensor Interpreter::assign(const OpDef& op, const Ref<VariableState>& v, const T
   Slot& slot = slots_.slot(v);
   Tensor next = renamed(moved_to(given, slot.device));
   if (&op != &assign_op) {
-    if (!slot.current().defined())
-      fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", v->name));
+    if (!slot.current().defined()) throw_uninitialized(*v);
     const Tensor* pair[] = {&slot.current(), &given};
     Outputs sum;
     launch(*find_op(&op == &assign_add_op ? "Add" : "Sub"), pair, {}, 0, sum);

@@ -34,6 +34,7 @@ struct Frame {
   std::vector<Tensor> externals;    ///< by number; those of the last run are gone
   std::vector<Ref<GpuPool>> pools;  ///< that the arenas are from, by Device::index
   bool counted = false;             ///< among what its plan holds
+  uint32_t drawn = 0;               ///< of the plan's counters, from the first: those that this run has taken from
 };
 
 /// Work on the host between kernels, on tensors instead of pointers: control flow, printing, ops of unknown shape.
@@ -114,6 +115,7 @@ class Plan {
   friend class GpuRun;
   friend class Captured;
 
+  class Drawing;
   struct Arg {
     enum class From : uint8_t { arena, external, constant } from = From::arena;
     Device device;  ///< of the arena
@@ -161,6 +163,8 @@ class Plan {
   Ref<LateErrors> late_errors_of(std::span<const Tensor> feeds) const;
   /// The memory of so many frames, by device.
   DeviceBytes frame_bytes(int64_t count) const;
+  /// With the variables' locks held.
+  void execute_drawing(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;
   void set_external(Frame& frame, uint32_t external, Tensor t) const;
   Tensor tensor_of(const Frame& frame, const Source& s) const;
   void lock_slots() const;
@@ -191,6 +195,7 @@ class Plan {
   SessionSlots* session_ = nullptr;
   mutable std::atomic<uint64_t> last_used_{0};
   mutable std::atomic<bool> given_up_{false};
+  bool draws_ = false;  ///< it has random ops, or host steps, which may
 
   // Of plans that use a GPU.
   int gpu_ = -1;                                 ///< the first one used

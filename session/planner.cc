@@ -167,7 +167,7 @@ class Planner {
                                            : Plan::Do::kernel;
     if (op.flags.random) {
       instruction.aux = static_cast<uint32_t>(plan_->counters_.size());
-      plan_->counters_.push_back(&slots_.counter(random_key_of(attrs)));
+      plan_->counters_.push_back(&slots_.counter(random_key_of(attrs), p_.graph->node(node).generation));
     }
     if (!device.is_cpu() && op.flags.can_fail) {
       const Node& n = p_.graph->node(node);
@@ -277,6 +277,7 @@ class Planner {
     });
     const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
     slots.erase(std::unique(slots.begin(), slots.end(), same), slots.end());
+    plan_->draws_ = !plan_->counters_.empty() || !plan_->hosts_.empty();
     find_in_place();
     find_obstacle();
     // After the values of each device comes room for any of its kernels, while any value lives.

@@ -234,6 +234,8 @@ class Session {
 
  private:
   friend std::map<std::string, Tensor> read_random_state(const Session&, Where);
+  friend bool is_variable_initialized(const Session&, const Variable&, Where);
+  friend std::vector<std::string> report_uninitialized_variables(const Session&, const std::vector<Variable>&, Where);
   friend void load_random_state(const Session&, const std::map<std::string, Tensor>&, Where);
 
   void run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results, Where where) const;

@@ -66,11 +66,12 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
         fail(Code::InvalidArgument,
              fmt::format("{} {} is a value already, not a symbol of this graph", role, to_string(tensor)),
              "use it as it is");
-      if (const GraphData& g = *tensor.graph(); g.closed()) {
+      const bool of_step = tensor.owner()->closed();
+      if (const GraphData& g = *tensor.graph(); g.closed() || of_step) {
         const auto made = g.node(tensor.node()).where;
         fail(Code::InvalidArgument,
              fmt::format("{} {} belongs to the body of a {} (made at {}:{}) and has no value outside of it", role,
-                         to_string(tensor), g.label(), made.file_name(), made.line()),
+                         to_string(tensor), of_step ? "step" : g.label(), made.file_name(), made.line()),
              "return it from the body");
       }
       if (tensor.graph() != graph_.get())
@@ -214,14 +215,28 @@ void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
   for (auto& [id, entry] : ready) entry.first->value = std::move(entry.second);
 }
 
+bool SessionData::is_initialized(const Variable& v) {
+  check_open();
+  Slot& slot = slots_.slot(resolve(Fetch(v), "variable").variable);
+  const std::shared_lock lock(slot.lock);
+  return slot.value.defined();
+}
+
 RandomState SessionData::random_state() {
   check_open();
-  return {copy_of(graph_->random), slots_.executions()};
+  RandomOrdinals ordinals = copy_of(graph_->random);
+  return {ordinals, slots_.executions(ordinals.generation)};
 }
 
 void SessionData::set_executions(const std::map<uint64_t, uint64_t>& executions) {
   check_open();
-  slots_.set_executions(executions);
+  slots_.set_executions(executions, copy_of(graph_->random).generation);
+}
+
+void throw_uninitialized(const VariableState& v) {
+  fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", v.name),
+       "session.run(tf::global_variables_initializer()), or, to leave others as they are, "
+       "session.run(tf::variables_initializer({v}))");
 }
 
 void SessionData::close() {

@@ -65,6 +65,9 @@ class SessionData {
   /// A value for feed key `t`, of its dtype; throws InvalidArgument where it does not fit.
   Tensor fed(const Target& t, const Fetch& key, const Feed::Value& value) const;
 
+  /// Throws as resolve does.
+  bool is_initialized(const Variable& v);
+
   /// The graph's ordinals and this session's counts.
   RandomState random_state();
   void set_executions(const std::map<uint64_t, uint64_t>& executions);

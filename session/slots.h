@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <twofold/lib/core/gpu_memory.h>
+#include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/variable.h>
 #include <twofold/session/options.h>
@@ -29,6 +30,34 @@ struct Slot {
 
   const Tensor& current() const { return pending.defined() ? pending : value; }
 };
+
+/// Counts that the bodies of a run's control flow have taken, to be given back where the run fails.
+class RandomDraws {
+ public:
+  RandomDraws() : outer_(t_state.draws) { t_state.draws = this; }
+  ~RandomDraws() { t_state.draws = outer_; }
+  RandomDraws(const RandomDraws&) = delete;
+  RandomDraws& operator=(const RandomDraws&) = delete;
+
+  /// The next count, noted by the run under way on this thread.
+  static uint64_t take(std::atomic<uint64_t>& counter) {
+    if (t_state.draws) ++t_state.draws->taken_[&counter];
+    return counter.fetch_add(1, std::memory_order_relaxed);
+  }
+  static void note(std::atomic<uint64_t>& counter) {
+    if (t_state.draws) ++t_state.draws->taken_[&counter];
+  }
+  void give_back() {
+    for (auto& [counter, n] : taken_) counter->fetch_sub(n, std::memory_order_relaxed);
+  }
+
+ private:
+  RandomDraws* outer_;
+  std::unordered_map<std::atomic<uint64_t>*, uint64_t> taken_;
+};
+
+/// Throws FailedPrecondition: "Attempting to use uninitialized value w".
+[[noreturn]] void throw_uninitialized(const VariableState& v);
 
 class SessionSlots {
  public:
@@ -66,27 +95,36 @@ class SessionSlots {
     }
     pools.release_cached();
   }
-  std::atomic<uint64_t>& counter(uint64_t random_key) {
+  /// Of a random op of that key and generation.
+  std::atomic<uint64_t>& counter(uint64_t key, uint32_t generation) {
     std::lock_guard lock(mutex_);
-    auto& counter = counters_[random_key];
-    if (!counter) counter = std::make_unique<std::atomic<uint64_t>>(0);
+    auto& counter = counters_[{key, generation}];
+    if (!counter) {
+      counter = std::make_unique<std::atomic<uint64_t>>(0);
+      if (generation <= loaded_generation_)
+        if (const auto known = loaded_.extract(execution_id(key, loaded_generation_ - generation)))
+          *counter = known.mapped();
+    }
     return *counter;
   }
-  /// How often random ops have run, by key, of those that have.
-  std::map<uint64_t, uint64_t> executions() {
+  /// How often random ops have run, by execution_id, of those that have, in a graph that has come to `generation`.
+  std::map<uint64_t, uint64_t> executions(uint32_t generation) {
     std::lock_guard lock(mutex_);
-    std::map<uint64_t, uint64_t> found;
-    for (const auto& [key, counter] : counters_)
-      if (const uint64_t count = *counter) found.emplace(key, count);
+    std::map<uint64_t, uint64_t> found = loaded_;
+    for (const auto& [op, counter] : counters_)
+      if (const uint64_t count = *counter)
+        found.insert_or_assign(execution_id(op.first, generation - op.second), count);
     return found;
   }
-  /// Those of keys that are not listed have not run.
-  void set_executions(const std::map<uint64_t, uint64_t>& executions) {
-    {
-      std::lock_guard lock(mutex_);
-      for (auto& [key, counter] : counters_) *counter = 0;
+  /// Those that are not listed have not run.
+  void set_executions(const std::map<uint64_t, uint64_t>& executions, uint32_t generation) {
+    std::lock_guard lock(mutex_);
+    loaded_ = executions;
+    loaded_generation_ = generation;
+    for (auto& [op, counter] : counters_) {
+      const auto known = loaded_.extract(execution_id(op.first, generation - op.second));
+      *counter = known ? known.mapped() : 0;
     }
-    for (const auto& [key, count] : executions) counter(key) = count;
   }
 
  private:
@@ -96,7 +134,9 @@ class SessionSlots {
   }
   std::mutex mutex_;  // guards the maps, not what they hold
   std::unordered_map<uint64_t, std::unique_ptr<Slot>> slots_;
-  std::unordered_map<uint64_t, std::unique_ptr<std::atomic<uint64_t>>> counters_;
+  std::map<std::pair<uint64_t, uint32_t>, std::unique_ptr<std::atomic<uint64_t>>> counters_;  // by key and generation
+  std::map<uint64_t, uint64_t> loaded_;  // executions of ops that no plan has met yet
+  uint32_t loaded_generation_ = 0;
 };
 
 }  // namespace twofold

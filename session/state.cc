@@ -64,6 +64,24 @@ void load_state(const Session& session, const std::map<std::string, Variable>& s
     session.set(pairs, where);
 }
 
+bool is_variable_initialized(const Session& session, const Variable& variable, std::source_location where) {
+  const SourceFrame frame(where);
+  return executing_eagerly() || session.data_->is_initialized(variable);
+}
+
+std::vector<std::string> report_uninitialized_variables(const Session& session, const std::vector<Variable>& variables,
+                                                        std::source_location where) {
+  const SourceFrame frame(where);
+  std::vector<std::string> names;
+  if (executing_eagerly()) return names;
+  for (const Variable& v : variables)
+    if (!session.data_->is_initialized(v)) names.push_back(v.state()->name);
+  return names;
+}
+std::vector<std::string> report_uninitialized_variables(const Session& session, std::source_location where) {
+  return report_uninitialized_variables(session, session.graph().variables(), where);
+}
+
 static Tensor table_of(const std::map<uint64_t, uint64_t>& counts) {
   std::vector<int64_t> rows;
   for (const auto& [key, count] : counts) {
@@ -113,6 +131,9 @@ void load_random_state(const Session& session, const std::map<std::string, Tenso
   const auto seed = part_of(state, "seed", false).item<int64_t>();
   const auto ordinals = counts_in(part_of(state, "ordinals", true), "ordinals");
   auto executions = counts_in(part_of(state, "executions", true), "executions");
+  if (t_state.random_frame)
+    fail(Code::FailedPrecondition, "A random state was loaded in the body of a step, loop or branch",
+         "tf::load_random_state(session, state) before it");
   for (const auto& [name, value] : state)
     if (name != "seed" && name != "ordinals" && name != "executions")
       fail(Code::InvalidArgument, fmt::format("A random state has no part '{}'", name));
@@ -122,7 +143,9 @@ void load_random_state(const Session& session, const std::map<std::string, Tenso
     fail(Code::FailedPrecondition, fmt::format("The random state is of seed {}, but the seed here is {}", seed, here),
          fmt::format("tf::set_random_seed({})", seed));
   if (eager)
-    set_eager_random_state({{static_cast<uint64_t>(seed), {ordinals.begin(), ordinals.end()}}, std::move(executions)});
+    set_eager_random_state(
+        {.ordinals = {.seed = static_cast<uint64_t>(seed), .next = {ordinals.begin(), ordinals.end()}},
+         .executions = std::move(executions)});
   else
     session.data_->set_executions(executions);
 }

@@ -4,6 +4,7 @@
 #include <map>
 #include <source_location>
 #include <string>
+#include <vector>
 
 #include <twofold/session/session.h>
 
@@ -25,6 +26,17 @@ struct LoadStateOptions {
 void load_state(const Session& session, const std::map<std::string, Variable>& state,
                 const std::map<std::string, Tensor>& values, LoadStateOptions options = {},
                 std::source_location where = std::source_location::current());
+
+/// Whether the variable has a value in this session. Eager, every variable has one. (TensorFlow:
+/// is_variable_initialized)
+bool is_variable_initialized(const Session& session, const Variable& variable,
+                             std::source_location where = std::source_location::current());
+/// The names of those variables, or of all of the session's graph, that have no value in the session, in their order:
+/// what `variables_initializer` is for. Eager there are none. (TensorFlow: report_uninitialized_variables)
+std::vector<std::string> report_uninitialized_variables(const Session& session,
+                                                        std::source_location where = std::source_location::current());
+std::vector<std::string> report_uninitialized_variables(const Session& session, const std::vector<Variable>& variables,
+                                                        std::source_location where = std::source_location::current());
 
 /// What decides the numbers that random ops draw from now on (lib/op/random_key.h), to be kept with variables so that a
 /// program goes on to the bit where another stopped:

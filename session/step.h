@@ -15,6 +15,12 @@
 
 namespace twofold {
 
+struct StepOptions {
+  /// What is known of the arguments' shapes, `{{-1, 28, 28}}`, from the first on; of others it is their ranks. A call
+  /// with an argument of another shape is InvalidArgument.
+  std::vector<Shape> shapes = {};
+};
+
 namespace internal {
 
 /// What is the same for all steps. This is the one place that asks for the mode on a step's behalf.
@@ -28,7 +34,7 @@ class StepRunner {
   };
 
   /// `session` may be null.
-  StepRunner(const Session* session, std::source_location where);
+  StepRunner(const Session* session, StepOptions options, std::source_location where);
   ~StepRunner();
   Result call(std::initializer_list<Feed::Value> arguments, const Body& body);
   Tensor evaluate(const Fetch& fetch, std::source_location where);
@@ -56,7 +62,8 @@ struct StepReturn<F, std::index_sequence<I...>> {
 template <class F>
 class Step {
  public:
-  Step(const Session* session, F body, std::source_location where) : runner_(session, where), body_(std::move(body)) {}
+  Step(const Session* session, F body, StepOptions options, std::source_location where)
+      : runner_(session, std::move(options), where), body_(std::move(body)) {}
 
   template <class... A>
   auto operator()(const A&... arguments) {
@@ -105,20 +112,27 @@ class Step {
 ///
 /// Eager, each call runs the body under a tape, which watches trainable variables and floating arguments. Deferred, the
 /// body adds its nodes to the graph that is current where the step is made, once for each combination of the arguments'
-/// dtypes and ranks, and again where a module that it uses was set to train or to evaluate since; each call is then a
-/// prepared run. What the body does (assign, minimize, print) is done at each call, returned or not, and its random ops
-/// draw the same numbers in both modes. Variables are made before the body: in it they are FailedPrecondition.
+/// dtypes and ranks, and again where a module that it uses was set to train or to evaluate since, or an optimiser's
+/// schedule was set; each call is then a prepared run. What the body does (assign, minimize, print, check) is done at
+/// each call, returned or not, and its random ops draw the same numbers in both modes. Variables are made before the
+/// body: in it they are FailedPrecondition. Tensors made in the body are for the body: one that a captured variable
+/// still holds when it is built is warned of.
+///
+/// A call that throws leaves variables, optimisers' state and counts of random ops as they were, in both modes; other
+/// C++ objects are not restored. Steps may call steps of the same graph and session, which are part of the outer one
+/// then, in deferred mode as if their bodies stood there. A step that is called in its own body is FailedPrecondition.
 ///
 /// Without a session, steps of one graph share one while any of them lives, in which variables are initialised on first
 /// use. A session that is given must outlive the step, and its variables are the program's to initialise.
 template <class F>
-[[nodiscard]] Step<std::decay_t<F>> step(F&& body, std::source_location where = std::source_location::current()) {
-  return {nullptr, std::forward<F>(body), where};
+[[nodiscard]] Step<std::decay_t<F>> step(F&& body, StepOptions options = {},
+                                         std::source_location where = std::source_location::current()) {
+  return {nullptr, std::forward<F>(body), std::move(options), where};
 }
 template <class F>
-[[nodiscard]] Step<std::decay_t<F>> step(const Session& session, F&& body,
+[[nodiscard]] Step<std::decay_t<F>> step(const Session& session, F&& body, StepOptions options = {},
                                          std::source_location where = std::source_location::current()) {
-  return {&session, std::forward<F>(body), where};
+  return {&session, std::forward<F>(body), std::move(options), where};
 }
 
 }  // namespace twofold

@@ -291,7 +291,9 @@ TEST_CASE("Nodes that fail in a run name the line that made them") {
        "session.run(fetches, {{x, value}})", "x"});
   check_error([&] { session.run(read); }, read_line,
               {Code::FailedPrecondition, "ReadVariable", "Attempting to use uninitialized value w",
-               "session.run(tf::global_variables_initializer())", "w/read"});
+               "session.run(tf::global_variables_initializer()), or, to leave others as they are, "
+               "session.run(tf::variables_initializer({v}))",
+               "w/read"});
   check_error([&] { session.run(y, {{x, {1.f, 2.f}}}); }, y_line,
               {Code::InvalidArgument, "Add",
                "Incompatible shapes: [2] vs. [3] for 'add' (op: 'Add') with input shapes: [2], [3].", "", "add"});

@@ -397,4 +397,34 @@ TEST_CASE("gpu: a failure in the body of a loop or a branch is the run's, gradie
     CHECK(other.run(sum, {{n, 2}, {x, values}}).item<float>() == 3);
     tf::synchronize();
   }
+
+TEST_CASE("gpu: an eager step whose kernel fails late leaves variables and optimiser as they were") {
+  if (testing::lacks_gpu()) return;
+  const tf::EagerMode eager;
+  const auto on = tf::device("/gpu:0");
+  tf::Variable table({1.f, 2.f, 3.f}), seen(0.f, {.trainable = false});
+  tf::train::Adam opt({table}, {.lr = 0.5});
+  auto step = tf::step([&](Tensor indices) {
+    seen.assign_add(1);
+    opt.minimize(tf::sum(tf::gather(table, indices)));
+  });
+  const auto all = [&] {
+    std::vector<std::vector<double>> values{testing::doubles(table), testing::doubles(seen)};
+    for (const auto& [name, v] : opt.state()) values.push_back(testing::doubles(v));
+    return values;
+  };
+  step(std::vector<int64_t>{0, 1, 2});
+  const auto before = all();
+  CHECK(before[1] == std::vector<double>{1});
+  for (int i = 0; i < 3; ++i) {
+    const Report r = report_of([&] {
+      step(std::vector<int64_t>{0, 7, 2});
+      tf::synchronize();
+    });
+    CHECK(r.message == kBadIndex);
+    CHECK(all() == before);
+  }
+  step(std::vector<int64_t>{0, 1, 2});
+  CHECK(all()[1] == std::vector<double>{2});
+  CHECK(all() != before);
 }

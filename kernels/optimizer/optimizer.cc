@@ -87,6 +87,11 @@ std::vector<Tensor> adagrad_update(const Tensor& p, const Tensor& g, std::span<c
   return update(adagrad_op, p, g, state, lr, attrs);
 }
 
+const OpDef& op_of(const SGDUpdateAttrs&) { return sgd_op; }
+const OpDef& op_of(const AdamUpdateAttrs&) { return adam_op; }
+const OpDef& op_of(const RMSPropUpdateAttrs&) { return rmsprop_op; }
+const OpDef& op_of(const AdagradUpdateAttrs&) { return adagrad_op; }
+
 void register_optimizer() {
   for (OpDef* op : {&sgd_op, &adam_op, &rmsprop_op, &adagrad_op}) register_op(*op);
 }

@@ -9,6 +9,8 @@
 
 namespace twofold {
 
+struct OpDef;
+
 // Each takes the parameter, its gradient, the optimiser's state for it and the learning rate, a float64 scalar, and
 // returns the new parameter, then the new state: p, g and the state of one shape, all float32 or all float64. A `t` in
 // the state is the number of updates done, an int64 scalar, and t' = t + 1. What all elements share is computed in
@@ -64,6 +66,12 @@ struct AdagradUpdateAttrs {
 };
 std::vector<Tensor> adagrad_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                    const AdagradUpdateAttrs& attrs);
+
+/// The ops behind these functions, whose inputs and outputs are the functions' in order.
+const OpDef& op_of(const SGDUpdateAttrs&);
+const OpDef& op_of(const AdamUpdateAttrs&);
+const OpDef& op_of(const RMSPropUpdateAttrs&);
+const OpDef& op_of(const AdagradUpdateAttrs&);
 
 void register_optimizer();
 

@@ -23,7 +23,9 @@ class RefCounted {
       const_cast<RefCounted*>(this)->destroy();
   }
   /// True if the caller's reference is the only one, so that the object may be changed in place.
-  [[nodiscard]] bool unique() const noexcept { return refs_.load(std::memory_order_acquire) == 1; }
+  [[nodiscard]] bool unique() const noexcept { return count() == 1; }
+  /// How many references there are, as of now.
+  [[nodiscard]] int32_t count() const noexcept { return refs_.load(std::memory_order_acquire); }
 
  protected:
   virtual ~RefCounted() = default;

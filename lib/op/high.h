@@ -15,7 +15,9 @@ namespace twofold {
 // graph/: a node for `op`, in the graph its symbols belong to or else in the current one.
 void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs);
 // eager/: the op done now.
-void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs);
+// `over[i]`, if there is such and it is defined, is where output i goes.
+void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs,
+                 std::span<const Tensor> over = {});
 
 /// A pointwise op without attributes on two values of one dtype, of one shape or one of them a scalar, few enough for
 /// one thread: straight to the tile function that its kernel would call. A unary op gives its operand twice. False,

@@ -129,6 +129,7 @@ class LateErrors final : public RefCounted {
   void wait_and_check() const;
   bool all_good() const;
   bool contains(const LateUnit& unit) const;
+  bool is_only(const LateUnit& unit) const { return units_.size() == 1 && units_[0].get() == &unit; }
   /// Those of both that are not known to be well; null if none is left.
   static Ref<LateErrors> joined(const LateErrors* a, const LateErrors* b);
 

@@ -15,6 +15,7 @@
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/op/transaction.h>
 #include <twofold/lib/op/variable_ops.h>
 #include <twofold/lib/report/ledger.h>
 #include <twofold/lib/report/recording.h>
@@ -170,7 +171,7 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
 }
 
 void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs,
-            std::chrono::nanoseconds* kernel_time) {
+            std::chrono::nanoseconds* kernel_time, std::span<const Tensor> over) {
   if (kernel_time) *kernel_time = {};
   SmallVector<TensorSpec, 4> in;
   for (const Tensor* t : inputs) in.push_back(t->value()->spec());
@@ -214,6 +215,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
   Ref<LateUnit> own;  // of an op that may fail, where it belongs to none
   if (!device.is_cpu()) {
     LateUnit* unit = InLateUnit::current();
+    if (!unit && t_state.transaction) unit = t_state.transaction->late_unit(op.flags.can_fail ? device.gpu() : -1);
     if (op.flags.can_fail) {
       if (!unit) unit = (own = make_ref<LateUnit>(0)).get();
       context.device_error = unit->word(device.gpu());
@@ -225,11 +227,11 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     }
     context.stream = gpu_runtime()->stream(device.gpu());  // and makes the GPU current
   }
-  for (const TensorSpec& s : out) {
-    auto v = Value::make(s.dtype, s.shape, device);
-    args.push_back(v->data());
-    if (late) v->set_late_errors(late);
-    outputs.push_back(Tensor::adopt(v.detach()));
+  for (size_t i = 0; i < out.size(); ++i) {
+    const bool given = i < over.size() && over[i].defined();
+    outputs.push_back(given ? over[i] : Tensor::adopt(Value::make(out[i].dtype, out[i].shape, device).detach()));
+    args.push_back(outputs.back().value()->data());
+    if (late && !given) outputs.back().value()->set_late_errors(late);
   }
   const auto run = [&](const Prepared& prepared) {
     const Workspace workspace(prepared.workspace, device);

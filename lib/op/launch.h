@@ -21,9 +21,10 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
 
 /// Computes `op` now. `random_counter` counts earlier executions of a random op. `kernel_time`, if given, is set to
 /// what the kernel itself took, without shape rule, preparation and allocation; on a GPU it stays 0, and this thread's
-/// ledger gets the device's time.
+/// ledger gets the device's time. `over[i]`, if there is such and it is defined, is where output i goes: of its dtype
+/// and shape, on the op's device.
 void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs,
-            std::chrono::nanoseconds* kernel_time = nullptr);
+            std::chrono::nanoseconds* kernel_time = nullptr, std::span<const Tensor> over = {});
 
 /// Throws what a kernel has reported.
 void check_kernel(const OpDef& op, AttrsView attrs, const KernelContext& context);

@@ -1,21 +1,37 @@
 #include <twofold/lib/op/random_key.h>
 
+#include <algorithm>
+#include <cstring>
 #include <mutex>
+#include <vector>
 
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/op/transaction.h>
 
 namespace twofold {
 namespace {
 
 struct EagerRandom {
-  std::mutex mutex;  // guards counters; ordinals belong to the threads' programs and are guarded too
+  std::mutex mutex;  // guards all below, and the counters; ordinals of graphs are guarded too
   RandomOrdinals ordinals;
-  std::unordered_map<uint64_t, uint64_t> counters;
+  std::shared_ptr<RandomCounters> counters = std::make_shared<RandomCounters>();  // of this generation
+  struct Older {
+    uint32_t generation;
+    std::weak_ptr<RandomCounters> counters;  // bodies hold them
+  };
+  std::vector<Older> older;
 };
 EagerRandom& eager_random() {
   static auto* state = new EagerRandom;
   return *state;
+}
+
+// Keys from here on are of `seed`, as if none had been made.
+void restart(RandomOrdinals& ordinals, int64_t seed) {
+  ordinals = {static_cast<uint64_t>(seed), ordinals.generation + ordinals.used, false, {}};
 }
 
 }  // namespace
@@ -25,36 +41,70 @@ RandomOrdinals& current_ordinals() {
   return executing_eagerly() ? eager_random().ordinals : graph_random_ordinals();
 }
 
+const std::shared_ptr<RandomCounters>& current_counters() {
+  const RandomFrame* frame = t_state.random_frame;
+  return frame && frame->counters_ ? frame->counters_ : eager_random().counters;
+}
+
 uint64_t next_random_key(std::optional<int64_t> op_seed) {
   std::lock_guard lock(eager_random().mutex);
   RandomOrdinals& ordinals = current_ordinals();
+  ordinals.used = true;
   const uint64_t start = mix(0x74776f666f6c64ull, ordinals.seed);
   if (op_seed) return mix(mix(start, 1), static_cast<uint64_t>(*op_seed));
   return mix(mix(start, t_state.scope_path), ordinals.next[t_state.scope_path]++);
 }
 
-void set_random_seed(int64_t seed) {
+void set_random_seed(int64_t seed, std::source_location where) {
+  const SourceFrame frame(where);
+  if (t_state.random_frame)
+    fail(Code::FailedPrecondition, "The seed was set in the body of a step, loop or branch, which runs many times",
+         "tf::set_random_seed(seed) before it");
   EagerRandom& eager = eager_random();
   std::lock_guard lock(eager.mutex);
-  if (executing_eagerly()) {
-    eager.ordinals = {static_cast<uint64_t>(seed), {}};
-    eager.counters.clear();
-  } else {
-    graph_random_ordinals().seed = static_cast<uint64_t>(seed);
+  if (!executing_eagerly()) {
+    restart(graph_random_ordinals(), seed);
+    return;
   }
+  std::erase_if(eager.older, [](const auto& old) { return old.counters.expired(); });
+  eager.older.push_back({eager.ordinals.generation, eager.counters});
+  eager.counters = std::make_shared<RandomCounters>();
+  restart(eager.ordinals, seed);
+}
+
+uint64_t execution_id(uint64_t key, uint32_t age) { return age ? mix(key, age) : key; }
+
+uint32_t current_random_generation() {
+  std::lock_guard lock(eager_random().mutex);
+  return current_ordinals().generation;
 }
 
 RandomState eager_random_state() {
   EagerRandom& eager = eager_random();
   std::lock_guard lock(eager.mutex);
-  return {eager.ordinals, {eager.counters.begin(), eager.counters.end()}};
+  RandomState state{eager.ordinals, {eager.counters->begin(), eager.counters->end()}};
+  for (const auto& old : eager.older)
+    if (const auto counters = old.counters.lock())
+      for (const auto& [key, count] : *counters)
+        state.executions[execution_id(key, eager.ordinals.generation - old.generation)] = count;
+  return state;
 }
 
 void set_eager_random_state(RandomState state) {
   EagerRandom& eager = eager_random();
   std::lock_guard lock(eager.mutex);
+  // Counts of what older bodies have drawn go by other names.
+  for (const auto& old : eager.older)
+    if (const auto counters = old.counters.lock())
+      for (auto& [key, count] : *counters) {
+        const auto found = state.executions.extract(execution_id(key, eager.ordinals.generation - old.generation));
+        count = found ? found.mapped() : 0;
+      }
+  const uint32_t generation = eager.ordinals.generation;
   eager.ordinals = std::move(state.ordinals);
-  eager.counters = {state.executions.begin(), state.executions.end()};
+  eager.ordinals.generation = generation;
+  eager.ordinals.used = true;
+  *eager.counters = {state.executions.begin(), state.executions.end()};
 }
 
 RandomOrdinals copy_of(const RandomOrdinals& ordinals) {
@@ -65,12 +115,17 @@ RandomOrdinals copy_of(const RandomOrdinals& ordinals) {
 RandomBody new_random_body(std::string_view kind) {
   std::lock_guard lock(eager_random().mutex);
   RandomOrdinals& ordinals = current_ordinals();
+  ordinals.used = true;
   const uint64_t path = mix(t_state.scope_path, std::hash<std::string_view>()(kind));
-  return {ordinals.seed, mix(path, ordinals.next[path]++)};
+  return {ordinals.seed, mix(path, ordinals.next[path]++), ordinals.generation,
+          executing_eagerly() ? current_counters() : nullptr};
 }
 
 RandomFrame::RandomFrame(const RandomBody& body)
-    : ordinals_{body.seed, {}}, outer_(t_state.random_frame), outer_path_(t_state.scope_path) {
+    : ordinals_{body.seed, body.generation, true, {}},
+      counters_(body.counters),
+      outer_(t_state.random_frame),
+      outer_path_(t_state.scope_path) {
   t_state.random_frame = this;
   t_state.scope_path = body.path;
 }
@@ -87,9 +142,19 @@ uint64_t random_key_of(AttrsView attrs) {
 }
 
 uint64_t next_eager_random_counter(uint64_t key) {
-  EagerRandom& eager = eager_random();
-  std::lock_guard lock(eager.mutex);
-  return eager.counters[key]++;
+  std::lock_guard lock(eager_random().mutex);
+  const auto& counters = current_counters();
+  const uint64_t before = (*counters)[key]++;
+  if (t_state.transaction) t_state.transaction->drew(counters, key, before);
+  return before;
+}
+
+void set_eager_random_counter(RandomCounters& counters, uint64_t key, uint64_t count) {
+  std::lock_guard lock(eager_random().mutex);
+  if (count == 0)
+    counters.erase(key);  // as if it had never run
+  else
+    counters[key] = count;
 }
 
 }  // namespace twofold

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <source_location>
 #include <string_view>
 #include <unordered_map>
 
@@ -14,22 +16,31 @@ namespace twofold {
 /// How many random ops each scope has made, by the hash of its path.
 struct RandomOrdinals {
   uint64_t seed = 0;
+  uint32_t generation = 0;  ///< how often a seed was set after keys had been made; what was made before draws on
+  bool used = false;        ///< keys were made in this generation
   std::unordered_map<uint64_t, uint64_t> next;
 };
+
+/// How often the ops of one generation have run in eager mode, by key.
+using RandomCounters = std::unordered_map<uint64_t, uint64_t>;
 
 /// The key of the random op about to be made: the graph's seed (eager: the global one) with the op's seed, or with the
 /// scope's path and the op's ordinal among the scope's random ops. The same program text gets the same keys in both
 /// modes, and an unrelated op changes nobody's.
 uint64_t next_random_key(std::optional<int64_t> op_seed);
 
-/// Sets the seed: of the default graph, or eager the process's, whose sequences then restart. 0 until set.
-void set_random_seed(int64_t seed);
+/// Sets the seed, 0 until then: of the default graph, or eager the process's. What is made from here on draws from the
+/// start of the sequences of that seed, be it set for the second time; what was made before, steps too, goes on. Throws
+/// FailedPrecondition in the body of a step, loop or branch.
+void set_random_seed(int64_t seed, std::source_location where = std::source_location::current());
 
 /// A body that runs many times: a step, a loop's body, a branch. Its ops get the same keys at every pass, while their
 /// counters go on.
 struct RandomBody {
   uint64_t seed;
   uint64_t path;
+  uint32_t generation = 0;
+  std::shared_ptr<RandomCounters> counters;  ///< of that generation, in eager mode
 };
 RandomBody new_random_body(std::string_view kind);
 
@@ -43,7 +54,9 @@ class [[nodiscard]] RandomFrame {
 
  private:
   friend RandomOrdinals& current_ordinals();
+  friend const std::shared_ptr<RandomCounters>& current_counters();
   RandomOrdinals ordinals_;
+  std::shared_ptr<RandomCounters> counters_;
   RandomFrame* outer_;
   uint64_t outer_path_;
 };
@@ -61,7 +74,13 @@ RandomOrdinals copy_of(const RandomOrdinals& ordinals);
 
 /// The key in the attributes of a random op, which must begin with it.
 uint64_t random_key_of(AttrsView attrs);
+/// What an op of a generation that is `age` generations old goes by in RandomState::executions.
+uint64_t execution_id(uint64_t key, uint32_t age);
+/// The generation of the random op about to be made.
+uint32_t current_random_generation();
 /// The eager count of executions of `key`, before this one.
 uint64_t next_eager_random_counter(uint64_t key);
+/// Sets an eager count back.
+void set_eager_random_counter(RandomCounters& counters, uint64_t key, uint64_t count);
 
 }  // namespace twofold

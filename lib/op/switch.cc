@@ -7,29 +7,27 @@
 
 namespace twofold {
 
-bool Switch::read() const {
-  const bool on = peek();
-  if (t_state.switch_reads) t_state.switch_reads->note(*this, on);
-  return on;
+uint64_t Setting::read() const {
+  const uint64_t value = peek();
+  if (t_state.switch_reads) t_state.switch_reads->note(*this, value);
+  return value;
 }
 
-void Switch::set(bool on) {
-  if (t_state.switch_reads)
-    fail(Code::FailedPrecondition, "A module cannot be set to train or to evaluate in the body of a step",
-         "net.eval(); step(x); net.train();");
-  on_->store(on, std::memory_order_relaxed);
+void Setting::set(uint64_t value, const char* refusal, const char* hint) {
+  if (t_state.switch_reads) fail(Code::FailedPrecondition, refusal, hint);
+  value_->store(value, std::memory_order_relaxed);
 }
 
 SwitchReads::SwitchReads() : outer_(t_state.switch_reads) { t_state.switch_reads = this; }
 SwitchReads::~SwitchReads() {
   t_state.switch_reads = outer_;
   if (!outer_) return;
-  for (const auto& [s, on] : list_) outer_->note(s, on);
+  for (const auto& [s, value] : list_) outer_->note(s, value);
 }
 
-void SwitchReads::note(const Switch& s, bool on) {
-  const bool known = std::ranges::any_of(list_, [&](const auto& entry) { return entry.first.on_ == s.on_; });
-  if (!known) list_.emplace_back(s, on);
+void SwitchReads::note(const Setting& s, uint64_t value) {
+  const bool known = std::ranges::any_of(list_, [&](const auto& entry) { return entry.first.value_ == s.value_; });
+  if (!known) list_.emplace_back(s, value);
 }
 
 bool SwitchReads::hold(const List& list) {

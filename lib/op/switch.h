@@ -2,32 +2,51 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 namespace twofold {
 
-/// A setting that is on or off, such as whether a module trains. A `tf::step` that read it while it was built is built
-/// anew where it stands otherwise, so that deferred programs obey it as eager ones do. Copies alias.
-class Switch {
+/// State of a C++ object that a body reads while it is built: a number, or how often it has changed. A `tf::step` that
+/// read it while it was built is built anew where it stands otherwise, so that deferred programs obey it as eager ones
+/// do. Copies alias.
+class Setting {
  public:
-  explicit Switch(bool on) : on_(std::make_shared<std::atomic<bool>>(on)) {}
-  /// Its state, noted by the SwitchReads of this thread.
-  bool read() const;
-  /// Throws FailedPrecondition within the body of a step, which could not do it again at each call when deferred.
-  void set(bool on);
+  explicit Setting(uint64_t value = 0) : value_(std::make_shared<std::atomic<uint64_t>>(value)) {}
+  /// As it stands, noted by the SwitchReads of this thread.
+  uint64_t read() const;
+  /// Both throw FailedPrecondition with these words within the body of a step, which could not do it again at each call
+  /// when deferred.
+  void set(uint64_t value, const char* refusal, const char* hint);
+  void change(const char* refusal, const char* hint) { set(peek() + 1, refusal, hint); }
 
  private:
   friend class SwitchReads;
-  bool peek() const { return on_->load(std::memory_order_relaxed); }
-  std::shared_ptr<std::atomic<bool>> on_;
+  uint64_t peek() const { return value_->load(std::memory_order_relaxed); }
+  std::shared_ptr<std::atomic<uint64_t>> value_;
 };
 
-/// Notes which switches this thread reads during its lifetime, and how they stood.
+/// A setting that is on or off, such as whether a module trains.
+class Switch {
+ public:
+  explicit Switch(bool on) : setting_(on) {}
+  bool read() const { return setting_.read() != 0; }
+  void set(bool on) {
+    setting_.set(on, "A module cannot be set to train or to evaluate in the body of a step",
+                 "net.eval(); step(x); net.train();");
+  }
+
+ private:
+  Setting setting_;
+};
+
+/// Notes which settings this thread reads during its lifetime, and how they stood.
 class [[nodiscard]] SwitchReads {
  public:
-  using List = std::vector<std::pair<Switch, bool>>;
+  using List = std::vector<std::pair<Setting, uint64_t>>;
 
   SwitchReads();
   /// What was noted is noted by the one around it, too.
@@ -40,8 +59,8 @@ class [[nodiscard]] SwitchReads {
   static bool hold(const List& list);
 
  private:
-  friend class Switch;
-  void note(const Switch& s, bool on);
+  friend class Setting;
+  void note(const Setting& s, uint64_t value);
 
   SwitchReads* outer_;
   List list_;

@@ -18,6 +18,21 @@ class Value;
 class Operation;
 class GraphData;
 
+/// What a symbol's handles hold: its graph, or what keeps the graph on their behalf while a step's body is built.
+class SymbolOwner : public RefCounted {
+ public:
+  GraphData* graph() const noexcept { return graph_; }
+  /// Of a step's body that has been built: its symbols must not be used outside.
+  bool closed() const noexcept { return closed_; }
+
+ protected:
+  explicit SymbolOwner(GraphData* graph) : graph_(graph) {}
+  bool closed_ = false;  // set by the thread that builds, before others can see its symbols
+
+ private:
+  GraphData* const graph_;
+};
+
 /// A place along an axis, and the user's line.
 struct Index {
   template <std::integral I>
@@ -122,7 +137,9 @@ class Tensor {
   /// Precondition: is_concrete().
   Value* value() const noexcept { return reinterpret_cast<Value*>(object_); }
   /// Precondition: is_symbolic().
-  GraphData* graph() const noexcept { return reinterpret_cast<GraphData*>(object_); }
+  GraphData* graph() const noexcept { return owner()->graph(); }
+  /// Precondition: is_symbolic().
+  const SymbolOwner* owner() const noexcept { return static_cast<const SymbolOwner*>(object_); }
   uint32_t node() const noexcept { return node_; }
   uint16_t output() const noexcept { return output_; }
 

@@ -14,6 +14,10 @@ class GpuPools;
 class Ledger;
 class RandomFrame;
 class SwitchReads;
+class Transaction;
+class StepScope;
+class BodySymbols;
+class RandomDraws;
 
 enum class Mode : int8_t { deferred, eager };
 
@@ -33,6 +37,10 @@ struct ThreadState {
   uint64_t scope_path = 0;  ///< hash of the scopes' names as given, in both modes: what random keys are made from
   RandomFrame* random_frame = nullptr;  ///< the innermost step, loop or branch body
   SwitchReads* switch_reads = nullptr;  ///< the innermost, if any
+  Transaction* transaction = nullptr;   ///< of the innermost eager step
+  const StepScope* step = nullptr;      ///< the innermost step whose body is under way, in either mode
+  BodySymbols* symbols = nullptr;       ///< of the step that is being built
+  RandomDraws* draws = nullptr;         ///< of the run under way, where it has bodies that draw
 };
 
 // initial-exec: one instruction instead of a call for each access.

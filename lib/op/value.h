@@ -45,7 +45,10 @@ class Value final : public RefCounted {
     return kind_ == Kind::borrowed || (kind_ == Kind::view && base()->kind_ == Kind::borrowed);
   }
   /// True if nobody else can see the elements, so that a new value may be written over them.
-  bool is_writable() const { return unique() && (kind_ == Kind::owner || kind_ == Kind::small); }
+  bool is_writable() const {
+    const auto owns = [](const Value& v) { return v.kind_ == Kind::owner || v.kind_ == Kind::small; };
+    return unique() && (owns(*this) || (kind_ == Kind::view && base()->unique() && owns(*base())));
+  }
   /// The memory, for a new value to be written over the old. What was copied to the host before is forgotten.
   /// Precondition: is_writable().
   void* overwrite();

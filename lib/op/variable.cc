@@ -7,6 +7,7 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/transaction.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/op/variable_ops.h>
 
@@ -17,12 +18,19 @@ uint64_t VariableState::next_id() {
   return g_next.fetch_add(1, std::memory_order_relaxed);
 }
 Tensor VariableState::eager_value() const {
+  if (t_state.transaction) t_state.transaction->settle(*this);
   std::lock_guard lock(mutex_);
   return slot_;
 }
 void VariableState::set_eager_value(Tensor v) {
   std::lock_guard lock(mutex_);
+  initial_ = !slot_.defined();
   std::swap(slot_, v);
+}
+Tensor VariableState::eager_initial_value() const {
+  if (t_state.transaction) t_state.transaction->settle(*this);
+  std::lock_guard lock(mutex_);
+  return initial_ ? slot_ : Tensor();
 }
 
 namespace {
@@ -95,6 +103,7 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
     fail_at(value.where(), op.name, Code::InvalidArgument,
             fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
                         v.name(), v.shape().str()));
+  if (t_state.transaction) t_state.transaction->keep(*v.state(), current);
   v.state()->set_eager_value(next);
   return renamed(next);
 }
@@ -109,9 +118,12 @@ Variable::Variable(Operand initial, VariableOptions options) {
          "make it before the body");
   if (initial.tensor()) check_input("Variable", 0, *initial.tensor(), initial.where());
   const Tensor value = initial_tensor(initial, options);
+  if (options.shape && !value.shape().compatible_with(*options.shape))
+    fail(Code::InvalidArgument, fmt::format("An initial value of shape {} is not of the variable's shape {}",
+                                            value.shape().str(), options.shape->str()));
   if (executing_eagerly()) {
-    state_ = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, value.dtype(), value.shape(),
-                                     options.trainable, initial.where());
+    state_ = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, value.dtype(),
+                                     options.shape.value_or(value.shape()), options.trainable, initial.where());
     state_->set_eager_value(renamed(t_state.device < 0 ? value : moved_to(value, {t_state.device})));
   } else {
     *this = graph_variable(value, options, initial.where());
@@ -135,10 +147,14 @@ Tensor Variable::assign_sub(Operand value) const { return assignment(*this, valu
 Operation Variable::initializer() const {
   return state_->eager_value().defined() ? Operation() : graph_initializer(*state_);
 }
-Tensor Variable::initial_value() const {
-  if (state_->eager_value().defined())
-    fail(Code::FailedPrecondition, fmt::format("The eager variable '{}' does not keep its initial value", name()));
-  return graph_initial_value(*state_);
+Tensor Variable::initial_value(std::source_location where) const {
+  if (!state_->eager_value().defined()) return graph_initial_value(*state_);
+  const Tensor initial = state_->eager_initial_value();
+  if (!initial.defined())
+    fail_at(where, "", Code::FailedPrecondition,
+            fmt::format("The eager variable '{}' has been assigned, and its initial value is not kept", name()),
+            "make the other variable before, or v.read() for the value now");
+  return initial;
 }
 
 Device home_of(const Variable& v) {

@@ -17,6 +17,7 @@ struct VariableOptions {
   std::string name = {};            ///< "Variable" if empty; made unique within its scope
   bool trainable = true;            ///< optimisers and tapes find it by themselves
   std::optional<DType> dtype = {};  ///< a literal is made so; other values are cast, to floating or to a wider dtype
+  std::optional<Shape> shape = {};  ///< of all values to come, {-1, 2} or unknown_shape; if none, the initial value's
 };
 
 /// The variable itself, which handles, graph nodes and sessions refer to. Deferred, each Session holds a value of its
@@ -42,13 +43,17 @@ class VariableState final : public RefCounted {
   /// The eager value, by which a variable is also known to be eager.
   Tensor eager_value() const;
   void set_eager_value(Tensor v);
+  /// The eager value if it is the first, else undefined.
+  Tensor eager_initial_value() const;
   /// Held while a new eager value is made from the old one, so that no update is lost between them.
   std::mutex& updating() { return updating_; }
 
  private:
+  friend class Transaction;
   static uint64_t next_id();
   mutable std::mutex mutex_;
-  Tensor slot_;  // guarded by mutex_
+  Tensor slot_;           // guarded by mutex_
+  bool initial_ = false;  // slot_ is the first value; guarded by mutex_
   std::mutex updating_;
 };
 
@@ -56,8 +61,8 @@ class VariableState final : public RefCounted {
 /// aliases of one variable. Reads as a Tensor wherever one is wanted; is changed by `assign`, never by `=`.
 class Variable {
  public:
-  /// Throws InvalidArgument if the initial value cannot be of `options.dtype`: a literal that does not fit, a value
-  /// that a cast would truncate.
+  /// Throws InvalidArgument if the initial value cannot be of `options.dtype`, for a literal does not fit or a cast
+  /// would truncate, or is not of `options.shape`.
   explicit Variable(Operand initial, VariableOptions options = {});
   // Moving one copies it, so that every Variable is one.
   Variable(const Variable&) = default;
@@ -114,8 +119,9 @@ class Variable {
   std::string name() const { return state_->name + ":0"; }
   /// Sets the variable to its initial value when run; done already, hence undefined, in eager mode.
   Operation initializer() const;
-  /// What the initial value was made from.
-  Tensor initial_value() const;
+  /// What the initial value was made from, for variables that are to start alike: `Variable b(a.initial_value())`.
+  /// Eager it is not kept beside later ones: FailedPrecondition once the variable has been assigned.
+  Tensor initial_value(std::source_location where = std::source_location::current()) const;
 
   // Conveniences a Tensor has, so that a Variable can stand where one stands.
   template <ElementType T>

@@ -11,6 +11,8 @@
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
+#include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/transaction.h>
 
 namespace twofold::train {
 
@@ -81,11 +83,14 @@ Variable Optimizer::add_state(std::string path, const char* name, const Tensor& 
 
 void Optimizer::set_schedule(Schedule schedule, std::source_location where) {
   const SourceFrame frame(where);
+  schedule_setting_.change("A schedule cannot be set in the body of a step", "opt.set_schedule(...) before the step");
   schedule_ = std::move(schedule);
   if (!schedule_ || !steps_done_.empty()) return;
   const NameScope scope(name_);
   steps_done_.push_back(add_state("steps_done", "steps_done", zeros({}, int64)));
 }
+
+Operation Optimizer::initializer(std::source_location where) const { return variables_initializer(state_, where); }
 
 Operation Optimizer::minimize(const Tensor& loss, std::source_location where) {
   const SourceFrame frame(where);
@@ -107,6 +112,7 @@ Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::
          "a loss computed from the parameters by differentiable ops");
   const NameScope scope(name_);
   Tensor lr = tensor(lr_, {.dtype = float64});
+  schedule_setting_.read();
   if (schedule_) lr = cast(schedule_(cast(steps_done_[0].assign_add(1) - 1, float64)), float64) * lr;
   std::vector<Fetch> updates;
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -118,6 +124,21 @@ Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::
                                            : Fetch(update(i, gradients[i], lr)));
   }
   return group(updates, where);
+}
+
+Tensor update_all(const OpDef& op, const Variable& parameter, const Tensor& gradient,
+                  const std::vector<Variable>& state, const Tensor& lr, AttrsView attrs) {
+  const CurrentOp current(op.name, t_state.frame);
+  if (executing_eagerly() && t_state.transaction &&
+      t_state.transaction->wait(op, attrs, parameter, gradient, state, lr))
+    return {};
+  const Tensor p = parameter;
+  const std::vector<Tensor> old = read_all(state);
+  std::vector<const Tensor*> inputs{&p, &gradient};
+  for (const Tensor& s : old) inputs.push_back(&s);
+  inputs.push_back(&lr);
+  const Outputs next = apply_all(op, inputs, attrs, t_state.frame);
+  return assign_all(parameter, state, {next.begin(), next.begin() + 1 + static_cast<std::ptrdiff_t>(state.size())});
 }
 
 std::vector<Tensor> read_all(const std::vector<Variable>& variables) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <twofold/lib/op/switch.h>
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/variable.h>
 
@@ -34,11 +35,16 @@ class Optimizer {
   Operation apply_gradients(const std::vector<Tensor>& gradients,
                             std::source_location where = std::source_location::current());
 
-  /// From the next step that is built on; counts from 0. A variable is made: to be called before the body of a
-  /// `tf::step`.
+  /// From the next step on; counts from 0. A deferred step that has been built is built anew. The count is a variable,
+  /// made when the first schedule is set: a session that has initialised already is to run
+  /// `variables_initializer(opt.state())`, or of that variable alone. Not in the body of a `tf::step`:
+  /// FailedPrecondition.
   void set_schedule(Schedule schedule, std::source_location where = std::source_location::current());
 
   const std::vector<Variable>& parameters() const { return parameters_; }
+  /// Sets its own variables to their first values when run, and leaves the parameters alone: for an optimiser that is
+  /// made when others have been initialised. Done already, hence undefined, in eager mode.
+  Operation initializer(std::source_location where = std::source_location::current()) const;
   /// Its own variables, "m.0", "v.0", "step.0", ... by the numbers of their parameters: what a checkpoint holds beside
   /// the parameters.
   const std::map<std::string, Variable>& state() const { return state_; }
@@ -68,6 +74,7 @@ class Optimizer {
   std::vector<Variable> parameters_;
   double lr_;
   Schedule schedule_;
+  Setting schedule_setting_;
   std::vector<Variable> steps_done_;  // one where there is a schedule
   std::map<std::string, Variable> state_;
 };
@@ -76,5 +83,9 @@ class Optimizer {
 std::vector<Tensor> read_all(const std::vector<Variable>& variables);
 /// Assigns next[0] to the parameter, after the rest to the variables of `state`. The parameter's new value.
 Tensor assign_all(const Variable& parameter, const std::vector<Variable>& state, const std::vector<Tensor>& next);
+/// The parameter and its state, as an op of kernels/optimizer changes them. In an eager step that waits for the step's
+/// end, or until one of the variables is read, and goes over the old values; the result is undefined then.
+Tensor update_all(const OpDef& op, const Variable& parameter, const Tensor& gradient,
+                  const std::vector<Variable>& state, const Tensor& lr, AttrsView attrs);
 
 }  // namespace twofold::train

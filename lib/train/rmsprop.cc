@@ -22,13 +22,9 @@ Tensor RMSProp::update(size_t i, const Tensor& gradient, const Tensor& lr) const
   std::vector<Variable> state{squares_[i]};
   if (o.centered) state.push_back(averages_[i]);
   if (o.momentum != 0) state.push_back(velocities_[i]);
-  return assign_all(p, state,
-                    rmsprop_update(p, gradient, read_all(state), lr,
-                                   {.alpha = o.alpha,
-                                    .eps = o.eps,
-                                    .weight_decay = o.weight_decay,
-                                    .momentum = o.momentum,
-                                    .centered = o.centered}));
+  const RMSPropUpdateAttrs attrs{
+      .alpha = o.alpha, .eps = o.eps, .weight_decay = o.weight_decay, .momentum = o.momentum, .centered = o.centered};
+  return update_all(op_of(attrs), p, gradient, state, lr, attrs);
 }
 
 Adagrad::Adagrad(std::vector<Variable> parameters, AdagradOptions options, std::source_location where)
@@ -47,9 +43,8 @@ Tensor Adagrad::update(size_t i, const Tensor& gradient, const Tensor& lr) const
   const AdagradOptions& o = options_;
   std::vector<Variable> state{squares_[i]};
   if (o.lr_decay != 0) state.push_back(counts_[i]);
-  return assign_all(p, state,
-                    adagrad_update(p, gradient, read_all(state), lr,
-                                   {.weight_decay = o.weight_decay, .eps = o.eps, .lr_decay = o.lr_decay}));
+  const AdagradUpdateAttrs attrs{.weight_decay = o.weight_decay, .eps = o.eps, .lr_decay = o.lr_decay};
+  return update_all(op_of(attrs), p, gradient, state, lr, attrs);
 }
 
 }  // namespace twofold::train

@@ -19,11 +19,9 @@ Tensor SGD::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   const Variable& p = parameters()[i];
   std::vector<Variable> state;
   if (!velocities_.empty()) state = {velocities_[i]};
-  return assign_all(
-      p, state,
-      sgd_update(
-          p, gradient, read_all(state), lr,
-          {.momentum = options_.momentum, .weight_decay = options_.weight_decay, .nesterov = options_.nesterov}));
+  const SGDUpdateAttrs attrs{
+      .momentum = options_.momentum, .weight_decay = options_.weight_decay, .nesterov = options_.nesterov};
+  return update_all(op_of(attrs), p, gradient, state, lr, attrs);
 }
 
 }  // namespace twofold::train

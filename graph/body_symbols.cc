@@ -1,0 +1,70 @@
+#include <twofold/graph/body_symbols.h>
+
+#include <algorithm>
+
+#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/op/value.h>
+
+namespace twofold {
+
+class BodySymbols::Owner final : public SymbolOwner {
+ public:
+  explicit Owner(GraphData& g) : SymbolOwner(&g), keeps_(&g) {}
+  void close() { closed_ = true; }
+
+ private:
+  const Ref<GraphData> keeps_;
+};
+
+BodySymbols::BodySymbols(GraphData& g) : graph_(&g), begin_(g.size()), outer_(t_state.symbols) {
+  t_state.symbols = this;
+}
+BodySymbols::~BodySymbols() { close(); }
+
+void BodySymbols::close() {
+  if (closed_) return;
+  closed_ = true;
+  t_state.symbols = outer_;
+  for (const auto& owner : owners_)
+    if (owner) owner->close();
+}
+
+SymbolOwner* BodySymbols::owner(GraphData* g, uint32_t node) {
+  if (g != graph_.get() || node < begin_) return g;
+  const size_t i = node - begin_;
+  if (owners_.size() <= i) owners_.resize(i + 1);
+  if (!owners_[i]) owners_[i] = make_ref<Owner>(*g);
+  return owners_[i].get();
+}
+
+Tensor BodySymbols::constant(const Tensor& value, std::source_location where) {
+  const Tensor kept = retained(value);
+  const auto [at, is_new] = constants_.try_emplace(kept.value());
+  auto& [used, constant] = at->second;
+  if (is_new) {
+    used = {kept, where, 1};
+    const int32_t before = kept.value()->count();
+    constant = renamed(kept);
+    used.own += kept.value()->count() - before;
+  }
+  return constant;
+}
+
+std::vector<uint32_t> BodySymbols::held(std::span<const uint32_t> known) const {
+  std::vector<uint32_t> nodes;
+  for (size_t i = 0; i < owners_.size(); ++i) {
+    const auto node = begin_ + static_cast<uint32_t>(i);
+    if (owners_[i] && owners_[i]->count() > 1 + std::ranges::count(known, node)) nodes.push_back(node);
+  }
+  return nodes;
+}
+
+std::vector<BodySymbols::Used> BodySymbols::shared_values() const {
+  std::vector<Used> shared;
+  for (const auto& [value, entry] : constants_) {
+    if (!entry.first.is_gone()) shared.push_back(entry.first);
+  }
+  return shared;
+}
+
+}  // namespace twofold
