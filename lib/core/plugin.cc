@@ -45,7 +45,7 @@ const PluginTable* load(const std::string& name, std::string& why) {
     if (table && table->abi == plugin_abi()) return table;
     why = fmt::format("{} was built from other sources than the library, whose kernels it cannot be; build it again",
                       path.string());
-    spdlog::warn("{}", why);
+    warn(why);
   }
   return nullptr;
 }
