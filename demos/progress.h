@@ -11,9 +11,11 @@
 /// A bar that redraws itself where standard error is a terminal; otherwise a plain line at each quarter.
 class Progress {
  public:
-  Progress(std::string what, int64_t total) : what_(std::move(what)), total_(total), terminal_(isatty(STDERR_FILENO)) {}
+  /// A quiet one shows nothing.
+  Progress(std::string what, int64_t total, bool quiet = false)
+      : what_(std::move(what)), total_(total), terminal_(isatty(STDERR_FILENO)), quiet_(quiet) {}
   ~Progress() {
-    if (terminal_) std::fprintf(stderr, "\r\x1b[K");
+    if (terminal_ && !quiet_) std::fprintf(stderr, "\r\x1b[K");
   }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -21,7 +23,7 @@ class Progress {
   void done(int64_t count) {
     const int parts = terminal_ ? kWidth : 4;
     const int filled = static_cast<int>(count * parts / total_);
-    if (filled == shown_) return;
+    if (quiet_ || filled == shown_) return;
     shown_ = filled;
     if (terminal_) {
       const std::string bar =
@@ -36,6 +38,6 @@ class Progress {
   static constexpr int kWidth = 40;
   std::string what_;
   int64_t total_;
-  bool terminal_;
+  bool terminal_, quiet_;
   int shown_ = -1;
 };

@@ -50,7 +50,7 @@ void check_close(const std::map<std::string, tf::Tensor>& ours, const tf::io::Sa
 std::string path_of(const std::string& folder) { return TWOFOLD_SOURCE_ROOT "/tests/data/reference/" + folder + "/"; }
 
 struct Result {
-  Run run;
+  std::deque<Run> runs;
   std::vector<double> losses;  // those to be reached
 };
 void train_reference(const std::string& folder, How how, const std::string& device, Result& result) {
@@ -64,15 +64,16 @@ void train_reference(const std::string& folder, How how, const std::string& devi
   s.device = device;
   const Start start = load_start(path + "start.safetensors");
   REQUIRE(start.x.shape() == tf::Shape{s.batch, 3, s.side, s.side});
-  train(how, s, start, result.run);
+  train({how}, s, start, result.runs);
   result.losses = settings["loss_float64"].get<std::vector<double>>();
-  REQUIRE(result.run.losses.size() == result.losses.size());
+  REQUIRE(result.runs[0].losses.size() == result.losses.size());
 }
 
 void check_run(const std::string& folder, How how, const std::string& device = "/cpu:0") {
   Result result;
   train_reference(folder, how, device, result);
-  const auto& [run, losses] = result;
+  const Run& run = result.runs[0];
+  const auto& losses = result.losses;
   for (size_t i = 0; i < losses.size(); ++i) {
     INFO("loss of step " << i + 1);
     CHECK(std::abs(run.losses[i] - losses[i]) <= 1e-4 * std::max(std::abs(losses[i]), 1e-3));
@@ -111,10 +112,10 @@ void check_tf32_run(const std::string& folder) {
     Result result;
     train_reference(folder, how, "/gpu:0", result);
     for (size_t i = 0; i < kSteps; ++i) {
-      INFO("loss of step " << i + 1 << ": " << result.run.losses[i] << ", wanted " << result.losses[i]);
-      CHECK(std::abs(result.run.losses[i] - result.losses[i]) <= kTolerance * std::abs(result.losses[i]));
+      INFO("loss of step " << i + 1 << ": " << result.runs[0].losses[i] << ", wanted " << result.losses[i]);
+      CHECK(std::abs(result.runs[0].losses[i] - result.losses[i]) <= kTolerance * std::abs(result.losses[i]));
     }
-    check_close(result.run.gradients, tf::io::load_safetensors(path_of(folder) + "grads.safetensors"), kTolerance);
+    check_close(result.runs[0].gradients, tf::io::load_safetensors(path_of(folder) + "grads.safetensors"), kTolerance);
   }
 }
 

@@ -1,7 +1,11 @@
 // The article's snippets: what it printed, what twofold prints, and why they differ.
 #include <twofold/twofold.h>
+#include <cstdio>
 #include <iostream>
+#include <iterator>
 #include <string_view>
+
+#include "facts.h"
 
 namespace tf = twofold;
 
@@ -18,32 +22,45 @@ void add_two_variables() {
   std::cout << "    " << c << '\n';
 }
 
+void plain_sum() {
+  heading("1. Plain code: 1 + 2");
+  show("The article, in plain Python, prints:", "    3");
+  std::cout << "C++ prints:\n    " << 1 + 2 << '\n';
+}
+
 void deferred_sum() {
-  heading("1. A graph: a + b is a symbol");
-  show("The article:", "    a = tf.Variable(1)\n    b = tf.Variable(2)\n    c = a + b\n    print(c)");
-  show("It printed:", "    Tensor(\"add:0\", shape=(), dtype=int32)");
+  heading("2. A graph: a + b is a symbol");
+  show("The article, in TensorFlow 1:", "    a = tf.Variable(1)\n    b = tf.Variable(2)\n    c = a + b\n    print(c)");
+  show("It says that this prints:", "    <tf.Variable ... shape()>");
   std::cout << "twofold prints, in deferred mode:\n";
   const tf::Graph graph;
   const auto scope = graph.as_default();
   add_two_variables();
   show("Why:",
-       "    Nothing was computed: c names an output of a node. The article calls `a` \"just a placeholder\", which it\n"
-       "    is not: a Variable is state that a session holds, a placeholder is an input of a run; and c is a Tensor.");
+       "    Nothing was computed: c names an output of a node. The sum of two Variables is a Tensor, not a Variable, "
+       "and\n"
+       "    TensorFlow 1, too, prints the line that twofold does. The article also calls `a` \"just a placeholder\", "
+       "which\n"
+       "    it is not: a Variable is state that a session holds, a placeholder is an input of a run.");
 }
 
 void eager_sum() {
-  heading("2. Eager: a + b is a value");
-  show("The article:", "    the same lines, executed at once");
-  show("It printed:", "    3");
-  std::cout << "twofold prints, the same C++ function called in eager mode:\n";
+  heading("3. Eager: a + b is a value");
+  show("The article, in PyTorch:", "    two tensors of 1 and 2, their sum printed");
+  show("It printed:", "    tensor(3)");
+  std::cout << "twofold prints, the function of part 2 called in eager mode:\n";
   const tf::EagerMode eager;
   add_two_variables();
+  std::cout << "    and with its dtype, by tf::repr: " << tf::repr(tf::tensor(1) + tf::tensor(2)) << '\n';
   show("Why:",
-       "    The function did not change, only the mode around its call. The kernel that added is the same one, too.");
+       "    The function did not change, only the mode around its call. The kernel that added is the same one, too. "
+       "For\n"
+       "    TensorFlow the article names tf.compat.v1.enable_eager_execution() as the way to this; here it is\n"
+       "    tf::enable_eager_execution() for a program, tf::EagerMode for a scope.");
 }
 
 void session_run() {
-  heading("3. A session: a * x + b with x = 3");
+  heading("4. A session: a * x + b with x = 3");
   show("The article:",
        "    x = tf.placeholder()\n    yhat = a * x + b\n    with tf.session() as s:\n"
        "        s.run(yhat, feed_dict={x:. 3})\n    print(yhat)");
@@ -79,7 +96,7 @@ void session_run() {
 }
 
 void eager_line() {
-  heading("4. The same line in eager mode");
+  heading("5. The same line in eager mode");
   const tf::EagerMode eager;
   auto a = tf::Variable(1.f), b = tf::Variable(2.f);
   auto x = tf::tensor(3.f);
@@ -91,21 +108,33 @@ void eager_line() {
   }
 }
 
+void net() {
+  heading("6. The net that the article trains");
+  std::cout
+      << "Three times Conv2d 3x3, BatchNorm2d and ReLU, then Linear, ReLU, Linear, LogSoftmax. As printed it owns "
+      << article::kOwnedParameters << "\nparameters, but its `forward` calls the convolutional part alone, which has "
+      << article::kUsedParameters << R"(. So its loss
+reads raw features as the logarithms of class probabilities, and is negative. The model that the article prints before
+it trains the traced one is a second one, made for printing: not the one that is trained. At its end it prints the )"
+      << std::size(article::kClasses) << "\nrandom classes, but neither the images nor the weights.\n";
+}
+
 void times() {
-  heading("5. The article's training times");
-  std::cout << R"(The article trains a convolutional net for 20 steps and reports, in seconds:
-
-                              eager    traced
-    CPU                        9.31      8.03
-    GPU                       0.752      1.39
-
-It concludes that the traced graph is "significantly faster". On its CPU that is a factor of 1.16; on its GPU the traced
-run is slower. Warm-up, compilation and uploads are inside these times, and the GPU's eager run goes on from weights that
-were trained already. Its net never calls its linear layers, so the loss reads raw features as class scores: hence its
-negative losses. Mode and compiler are two things, and the article changes both at once. The demos `linear` and `myconv`
-keep them apart: eager, deferred with optimisation off, deferred and optimised, each with its first run shown by itself.
-`myconv` trains the article's net so. docs/article.md sets every claim beside what can be measured.
-)";
+  heading("7. The article's training times");
+  std::cout << "20 steps, in seconds (user, system, wall):\n\n";
+  for (const article::Run& r : article::kRuns)
+    std::printf("    %-12s%-18s%8.3g%8.3g%8.3g\n", r.name, r.own_name, r.user_s, r.system_s, r.wall_s);
+  const auto wall = [](int i) { return article::kRuns[i].wall_s; };
+  std::printf(R"(
+That JIT is significantly faster the article says before it measures, and it draws no conclusion from what it measured. On
+its CPU the traced run takes %.2f of the eager one's time, on its GPU %.2f: it is slower. Warm-up, compilation and
+uploads are inside these times, and the GPU's eager run goes on from weights that were trained already. Mode and
+compiler are two things, and the article changes both at once. The demos `linear` and `myconv` keep them apart: eager,
+deferred with optimisation off, deferred and optimised, each with its first step shown by itself. `myconv` trains the
+article's net so, and prints all of the article's losses beside its own. docs/article.md sets every claim beside what
+can be measured.
+)",
+              wall(1) / wall(0), wall(3) / wall(2));
 }
 
 }  // namespace
@@ -118,10 +147,12 @@ int main(int argc, char** argv) {
     return asked ? 0 : 1;
   }
   try {
+    plain_sum();
     deferred_sum();
     eager_sum();
     session_run();
     eager_line();
+    net();
     times();
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';

@@ -111,7 +111,7 @@ void write_json(const std::deque<Run>& runs, const Options& o, const tf::io::Met
                            {"optimize", r.how == How::optimized},
                            {"threads", tf::num_threads()},
                            {"first_ms", 1e3 * r.first},
-                           {"step_ms", 1e3 * r.median},
+                           {"step_ms", 1e3 * r.median()},
                            {"first_epoch", r.first_epoch},
                            {"epoch_s", r.epoch_seconds},
                            {"test_s", r.test_seconds},
@@ -148,10 +148,12 @@ int run(const Options& o) {
   std::fflush(stdout);
 
   std::deque<Run> runs;
-  for (const How how : ways(o.mode, o.optimize))
-    train(how, s, data, identity, from ? &*from : nullptr, runs.emplace_back());
+  const Neighbours neighbours;
+  train(ways(o.mode, o.optimize), s, data, identity, from ? &*from : nullptr, runs);
+  const std::string busy = neighbours.remark();
   print_epochs(runs, static_cast<size_t>(batches));
   print_times(runs);
+  std::fputs(busy.c_str(), stdout);
   bool good = true;
   if (runs.size() > 1) {
     for (const Run& r : runs) good = good && equal(r, runs[0]);

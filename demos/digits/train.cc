@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
+#include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -34,81 +34,66 @@ io::Batch<2> prepared(const io::Batch<2>& batch) {
 // The program: one text for all columns. In eager mode the session has nothing to do.
 class Training {
  public:
-  Training(tf::Session& session, const Settings& settings, const Data& data)
+  Training(tf::Session& session, const Settings& settings, const Data& data, Run& run)
       : session_(session),
         settings_(settings),
+        run_(run),
         batches_({data.train.images, data.train.labels},
                  {.batch_size = settings.batch, .shuffle = true, .prefetch = 2, .seed = seed()}),
         tests_({data.test.images, data.test.labels}, {.batch_size = kTestBatch, .prefetch = 2}),
-        optimizer_(net_.parameters(), {.lr = settings.lr}) {
+        optimizer_(net_.parameters(), {.lr = settings.lr}),
+        step_(tf::step(session, Step{this})),
+        test_(tf::step(session, Test{this})) {
     const int64_t steps = settings.epochs * batches_.batches_per_epoch();
     optimizer_.set_schedule(tf::train::warmup(std::max<int64_t>(1, steps / 20), tf::train::cosine_decay(steps)));
     batches_.map(prepared);
     tests_.map(prepared);
   }
 
-  /// Trains to the end, or as far as the settings say.
-  void run(const Checkpoint* from, const io::Metadata& identity, Run& run) {
-    auto step = tf::step(session_, [&](Tensor x, Tensor y) {
-      auto loss = nn::softmax_cross_entropy(net_(x), y);
-      optimizer_.minimize(loss);
-      return loss;
-    });
-    auto test = tf::step(session_, [&](Tensor x, Tensor y) {
-      return tf::sum(tf::cast(tf::equal(tf::argmax(net_(x), 1), y), tf::int64));
-    });
+  /// Ready for its first step, or for the one after a checkpoint's.
+  void begin(const Checkpoint* from) {
     session_.run(tf::global_variables_initializer());
-    if (from) restore(*from, run.reached);
-    run.first_epoch = static_cast<size_t>(run.reached.position.epoch);
+    if (from) restore(*from, run_.reached);
+    run_.first_epoch = static_cast<size_t>(run_.reached.position.epoch);
+  }
+  bool over() const { return run_.stopped || run_.reached.position.epoch >= settings_.epochs; }
+  int64_t steps() const { return settings_.epochs * batches_.batches_per_epoch(); }
 
-    Milestone& reached = run.reached;
-    const int64_t total = settings_.epochs * batches_.batches_per_epoch();
-    std::vector<double> times;
-    Progress progress(run.name, total);
-    for (auto epoch_begin = begin_; !run.stopped && reached.position.epoch < settings_.epochs;) {
-      const auto step_begin = Clock::now();
-      const auto [x, y] = batches_.next();
-      reached.losses.push_back(step(x, y).item<float>());
-      reached.position = batches_.position();
-      if (run.first == 0) {
-        run.first = seconds_since(begin_);
-      } else {
-        times.push_back(seconds_since(step_begin));
-      }
-      const bool over = reached.position.batch == 0;
-      if (over) {
-        run.epoch_seconds.push_back(seconds_since(epoch_begin));
-        const auto test_begin = Clock::now();
-        reached.correct.push_back(count_correct(test));
-        run.test_seconds.push_back(seconds_since(test_begin));
-      }
-      const auto done = static_cast<int64_t>(reached.losses.size());
-      run.stopped = done == settings_.stop_after && reached.position.epoch < settings_.epochs;
-      const bool due = settings_.checkpoint_every > 0 && done % settings_.checkpoint_every == 0;
-      if (!settings_.checkpoint.empty() && (over || due || run.stopped)) write(identity, reached);
-      if (over) epoch_begin = Clock::now();
-      progress.done(done);
+  /// One step of training, and where an epoch ends with it, the test.
+  void step(const io::Metadata& identity) {
+    Milestone& reached = run_.reached;
+    const auto [x, y] = batches_.next();
+    reached.losses.push_back(step_(x, y).item<float>());
+    reached.position = batches_.position();
+    const bool ends_epoch = reached.position.batch == 0;
+    if (ends_epoch) {
+      const auto test_begin = Clock::now();
+      reached.correct.push_back(count_correct());
+      run_.test_seconds.push_back(seconds_since(test_begin));
     }
-    std::ranges::sort(times);
-    run.median = times.empty() ? run.first : times[times.size() / 2];
-    run.end = tf::read_state(session_, net_.state());
+    const auto done = static_cast<int64_t>(reached.losses.size());
+    run_.stopped = done == settings_.stop_after && reached.position.epoch < settings_.epochs;
+    const bool due = settings_.checkpoint_every > 0 && done % settings_.checkpoint_every == 0;
+    if (!settings_.checkpoint.empty() && (ends_epoch || due || run_.stopped)) write(identity, reached);
+  }
 
-    run.ledger_steps = kLedgerSteps;
-    const auto recording = run.ledger.record();
+  void end() {
+    run_.end = tf::read_state(session_, net_.state());
+    run_.ledger_steps = kLedgerSteps;
+    const auto recording = run_.ledger.record();
     for (int i = 0; i < kLedgerSteps; ++i) {
       const auto [x, y] = batches_.next();
-      step(x, y);
+      step_(x, y).item<float>();
     }
   }
 
  private:
   uint64_t seed() const { return static_cast<uint64_t>(settings_.seed); }
 
-  template <class Test>
-  int64_t count_correct(Test& test) {
+  int64_t count_correct() {
     net_.eval();
     int64_t correct = 0;
-    for (const auto& [x, y] : tests_.epoch()) correct += test(x, y).template item<int64_t>();
+    for (const auto& [x, y] : tests_.epoch()) correct += test_(x, y).item<int64_t>();
     net_.train();
     return correct;
   }
@@ -132,12 +117,68 @@ class Training {
       throw std::runtime_error("The checkpoint is damaged: its losses do not end at its position");
   }
 
-  const Clock::time_point begin_ = Clock::now();
+  struct Step {
+    Training* training;
+    Tensor operator()(const Tensor& x, const Tensor& y) {
+      auto loss = nn::softmax_cross_entropy(training->net_(x), y);
+      training->optimizer_.minimize(loss);
+      return loss;
+    }
+  };
+  struct Test {
+    Training* training;
+    Tensor operator()(const Tensor& x, const Tensor& y) {
+      return tf::sum(tf::cast(tf::equal(tf::argmax(training->net_(x), 1), y), tf::int64));
+    }
+  };
+
   tf::Session& session_;
   const Settings& settings_;
+  Run& run_;
   io::DataLoader<2> batches_, tests_;
   Net net_;
   tf::train::Adam optimizer_;
+  tf::Step<Step> step_;
+  tf::Step<Test> test_;
+};
+
+// A column and its program, which takes turns with the others'.
+struct Turns {
+  Turns(How how, const Settings& s, Run& r) : settings(s), run(r), stage(how, s.seed) {}
+
+  void step(const Data& data, const io::Metadata& identity, const Checkpoint* from) {
+    if (training && training->over()) return;
+    stage([&](tf::Session& session) {
+      const auto begin = Clock::now();
+      const double tested = std::accumulate(run.test_seconds.begin(), run.test_seconds.end(), 0.0);
+      if (!training) {
+        release_kept_memory();
+        const auto recording = run.first_ledger.record();
+        training = std::make_unique<Training>(session, settings, data, run);
+        training->begin(from);
+        if (!training->over()) training->step(identity);
+      } else {
+        training->step(identity);
+      }
+      // The test is no part of the step.
+      const double now_tested = std::accumulate(run.test_seconds.begin(), run.test_seconds.end(), 0.0);
+      const double seconds = seconds_since(begin) - (now_tested - tested);
+      if (run.first == 0)
+        run.first = seconds;
+      else
+        run.step_seconds.push_back(seconds);
+      epoch_seconds += seconds;
+      if (now_tested == tested) return;
+      run.epoch_seconds.push_back(epoch_seconds);
+      epoch_seconds = 0;
+    });
+  }
+
+  const Settings& settings;
+  Run& run;
+  Stage stage;
+  std::unique_ptr<Training> training;
+  double epoch_seconds = 0;  ///< of the epoch that goes on
 };
 
 }  // namespace
@@ -154,10 +195,23 @@ io::Metadata identity_of(const Settings& s, const Data& data) {
           {"seed", fmt::to_string(s.seed)}};
 }
 
-void train(How how, const Settings& s, const Data& data, const io::Metadata& identity, const Checkpoint* from,
-           Run& run) {
-  run.how = how;
-  run.name = name_of(how);
-  run.test_size = data.test.labels.dim(0);
-  run_program(how, s.seed, [&](tf::Session& session) { Training(session, s, data).run(from, identity, run); });
+void train(const std::vector<How>& ways, const Settings& s, const Data& data, const io::Metadata& identity,
+           const Checkpoint* from, std::deque<Run>& runs) {
+  std::deque<Turns> columns;
+  for (const How how : ways) {
+    Run& run = runs.emplace_back();
+    run.how = how;
+    run.name = name_of(how);
+    run.test_size = data.test.labels.dim(0);
+    columns.emplace_back(how, s, run);
+  }
+  const auto turn = [&](Turns& t) { t.step(data, identity, from); };
+  take_turns(columns, 1, turn);
+  const Training& training = *columns[0].training;
+  Progress progress("digits", training.steps());
+  while (!training.over()) {
+    take_turns(columns, 1, turn);
+    progress.done(static_cast<int64_t>(runs[0].reached.losses.size()));
+  }
+  for (Turns& t : columns) t.stage([&](tf::Session&) { t.training->end(); });
 }

@@ -1,6 +1,7 @@
 // The classifier, and how it is trained.
 #pragma once
 
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,7 @@ struct Run : Column {
 /// What makes two runs the same program: a checkpoint of one resumes the other.
 tf::io::Metadata identity_of(const Settings& settings, const Data& data);
 
+/// Trains in each of `ways`, a run for each: step by step in turns, so that all meet the same moments of the machine.
 /// `identity` is what checkpoints get; `from`, if not null, is where to go on.
-void train(How how, const Settings& settings, const Data& data, const tf::io::Metadata& identity,
-           const Checkpoint* from, Run& run);
+void train(const std::vector<How>& ways, const Settings& settings, const Data& data, const tf::io::Metadata& identity,
+           const Checkpoint* from, std::deque<Run>& runs);

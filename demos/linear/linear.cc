@@ -3,11 +3,10 @@
 
 #include <twofold/twofold.h>
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
-#include <cstring>
-#include <fstream>
+#include <array>
+#include <deque>
 #include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "columns.h"
@@ -46,6 +45,7 @@ Data make_data(const Options& o) {
 }
 
 struct Fit : Column {
+  How how = How::eager;
   std::vector<float> losses;
   tf::Tensor weight, bias;
 };
@@ -53,35 +53,82 @@ struct Fit : Column {
 constexpr int kLedgerSteps = 500;
 
 // The program: one text for all three columns. In eager mode the session has nothing to do.
-void fit(tf::Session& session, const Data& data, const Options& o, Fit& column) {
-  const auto start = Clock::now();
-  nn::Linear model(o.features, 1);
-  train::SGD opt(model.parameters(), {.lr = o.lr, .momentum = o.momentum});
-  auto step = tf::step(session, [&](tf::Tensor x, tf::Tensor y) {
-    auto loss = nn::mse_loss(model(x), y);
-    opt.minimize(loss);
-    return loss;
-  });
-  session.run(tf::global_variables_initializer());
-  column.losses.push_back(step(data.x, data.y).item<float>());
-  column.first = seconds_since(start);
-
-  std::vector<double> times;
-  Progress progress(column.name, o.steps);
-  for (int i = 1; i < o.steps; ++i) {
-    const auto begin = Clock::now();
-    column.losses.push_back(step(data.x, data.y).item<float>());
-    times.push_back(seconds_since(begin));
-    progress.done(i + 1);
+class Training {
+ public:
+  Training(tf::Session& session, const Data& data, const Options& o, Fit& column)
+      : data_(data),
+        column_(column),
+        model_(o.features, 1),
+        optimizer_(model_.parameters(), {.lr = o.lr, .momentum = o.momentum}),
+        step_(tf::step(session, Body{this})) {
+    session.run(tf::global_variables_initializer());
   }
-  std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2));
-  column.median = times[times.size() / 2];
-  column.weight = step.evaluate(model.weight());
-  column.bias = step.evaluate(model.bias());
+  void step() { column_.losses.push_back(step_(data_.x, data_.y).item<float>()); }
+  void end() {
+    column_.weight = step_.evaluate(model_.weight());
+    column_.bias = step_.evaluate(model_.bias());
+    column_.ledger_steps = kLedgerSteps;
+    const auto recording = column_.ledger.record();
+    for (int i = 0; i < kLedgerSteps; ++i) step_(data_.x, data_.y).item<float>();
+  }
 
-  column.ledger_steps = kLedgerSteps;
-  const auto recording = column.ledger.record();
-  for (int i = 0; i < kLedgerSteps; ++i) step(data.x, data.y);
+ private:
+  struct Body {
+    Training* training;
+    tf::Tensor operator()(const tf::Tensor& x, const tf::Tensor& y) {
+      auto loss = nn::mse_loss(training->model_(x), y);
+      training->optimizer_.minimize(loss);
+      return loss;
+    }
+  };
+
+  const Data& data_;
+  Fit& column_;
+  nn::Linear model_;
+  train::SGD optimizer_;
+  tf::Step<Body> step_;
+};
+
+// A column and its program, which takes turns with the others'.
+struct Turns {
+  Turns(How how, const Options& o, Fit& fit) : column(fit), stage(how, o.seed) {
+    column.name = name_of(column.how = how);
+  }
+
+  void first(const Data& data, const Options& o) {
+    release_kept_memory();
+    stage([&](tf::Session& session) {
+      const auto begin = Clock::now();
+      const auto recording = column.first_ledger.record();
+      training = std::make_unique<Training>(session, data, o, column);
+      training->step();
+      column.first = seconds_since(begin);
+    });
+  }
+  void step() {
+    stage([&](tf::Session&) {
+      const auto begin = Clock::now();
+      training->step();
+      column.step_seconds.push_back(seconds_since(begin));
+    });
+  }
+
+  Fit& column;
+  Stage stage;
+  std::unique_ptr<Training> training;
+};
+
+void fit(const Options& o, const Data& data, std::array<Fit, 3>& columns) {
+  std::deque<Turns> all;
+  for (const How how : {How::eager, How::deferred, How::optimized})
+    all.emplace_back(how, o, columns[static_cast<size_t>(how)]).first(data, o);
+  Progress progress("linear", o.steps);
+  int64_t done = 0;
+  take_turns(all, o.steps - 1, [&](Turns& t) {
+    t.step();
+    progress.done(1 + ++done / 3);
+  });
+  for (Turns& t : all) t.stage([&](tf::Session&) { t.training->end(); });
 }
 
 bool equal(const Fit& a, const Fit& b) {
@@ -90,11 +137,7 @@ bool equal(const Fit& a, const Fit& b) {
 }
 
 void print_table(const std::array<Fit, 3>& columns) {
-  print_row(columns, "", [](const Fit& c) { return c.name; });
-  print_row(columns, "first step, ms", [](const Fit& c) { return fmt::format("{:.3f}", 1e3 * c.first); });
-  print_row(columns, "a step after that, us", [](const Fit& c) { return fmt::format("{:.2f}", 1e6 * c.median); });
-  print_row(columns, "ahead of eager from step",
-            [&](const Fit& c) { return &c == columns.data() ? "" : paid_at(c, columns[0]); });
+  print_steps(columns, 2, 1e-6, "us");
   print_row(columns, "last loss", [](const Fit& c) { return fmt::format("{:.9g}", c.losses.back()); });
   print_ledgers(columns, 1e-6, "us");
 }
@@ -104,7 +147,7 @@ void write_json(const std::array<Fit, 3>& columns, const Options& o) {
   for (const Fit& c : columns)
     all["columns"].push_back({{"name", c.name},
                               {"first_seconds", c.first},
-                              {"median_seconds", c.median},
+                              {"median_seconds", c.median()},
                               {"last_loss", c.losses.back()},
                               {"ledger_steps", c.ledger_steps},
                               {"ledger", nlohmann::ordered_json::parse(c.ledger.json())}});
@@ -115,11 +158,9 @@ void write_json(const std::array<Fit, 3>& columns, const Options& o) {
 int run(const Options& o) {
   const Data data = make_data(o);
   std::array<Fit, 3> columns;
-  for (const How how : {How::eager, How::deferred, How::optimized}) {
-    Fit& column = columns[static_cast<size_t>(how)];
-    column.name = name_of(how);
-    run_program(how, o.seed, [&](tf::Session& session) { fit(session, data, o, column); });
-  }
+  const Neighbours neighbours;
+  fit(o, data, columns);
+  const std::string busy = neighbours.remark();
 
   std::cout << "Linear regression: " << o.samples << " samples of " << o.features << " features, " << o.steps
             << " steps of SGD\n\n"
@@ -127,6 +168,7 @@ int run(const Options& o) {
             << "\nbias that made the data    [0.5]\nbias found                 " << columns[0].bias << "\n\n"
             << std::flush;
   print_table(columns);
+  std::cout << busy << std::flush;
   const bool all_equal = equal(columns[0], columns[1]) && equal(columns[0], columns[2]);
   fmt::print("\nEvery loss, the weight and the bias are {} in all three.\n",
              all_equal ? "equal to the bit" : "NOT equal");

@@ -2,22 +2,29 @@
 
 #include <algorithm>
 #include <fstream>
-#include <map>
+#include <functional>
+
+#include "../article/facts.h"
 
 namespace {
-
-// Seconds for 20 steps.
-const std::map<std::string, double> kArticleWalls = {
-    {"CPU", 9.31}, {"CPU traced", 8.03}, {"GPU", 0.752}, {"GPU traced", 1.39}};
 
 std::string name_of(bool on_gpu, bool traced) {
   return std::string(on_gpu ? "GPU" : "CPU") + (traced ? " traced" : "");
 }
 
-template <class Cell>
-void row(std::string_view name, const std::vector<ArticleRun>& runs, Cell cell) {
-  fmt::print("{:<26}", name);
-  for (const ArticleRun& r : runs) fmt::print("{:>24}", cell(r));
+const article::Run& articles(const std::string& name) {
+  return *std::ranges::find_if(article::kRuns, [&](const article::Run& r) { return name == r.name; });
+}
+
+/// A name, and for each run its cell and, if `theirs` is given, the article's beside it.
+template <class Ours>
+void row(std::string_view name, const std::vector<ArticleRun>& runs, Ours ours,
+         const std::function<std::string(const article::Run&)>& theirs) {
+  fmt::print("{:<22}", name);
+  for (const ArticleRun& r : runs) {
+    fmt::print("{:>14}", ours(r));
+    if (theirs) fmt::print("{:>14}", theirs(articles(r.name)));
+  }
   fmt::print("\n");
 }
 
@@ -30,8 +37,10 @@ std::vector<ArticleRun> article_runs(const std::deque<Run>& runs) {
     found.push_back({.name = name_of(r.device != "/cpu:0", r.how == How::optimized),
                      .losses = {r.losses.begin(), r.losses.end()},
                      .first_ms = 1e3 * r.first,
-                     .step_ms = 1e3 * r.median,
+                     .step_ms = 1e3 * r.median(),
                      .wall_s = r.wall,
+                     .user_s = r.user,
+                     .system_s = r.system,
                      .peak_bytes = r.peak_bytes});
   }
   return found;
@@ -58,6 +67,8 @@ Recorded recorded_runs(const std::string& path, const Facts& facts) {
                                  .first_ms = r.at("first_ms"),
                                  .step_ms = r.at("median_ms"),
                                  .wall_s = r.at("wall_s"),
+                                 .user_s = r.at("user_s"),
+                                 .system_s = r.at("sys_s"),
                                  .peak_bytes = r.at("peak_bytes")});
       }
       return recorded;
@@ -69,23 +80,37 @@ Recorded recorded_runs(const std::string& path, const Facts& facts) {
 }
 
 void print_article_runs(const std::vector<ArticleRun>& runs, bool comparable) {
+  using Theirs = std::function<std::string(const article::Run&)>;
+  const auto print = [&](std::string_view name, auto ours, const Theirs& theirs) {
+    row(name, runs, ours, comparable ? theirs : Theirs());
+  };
+  const Theirs blank = [](const article::Run&) { return ""; };
   size_t steps = 0;
   for (const ArticleRun& r : runs) steps = std::max(steps, r.losses.size());
-  row("loss of step", runs, [](const ArticleRun& r) { return r.name + (r.recorded ? " (recorded)" : ""); });
+  print(
+      "", [](const ArticleRun& r) { return r.name; }, blank);
+  print(
+      "loss of step", [](const ArticleRun& r) { return r.recorded ? "recorded" : "here"; },
+      [](const article::Run&) { return "the article"; });
   for (size_t i = 0; i < steps; ++i)
-    row(fmt::format("{}{}", i + 1,
-                    !comparable ? ""
-                    : i == 0    ? "   (article: about -0.4)"
-                    : i == 19   ? "  (about -4.8)"
-                                : ""),
-        runs, [&](const ArticleRun& r) { return i < r.losses.size() ? fmt::format("{:.7g}", r.losses[i]) : ""; });
-  row("wall, s", runs, [](const ArticleRun& r) { return fmt::format("{:.3f}", r.wall_s); });
-  if (comparable)
-    row("the article's wall, s", runs,
-        [](const ArticleRun& r) { return fmt::format("{:.3g}", kArticleWalls.at(r.name)); });
-  row("first step, ms", runs, [](const ArticleRun& r) { return fmt::format("{:.1f}", r.first_ms); });
-  row("a step after that, ms", runs, [](const ArticleRun& r) { return fmt::format("{:.3f}", r.step_ms); });
-  row("peak memory, MiB", runs,
-      [](const ArticleRun& r) { return fmt::format("{:.1f}", static_cast<double>(r.peak_bytes) / (1 << 20)); });
+    print(
+        fmt::to_string(i + 1),
+        [&](const ArticleRun& r) { return i < r.losses.size() ? fmt::format("{:.7g}", r.losses[i]) : ""; },
+        [&](const article::Run& r) { return i < r.losses.size() ? r.losses[i] : ""; });
+  const auto seconds = [&](std::string_view name, double ArticleRun::*ours, double article::Run::*theirs) {
+    print(
+        name, [&](const ArticleRun& r) { return fmt::format("{:.4g}", r.*ours); },
+        [&](const article::Run& r) { return fmt::format("{:.3g}", r.*theirs); });
+  };
+  seconds("wall, s", &ArticleRun::wall_s, &article::Run::wall_s);
+  seconds("user CPU, s", &ArticleRun::user_s, &article::Run::user_s);
+  seconds("system CPU, s", &ArticleRun::system_s, &article::Run::system_s);
+  print(
+      "first step, ms", [](const ArticleRun& r) { return fmt::format("{:.1f}", r.first_ms); }, blank);
+  print(
+      "a step after that, ms", [](const ArticleRun& r) { return fmt::format("{:.3f}", r.step_ms); }, blank);
+  print(
+      "peak memory, MiB",
+      [](const ArticleRun& r) { return fmt::format("{:.1f}", static_cast<double>(r.peak_bytes) / (1 << 20)); }, blank);
   fmt::print("\n");
 }

@@ -15,7 +15,7 @@ struct ArticleRun {
   std::string name;       ///< "CPU", "GPU traced"
   bool recorded = false;  ///< on another machine
   std::vector<double> losses;
-  double first_ms = 0, step_ms = 0, wall_s = 0;
+  double first_ms = 0, step_ms = 0, wall_s = 0, user_s = 0, system_s = 0;
   int64_t peak_bytes = 0;
 };
 /// Those among `runs`, in the article's order.
@@ -30,5 +30,5 @@ struct Recorded {
 /// writes}]}; without runs if it has none. Throws std::runtime_error where it is no such file.
 Recorded recorded_runs(const std::string& path, const Facts& facts);
 
-/// Losses, and below them times beside those that the article reports, where `comparable` to its.
+/// Losses and times; where `comparable` to the article's, its own stand beside each.
 void print_article_runs(const std::vector<ArticleRun>& runs, bool comparable);

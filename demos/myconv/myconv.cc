@@ -7,6 +7,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "../article/facts.h"
 #include "article_runs.h"
 #include "train.h"
 
@@ -38,18 +39,23 @@ void print_model(const Settings& s) {
   const MyConv net(s.full, s.side, s.hidden);
   int64_t parameters = 0;
   for (const tf::Variable& p : net.parameters()) parameters += p.shape().num_elements();
-  std::cout << net << "\n\n" << parameters << " parameters\n\n" << std::flush;
+  std::cout << net << "\n\n" << parameters << " parameters";
+  if (!s.full && s.side == 28)
+    std::cout << ". (As printed, the article's net owns " << article::kOwnedParameters
+              << ", those of its linear layers among them, which its `forward` does not call.)";
+  std::cout << "\n\n" << std::flush;
 }
 
 void print_losses(const std::deque<Run>& runs, const Options& o) {
   const bool article = o.as_the_article();  // what it says of its own run, which began elsewhere
   fmt::print("{:<28}", "loss of step");
-  if (article) fmt::print("{:>28}", "the article, PyTorch");
+  const article::Run& theirs = article::kRuns[runs[0].device == "/cpu:0" ? 0 : 2];
+  if (article) fmt::print("{:>28}", fmt::format("the article, {}", theirs.name));
   for (const Run& r : runs) fmt::print("{:>28}", r.name);
   fmt::print("\n");
   for (size_t i = 0; i < runs[0].losses.size(); ++i) {
     fmt::print("{:<28}", i + 1);
-    if (article) fmt::print("{:>28}", i == 0 ? "about -0.4" : i == 19 ? "about -4.8" : "");
+    if (article) fmt::print("{:>28}", theirs.losses[i]);
     for (const Run& r : runs) fmt::print("{:>28.7g}", r.losses[i]);
     fmt::print("\n");
   }
@@ -66,7 +72,7 @@ void print_times(const std::deque<Run>& runs) {
   print_row(runs, "system CPU, s", [](const Run& r) { return fmt::format("{:.3f}", r.system); });
   print_row(runs, on_gpu ? "peak memory of the GPU, MiB" : "peak memory, MiB",
             [](const Run& r) { return fmt::format("{:.1f}", static_cast<double>(r.peak_bytes) / (1 << 20)); });
-  print_ledgers(runs, 1e-3, "ms");
+  print_ledgers(runs, 1e-3, "ms", on_gpu);
 }
 
 bool equal(const Run& a, const Run& b) {
@@ -111,7 +117,7 @@ void write_json(const std::deque<Run>& cpu, const std::deque<Run>& gpu, const Op
                              {"threads", r.threads},
                              {"losses", r.losses},
                              {"step_ms", step_ms},
-                             {"median_ms", 1e3 * r.median},
+                             {"median_ms", 1e3 * r.median()},
                              {"unread_ms", 1e3 * r.unread},
                              {"first_ms", 1e3 * r.first},
                              {"peak_bytes", r.peak_bytes},
@@ -144,10 +150,12 @@ void print_article(const std::deque<Run>& cpu, const std::deque<Run>& gpu, const
   Recorded recorded;
   if (gpu.empty()) recorded = recorded_runs(o.recorded, facts(o));
   for (const auto& runs : {article_runs(gpu), recorded.runs}) all.insert(all.end(), runs.begin(), runs.end());
-  std::cout << "The article's four runs. What it calls traced is deferred and optimised here; the first GPU column "
-               "includes the start of CUDA.\n";
+  std::cout
+      << "The article's four runs. What it calls traced is deferred and optimised here. Its starts are not ours, and "
+         "its GPU's first\nrun goes on from weights that its CPU's run has trained. Times here begin after a warm-up; "
+         "the article's hold all of a run.\n";
   if (!recorded.runs.empty())
-    std::cout << "(recorded): on " << recorded.machine << ", commit " << recorded.commit << "; not measured here.\n";
+    std::cout << "Recorded: on " << recorded.machine << ", commit " << recorded.commit << "; not measured here.\n";
   else if (gpu.empty())
     std::cout << "There are no columns of a GPU: none is here, and no figures of one are recorded for such a run.\n";
   std::cout << '\n';
@@ -177,10 +185,13 @@ int run(Options& o) {
   const auto train_on = [&](const char* device, std::deque<Run>& runs) {
     Settings here = s;
     here.device = device;
-    for (const How how : ways(o.mode, o.optimize)) train(how, here, start, runs.emplace_back());
+    warm_up(ways(o.mode, o.optimize), here, start);
+    train(ways(o.mode, o.optimize), here, start, runs);
   };
+  const Neighbours neighbours;
   if (o.device != "gpu") train_on("/cpu:0", cpu);
   if (with_gpu) train_on("/gpu:0", gpu);
+  const std::string busy = neighbours.remark();
 
   if (o.device == "both") print_article(cpu, gpu, o);
   bool agree = true;
@@ -193,6 +204,7 @@ int run(Options& o) {
     print_times(*runs);
     agree = compare(*runs, runs == &cpu || !o.nondeterministic) && agree;
   }
+  std::cout << busy;
   if (!cpu.empty() && !gpu.empty()) print_difference(cpu[0], gpu[0]);
   const Run& last = gpu.empty() ? cpu.back() : gpu.back();
   if (!o.save_grads.empty()) tf::io::save_safetensors(o.save_grads, last.gradients);

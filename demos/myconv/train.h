@@ -3,6 +3,7 @@
 
 #include <twofold/twofold.h>
 
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ struct Settings {
   bool resident = false;  ///< X and y lie on the device for good, and are not moved there at each step
   ReadLoss read_loss = ReadLoss::each;
   bool wants_gradients = false;  ///< of the first step
+  bool quiet = false;            ///< no bar of progress
 };
 
 /// X, y and, where a file was given, the parameters and running statistics to start with.
@@ -52,7 +54,6 @@ struct Run : Column {
   How how = How::eager;
   std::string device;
   std::vector<float> losses;
-  std::vector<double> step_seconds;       ///< of each timed step, where its loss was read
   double unread = 0;                      ///< seconds of a step whose loss was not read; 0: none was timed
   double wall = 0, user = 0, system = 0;  ///< of all steps, building included; whole-process CPU
   int64_t peak_bytes = 0;                 ///< on the device
@@ -60,4 +61,9 @@ struct Run : Column {
   std::map<std::string, tf::Tensor> end;        ///< parameters and running statistics
   std::map<std::string, tf::Tensor> gradients;  ///< of the first step, where wanted: "X.grad", "convnet.0.weight.grad"
 };
-void train(How how, const Settings& settings, const Start& start, Run& run);
+/// Trains in each of `ways`, a run for each: step by step in turns, so that all meet the same moments of the machine.
+/// Their time and memory are told apart.
+void train(const std::vector<How>& ways, const Settings& settings, const Start& start, std::deque<Run>& runs);
+/// A few such steps that nobody sees: what a process does once (the start of CUDA, loading kernels, choosing among
+/// them) is in no column's times.
+void warm_up(const std::vector<How>& ways, const Settings& settings, const Start& start);
