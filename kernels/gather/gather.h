@@ -21,8 +21,9 @@ struct GatherOptions {
 Tensor gather(Operand params, Operand indices, GatherOptions options = {});
 
 /// `base` with `updates` added where `indices` say: the adjoint of gather, updates being of the shape that gather(base,
-/// indices, options) has. Equal indices add up, in their order; on a GPU those of more than 128 in parts, in their
-/// order too. Numbers of one dtype. Errors as gather. (TensorFlow: tensor_scatter_nd_add; PyTorch: index_add)
+/// indices, options) has. Equal indices add up, in their order; more than 64 float32 ones in float64, on a GPU more
+/// than 128 in parts, which are added in float64. Numbers of one dtype. Errors as gather. (TensorFlow:
+/// tensor_scatter_nd_add; PyTorch: index_add)
 Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions options = {});
 
 /// y[i.., :] = table[indices[i..], :]: for every index its row of the table (rows, columns). The gradient by the table

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kTaskElements = 32768;  ///< about how much one task moves
 constexpr int64_t kColumns = 256;         ///< elements of a slice that one task adds to
+constexpr int64_t kShortSum = 64;         ///< sums of more updates are not made in order in float32 alone
 
 /// The first index that is out of range, if any.
 template <class I>
@@ -47,6 +48,72 @@ void gather_kernel(const void* params, void* const* args, KernelContext& ctx) no
   });
 }
 
+/// Rows of the output to which more than kShortSum float32 updates are added are summed in float64, apart.
+struct LongRows {
+  int32_t* slot;  ///< of a row of (batch, extent) among the sums of its batch entry; -1: the row is no such one
+  double* sums;   ///< (batch, outer, most, inner)
+  int64_t most;   ///< that there can be of a batch entry
+
+  static int64_t most_of(const GatherPlan& p) { return p.count / (kShortSum + 1); }
+  static size_t bytes_of_sums(const GatherPlan& p) {
+    return static_cast<size_t>(p.batch * p.outer * most_of(p) * p.inner) * sizeof(double);
+  }
+  static size_t bytes(const GatherPlan& p) {
+    if (p.count <= kShortSum) return 0;
+    return bytes_of_sums(p) + static_cast<size_t>(p.batch * p.extent) * sizeof(int32_t);
+  }
+
+  /// Whether no row can be long: most often a look at few counters tells, for many rows together each.
+  template <class I>
+  static bool surely_none(const GatherPlan& p, const I* indices) {
+    constexpr int64_t kCounters = 4096;
+    for (int64_t b = 0; b < p.batch; ++b) {
+      uint32_t counters[kCounters] = {};
+      for (int64_t i = 0; i < p.count; ++i) ++counters[indices[b * p.count + i] % kCounters];
+      if (*std::max_element(counters, counters + kCounters) > kShortSum) return false;
+    }
+    return true;
+  }
+
+  /// Finds them; whether there are any.
+  template <class I>
+  bool find(const GatherPlan& p, const I* indices, void* workspace) {
+    if (p.count <= kShortSum || surely_none(p, indices)) return false;
+    sums = static_cast<double*>(workspace), most = most_of(p);
+    slot = reinterpret_cast<int32_t*>(static_cast<char*>(workspace) + bytes_of_sums(p));
+    std::fill_n(slot, p.batch * p.extent, 0);
+    bool any = false;
+    for (int64_t b = 0; b < p.batch; ++b) {
+      int32_t* of_row = slot + b * p.extent;
+      for (int64_t i = 0; i < p.count; ++i) ++of_row[indices[b * p.count + i]];
+      int32_t next = 0;
+      for (int64_t e = 0; e < p.extent; ++e) of_row[e] = of_row[e] > kShortSum ? next++ : -1;
+      any |= next > 0;
+    }
+    return any;
+  }
+};
+
+/// Adds the updates of one row of batch and outer, `width` columns of them.
+template <class I>
+void add_some_long(const GatherPlan& p, const int32_t* slot, double* sums, int64_t width, const I* indices,
+                   const float* from, float* to) {
+  for (int64_t e = 0; e < p.extent; ++e)
+    if (slot[e] >= 0) std::fill_n(sums + slot[e] * p.inner, width, 0.0);
+  for (int64_t i = 0; i < p.count; ++i, from += p.inner) {
+    if (const int32_t s = slot[indices[i]]; s >= 0) {
+      double* sum = sums + s * p.inner;
+      for (int64_t k = 0; k < width; ++k) sum[k] += static_cast<double>(from[k]);
+    } else {
+      float* sum = to + indices[i] * p.inner;
+      for (int64_t k = 0; k < width; ++k) sum[k] += from[k];
+    }
+  }
+  for (int64_t e = 0; e < p.extent; ++e)
+    if (slot[e] >= 0)
+      for (int64_t k = 0; k < width; ++k) to[e * p.inner + k] = static_cast<float>(sums[slot[e] * p.inner + k]);
+}
+
 template <class T, class I>
 void scatter_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
   using Sum = std::conditional_t<std::is_floating_point_v<T>, T,
@@ -56,6 +123,9 @@ void scatter_kernel(const void* params, void* const* args, KernelContext& ctx) n
   const auto* indices = static_cast<const I*>(args[1]);
   auto* y = static_cast<T*>(args[3]);
   if (!check(p, indices, ctx)) return;
+  constexpr bool kMayBeLong = std::is_same_v<T, float>;
+  [[maybe_unused]] LongRows longs;
+  const bool any_long = kMayBeLong && longs.find(p, indices, ctx.workspace);
   const int64_t tiles = ceil_div(p.inner, kColumns);
   ctx.parallel_for(p.batch * p.outer * tiles, [&](int64_t task) {
     const int64_t row = task / tiles, first = task % tiles * kColumns, width = std::min(kColumns, p.inner - first);
@@ -65,6 +135,13 @@ void scatter_kernel(const void* params, void* const* args, KernelContext& ctx) n
     else
       for (int64_t e = 0; e < p.extent; ++e) std::fill_n(to + e * p.inner, width, T(0));
     const T* from = updates + row * p.count * p.inner + first;
+    if constexpr (kMayBeLong) {
+      if (any_long) {
+        const int64_t batch = row / p.outer;
+        return add_some_long(p, longs.slot + batch * p.extent, longs.sums + row * longs.most * p.inner + first, width,
+                             indices + batch * p.count, from, to);
+      }
+    }
     for (int64_t i = 0; i < p.count; ++i, from += p.inner) {
       T* sum = to + indices[row / p.outer * p.count + i] * p.inner;
       for (int64_t k = 0; k < width; ++k) sum[k] = static_cast<T>(static_cast<Sum>(sum[k]) + static_cast<Sum>(from[k]));
@@ -92,7 +169,8 @@ Prepared prepare_scatter(const Signature& s) {
     if constexpr (std::is_same_v<T, bool>)
       return Prepared{};
     else
-      return Prepared(wide ? scatter_kernel<T, int64_t> : scatter_kernel<T, int32_t>, p);
+      return Prepared(wide ? scatter_kernel<T, int64_t> : scatter_kernel<T, int32_t>, p,
+                      std::is_same_v<T, float> ? LongRows::bytes(p) : 0);
   });
 }
 

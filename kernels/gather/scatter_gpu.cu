@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <bit>
+#include <type_traits>
 
 #include <twofold/kernels/cuda/sort.h>
 #include <twofold/kernels/gather/indices_gpu.h>
@@ -93,7 +94,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Adds the partial sums of each row to its first.
+/// Adds the partial sums of each row to its first, floating ones in float64.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     add_partials(GatherPlan p, int64_t positions, int64_t n, const uint64_t* keys, const T* __restrict__ partials,
@@ -106,10 +107,10 @@ __global__ void __launch_bounds__(kThreads)
     if (key == p.batch * p.extent || !carries_on(keys, s) || carries_on(keys, s - kChunk)) continue;
     const int64_t b = quotient(key, p.extent), rows_before = b * (p.outer - 1) + o;
     T* to = y + (rows_before * p.extent + key) * p.inner + k;
-    T sum = *to;
+    std::conditional_t<std::is_floating_point_v<T>, double, T> sum = *to;
     for (int64_t i = s; i < positions && keys[i] == keys[s]; i += kChunk)
-      sum = static_cast<T>(sum + partials[(i / kChunk * p.outer + o) * p.inner + k]);
-    *to = sum;
+      sum += partials[(i / kChunk * p.outer + o) * p.inner + k];
+    *to = static_cast<T>(sum);
   }
 }
 

@@ -84,6 +84,9 @@ struct None {};
 enum : uint32_t { X = 1, A = 1, B = 2, Y = 4 };
 constexpr Reads reads_of(uint32_t bits) { return {.inputs = bits & (A | B), .outputs = bits / Y}; }
 
+/// x, but no further from 0 than `most`: beside what vanishes from there on, where an infinite x would make NaN.
+Tensor bounded(const Tensor& x, double most) { return minimum(maximum(x, -most), most); }
+
 inline void set_dx(Backward& b, int i, Tensor t) { b.dx(i, std::move(t)); }
 inline void set_dx(Backward&, int, None) {}
 

@@ -119,6 +119,8 @@ TWOFOLD_INLINE Scalar<float> erf_(Scalar<float> x) { return Scalar<float>(::erff
 TWOFOLD_INLINE Scalar<float> floor_(Scalar<float> x) { return Scalar<float>(::floorf(x.v)); }
 TWOFOLD_INLINE Scalar<float> ceil_(Scalar<float> x) { return Scalar<float>(::ceilf(x.v)); }
 TWOFOLD_INLINE Scalar<float> round_(Scalar<float> x) { return Scalar<float>(::rintf(x.v)); }
+TWOFOLD_INLINE Scalar<float> fma_(Scalar<float> a, Scalar<float> b, Scalar<float> c) { return Scalar<float>(::fmaf(a.v, b.v, c.v)); }
+TWOFOLD_INLINE Scalar<double> fma_(Scalar<double> a, Scalar<double> b, Scalar<double> c) { return Scalar<double>(::fma(a.v, b.v, c.v)); }
 TWOFOLD_INLINE Scalar<double> sqrt_(Scalar<double> x) { return Scalar<double>(::sqrt(x.v)); }
 TWOFOLD_INLINE Scalar<double> exp_(Scalar<double> x) { return Scalar<double>(::exp(x.v)); }
 TWOFOLD_INLINE Scalar<double> log_(Scalar<double> x) { return Scalar<double>(::log(x.v)); }

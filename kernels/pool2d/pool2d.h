@@ -31,8 +31,9 @@ struct AvgPool2dOptions {
   DataFormat data_format = DataFormat::nchw;
 };
 
-/// The same with means; padding counts as zeros, or not at all. Sums are made in the dtype, row by row. Source:
-/// PyTorch's avg_pool2d, ONNX AveragePool; TensorFlow's avg_pool2d is that of count_include_pad = false.
+/// The same with means; padding counts as zeros, or not at all. Sums are made row by row, those of more than
+/// 64 elements in runs of 16, which are added in float64. Source: PyTorch's avg_pool2d, ONNX AveragePool; TensorFlow's avg_pool2d is
+/// that of count_include_pad = false.
 Tensor avg_pool2d(Operand x, Pair2d kernel_size, AvgPool2dOptions options = {});
 
 struct Pool2dAttrs {

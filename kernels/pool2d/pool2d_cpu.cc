@@ -71,15 +71,31 @@ void max_pool(const void* params, void* const* args, KernelContext& ctx) noexcep
   });
 }
 
+/// add(dx) adds to the elements of each unit's dx, unit by unit: in float64 where they may be many, in the workspace
+/// then.
+template <class T, class Add>
+void for_gradients(const Pool2dProblem& p, T* all, KernelContext& ctx, Add&& add) {
+  const Unit u(p);
+  const bool wide = sizeof(T) < sizeof(double) && p.wide_gradient();
+  for_units(u, ctx, [&](int64_t unit) {
+    T* dx = all + unit * u.in;
+    if (!wide) {
+      std::fill_n(dx, u.in, T(0));
+      return add(u, unit, dx);
+    }
+    double* sums = static_cast<double*>(ctx.workspace) + unit * u.in;
+    std::fill_n(sums, u.in, 0.0);
+    add(u, unit, sums);
+    for (int64_t i = 0; i < u.in; ++i) dx[i] = static_cast<T>(sums[i]);
+  });
+}
+
 template <class T>
 void max_pool_grad(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const Pool2dProblem*>(params);
-  const Unit u(p);
-  for_units(u, ctx, [&](int64_t unit) {
+  for_gradients(p, static_cast<T*>(args[3]), ctx, [&](const Unit u, int64_t unit, auto* dx) {
     const T* dy = static_cast<const T*>(args[0]) + unit * u.out;
     const int32_t* places = static_cast<const int32_t*>(args[1]) + unit * u.out;
-    T* dx = static_cast<T*>(args[3]) + unit * u.in;
-    std::fill_n(dx, u.in, T(0));
     for (int64_t i = 0; i < u.out; ++i) dx[places[i] - u.first_place(unit)] += dy[i];
   });
 }
@@ -96,6 +112,31 @@ void max_pool_pick(const void* params, void* const* args, KernelContext& ctx) no
   });
 }
 
+/// The sums of a window of more than kShortSum elements: of every kRun, in order, in T, and of these in float64.
+template <class T, class Place>
+void long_sums(Pool2dProblem::Span rows, Pool2dProblem::Span columns, int64_t lanes, Place&& at, T* sum) {
+  constexpr int64_t kLanes = 128;  // at once
+  T part[kLanes];
+  double total[kLanes];
+  for (int64_t begin = 0; begin < lanes; begin += kLanes) {
+    const int64_t n = std::min(kLanes, lanes - begin);
+    std::fill_n(part, n, T(0)), std::fill_n(total, n, 0.0);
+    int64_t parts = 0;
+    const auto take = [&] {
+      for (int64_t c = 0; c < n; ++c) total[c] += static_cast<double>(part[c]), part[c] = 0;
+      parts = 0;
+    };
+    for (int64_t r = rows.first; r < rows.last; ++r)
+      for (int64_t k = columns.first; k < columns.last; ++k) {
+        const T* from = at(r, k) + begin;
+        for (int64_t c = 0; c < n; ++c) part[c] += from[c];
+        if (++parts == Pool2dProblem::kRun) take();
+      }
+    take();
+    for (int64_t c = 0; c < n; ++c) sum[begin + c] = static_cast<T>(total[c]);
+  }
+}
+
 template <class T>
 void avg_pool(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const Pool2dProblem*>(params);
@@ -105,10 +146,15 @@ void avg_pool(const void* params, void* const* args, KernelContext& ctx) noexcep
     T* y = static_cast<T*>(args[1]) + unit * u.out;
     for_windows(p, [&](int64_t i, int64_t j, auto rows, auto columns) {
       T* sum = y + (i * p.w.out + j) * u.lanes;
-      std::fill_n(sum, u.lanes, T(0));
-      for (int64_t r = rows.first; r < rows.last; ++r)
-        for (int64_t k = columns.first; k < columns.last; ++k)
-          for (int64_t c = 0; c < u.lanes; ++c) sum[c] += x[(r * p.w.in + k) * u.lanes + c];
+      if ((rows.last - rows.first) * (columns.last - columns.first) > Pool2dProblem::kShortSum) {
+        long_sums(
+            rows, columns, u.lanes, [&](int64_t r, int64_t k) { return x + (r * p.w.in + k) * u.lanes; }, sum);
+      } else {
+        std::fill_n(sum, u.lanes, T(0));
+        for (int64_t r = rows.first; r < rows.last; ++r)
+          for (int64_t k = columns.first; k < columns.last; ++k)
+            for (int64_t c = 0; c < u.lanes; ++c) sum[c] += x[(r * p.w.in + k) * u.lanes + c];
+      }
       const T count = static_cast<T>(p.count(i, j));
       for (int64_t c = 0; c < u.lanes; ++c) sum[c] /= count;
     });
@@ -118,11 +164,8 @@ void avg_pool(const void* params, void* const* args, KernelContext& ctx) noexcep
 template <class T>
 void avg_pool_grad(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& p = *static_cast<const Pool2dProblem*>(params);
-  const Unit u(p);
-  for_units(u, ctx, [&](int64_t unit) {
+  for_gradients(p, static_cast<T*>(args[2]), ctx, [&](const Unit u, int64_t unit, auto* dx) {
     const T* dy = static_cast<const T*>(args[0]) + unit * u.out;
-    T* dx = static_cast<T*>(args[2]) + unit * u.in;
-    std::fill_n(dx, u.in, T(0));
     for_windows(p, [&](int64_t i, int64_t j, auto rows, auto columns) {
       const T* from = dy + (i * p.w.out + j) * u.lanes;
       const T count = static_cast<T>(p.count(i, j));
@@ -138,7 +181,9 @@ template <template <class> class Kernel, size_t x, size_t y>
 Prepared prepare(const Signature& s) {
   const auto spec = [&](size_t i) { return i < s.inputs.size() ? s.inputs[i] : s.outputs[i - s.inputs.size()]; };
   const Pool2dProblem p(s.attrs_as<Pool2dAttrs>(), spec(x).shape, spec(y).shape);
-  if (spec(x).dtype == float32) return {Kernel<float>::run, p};
+  const bool sums = x > y && p.wide_gradient();  // of gradients, which have dy first
+  if (spec(x).dtype == float32)
+    return {Kernel<float>::run, p, sums ? static_cast<size_t>(spec(x).shape.num_elements()) * sizeof(double) : 0};
   if (spec(x).dtype == float64) return {Kernel<double>::run, p};
   return {};
 }

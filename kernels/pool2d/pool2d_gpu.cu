@@ -54,7 +54,7 @@ struct Problem {
   Axis<Index> h, w;
   Index lanes, planes;  ///< planes of an image
   Index x_size, y_size;
-  bool include_pad;
+  bool include_pad, wide_gradient;
 
   explicit Problem(const Pool2dProblem& p)
       : h(p.h),
@@ -63,7 +63,8 @@ struct Problem {
         planes(static_cast<Index>(p.channels_last ? 1 : p.channels)),
         x_size(static_cast<Index>(p.batch * p.channels * p.h.in * p.w.in)),
         y_size(static_cast<Index>(p.batch * p.channels * p.h.out * p.w.out)),
-        include_pad(p.count_include_pad) {}
+        include_pad(p.count_include_pad),
+        wide_gradient(p.wide_gradient()) {}
 
   struct Place {
     Index plane, row, column, lane;
@@ -109,19 +110,19 @@ __global__ void max_pool(Problem<Index> p, const T* x, T* y, int32_t* places) {
   });
 }
 
-template <class T, class Index>
+template <class T, class Sum, class Index>
 __global__ void max_pool_grad(Problem<Index> p, const T* dy, const int32_t* places, T* dx) {
   for_each(p.x_size, [&](Index e) {
     const auto [plane, row, column, lane] = p.in_x(e);
     const Span<Index> rows = p.h.windows(row), columns = p.w.windows(column);
     const auto place = static_cast<int32_t>(e - p.image_at(plane));
-    T sum = 0;
+    Sum sum = 0;
     for (Index i = rows.first; i < rows.last; ++i)
       for (Index j = columns.first; j < columns.last; ++j) {
         const Index at = p.y_at(plane, i, j, lane);
         if (places[at] == place) sum += dy[at];
       }
-    dx[e] = sum;
+    dx[e] = static_cast<T>(sum);
   });
 }
 
@@ -135,25 +136,32 @@ __global__ void avg_pool(Problem<Index> p, const T* x, T* y) {
   for_each(p.y_size, [&](Index e) {
     const auto [plane, i, j, lane] = p.in_y(e);
     const Span<Index> rows = p.h.inside(i), columns = p.w.inside(j);
-    T sum = 0;
+    const bool is_long = (rows.last - rows.first) * (columns.last - columns.first) > Pool2dProblem::kShortSum;
+    T part = 0;  // of a run, if it is long
+    double total = 0;
+    Index parts = 0;
     for (Index r = rows.first; r < rows.last; ++r)
-      for (Index c = columns.first; c < columns.last; ++c) sum += x[p.x_at(plane, r, c, lane)];
-    y[e] = sum / static_cast<T>(int64_t{p.h.count(i, p.include_pad)} * p.w.count(j, p.include_pad));
+      for (Index c = columns.first; c < columns.last; ++c) {
+        part += x[p.x_at(plane, r, c, lane)];
+        if (is_long && ++parts == Pool2dProblem::kRun) total += static_cast<double>(part), part = 0, parts = 0;
+      }
+    y[e] = static_cast<T>(total + static_cast<double>(part)) /
+           static_cast<T>(int64_t{p.h.count(i, p.include_pad)} * p.w.count(j, p.include_pad));
   });
 }
 
-template <class T, class Index>
+template <class T, class Sum, class Index>
 __global__ void avg_pool_grad(Problem<Index> p, const T* dy, T* dx) {
   for_each(p.x_size, [&](Index e) {
     const auto [plane, row, column, lane] = p.in_x(e);
     const Span<Index> rows = p.h.windows(row), columns = p.w.windows(column);
-    T sum = 0;
+    Sum sum = 0;
     for (Index i = rows.first; i < rows.last; ++i)
       for (Index j = columns.first; j < columns.last; ++j) {
         const auto count = int64_t{p.h.count(i, p.include_pad)} * p.w.count(j, p.include_pad);
         sum += dy[p.y_at(plane, i, j, lane)] / static_cast<T>(count);
       }
-    dx[e] = sum;
+    dx[e] = static_cast<T>(sum);
   });
 }
 
@@ -170,10 +178,12 @@ void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto t = [&](int i) { return static_cast<T*>(args[i]); };
   const auto places = [&](int i) { return static_cast<int32_t*>(args[i]); };
   if constexpr (op == Op::max_pool) launch(max_pool<T, Index>, t(0), t(1), places(2));
-  if constexpr (op == Op::max_pool_grad) launch(max_pool_grad<T, Index>, t(0), places(1), t(3));
+  if constexpr (op == Op::max_pool_grad)
+    launch(p.wide_gradient ? max_pool_grad<T, double, Index> : max_pool_grad<T, T, Index>, t(0), places(1), t(3));
   if constexpr (op == Op::max_pool_pick) launch(max_pool_pick<T, Index>, t(0), places(1), t(2));
   if constexpr (op == Op::avg_pool) launch(avg_pool<T, Index>, t(0), t(1));
-  if constexpr (op == Op::avg_pool_grad) launch(avg_pool_grad<T, Index>, t(0), t(2));
+  if constexpr (op == Op::avg_pool_grad)
+    launch(p.wide_gradient ? avg_pool_grad<T, double, Index> : avg_pool_grad<T, T, Index>, t(0), t(2));
   cuda::check_launch(ctx);
 }
 

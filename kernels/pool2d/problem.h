@@ -32,6 +32,12 @@ struct Pool2dProblem {
     w.in = x[axes.w], w.out = y[axes.w];
   }
 
+  /// Sums of more numbers than this are not made in order in float32 alone: means by runs, whose sums are added in
+  /// float64.
+  static constexpr int64_t kShortSum = 64, kRun = 16;
+  /// Whether so many windows may lie over an element that gradients, in which they are added up, are summed in float64.
+  bool wide_gradient() const { return overlap(h) * overlap(w) > kShortSum; }
+
   /// Part of a window: the elements first .. last - 1 of an axis.
   struct Span {
     int64_t first, last;
@@ -45,6 +51,7 @@ struct Pool2dProblem {
   int64_t count(int64_t i, int64_t j) const { return count(h, i) * count(w, j); }
 
  private:
+  static int64_t overlap(const WindowAxis& a) { return std::min(a.out, (a.kernel + a.stride - 1) / a.stride); }
   int64_t count(const WindowAxis& a, int64_t i) const {
     const Span s = inside(a, i);
     if (!count_include_pad) return s.last - s.first;

@@ -312,7 +312,9 @@ Tensor logsumexp(Operand x, Axes axes, ReduceOptions options) {
   const Tensor& t = x.resolve();
   const Tensor most = stop_gradient(max(t, axes, {.keepdims = true}));
   const Tensor base = where(is_finite(most), most, 0);  // inf - inf is no number
-  const Tensor y = log(sum(exp(t - base), axes, {.keepdims = true})) + base;
+  const Tensor total = sum(exp(t - base), axes, {.keepdims = true});
+  const Tensor empty = equal(total, 0);  // all are -inf: then no slope comes from log
+  const Tensor y = where(empty, -INFINITY, log(where(empty, 1, total)) + base);
   return options.keepdims ? y : sum(y, axes);
 }
 

@@ -62,12 +62,12 @@ const std::map<std::string, Function> kIndependent = {
     {"Log", [](double a, double) { return std::log2(a) * std::log(2.0); }},
     {"Tanh", [](double a, double) { return std::tanh(a); }},
     {"Sigmoid", [](double a, double) { return 0.5 + 0.5 * std::tanh(a / 2); }},
-    {"Silu", [](double a, double) { return a * (0.5 + 0.5 * std::tanh(a / 2)); }},
+    {"Silu", [](double a, double) { return a < -700 ? 0 : a / (1 + std::exp(-a)); }},
     {"Relu", [](double a, double) { return nan_or(a, 0, std::fmax(a, 0)); }},
-    {"Softsign",
-     [](double a, double) { return std::isinf(a) ? std::nan("") : std::copysign(1 - 1 / (1 + std::fabs(a)), a); }},
+    {"Softsign", [](double a, double) { return std::isnan(a) ? a : std::copysign(1 - 1 / (1 + std::fabs(a)), a); }},
     {"Softplus", [](double a, double) { return a > 40 ? a : std::log(1 + std::exp(a)); }},
-    {"Gelu", [](double a, double) { return a * 0.5 * std::erfc(-a * std::sqrt(0.5)); }},
+    {"Gelu", [](double a, double) { return a < -40 ? 0 : a * 0.5 * std::erfc(-a * std::sqrt(0.5)); }},
+    {"Gaussian", [](double a, double) { return std::exp(-a * a); }},
     {"Expm1", [](double a, double) { return std::expm1(a); }},
     {"Log1p", [](double a, double) { return std::log1p(a); }},
     {"Sin", [](double a, double) { return std::sin(a); }},
@@ -100,6 +100,16 @@ const std::map<std::string, Function> kIndependent = {
        return rest == 0 ? std::copysign(0, b) : std::signbit(rest) == std::signbit(b) ? rest : rest + b;
      }},
     {"ReluGrad", [](double a, double b) { return b > 0 || std::isnan(b) ? a : 0; }},
+    {"SiluGrad",
+     [](double a, double b) {
+       const double share = 1 / (1 + std::exp(-b)), rest = 1 / (1 + std::exp(b));
+       return a * (std::isinf(b) ? share : share + b * share * rest);
+     }},
+    {"GeluGrad",
+     [](double a, double b) {
+       const double density = std::exp(-b * b / 2) / std::sqrt(2 * M_PI);
+       return a * (0.5 * std::erfc(-b * std::sqrt(0.5)) + (std::isinf(b) ? 0 : b * density));
+     }},
     {"Less", [](double a, double b) { return double(std::isless(a, b)); }},
     {"LessEqual", [](double a, double b) { return double(std::islessequal(a, b)); }},
     {"Greater", [](double a, double b) { return double(std::isgreater(a, b)); }},
