@@ -320,7 +320,7 @@ Shape merged_shape(const Shape& a, const Shape& b) {
   if (!a.has_rank() || !b.has_rank() || a.rank() != b.rank()) return unknown_shape;
   Shape both = a;
   for (int i = 0; i < a.rank(); ++i)
-    if (a[i] != b[i]) both.set(i, -1);
+    if (a.extent(i) != b.extent(i)) both.set(i, -1);
   return both;
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <sstream>
 
+#include <twofold/kernels/pointwise/broadcast.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/thread_state.h>
@@ -56,17 +57,16 @@ void infer_assign(InferContext& c) {
     c.fail(fmt::format("A {} value cannot be assigned to variable '{}:0' of dtype {}", name_of(c.dtype(0)), v.name,
                        name_of(v.dtype)),
            fmt::format("tf::cast(value, {})", spelling_of(v.dtype)));
-  const bool fits = &c.op() == &assign_op
-                        ? c.shape(0).compatible_with(v.shape)
-                        : !c.shape(0).has_rank() || !v.shape.has_rank() || c.shape(0).rank() <= v.shape.rank();
+  // What is added may broadcast to the variable.
+  Shape sum = c.shape(0);
+  const bool adds = &c.op() != &assign_op;
+  const bool fits = (!adds || broadcast_shapes(v.shape, c.shape(0), &sum)) && sum.compatible_with(v.shape);
   if (!fits)
     c.fail(fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}", c.shape(0).str(),
                        v.name, v.shape.str()));
   // What is known of either is known of the new value.
   Shape s = v.shape.has_rank() || &c.op() != &assign_op ? v.shape : c.shape(0);
-  if (&c.op() == &assign_op && s.has_rank() && c.shape(0).has_rank())
-    for (int i = 0; i < s.rank(); ++i)
-      if (s[i] < 0) s.set(i, c.shape(0)[i]);
+  if (&c.op() == &assign_op && c.shape(0).has_rank()) s = s.merged_with(c.shape(0));
   c.output(v.dtype, s);
 }
 void infer_nothing(InferContext&) {}

@@ -136,33 +136,6 @@ uint64_t symbol_id(const Tensor& t) {
 }
 std::source_location symbol_where(const Tensor& t) { return t.graph()->node(t.node()).where; }
 
-std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& t) {
-  const Node& n = t.graph()->node(t.node());
-  if (n.op == &constant_op) {
-    const Tensor& value = n.attrs_view().as<ConstantAttrs>().value.tensor;
-    const Tensor* in[] = {&value};
-    return InferContext(*n.op, {}, {}, in).known_values(0);
-  }
-  if (std::string_view(n.op->name) == "Shape") {
-    const Shape& s = t.graph()->spec(n.inputs[0]).shape;
-    if (s.is_known()) return std::vector<int64_t>(s.begin(), s.end());
-  }
-  if (n.op->name == std::string_view("Slice") && n.inputs.size() == 1) {  // of a shape: some of its extents
-    const Node& from = t.graph()->node(n.inputs[0].node);
-    const auto& attrs = n.attrs_view().as<SliceAttrs>();
-    const Shape& taken = n.outputs[0].shape;
-    if (from.op->name != std::string_view("Shape") || !taken.is_known() || attrs.begin.empty()) return std::nullopt;
-    const Shape& s = t.graph()->spec(from.inputs[0]).shape;
-    std::vector<int64_t> extents;
-    for (int64_t i = 0; s.has_rank() && i < taken[0]; ++i) {
-      const int64_t begin = attrs.begin[0] < 0 ? attrs.begin[0] + s.rank() : attrs.begin[0];
-      extents.push_back(s[static_cast<int>(begin + i)]);
-    }
-    if (s.has_rank() && std::ranges::find(extents, -1) == extents.end()) return extents;
-  }
-  return std::nullopt;
-}
-
 Tensor symbol_arrived(const Tensor& t) {
   const Node& n = t.graph()->node(t.node());
   return n.op->name == std::string_view("IfArrived") ? symbol(*t.graph(), n.inputs[0].node, n.inputs[0].output)

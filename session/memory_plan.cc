@@ -16,7 +16,8 @@ bool is_alias(const Program& p, const ProgramNode& n) {
   if (n.op->flags.alias) return true;
   if (!n.op->view) return false;
   const Shape &x = p.values[n.inputs[0]].spec.shape, &y = p.values[n.first_output].spec.shape;
-  return x.num_elements() == y.num_elements() && n.op->view(n.attrs_view(), x, y) == 0;
+  return x.is_known() && y.is_known() && x.saturated_elements() == y.saturated_elements() &&
+         n.op->view(n.attrs_view(), x, y) == 0;
 }
 
 bool is_host_step(const ProgramNode& n) { return n.dynamic || is_host_op(*n.op); }
@@ -72,8 +73,7 @@ void MemoryPlan::find_last_uses() {
 
 size_t MemoryPlan::bytes_of(ValueId root) const {
   const TensorSpec& s = p_.values[root].spec;
-  check_size(s.shape);
-  return static_cast<size_t>(s.shape.num_elements()) * size_of(s.dtype);
+  return checked_bytes(s.dtype, s.shape);
 }
 
 void MemoryPlan::end_node(size_t node) {

@@ -116,6 +116,11 @@ class Lowering {
       if (!p_.values[v].spec.shape.is_known()) n.dynamic = true;
     }
     for (const TensorSpec& s : node.outputs) as_built = as_built && s.shape.is_known();
+    if (n.op->host_inputs) {
+      // Values decide, and a graph's are not the run's where they are fed.
+      as_built = false;
+      fold_host_inputs(n);
+    }
     if (n.op == &backprop_op) p_.nodes[static_cast<size_t>(p_.values[n.inputs[0]].producer)].traced = true;
     // A body reads fed variables as further inputs of its node, and may be kept for what it does.
     for (const Body* b : bodies_of(*node.op, n.attrs_view())) {
@@ -142,6 +147,41 @@ class Lowering {
     for (uint32_t c : node.controls)
       if (c < node_index_.size() && node_index_[c] >= 0) p_.nodes[static_cast<size_t>(node_index_[c])].root = true;
     p_.nodes.push_back(std::move(n));
+    if (is_of_shapes(p_.nodes.back())) fold_value(p_, p_.nodes.back().first_output);
+  }
+
+  // The elements of operands that are read on the host. Where they show in the run only, so does what the op does.
+  void fold_host_inputs(ProgramNode& n) {
+    SmallVector<Tensor, 4> known(n.inputs.size());
+    SmallVector<const Tensor*, 4> pointers;
+    for (size_t i = 0; i < n.inputs.size(); ++i) {
+      if (i < 32 && (n.op->host_inputs >> i & 1)) {
+        known[i] = fold_value(p_, n.inputs[i]);
+        n.dynamic = n.dynamic || !known[i].defined();
+      }
+      pointers.push_back(&known[i]);
+    }
+    if (!n.op->specialise || n.dynamic) return;
+    with_node(*p_.graph, n.graph_node, [&] {
+      const Specialised now = n.op->specialise(n.attrs_view(), pointers);
+      n.op = now.op;
+      n.attrs = now.attrs;
+      while (n.inputs.size() > now.inputs) n.inputs.pop_back();
+    });
+  }
+
+  // Extents, and parts of them, which are known with the shapes: no kernel runs for them in any plan.
+  bool is_of_shapes(const ProgramNode& n) const {
+    constexpr int64_t kMost = 64;
+    if (n.dynamic || n.num_outputs != 1 || n.inputs.empty()) return false;
+    static const OpDef* const shape = find_op("Shape");
+    static const OpDef* const extents = find_op("Extents");
+    if (n.op == shape) return true;
+    const TensorSpec& y = p_.values[n.first_output].spec;
+    if (!is_integer(y.dtype) || y.shape.saturated_elements() > kMost) return false;
+    for (ValueId v : n.inputs)
+      if (!p_.values[v].constant.defined()) return false;
+    return n.op == extents || n.op->flags.alias || n.op->view;
   }
 
   // Sources: what they yield is declared, not derived from inputs.

@@ -75,7 +75,7 @@ TEST_CASE("tile repeats") {
   CHECK(doubles(all[0]) == List{1, 2, 3, 4, 1, 2, 3, 4});
   CHECK(doubles(all[1]) == List{1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4});
   CHECK(all[2].shape() == Shape{4, 0});
-  CHECK_ERROR(tf::tile(tf::tensor({1}), {1, 2}), InvalidArgument, "tile() of a tensor of rank 1 was given 2 multiples");
+  CHECK_ERROR(tf::tile(tf::tensor({1}), {1, 2}), InvalidArgument, "tile() of a tensor of shape (1,) was given 2 multiples");
   CHECK_ERROR(tf::tile(tf::tensor({1}), {-2}), InvalidArgument, "tile() -2 times along axis 0");
 }
 

@@ -39,6 +39,8 @@ EXCEPTIONS = {
     ("lib/core/thread_pool.h", "lib/op/kernel.h"),
     ("lib/core/plugin.cc", "lib/op/opdef.h"),
     ("lib/op/high.h", "lib/autodiff/gradients.h"),
+    ("lib/op/extents.cc", "kernels/layout/layout.h"),
+    ("lib/op/operand.cc", "kernels/layout/layout.h"),
     ("lib/op/operand.cc", "kernels/pointwise/pointwise.h"),
     ("lib/op/variable.cc", "kernels/pointwise/pointwise.h"),
     ("lib/op/tensor.cc", "kernels/layout/layout.h"),

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <ranges>
 #include <utility>
 
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/value.h>
 
@@ -24,7 +26,7 @@ std::pair<int, int64_t> known_axis(const char* function, const Tensor& x, int64_
   if (axis < -rank || axis >= rank)
     fail(Code::InvalidArgument, fmt::format("{}() along axis {} of a tensor of rank {}", function, axis, rank));
   const int at = static_cast<int>(axis < 0 ? axis + rank : axis);
-  if (x.dim(at) < 0)
+  if (!x.shape().knows(at))
     fail(Code::InvalidArgument,
          fmt::format("{}() needs to know the extent of axis {} of {}", function, axis, to_string(x)));
   return {at, x.dim(at)};
@@ -44,10 +46,10 @@ Tensor stack(std::span<const Tensor> tensors, int64_t axis, std::source_location
   std::vector<Tensor> expanded;
   for (size_t i = 0; i < tensors.size(); ++i) {
     check_input("stack", i, tensors[i], where);
-    if (!tensors[i].shape().compatible_with(tensors[0].shape()))
-      fail(Code::InvalidArgument, fmt::format("stack() needs equal shapes, but number 0 has {} and number {} has {}",
-                                              tensors[0].shape().str(), i, tensors[i].shape().str()));
-    expanded.push_back(expand_dims(tensors[i], axis));
+    const bool same = i == 0 || (tensors[i].shape() == tensors[0].shape() && tensors[0].shape().is_known());
+    const ShapeCheckAttrs check{.what = ShapeCheck::same, .words = "stack", .numbers = {static_cast<int64_t>(i), 0}};
+    expanded.push_back(expand_dims(
+        same ? tensors[i] : internal::shape_checked({&tensors[i], &tensors[0]}, check, where), axis));
   }
   return concat(expanded, axis, where);
 }
@@ -111,45 +113,36 @@ Tensor flatten(Operand x, int64_t first, int64_t last) {
     fail(Code::InvalidArgument, fmt::format("flatten() of axes {}..{} of a tensor of rank {}", first, last, rank));
   Shape y;
   int unknown = 0;
+  bool empty = false;
+  // Of a tensor that there is, or will be, so that none overflows but beside an extent of 0.
+  const auto product = [](std::optional<int64_t> a, std::optional<int64_t> b) {
+    int64_t n = 0;
+    if (a == 0 || b == 0) return std::optional(n);
+    return a && b && !__builtin_mul_overflow(*a, *b, &n) ? std::optional(n) : std::nullopt;
+  };
   for (int i = 0; i < rank; ++i) {
     if (i <= from || i > to)
-      y.push_back(t.dim(i));
+      y.push_back(t.shape().extent(i));
     else
-      y.set(y.rank() - 1, t.dim(i) < 0 || y[y.rank() - 1] < 0 ? -1 : y[y.rank() - 1] * t.dim(i));
+      y.set(y.rank() - 1, product(y.extent(y.rank() - 1), t.shape().extent(i)));
   }
-  for (int64_t extent : y) unknown += extent < 0;
-  if (unknown <= 1 && y.num_elements() != 0) return reshape(t, y);
+  for (int64_t extent : y.raw()) unknown += extent < 0, empty = empty || extent == 0;
+  if (unknown == 0 || (unknown == 1 && !empty)) return reshape(t, y);
   // More than one extent shows at run time only.
   const Tensor extents = shape(t);
   return reshape(t, concat({slice(extents, 0, from), constant({-1}), slice(extents, to + 1, -1)}, 0));
 }
 
-Tensor tile(Operand x, Axes multiples) {
-  const SourceFrame frame(x.where());
-  Tensor t = x.resolve();
-  check_input("tile", 0, t, x.where());
-  if (t.rank() >= 0 && t.rank() != multiples.size())
-    fail(Code::InvalidArgument,
-         fmt::format("tile() of a tensor of rank {} was given {} multiples", t.rank(), multiples.size()));
-  for (int i = 0; i < multiples.size(); ++i) {
-    const int64_t n = multiples[i];
-    if (n < 0) fail(Code::InvalidArgument, fmt::format("tile() {} times along axis {}", n, i));
-    if (n == 1) continue;
-    const std::vector<Tensor> copies(static_cast<size_t>(n), t);
-    t = n == 0 ? part_of(t, i, 0, 0) : concat(copies, i, x.where());
-  }
-  return t;
-}
-
-Tensor one_hot(Operand x, int64_t depth, OneHotOptions o) {
+Tensor one_hot(Operand x, Extent depth, OneHotOptions o) {
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
   check_input("one_hot", 0, t, x.where());
   if (t.dtype() != int32 && t.dtype() != int64)
     fail(Code::InvalidArgument, fmt::format("one_hot() takes int32 or int64, not {}", name_of(t.dtype())),
          "tf::cast(x, tf::int32)");
-  if (depth < 0) fail(Code::InvalidArgument, fmt::format("one_hot() of depth {}", depth));
-  const Tensor places = range(depth, {.dtype = t.dtype()});
+  if (depth.known() && *depth.known() < 0)
+    fail(Code::InvalidArgument, fmt::format("one_hot() of depth {}", *depth.known()));
+  const Tensor places = cast(internal::counted(depth), t.dtype());
   const auto number = [&](const Number& v) {
     if (!v.fits(o.dtype))
       fail(Code::InvalidArgument,
@@ -237,15 +230,6 @@ Tensor range(const Literal& start, const Literal& limit, const Literal& delta, C
 }
 Tensor range(const Literal& limit, ConstantOptions o, std::source_location where) {
   return range(0, limit, 1, o, where);
-}
-
-Tensor eye(int64_t rows, int64_t columns, DType dtype, std::source_location where) {
-  const SourceFrame frame(where);
-  if (columns < 0) columns = rows;
-  if (rows < 0) fail(Code::InvalidArgument, fmt::format("eye() of {} rows", rows));
-  std::vector<double> values(static_cast<size_t>(rows * columns), 0);
-  for (int64_t k = 0; k < std::min(rows, columns); ++k) values[static_cast<size_t>(k * columns + k)] = 1;
-  return constant(cast(tensor(values, {rows, columns}), dtype), {.name = "eye"}, where);
 }
 
 Tensor size(Operand x) {

@@ -1,6 +1,7 @@
 // Array functions made of other ops: joining, splitting, repeating, and sources that count.
 #pragma once
 
+#include <concepts>
 #include <source_location>
 #include <span>
 #include <vector>
@@ -34,7 +35,7 @@ Tensor flatten(Operand x, int64_t first = 0, int64_t last = -1);
 
 /// x repeated multiples[i] times along axis i. InvalidArgument: another number of multiples than axes, a negative one.
 /// TensorFlow's tile.
-Tensor tile(Operand x, Axes multiples);
+Tensor tile(Operand x, const Extents& multiples);
 
 struct OneHotOptions {
   Number on = 1;
@@ -44,7 +45,7 @@ struct OneHotOptions {
 /// `on` where the new last axis has the index that x holds, else `off`; all `off` for an index out of range. x is int32
 /// or int64, y of shape x.shape + (depth). InvalidArgument: another dtype of x, a negative depth, an `on` or `off` that
 /// the dtype does not hold. TensorFlow's one_hot.
-Tensor one_hot(Operand x, int64_t depth, OneHotOptions options = {});
+Tensor one_hot(Operand x, Extent depth, OneHotOptions options = {});
 
 /// start, start + delta, ... short of limit: element i is start + i * delta. Of whole numbers int32, int64 where they
 /// do not fit, else float32; options.dtype overrides. A source, as `constant`.
@@ -62,8 +63,31 @@ Tensor range(const Literal& start, const Literal& limit, const Literal& delta = 
 Tensor range(const Literal& limit, ConstantOptions options = {},
              std::source_location where = std::source_location::current());
 
+namespace internal {
+Tensor range(const twofold::Extent& start, const twofold::Extent& limit, int64_t delta, const ConstantOptions& options,
+             std::source_location where);
+/// 0, 1, ... n - 1, int64.
+Tensor counted(const twofold::Extent& n);
+template <class T>
+concept ScalarTensor = std::same_as<T, Tensor>;
+}  // namespace internal
+/// The same of scalar int32 or int64 tensors, delta being a number: `range(tf::shape(x)[0])`. InvalidArgument: a dtype
+/// that does not hold theirs.
+template <internal::ScalarTensor T>
+Tensor range(const T& limit, ConstantOptions options = {},
+             std::source_location where = std::source_location::current()) {
+  return internal::range({0, where}, {limit, where}, 1, options, where);
+}
+template <class A, class B>
+  requires((internal::ScalarTensor<A> && (internal::ScalarTensor<B> || std::integral<B>)) ||
+           (std::integral<A> && internal::ScalarTensor<B>))
+Tensor range(const A& start, const B& limit, int64_t delta = 1, ConstantOptions options = {},
+             std::source_location where = std::source_location::current()) {
+  return internal::range({start, where}, {limit, where}, delta, options, where);
+}
+
 /// Ones on the diagonal of a matrix of rows x columns (-1: square), else zeros. A source. TensorFlow's eye.
-Tensor eye(int64_t rows, int64_t columns = -1, DType dtype = float32,
+Tensor eye(Extent rows, Extent columns = -1, DType dtype = float32,
            std::source_location where = std::source_location::current());
 
 /// The number of elements of x, an int32 scalar in host memory as `shape` is, so that it serves where a graph does not

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include <twofold/kernels/bias_add/bias_add.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
@@ -24,51 +26,51 @@ void check_dtypes(const InferContext& c, int n) {
              std::string(name_of(c.dtype(i))));
 }
 
-/// Number of channels, -1 if unknown. Checks the shapes of x, whose channels lie along `along`, and of the `vectors`.
-int64_t infer_channels(const InferContext& c, const Shape& x, int64_t along, std::initializer_list<int> vectors) {
-  int64_t channels = -1;
+/// Number of channels, if it is known. Checks the shapes of x, whose channels lie along `along`, and of the `vectors`.
+std::optional<int64_t> infer_channels(const InferContext& c, const Shape& x, int64_t along, std::initializer_list<int> vectors) {
+  std::optional<int64_t> channels;
   if (x.has_rank()) {
     if (x.rank() < 2)
       c.fail("Shape must be at least rank 2 but is rank " + std::to_string(x.rank()), "tf::expand_dims(x, 0)");
     const int axis = c.axis(along, x.rank());
-    channels = x[axis];
+    channels = x.extent(axis);
     for (int i = 0; i < x.rank(); ++i)
-      if (i != axis && x[i] == 0) c.fail("Channels without elements have no mean");
+      if (i != axis && x.extent(i) == 0) c.fail("Channels without elements have no mean");
   }
   for (int i : vectors) {
     const Shape& v = c.shape(i);
     if (!v.has_rank()) continue;
     if (v.rank() != 1) c.fail("Shape must be rank 1 but is rank " + std::to_string(v.rank()));
-    if (channels >= 0 && v[0] >= 0 && v[0] != channels)
-      c.fail("Dimensions must be equal, but are " + std::to_string(channels) + " and " + std::to_string(v[0]));
-    if (channels < 0) channels = v[0];
+    if (channels && v.knows(0) && v[0] != *channels)
+      c.fail("Dimensions must be equal, but are " + std::to_string(*channels) + " and " + std::to_string(v[0]));
+    if (!channels) channels = v.extent(0);
   }
   return channels;
 }
 
 /// Of where a rectified y is flat: the lowest and the highest x of each channel.
-Shape flat_shape(int64_t channels) { return {channels, 2}; }
+Shape flat_shape(std::optional<int64_t> channels) { return {channels.value_or(-1), 2}; }
+Shape per_channel(std::optional<int64_t> channels) { return {channels.value_or(-1)}; }
 
 void infer(InferContext& c) {
   check_dtypes(c, c.num_inputs());
   const auto& attrs = c.attrs<BatchNormAttrs>();
-  const int64_t channels = infer_channels(c, c.shape(0), attrs.axis, {1, 2});
+  const auto channels = infer_channels(c, c.shape(0), attrs.axis, {1, 2});
   c.output(c.dtype(0), c.shape(0));
-  for (int i = 0; i < 3; ++i) c.output(c.dtype(0), {channels});
-  c.output(c.dtype(0), flat_shape(attrs.relu ? channels : 0));
+  for (int i = 0; i < 3; ++i) c.output(c.dtype(0), per_channel(channels));
+  c.output(c.dtype(0), flat_shape(attrs.relu ? channels : std::optional<int64_t>(0)));
 }
 
 void infer_grad(InferContext& c) {
   check_dtypes(c, c.num_inputs());
   const auto& attrs = c.attrs<BatchNormAttrs>();
   if (c.num_inputs() != (attrs.relu ? 6 : 5)) c.fail("Where y is flat is an input if it is rectified, and only then");
-  const int64_t channels = infer_channels(c, c.shape(0), attrs.axis, {1, 3, 4});
-  const Shape per_channel{channels};
+  const auto channels = infer_channels(c, c.shape(0), attrs.axis, {1, 3, 4});
   if (!c.shape(2).compatible_with(c.shape(0))) c.fail("x and dy must have one shape");
   if (attrs.relu && !c.shape(5).compatible_with(flat_shape(channels)))
     c.fail("Where y is flat takes two numbers a channel");
   c.output(c.dtype(0), c.shape(0).has_rank() ? c.shape(0) : c.shape(2));
-  for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel);
+  for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel(channels));
 }
 
 void infer_running(InferContext& c) {
@@ -76,8 +78,8 @@ void infer_running(InferContext& c) {
   const auto& attrs = c.attrs<RunningStatisticsAttrs>();
   if (!(attrs.momentum >= 0 && attrs.momentum <= 1))
     c.fail(fmt::format("The momentum must lie in [0, 1], but is {}", attrs.momentum));
-  const Shape per_channel{infer_channels(c, c.shape(4), attrs.axis, {0, 1, 2, 3})};
-  for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel);
+  const auto channels = infer_channels(c, c.shape(4), attrs.axis, {0, 1, 2, 3});
+  for (int i = 0; i < 2; ++i) c.output(c.dtype(0), per_channel(channels));
 }
 
 /// Every axis but the channels', and the shape under which a vector of channels broadcasts to x.
@@ -218,14 +220,13 @@ Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand s
          std::string(kName) + "() takes floating-point numbers, not " + std::string(name_of(t.dtype())),
          "tf::cast(x, tf::float32)");
   size_t input = 0;
-  const auto per_channel = [&](const Operand& v, const char* name) -> const Tensor& {
+  const auto per_channel = [&](const Operand& v, const char* name) {
     const Tensor& vector = v.resolve(t.dtype());
     check_input(kName, ++input, vector, x.where());
-    internal::check_channels(kName, name, vector, t, o.axis);
-    return vector;
+    return internal::checked_channels(kName, name, vector, t, o.axis);
   };
-  const Tensor &centre = per_channel(mean, "a mean"), &spread = per_channel(variance, "a variance");
-  const Tensor &by = per_channel(scale, "a scale"), &shift = per_channel(offset, "an offset");
+  const Tensor centre = per_channel(mean, "a mean"), spread = per_channel(variance, "a variance");
+  const Tensor by = per_channel(scale, "a scale"), shift = per_channel(offset, "an offset");
   const auto along = [&](const Tensor& v) { return internal::along_channels(v, t, o.axis); };
   return (t - along(centre)) * along(by / sqrt(spread + o.epsilon)) + along(shift);
 }

@@ -1,24 +1,17 @@
 #include <twofold/kernels/bias_add/bias_add.h>
 
-#include <fmt/format.h>
-
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/constant.h>
 
 namespace twofold {
 
-void internal::check_channels(const char* function, const char* name, const Tensor& v, const Tensor& x, int64_t axis) {
-  const int rank = x.rank();
-  if (rank >= 0 && (rank < 2 || axis < -rank || axis >= rank))
-    fail(Code::InvalidArgument, fmt::format("{}() along axis {} of a tensor of shape {}: it takes rank 2 and above",
-                                            function, axis, x.shape().str()));
-  const int64_t channels = rank < 0 ? -1 : x.dim(static_cast<int>(axis));
-  if (v.shape().has_rank() && (v.rank() != 1 || (channels >= 0 && v.dim(0) >= 0 && v.dim(0) != channels)))
-    fail(Code::InvalidArgument,
-         fmt::format("{}() of a tensor of shape {} along axis {} was given {} of shape {}; expected {}", function,
-                     x.shape().str(), axis, name, v.shape().str(), Shape{channels}.str()));
+Tensor internal::checked_channels(const char* function, const char* name, const Tensor& v, const Tensor& x,
+                                  int64_t axis) {
+  return shape_checked({&v, &x}, {.what = ShapeCheck::channels, .words = function, .name = name, .numbers = {axis}},
+                       std::source_location::current());
 }
 
 Tensor internal::along_channels(const Tensor& v, const Tensor& x, int64_t axis) {
@@ -40,8 +33,8 @@ Tensor bias_add(Operand x, Operand bias, BiasAddOptions o) {
   const Tensor& b = bias.resolve(t.dtype());
   check_input("bias_add", 1, b, x.where());
   const int64_t axis = o.data_format == DataFormat::nchw ? 1 : -1;
-  internal::check_channels("bias_add", "a bias", b, t, axis);
-  return t + internal::along_channels(b, t, axis);
+  const Tensor checked = internal::checked_channels("bias_add", "a bias", b, t, axis);
+  return t + internal::along_channels(checked, t, axis);
 }
 
 }  // namespace twofold

@@ -11,15 +11,13 @@ struct BiasAddOptions {
 };
 
 /// y = x + bias, bias[c] being added to channel c. x of rank 2 and above with C channels, bias (C,), y as x; dtypes
-/// promote to one. InvalidArgument: other ranks, numbers of channels that differ. (A single bias beside a number of
-/// channels that shows at run time only is added to all of them.) Source: TensorFlow's bias_add.
+/// promote to one. InvalidArgument: other ranks, numbers of channels that differ. Source: TensorFlow's bias_add.
 Tensor bias_add(Operand x, Operand bias, BiasAddOptions options = {});
 
 namespace internal {
-/// Throws InvalidArgument, in the words of `function`, which calls v `name`, unless v is a vector of as many elements
-/// as x has along `axis`, as far as that is known; also where an axis is counted from the front and x's rank is
-/// unknown.
-void check_channels(const char* function, const char* name, const Tensor& v, const Tensor& x, int64_t axis);
+/// v, which `function` calls `name` and which must be a vector of as many elements as x has along `axis`: checked by
+/// the run where that shows only there. InvalidArgument.
+Tensor checked_channels(const char* function, const char* name, const Tensor& v, const Tensor& x, int64_t axis);
 /// Such a vector with axes of extent 1 behind it, so that it broadcasts along `axis` of x.
 Tensor along_channels(const Tensor& v, const Tensor& x, int64_t axis);
 }  // namespace internal

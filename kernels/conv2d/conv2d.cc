@@ -39,33 +39,45 @@ Shape image(InferContext& c, int i) { return rank4(c, c.shape(i), "tf::expand_di
 template <class Options>
 Shape weight(InferContext& c, int i, const Options& o) {
   const Shape w = rank4(c, c.shape(i), "tf::reshape(weight, {out_channels, in_channels / groups, height, width})");
-  if (w[0] >= 0 && w[0] % o.groups != 0)
+  if (w.knows(0) && w[0] % o.groups != 0)
     c.fail(fmt::format("{} groups do not divide the weight's first extent, {}", o.groups, w[0]));
   for (int axis : {2, 3})
-    if (w[axis] == 0) c.fail("A kernel must have elements, but the weight's shape is " + w.brackets());
+    if (w.extent(axis) == 0) c.fail("A kernel must have elements, but the weight's shape is " + w.brackets());
   return w;
 }
 
-/// Refuses an image of `have` channels where the weight asks for `want`; -1: unknown.
-void check_channels(InferContext& c, int64_t have, int64_t want, int64_t groups) {
-  if (have < 0 || want < 0 || have == want) return;
-  std::string text = fmt::format("The image has {} channels, but the weight is for {}", have, want);
-  if (groups > 1) text += fmt::format(" ({} groups of {})", groups, want / groups);
+using Extent = std::optional<int64_t>;
+
+/// Refuses an image of `have` channels where the weight asks for `want`.
+void check_channels(InferContext& c, Extent have, Extent want, int64_t groups) {
+  if (!have || !want || *have == *want) return;
+  std::string text = fmt::format("The image has {} channels, but the weight is for {}", *have, *want);
+  if (groups > 1) text += fmt::format(" ({} groups of {})", groups, *want / groups);
   c.fail(text);
 }
 
-int64_t times(int64_t a, int64_t b) { return a < 0 || b < 0 ? -1 : a * b; }
+/// So many channels in groups.
+Extent times(InferContext& c, Extent channels, int64_t groups) {
+  int64_t all = 0;
+  if (!channels) return {};
+  if (__builtin_mul_overflow(*channels, groups, &all))
+    c.fail(fmt::format("{} groups of {} channels are more than can be counted", groups, *channels));
+  return all;
+}
+
+/// The extent of a kernel along axis 2 or 3 of its weight as WindowAxis has it: -1 if it is not known.
+int64_t kernel(const Shape& w, int axis) { return w.extent(axis).value_or(-1); }
 
 /// The shape of conv2d(x, w), from what is known.
 template <class Options>
 Shape convolved(InferContext& c, const Options& o, const Shape& x, const Shape& w) {
   const ImageAxes axes(o.data_format);
-  check_channels(c, x[axes.channels], times(w[1], o.groups), o.groups);
+  check_channels(c, x.extent(axes.channels), times(c, w.extent(1), o.groups), o.groups);
   Shape y = Shape::of_rank(4);
-  y.set(0, x[0]);
-  y.set(axes.channels, w[0]);
-  y.set(axes.h, out_extent(c, vertical_axis(o, w[2]), x[axes.h]));
-  y.set(axes.w, out_extent(c, horizontal_axis(o, w[3]), x[axes.w]));
+  y.set(0, x.extent(0));
+  y.set(axes.channels, w.extent(0));
+  y.set(axes.h, out_extent(c, vertical_axis(o, kernel(w, 2)), x.extent(axes.h)));
+  y.set(axes.w, out_extent(c, horizontal_axis(o, kernel(w, 3)), x.extent(axes.w)));
   return y;
 }
 
@@ -81,17 +93,21 @@ void infer(InferContext& c) {
   const DType t = check_dtypes(c);
   check_options(c, o);
   const Shape w = weight(c, 1, o);
-  if (c.num_inputs() == 3 && !c.shape(2).compatible_with(Shape{w[0]}))
-    c.fail(fmt::format("The bias must have shape [{}], but has {}", w[0], c.shape(2).brackets()));
+  Shape bias;
+  bias.push_back(w.extent(0));
+  if (c.num_inputs() == 3 && !c.shape(2).compatible_with(bias))
+    c.fail(fmt::format("The bias must have shape {}, but has {}", bias.brackets(), c.shape(2).brackets()));
   c.output(t, convolved(c, o, image(c, 0), w));
 }
 
-int64_t transposed_extent(InferContext& c, const WindowAxis& axis, int64_t in, int64_t output_padding) {
+Extent transposed_extent(InferContext& c, const WindowAxis& axis, Extent given, int64_t output_padding) {
   if (output_padding >= axis.stride || (axis.same && output_padding > 0))
     c.fail(axis.same
                ? fmt::format("Output padding must be 0, but is {}", output_padding)
                : fmt::format("Output padding must be smaller than stride {}, but is {}", axis.stride, output_padding));
-  if (in < 0 || (!axis.same && axis.kernel < 0)) return -1;
+  if (!given || (!axis.same && axis.kernel < 0)) return {};
+  const int64_t in = *given;
+  check_countable(c, axis, in);
   const int64_t out = axis.in_of(in, output_padding);
   if ((in == 0 && !axis.same) || (out <= 0 && in > 0))
     c.fail(fmt::format("An extent of {} has no transposed convolution with a kernel of {} and padding {} and {}", in,
@@ -106,17 +122,17 @@ void infer_input_gradient(InferContext& c) {
   check_at_least(c, "Output padding", 0, {o.output_padding.h, o.output_padding.w});
   const ImageAxes axes(o.data_format);
   const Shape dy = image(c, 0), w = weight(c, 1, o);
-  check_channels(c, dy[axes.channels], w[0], 1);
+  check_channels(c, dy.extent(axes.channels), w.extent(0), 1);
   Shape x = Shape::of_rank(4);
   if (c.num_inputs() == 3) {
     x = image(c, 2);
     check_convolved(c, o, x, w, dy);
   } else {
-    x.set(axes.h, transposed_extent(c, vertical_axis(o, w[2]), dy[axes.h], o.output_padding.h));
-    x.set(axes.w, transposed_extent(c, horizontal_axis(o, w[3]), dy[axes.w], o.output_padding.w));
+    x.set(axes.h, transposed_extent(c, vertical_axis(o, kernel(w, 2)), dy.extent(axes.h), o.output_padding.h));
+    x.set(axes.w, transposed_extent(c, horizontal_axis(o, kernel(w, 3)), dy.extent(axes.w), o.output_padding.w));
   }
-  if (x[0] < 0) x.set(0, dy[0]);
-  if (x[axes.channels] < 0) x.set(axes.channels, times(w[1], o.groups));
+  if (!x.knows(0)) x.set(0, dy.extent(0));
+  if (!x.knows(axes.channels)) x.set(axes.channels, times(c, w.extent(1), o.groups));
   c.output(t, x);
 }
 

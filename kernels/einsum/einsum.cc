@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <map>
 #include <utility>
 
 #include <twofold/kernels/array/array.h>
@@ -15,6 +14,7 @@
 #include <twofold/kernels/matmul/matmul.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/constant.h>
 
@@ -34,7 +34,9 @@ Labels operator+(Labels a, const Labels& b) {
 struct Named {
   Tensor t;
   Labels labels;
-  int64_t extent(size_t axis) const { return t.shape().has_rank() ? t.shape()[static_cast<int>(axis)] : -1; }
+  std::optional<int64_t> extent(size_t axis) const {
+    return t.shape().has_rank() ? t.shape().extent(static_cast<int>(axis)) : std::nullopt;
+  }
 };
 
 /// An extent of a reshape: the product of some axes of tensors, known or not.
@@ -44,20 +46,16 @@ Tensor reshape_to(const Tensor& x, const std::vector<Extent>& extents) {
   Shape known;
   int open = 0;
   for (const Extent& e : extents) {
-    int64_t product = 1;
-    for (const auto& [t, axis] : e) {
-      const int64_t n = t.shape().has_rank() ? t.shape()[axis] : -1;
-      product = n < 0 || product < 0 ? -1 : product * n;
-    }
-    open += product < 0;
-    known.push_back(product);
+    Shape factors;
+    for (const auto& [t, axis] : e) factors.push_back(t.shape().has_rank() ? t.shape().extent(axis) : std::nullopt);
+    open += !factors.is_known();
+    known.push_back(factors.known_elements());
   }
-  if (open == 0 || (open == 1 && std::ranges::find(known, 0) == known.end())) return reshape(x, known);
+  if (open == 0 || (open == 1 && !std::ranges::count(known.raw(), 0))) return reshape(x, known);
   std::vector<Tensor> parts;
   for (size_t i = 0; i < extents.size(); ++i) {
-    const int64_t n = known[static_cast<int>(i)];
-    if (n >= 0) {
-      parts.push_back(constant({n}));
+    if (const auto n = known.extent(static_cast<int>(i))) {
+      parts.push_back(constant({*n}));
       continue;
     }
     Tensor product;
@@ -94,11 +92,11 @@ Named without_repetitions(Named x) {
       permutation.push_back(static_cast<int64_t>(k));
     }
     permutation.push_back(static_cast<int64_t>(j));
-    const int64_t n = x.extent(i);
+    const auto n = x.extent(i);
     const Tensor turned = transpose(x.t, permutation);
     // Of a value, a value: made of no source.
     const Tensor ones =
-        n >= 0 ? broadcast_to(tensor(1), Shape{n}) : broadcast_to(tensor(1), slice(shape(turned), 0, 1));
+        n ? broadcast_to(tensor(1), Shape{*n}) : broadcast_to(tensor(1), slice(shape(turned), 0, 1));
     const Tensor places = cumsum(ones, 0, {.exclusive = true});
     x = {gather(turned, places, {.axis = -1, .batch_dims = 1}), rest};
     i = 0;
@@ -171,18 +169,6 @@ Named contracted(std::string_view text, const Named& a, const Named& b, F wanted
   return {reshape_to(z, extents), result};
 }
 
-void check_extents(std::string_view text, const std::vector<Named>& operands) {
-  std::map<Label, int64_t> extents;
-  for (const Named& x : operands)
-    for (size_t k = 0; k < x.labels.size(); ++k) {
-      const int64_t n = x.extent(k);
-      if (n < 0 || (n == 1 && x.labels[k] >= kEllipsis)) continue;
-      const auto [it, fresh] = extents.emplace(x.labels[k], n);
-      if (it->second != n)
-        refuse(text, fmt::format("'{}' has the extents {} and {}", name_of_label(x.labels[k]), it->second, n));
-    }
-}
-
 }  // namespace
 
 Tensor einsum(std::string_view equation, std::span<const Tensor> operands, std::source_location where) {
@@ -193,12 +179,16 @@ Tensor einsum(std::string_view equation, std::span<const Tensor> operands, std::
     ranks.push_back(operands[i].rank());
   }
   const Equation e = parse(equation, ranks);
+  // By the run, if it is what shows extents, and then on the way of the first operand.
+  std::vector<const Tensor*> all;
+  for (const Tensor& t : operands) all.push_back(&t);
+  const Tensor first =
+      internal::shape_checked(all, {.what = ShapeCheck::einsum, .words = std::string(equation)}, where);
   std::vector<Named> named;
   DType dtype = operands.empty() ? float32 : operands[0].dtype();
   for (const Tensor& t : operands) dtype = promote(dtype, t.dtype());
   for (size_t i = 0; i < operands.size(); ++i)
-    named.push_back({operands[i].dtype() == dtype ? operands[i] : cast(operands[i], dtype), e.operands[i]});
-  check_extents(equation, named);
+    named.push_back({cast(i == 0 ? first : operands[i], dtype), e.operands[i]});
   // What is of one operand alone is summed first.
   for (size_t i = 0; i < named.size(); ++i)
     named[i] = summed(without_repetitions(named[i]), [&](Label label) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/opdef.h>
@@ -26,13 +27,13 @@ Shape taken_shape(InferContext& c, const Shape& params, const Shape& indices) {
     c.fail(fmt::format("batch_dims {} is beyond the rank of indices, {}", batch, indices.rank()));
   Shape y;
   for (int i = 0; i < batch; ++i) {
-    if (params[i] >= 0 && indices[i] >= 0 && params[i] != indices[i])
+    if (params.knows(i) && indices.knows(i) && params[i] != indices[i])
       c.fail(fmt::format("Batch axis {} has extents {} and {}", i, params[i], indices[i]));
-    y.push_back(params[i] >= 0 ? params[i] : indices[i]);
+    y.push_back(params.knows(i) ? params.extent(i) : indices.extent(i));
   }
-  for (int i = batch; i < axis; ++i) y.push_back(params[i]);
-  for (int i = batch; i < indices.rank(); ++i) y.push_back(indices[i]);
-  for (int i = axis + 1; i < params.rank(); ++i) y.push_back(params[i]);
+  for (int i = batch; i < axis; ++i) y.push_back(params.extent(i));
+  for (int i = batch; i < indices.rank(); ++i) y.push_back(indices.extent(i));
+  for (int i = axis + 1; i < params.rank(); ++i) y.push_back(params.extent(i));
   return y;
 }
 
@@ -115,10 +116,11 @@ Tensor embedding(Operand table, Operand indices) {
   const SourceFrame frame(table.where());
   const Tensor& rows = table.resolve();
   check_input("embedding", 0, rows, table.where());
-  if (rows.shape().has_rank() && rows.rank() != 2)
-    fail(Code::InvalidArgument,
-         fmt::format("embedding() takes a table (rows, columns), not a tensor of shape {}", rows.shape().str()));
-  return gather(rows, indices);
+  return gather(internal::shape_checked({&rows},
+                                        {.words = "embedding() takes a table (rows, columns), not a tensor of shape {}",
+                                         .wanted = {Shape::of_rank(2)}},
+                                        table.where()),
+                indices);
 }
 
 void register_gather();

@@ -8,9 +8,11 @@
 #include <twofold/kernels/layout/shapes.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/opdef.h>
+#include <twofold/lib/op/value.h>
 
 namespace twofold {
 namespace {
@@ -57,20 +59,20 @@ Tensor concat_part(const Tensor& t, std::span<const Tensor> inputs, int64_t axis
   const int rank = inputs[static_cast<size_t>(part)].rank();
   const auto extent = [&](int i) {
     const Shape& s = inputs[static_cast<size_t>(i)].shape();
-    return s.has_rank() ? s[static_cast<int>(axis < 0 ? axis + rank : axis)] : -1;
+    return s.has_rank() ? s.extent(static_cast<int>(axis < 0 ? axis + s.rank() : axis)) : std::nullopt;
   };
   bool known = rank >= 0;
   int64_t offset = 0;
   for (int i = 0; known && i < part; ++i) {
-    known = extent(i) >= 0;
-    offset += extent(i);
+    known = extent(i).has_value();
+    offset += extent(i).value_or(0);
   }
-  if (known && extent(part) >= 0) {
+  if (known && extent(part)) {
     Axes begin, size;
     for (int i = 0; i < rank; ++i) {
       const bool along = i == (axis < 0 ? axis + rank : axis);
       begin.push_back(along ? offset : 0);
-      size.push_back(along ? extent(part) : -1);
+      size.push_back(along ? *extent(part) : -1);
     }
     return slice(t, begin, size);
   }
@@ -262,10 +264,17 @@ Tensor concat_all(std::span<const Tensor> tensors, int64_t axis, source_location
 
 }  // namespace
 
-Tensor reshape(Operand x, Shape shape) { return apply(reshape_op, {&x.resolve()}, ShapeAttrs{shape}, x.where()); }
-Tensor internal::reshape_to(const Operand& x, const Tensor& shape) {
-  return apply(reshape_op, {&x.resolve(), &shape}, ShapeAttrs{}, x.where());
+namespace {
+// By attributes where the extents are numbers, else by a shape operand.
+Tensor shaped(const OpDef& op, const Operand& x, const Extents& extents) {
+  if (const auto known = extents.shape()) return apply(op, {&x.resolve()}, ShapeAttrs{*known}, x.where());
+  const SourceFrame frame(x.where());
+  const Tensor operand = extents.tensor();
+  return apply(op, {&x.resolve(), &operand}, ShapeAttrs{}, x.where());
 }
+}  // namespace
+
+Tensor reshape(Operand x, const Extents& shape) { return shaped(reshape_op, x, shape); }
 Tensor reshape_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
   check_input(reshape_like_op.name, 1, to, x.where());
@@ -280,12 +289,7 @@ Tensor transpose(Operand x, Axes permutation) {
   return apply(transpose_op, {&x.resolve()}, AxesAttrs{permutation}, x.where());
 }
 
-Tensor broadcast_to(Operand x, Shape shape) {
-  return apply(broadcast_to_op, {&x.resolve()}, ShapeAttrs{shape}, x.where());
-}
-Tensor internal::broadcast_to(const Operand& x, const Tensor& shape) {
-  return apply(broadcast_to_op, {&x.resolve(), &shape}, ShapeAttrs{}, x.where());
-}
+Tensor broadcast_to(Operand x, const Extents& shape) { return shaped(broadcast_to_op, x, shape); }
 Tensor broadcast_like(Operand x, Operand like) {
   const Tensor &from = x.resolve(), &to = like.resolve();
   check_input(broadcast_like_op.name, 0, from, x.where());
@@ -317,17 +321,21 @@ Tensor concat(std::initializer_list<Operand> tensors, int64_t axis, source_locat
   return concat(resolve_all(tensors, concat_op.name), axis, where);
 }
 
-Tensor slice(Operand x, Axes begin, Axes size) {
-  return apply(slice_op, {&x.resolve()}, SliceAttrs{begin, size}, x.where());
+Tensor layout::slice(const Tensor& x, const SliceAttrs& attrs, source_location where) {
+  return apply(slice_op, {&x}, attrs, where);
 }
 Tensor index(Operand x, int64_t i) {
-  check_input(slice_op.name, 0, x.resolve(), x.where());
-  const Shape& s = x.resolve().shape();
-  if (s.rank() == 0) fail_at(x.where(), "Slice", Code::InvalidArgument, "A scalar cannot be indexed", "t.item<T>()");
-  if (s.has_rank() && s[0] >= 0 && (i < -s[0] || i >= s[0]))
-    fail_at(x.where(), "Slice", Code::InvalidArgument,
-            "Index " + std::to_string(i) + " is out of range for shape " + s.str());
-  return squeeze(Operand(slice(x, i, 1), x.where()), 0);
+  const Tensor& t = x.resolve();
+  check_input(slice_op.name, 0, t, x.where());
+  const SourceFrame frame(x.where());
+  const Tensor checked =
+      t.is_concrete() && t.rank() > 0 && i >= -t.shape()[0] && i < t.shape()[0]
+          ? t
+          : internal::shape_checked({&t}, {.what = ShapeCheck::index, .words = "", .numbers = {i}}, x.where());
+  // No gradient flows to an integer, nor is there work to do for one of a shape.
+  if (t.is_concrete() && is_integer(t.dtype()) && t.rank() == 1)
+    return Tensor::adopt(Value::view(Ref<Value>(t.value()), Shape{}, (i < 0 ? i + t.shape()[0] : i) * static_cast<int64_t>(size_of(t.dtype()))).detach());
+  return squeeze(slice(checked, i, 1), 0);
 }
 Tensor internal::slice_like(const Tensor& x, const Tensor& like, const Axes& begin) {
   const auto here = source_location::current();
@@ -347,12 +355,25 @@ Tensor pad_like(Operand x, Operand like, Axes begin) {
   return apply(pad_like_op, {&from}, PadAttrs{begin, shape}, x.where());
 }
 
-Tensor shape(Operand x) { return apply(shape_op, {&x.resolve()}, x.where()); }
+// Of a value it is a value, without an op: no gradient flows through it.
+Tensor shape(Operand x) {
+  const Tensor& t = x.resolve();
+  check_input(shape_op.name, 0, t, x.where());
+  if (t.is_symbolic()) return apply(shape_op, {&t}, x.where());
+  const CurrentOp current(shape_op.name, x.where());
+  const TensorSpec spec{t.dtype(), t.shape()};
+  InferContext context(shape_op, {&spec, 1}, {}, {});
+  layout::infer_shape(context);
+  auto v = Value::make(int32, context.outputs()[0].shape);
+  std::ranges::copy(spec.shape.raw(), static_cast<int32_t*>(v->data()));
+  return Tensor::adopt(v.detach());
+}
 Tensor zeros_like(Operand x) { return apply(zeros_like_op, {&x.resolve()}, x.where()); }
 Tensor ones_like(Operand x) { return apply(ones_like_op, {&x.resolve()}, x.where()); }
 
 void register_layout();
 void register_layout() {
+  layout::register_extents();
   for (OpDef* op : {&reshape_op, &reshape_like_op, &expand_dims_op, &squeeze_op, &identity_op, &stop_gradient_op,
                     &transpose_op, &broadcast_to_op, &broadcast_like_op, &concat_op, &concat_part_op, &slice_op,
                     &pad_like_op, &shape_op, &zeros_like_op, &ones_like_op})

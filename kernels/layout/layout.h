@@ -1,31 +1,23 @@
 // Ops that move or reshape elements and compute none.
 #pragma once
 
-#include <concepts>
 #include <initializer_list>
 #include <source_location>
 #include <span>
 
 #include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/extents.h>
 #include <twofold/lib/op/operand.h>
 
 namespace twofold {
 
-// Any dtype; where a shape is an operand it is an int32 or int64 vector, read on the host. All but stop_gradient,
-// shape, zeros_like and ones_like are differentiable.
+// Any dtype. Extents may be tensors (lib/op/extents.h), in a list or as a whole. All but stop_gradient, shape,
+// zeros_like and ones_like are differentiable.
 
-/// x's elements in row-major order under another shape. One extent may be -1 and follows from the rest.
-/// InvalidArgument: "Cannot reshape a tensor with 6 elements to shape [4,2] (8 elements)". TensorFlow's reshape.
-Tensor reshape(Operand x, Shape shape);
-namespace internal {
-Tensor reshape_to(const Operand& x, const Tensor& shape);
-Tensor broadcast_to(const Operand& x, const Tensor& shape);
-}  // namespace internal
-/// The same with the shape computed by ops. (A template, so that `reshape(x, {})` means the scalar shape.)
-template <std::same_as<Tensor> T>
-Tensor reshape(Operand x, const T& shape) {
-  return internal::reshape_to(x, shape);
-}
+/// x's elements in row-major order under another shape. One extent may be -1 and follows from the rest: `reshape(x,
+/// {tf::shape(x)[0], -1})`. InvalidArgument: "Cannot reshape a tensor with 6 elements to shape [4,2] (8 elements)".
+/// TensorFlow's reshape.
+Tensor reshape(Operand x, const Extents& shape);
 /// x under the shape of `like`, of which nothing else is used. Never x itself, but a tensor of its own.
 Tensor reshape_like(Operand x, Operand like);
 
@@ -48,11 +40,7 @@ Tensor transpose(Operand x, Axes permutation = {});
 
 /// x repeated along axes of extent 1 and along new leading axes until it has `shape`; -1 keeps x's extent.
 /// InvalidArgument: "Cannot broadcast a tensor of shape [3] to shape [2,4]". TensorFlow's broadcast_to.
-Tensor broadcast_to(Operand x, Shape shape);
-template <std::same_as<Tensor> T>
-Tensor broadcast_to(Operand x, const T& shape) {
-  return internal::broadcast_to(x, shape);
-}
+Tensor broadcast_to(Operand x, const Extents& shape);
 /// x broadcast to the shape of `like`, of which nothing else is used. Never x itself, but a tensor of its
 /// own.
 Tensor broadcast_like(Operand x, Operand like);
@@ -67,7 +55,7 @@ Tensor concat(std::initializer_list<Operand> tensors, int64_t axis,
 /// The elements begin[i] <= index < begin[i] + size[i] of each axis i; size -1 reaches to the end. A negative begin
 /// counts from the end; axes beyond the lists are taken whole. InvalidArgument: "Expected size[0] in [0, 3], but got
 /// 5". TensorFlow's slice.
-Tensor slice(Operand x, Axes begin, Axes size);
+Tensor slice(Operand x, const Extents& begin, const Extents& size);
 /// Slice `i` of the first axis, which may count from the end: `x[i]`.
 Tensor index(Operand x, int64_t i);
 namespace internal {
@@ -77,8 +65,14 @@ Tensor slice_like(const Tensor& x, const Tensor& like, const Axes& begin);
 /// The adjoint of slice: zeros of the shape of `like` with x in it from `begin` on.
 Tensor pad_like(Operand x, Operand like, Axes begin);
 
-/// x's extents as an int32 vector in host memory. TensorFlow's shape.
+/// x's extents as an int32 vector in host memory, in a run those that x has then; no kernel runs for them, nor for
+/// `shape(x)[i]`. InvalidArgument: an extent beyond int32. TensorFlow's shape.
 Tensor shape(Operand x);
+
+/// y = x, known to have the shape from here on as far as that says, -1 being any extent. InvalidArgument: "Shape (2, 3)
+/// is not compatible with expected shape (?, 4)", where x's shape is known at once, else in the run. TensorFlow's
+/// ensure_shape.
+Tensor ensure_shape(Operand x, Shape shape);
 
 /// Zeros or ones of x's shape and dtype; x's elements are not used. TensorFlow's zeros_like and ones_like.
 Tensor zeros_like(Operand x);
@@ -87,6 +81,11 @@ Tensor ones_like(Operand x);
 struct ShapeAttrs {
   Shape shape;  ///< unused where the shape is an operand
   TWOFOLD_FIELDS(shape)
+};
+struct ExtentsAttrs {
+  Axes numbers;
+  Axes places;  ///< of the inputs among them
+  TWOFOLD_FIELDS(numbers, places)
 };
 struct AxesAttrs {
   Axes axes;
@@ -106,6 +105,10 @@ struct SliceAttrs {
   Axes size;  ///< unused where the size is that of a second operand
   TWOFOLD_FIELDS(begin, size)
 };
+namespace internal {
+Tensor pack_extents(std::span<const Tensor* const> inputs, const ExtentsAttrs& attrs, std::source_location where);
+}  // namespace internal
+
 struct PadAttrs {
   Axes begin;
   Shape shape;  ///< unused where the shape is that of a second operand

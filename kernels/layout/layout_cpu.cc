@@ -117,6 +117,33 @@ Prepared prepare_shape(const Signature& s) {
   return {shape_kernel, p};
 }
 
+struct ExtentsParams {
+  int count;
+  int64_t numbers[kMaxRank];
+  int num_inputs;
+  int places[kMaxRank];
+  bool wide[kMaxRank];  ///< inputs that are int64
+};
+
+void extents_kernel(const void* params, void* const* args, KernelContext&) noexcept {
+  const auto& p = *static_cast<const ExtentsParams*>(params);
+  auto* out = static_cast<int64_t*>(args[p.num_inputs]);
+  std::copy_n(p.numbers, p.count, out);
+  for (int i = 0; i < p.num_inputs; ++i)
+    out[p.places[i]] = p.wide[i] ? *static_cast<const int64_t*>(args[i]) : *static_cast<const int32_t*>(args[i]);
+}
+
+Prepared prepare_extents(const Signature& s) {
+  const auto& attrs = s.attrs_as<ExtentsAttrs>();
+  ExtentsParams p{attrs.numbers.size(), {}, static_cast<int>(s.inputs.size()), {}, {}};
+  std::ranges::copy(attrs.numbers, p.numbers);
+  for (int i = 0; i < p.num_inputs; ++i) {
+    p.places[i] = static_cast<int>(attrs.places[i]);
+    p.wide[i] = s.inputs[static_cast<size_t>(i)].dtype == int64;
+  }
+  return {extents_kernel, p};
+}
+
 }  // namespace
 
 std::span<const KernelEntry> cpu_kernels_layout();
@@ -130,6 +157,7 @@ std::span<const KernelEntry> cpu_kernels_layout() {
       {"ConcatV2", prepare_concat},
       {"ConcatPart", prepare_box<concat_part_box>},
       {"Shape", prepare_shape},
+      {"Extents", prepare_extents},
       {"ZerosLike", prepare_zeros},
       {"OnesLike", prepare_ones},
   };

@@ -1,6 +1,7 @@
 // Shape rules of the layout ops.
 #include <twofold/kernels/layout/shapes.h>
 
+#include <algorithm>
 #include <string>
 
 #include <twofold/kernels/layout/layout.h>
@@ -14,13 +15,14 @@ Shape shape_operand(const InferContext& c, int i, bool& known) {
   if (s.has_rank() && s.rank() != 1) c.fail("A shape must be a vector, got a tensor of shape " + s.brackets());
   const auto values = c.known_values(i);
   known = values.has_value();
-  const int64_t rank = known ? static_cast<int64_t>(values->size()) : s.has_rank() ? s[0] : -1;
+  const int64_t rank = known ? static_cast<int64_t>(values->size()) : s.has_rank() ? s.extent(0).value_or(-1) : -1;
   if (rank > kMaxRank)
     c.fail("A tensor has at most " + std::to_string(kMaxRank) + " axes, got " + std::to_string(rank));
   if (!known) return rank < 0 ? unknown_shape : Shape::of_rank(static_cast<int>(rank));
   Shape y;
-  for (int64_t extent : *values) {
-    if (extent < -1) c.fail("Extents must be -1 or more, got " + std::to_string(extent));
+  for (const auto& extent : *values) {
+    if (extent < -1 && extent) c.fail("Extents must be -1 or more, got " + std::to_string(*extent));
+    known = known && extent;
     y.push_back(extent);
   }
   return y;
@@ -49,15 +51,15 @@ Shape broadcast_shape(const InferContext& c, const Shape& x, const Shape& to, bo
   if (lead < 0) refuse();
   Shape y;
   for (int i = 0; i < to.rank(); ++i) {
-    const int64_t from = i < lead ? 1 : x[i - lead];
-    if (to[i] >= 0) {
-      if (from > 1 || from == 0 ? from != to[i] : false) refuse();
+    const auto from = i < lead ? 1 : x.extent(i - lead);
+    if (to.knows(i)) {
+      if (from && *from != 1 && *from != to[i]) refuse();
       y.push_back(to[i]);
     } else if (known) {
       if (i < lead) refuse();  // there is no extent to keep
       y.push_back(from);
     } else {
-      y.push_back(from == 1 ? -1 : from);
+      y.push_back(from == 1 ? std::nullopt : from);
     }
   }
   return y;
@@ -73,7 +75,7 @@ void infer_reshape(InferContext& c) {
   int open = -1;
   Shape known_part;
   for (int i = 0; i < y.rank(); ++i) {
-    if (y[i] >= 0) {
+    if (y.knows(i)) {
       known_part.push_back(y[i]);
     } else if (open < 0) {
       open = i;
@@ -81,9 +83,9 @@ void infer_reshape(InferContext& c) {
       c.fail("Only one extent may be -1, got shape " + y.brackets());
     }
   }
-  const int64_t given = known_part.num_elements(), elements = x.num_elements();
-  if (given == INT64_MAX) c.fail("Shape " + y.brackets() + " has too many elements");
-  if (elements < 0) return c.output(c.dtype(0), y);
+  const int64_t given = known_part.num_elements();
+  if (!x.is_known()) return c.output(c.dtype(0), y);
+  const int64_t elements = x.num_elements();
   if (open >= 0 && given == 0)
     c.fail(
         "reshape cannot infer the missing input size for an empty tensor unless all specified input sizes are "
@@ -99,10 +101,10 @@ void infer_reshape(InferContext& c) {
 }
 
 void infer_reshape_like(InferContext& c) {
-  const int64_t have = c.shape(0).num_elements(), want = c.shape(1).num_elements();
-  if (have >= 0 && want >= 0 && have != want)
-    c.fail("Cannot reshape a tensor with " + std::to_string(have) + " elements to shape " + c.shape(1).brackets() +
-           " (" + std::to_string(want) + " elements)");
+  const auto have = c.shape(0).known_elements(), want = c.shape(1).known_elements();
+  if (have && want && *have != *want)
+    c.fail("Cannot reshape a tensor with " + std::to_string(*have) + " elements to shape " + c.shape(1).brackets() +
+           " (" + std::to_string(*want) + " elements)");
   c.output(c.dtype(0), c.shape(1));
 }
 
@@ -123,7 +125,7 @@ void infer_expand_dims(InferContext& c) {
     inserted |= bit;
   }
   Shape y;
-  for (int i = 0, from = 0; i < rank; ++i) y.push_back(inserted >> i & 1 ? 1 : x[from++]);
+  for (int i = 0, from = 0; i < rank; ++i) y.push_back(inserted >> i & 1 ? 1 : x.extent(from++));
   c.output(c.dtype(0), y);
 }
 
@@ -134,14 +136,14 @@ void infer_squeeze(InferContext& c) {
   uint32_t dropped = 0;
   for (int64_t given : axes) {
     const int i = c.axis(given, x.rank());
-    if (x[i] >= 0 && x[i] != 1)
+    if (x.knows(i) && x[i] != 1)
       c.fail("Can not squeeze dim[" + std::to_string(i) + "], expected a dimension of 1, got " + std::to_string(x[i]));
     if (dropped >> i & 1) c.fail("Axis " + std::to_string(given) + " is given twice");
     dropped |= 1u << i;
   }
   Shape y;
   for (int i = 0; i < x.rank(); ++i)
-    if (axes.empty() ? x[i] != 1 : !(dropped >> i & 1)) y.push_back(x[i]);
+    if (axes.empty() ? x[i] != 1 : !(dropped >> i & 1)) y.push_back(x.extent(i));
   c.output(c.dtype(0), y);
 }
 
@@ -160,7 +162,7 @@ void infer_transpose(InferContext& c) {
     const int from = permutation.empty() ? rank - 1 - i : c.axis(permutation[i], rank);
     if (seen >> from & 1) c.fail(std::to_string(from) + " is duplicated in the permutation");
     seen |= 1u << from;
-    y.push_back(x.has_rank() ? x[from] : -1);
+    y.push_back(x.has_rank() ? x.extent(from) : std::nullopt);
   }
   c.output(c.dtype(0), y);
 }
@@ -194,12 +196,12 @@ void infer_concat(InferContext& c) {
     for (int d = 0; d < y.rank(); ++d) {
       if (d == axis) {
         int64_t both = -1;
-        if (y[d] >= 0 && x[d] >= 0 && __builtin_add_overflow(y[d], x[d], &both))
+        if (y.knows(d) && x.knows(d) && __builtin_add_overflow(y[d], x[d], &both))
           c.fail("The extents of axis " + std::to_string(d) + " add up beyond int64");
         y.set(d, both);
-      } else if (y[d] < 0)
-        y.set(d, x[d]);
-      else if (x[d] >= 0 && x[d] != y[d])
+      } else if (!y.knows(d))
+        y.set(d, x.extent(d));
+      else if (x.knows(d) && x[d] != y[d])
         c.fail("Dimension " + std::to_string(d) + " in both shapes must be equal, but are " + std::to_string(y[d]) +
                " and " + std::to_string(x[d]) + ". Shapes are " + c.shape(0).brackets() + " and " + x.brackets());
     }
@@ -219,6 +221,34 @@ int64_t begin_of(const Axes& begin, int axis, int64_t extent) {
   return b < 0 ? b + extent : b;
 }
 
+Shape sliced_shape(const InferContext& c, const Shape& x, const PartialValues& begins, const PartialValues& sizes) {
+  if (begins.size() > static_cast<size_t>(x.rank()) || sizes.size() > static_cast<size_t>(x.rank()))
+    c.fail("Expected begin and size of length " + std::to_string(x.rank()) + ", but got " +
+           std::to_string(std::max(begins.size(), sizes.size())));
+  Shape y;
+  for (int i = 0; i < x.rank(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    const std::optional<int64_t> given = at < begins.size() ? begins[at] : 0;
+    std::optional<int64_t> size = at < sizes.size() ? sizes[at] : -1;
+    if (size && *size < -1)
+      c.fail("Expected " + in_place("size", i) + " of -1 or more, but got " + std::to_string(*size));
+    if (!x.knows(i) || !given) {
+      y.push_back(size);
+      continue;
+    }
+    const int64_t begin = *given < 0 ? *given + x[i] : *given;
+    if (begin < 0 || begin > x[i])
+      c.fail("Expected " + in_place("begin", i) + " in [" + std::to_string(-x[i]) + ", " + std::to_string(x[i]) +
+             "], but got " + std::to_string(*given));
+    if (size == -1) size = x[i] - begin;
+    if (size && *size > x[i] - begin)
+      c.fail("Expected " + in_place("size", i) + " in [0, " + std::to_string(x[i] - begin) + "], but got " +
+             std::to_string(*size));
+    y.push_back(size);
+  }
+  return y;
+}
+
 void infer_slice(InferContext& c) {
   const auto& attrs = c.attrs<SliceAttrs>();
   const bool like = c.num_inputs() == 2;
@@ -230,26 +260,12 @@ void infer_slice(InferContext& c) {
   if (attrs.begin.size() > x.rank() || (like && c.shape(1).has_rank() && c.shape(1).rank() != x.rank()))
     c.fail("Expected begin and size of length " + std::to_string(x.rank()) + ", but got " +
            std::to_string(like ? c.shape(1).rank() : attrs.begin.size()));
-  Shape y;
-  for (int i = 0; i < x.rank(); ++i) {
-    const int64_t given = i < attrs.begin.size() ? attrs.begin[i] : 0;
-    int64_t size = like ? (c.shape(1).has_rank() ? c.shape(1)[i] : -1) : i < attrs.size.size() ? attrs.size[i] : -1;
-    if (size < -1) c.fail("Expected " + in_place("size", i) + " of -1 or more, but got " + std::to_string(size));
-    if (x[i] < 0) {
-      y.push_back(size);
-      continue;
-    }
-    const int64_t begin = begin_of(attrs.begin, i, x[i]);
-    if (begin < 0 || begin > x[i])
-      c.fail("Expected " + in_place("begin", i) + " in [" + std::to_string(-x[i]) + ", " + std::to_string(x[i]) +
-             "], but got " + std::to_string(given));
-    if (size < 0 && !like) size = x[i] - begin;
-    if (size > x[i] - begin)
-      c.fail("Expected " + in_place("size", i) + " in [0, " + std::to_string(x[i] - begin) + "], but got " +
-             std::to_string(size));
-    y.push_back(size);
+  PartialValues size(attrs.size.begin(), attrs.size.end());
+  if (like) {
+    size.assign(static_cast<size_t>(x.rank()), std::nullopt);
+    for (int i = 0; i < c.shape(1).rank(); ++i) size[static_cast<size_t>(i)] = c.shape(1).extent(i);
   }
-  c.output(c.dtype(0), y);
+  c.output(c.dtype(0), sliced_shape(c, x, PartialValues(attrs.begin.begin(), attrs.begin.end()), size));
 }
 
 void infer_pad(InferContext& c) {
@@ -259,7 +275,7 @@ void infer_pad(InferContext& c) {
   if (x.has_rank() && y.has_rank()) {
     bool fits = x.rank() == y.rank() && attrs.begin.size() <= y.rank();
     for (int i = 0; fits && i < y.rank(); ++i) {
-      if (x[i] < 0 || y[i] < 0) continue;
+      if (!x.knows(i) || !y.knows(i)) continue;
       const int64_t begin = begin_of(attrs.begin, i, y[i]);
       fits = begin >= 0 && begin <= y[i] - x[i];
     }
@@ -269,7 +285,7 @@ void infer_pad(InferContext& c) {
 }
 
 void infer_shape(InferContext& c) {
-  for (int64_t extent : c.shape(0))
+  for (int64_t extent : c.shape(0).raw())
     if (extent > INT32_MAX) c.fail("Extent " + std::to_string(extent) + " does not fit into int32");
   c.output(int32, c.shape(0).has_rank() ? Shape{c.shape(0).rank()} : Shape{-1});
 }

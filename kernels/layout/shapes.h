@@ -1,6 +1,7 @@
 // Shape rules of the layout ops.
 #pragma once
 
+#include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold::layout {
@@ -20,9 +21,13 @@ void infer_broadcast_like(InferContext&);
 void infer_concat(InferContext&);
 void infer_concat_part(InferContext&);
 void infer_slice(InferContext&);
+/// The shape of what is taken of `x`, of which the axes beyond the lists are taken whole.
+Shape sliced_shape(const InferContext& c, const Shape& x, const PartialValues& begin, const PartialValues& size);
+Tensor slice(const Tensor& x, const SliceAttrs& attrs, std::source_location where);
 /// Where a slice begins on an axis of that extent, >= 0.
 int64_t begin_of(const Axes& begin, int axis, int64_t extent);
 void infer_pad(InferContext&);
 void infer_shape(InferContext&);
+void register_extents();
 
 }  // namespace twofold::layout

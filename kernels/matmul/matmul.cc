@@ -9,14 +9,16 @@
 namespace twofold {
 namespace {
 
-/// The extent that two extents must share; -1 if neither is known.
-int64_t same_extent(InferContext& c, int64_t a, int64_t b) {
-  if (a >= 0 && b >= 0 && a != b)
-    c.fail("Dimensions must be equal, but are " + std::to_string(a) + " and " + std::to_string(b));
-  return a >= 0 ? a : b;
+using Extent = std::optional<int64_t>;
+
+/// The extent that two extents must share, if either is known.
+Extent same_extent(InferContext& c, Extent a, Extent b) {
+  if (a && b && *a != *b)
+    c.fail("Dimensions must be equal, but are " + std::to_string(*a) + " and " + std::to_string(*b));
+  return a ? a : b;
 }
 
-int64_t broadcast_extent(InferContext& c, int64_t a, int64_t b) {
+Extent broadcast_extent(InferContext& c, Extent a, Extent b) {
   if (a == 1) return b;
   if (b == 1) return a;
   return same_extent(c, a, b);
@@ -38,10 +40,11 @@ void infer(InferContext& c) {
   if (!a.has_rank() || !b.has_rank()) return c.output(t, unknown_shape);
 
   const int ra = a.rank(), rb = b.rank(), rank = std::max(ra, rb);
-  const int64_t m = a[ra - (attrs.transpose_a ? 1 : 2)], n = b[rb - (attrs.transpose_b ? 2 : 1)];
-  same_extent(c, a[ra - (attrs.transpose_a ? 2 : 1)], b[rb - (attrs.transpose_b ? 1 : 2)]);
+  const Extent m = a.extent(ra - (attrs.transpose_a ? 1 : 2)), n = b.extent(rb - (attrs.transpose_b ? 2 : 1));
+  same_extent(c, a.extent(ra - (attrs.transpose_a ? 2 : 1)), b.extent(rb - (attrs.transpose_b ? 1 : 2)));
   Shape out;
-  for (int i = rank; i > 2; --i) out.push_back(broadcast_extent(c, i <= ra ? a[ra - i] : 1, i <= rb ? b[rb - i] : 1));
+  for (int i = rank; i > 2; --i)
+    out.push_back(broadcast_extent(c, i <= ra ? a.extent(ra - i) : 1, i <= rb ? b.extent(rb - i) : 1));
   out.push_back(m);
   out.push_back(n);
   c.output(t, out);
@@ -52,9 +55,11 @@ void infer_flatten_batch(InferContext& c) {
   const bool flatten = like.rank() == 2;
   if (!x.has_rank() || (!like.has_rank() && x.rank() > 2)) return c.output(c.dtype(0), unknown_shape);
   if (!flatten || x.rank() <= 2) return c.output(c.dtype(0), x);
-  int64_t rows = 1;
-  for (int i = 0; i + 1 < x.rank(); ++i) rows = rows < 0 || x[i] < 0 ? -1 : rows * x[i];
-  c.output(c.dtype(0), Shape{rows, x[x.rank() - 1]});
+  Shape batch, y = Shape::of_rank(2);
+  for (int i = 0; i + 1 < x.rank(); ++i) batch.push_back(x.extent(i));
+  y.set(0, batch.known_elements());
+  y.set(1, x.extent(x.rank() - 1));
+  c.output(c.dtype(0), y);
 }
 
 void flatten_batch_gradient(Backward& g) {

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/kernels/strided_slice/strided_slice.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
@@ -13,23 +16,36 @@
 namespace twofold {
 namespace {
 
-void infer_pad(InferContext& c) {
-  const auto& attrs = c.attrs<PadConstantAttrs>();
+/// The shape of x so padded, from what is known.
+Shape padded(const InferContext& c, const PartialValues& before, const PartialValues& after) {
   const Shape& x = c.shape(0);
-  if (x.has_rank() && x.rank() != attrs.before.size())
-    c.fail(fmt::format("A tensor of rank {} was given {} paddings", x.rank(), attrs.before.size()));
+  if (x.has_rank() && static_cast<size_t>(x.rank()) != before.size())
+    c.fail(fmt::format("A tensor of rank {} was given {} paddings", x.rank(), before.size()));
   Shape y;
-  for (int i = 0; i < attrs.before.size(); ++i) {
-    if (attrs.before[i] < 0 || attrs.after[i] < 0)
-      c.fail(fmt::format("Paddings must be non-negative: {} {}", attrs.before[i], attrs.after[i]));
-    int64_t extent = x.has_rank() ? x[i] : -1;
-    if (extent >= 0 && (__builtin_add_overflow(extent, attrs.before[i], &extent) ||
-                        __builtin_add_overflow(extent, attrs.after[i], &extent)))
-      c.fail(fmt::format("The extent of axis {} and its paddings add up beyond int64", i));
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (before[i].value_or(0) < 0 || after[i].value_or(0) < 0)
+      c.fail(fmt::format("Paddings must be non-negative: {} {}", before[i].value_or(0), after[i].value_or(0)));
+    std::optional<int64_t> extent = x.has_rank() ? x.extent(static_cast<int>(i)) : std::nullopt;
+    for (const auto& more : {before[i], after[i]}) {
+      if (extent && more && __builtin_add_overflow(*extent, *more, &*extent))
+        c.fail(fmt::format("The extent of axis {} and its paddings add up beyond int64", i));
+      if (!more) extent = std::nullopt;
+    }
     y.push_back(extent);
   }
-  if (!attrs.value.fits(c.dtype(0)))
-    c.fail(fmt::format("{} cannot be padded with {}", name_of(c.dtype(0)), print_field(attrs.value)));
+  return y;
+}
+
+void check_value(const InferContext& c, const Number& value) {
+  if (!value.fits(c.dtype(0)))
+    c.fail(fmt::format("{} cannot be padded with {}", name_of(c.dtype(0)), print_field(value)));
+}
+
+void infer_pad(InferContext& c) {
+  const auto& attrs = c.attrs<PadConstantAttrs>();
+  const Shape y = padded(c, PartialValues(attrs.before.begin(), attrs.before.end()),
+                         PartialValues(attrs.after.begin(), attrs.after.end()));
+  check_value(c, attrs.value);
   c.output(c.dtype(0), y);
 }
 
@@ -47,48 +63,86 @@ OpDef pad_op{.name = "Pad",
                  },
              .attrs = &internal::kAttrsType<PadConstantAttrs>};
 
+void infer_pad_by(InferContext& c) {
+  check_value(c, c.attrs<PadByAttrs>().value);
+  const auto before = c.known_values(1), after = c.known_values(2);
+  if (before && after) return c.output(c.dtype(0), padded(c, *before, *after));
+  c.output(c.dtype(0), c.shape(0).has_rank() ? Shape::of_rank(c.shape(0).rank()) : unknown_shape);
+}
+
+OpDef pad_by_op{.name = "PadBy",
+                .node_name = "Pad",
+                .doc = "y = x with constants before and behind it, as many as the operands say; TensorFlow PadV2",
+                .min_inputs = 3,
+                .max_inputs = 3,
+                .infer = infer_pad_by,
+                .differentiable = Differentiability::rule,
+                .gradient =
+                    [](Backward& b) {
+                      if (b.needs(0)) b.dx(0, slice(b.dy(), b.input(1), shape(b.input(0))));
+                    },
+                .reads = {.inputs = 0b10},
+                .attrs = &internal::kAttrsType<PadByAttrs>,
+                .host_inputs = 0b110,
+                .specialise = [](AttrsView attrs, std::span<const Tensor* const> in) -> Specialised {
+                  const PadConstantAttrs by{*Extents(*in[1]).known(), *Extents(*in[2]).known(),
+                                            attrs.as<PadByAttrs>().value};
+                  return {&pad_op, make_ref<AttrsBox>(AttrsView(by)), 1};
+                }};
+
 /// x with its mirror image along one axis. The slices of it fail where it is too short.
-Tensor mirrored(const Tensor& x, int axis, int rank, int64_t before, int64_t after, bool reflect) {
-  const auto part = [&](int64_t begin, int64_t size) {
-    Axes from, sizes;
-    for (int i = 0; i < rank; ++i) from.push_back(i == axis ? begin : 0), sizes.push_back(i == axis ? size : -1);
+Tensor mirrored(const Tensor& x, int axis, const Padding& by, bool reflect) {
+  const auto part = [&](const Extent& begin, const Extent& size) {
+    Extents from, sizes;
+    for (int i = 0; i < axis; ++i) from.push_back(0), sizes.push_back(-1);
+    from.push_back(begin), sizes.push_back(size);
     return reverse(slice(x, from, sizes), axis);
   };
+  const auto from_end = [&](const Extent& n) -> Extent {
+    const int more = reflect ? 1 : 0;
+    return n.known() ? Extent(-*n.known() - more) : Extent(negative(n.symbol()) - more);
+  };
   std::vector<Tensor> parts;
-  if (before > 0) parts.push_back(part(reflect ? 1 : 0, before));
+  if (by.before.known() != 0) parts.push_back(part(reflect ? 1 : 0, by.before));
   parts.push_back(x);
-  if (after > 0) parts.push_back(part(reflect ? -after - 1 : -after, after));
+  if (by.after.known() != 0) parts.push_back(part(from_end(by.after), by.after));
   return concat(std::span<const Tensor>(parts), axis);
 }
 
 }  // namespace
 
-Tensor pad(Operand x, const std::vector<std::pair<int64_t, int64_t>>& paddings, PadOptions o) {
+Tensor pad(Operand x, const Paddings& paddings, PadOptions o) {
   const SourceFrame frame(x.where());
   Tensor t = x.resolve();
   check_input("pad", 0, t, x.where());
-  PadConstantAttrs attrs{.before = {}, .after = {}, .value = o.value};
-  for (const auto& [before, after] : paddings) attrs.before.push_back(before), attrs.after.push_back(after);
-  if (o.mode == PadMode::constant) return apply(pad_op, {&t}, attrs, x.where());
-  const int rank = attrs.before.size(), slack = o.mode == PadMode::reflect ? 1 : 0;
+  Extents before, after;
+  for (const Padding& p : paddings.list()) before.push_back(p.before), after.push_back(p.after);
+  if (o.mode == PadMode::constant) {
+    if (before.known() && after.known())
+      return apply(pad_op, {&t}, PadConstantAttrs{*before.known(), *after.known(), o.value}, x.where());
+    const Tensor first = before.tensor(), last = after.tensor();
+    return apply(pad_by_op, {&t, &first, &last}, PadByAttrs{o.value}, x.where());
+  }
+  const int rank = static_cast<int>(paddings.list().size()), slack = o.mode == PadMode::reflect ? 1 : 0;
   if (t.shape().has_rank() && t.rank() != rank)
     fail(Code::InvalidArgument, fmt::format("pad() of a tensor of rank {} was given {} paddings", t.rank(), rank));
   for (int i = 0; i < rank; ++i) {
-    const int64_t before = attrs.before[i], after = attrs.after[i];
-    const int64_t extent = t.shape().has_rank() ? t.dim(i) : -1;
-    if (before < 0 || after < 0)
-      fail(Code::InvalidArgument, fmt::format("Paddings must be non-negative: {} {}", before, after));
-    if (extent >= 0 && std::max(before, after) > extent - slack && (before > 0 || after > 0))
-      fail(Code::InvalidArgument,
-           fmt::format("pad() of axis {}, which has {} elements, by {} and {}: a mirror shows {} "
-                       "at most",
-                       i, extent, before, after, std::max<int64_t>(0, extent - slack)));
-    if (before > 0 || after > 0) t = mirrored(t, i, rank, before, after, slack == 1);
+    const Padding& by = paddings.list()[static_cast<size_t>(i)];
+    if (by.before.known().value_or(0) < 0 || by.after.known().value_or(0) < 0)
+      fail(Code::InvalidArgument, fmt::format("Paddings must be non-negative: {} {}", by.before.known().value_or(0),
+                                              by.after.known().value_or(0)));
+    if (by.before.known() && by.after.known())
+      t = internal::shape_checked({&t},
+                                  {.what = ShapeCheck::mirror,
+                                   .words = "pad",
+                                   .numbers = {i, *by.before.known(), *by.after.known(), slack}},
+                                  x.where());
+    if (by.before.known() != 0 || by.after.known() != 0) t = mirrored(t, i, by, slack == 1);
   }
   return t.same_as(x.resolve()) ? identity(t) : t;
 }
 
 void register_pad();
-void register_pad() { register_op(pad_op); }
+void register_pad() { register_op(pad_op), register_op(pad_by_op); }
 
 }  // namespace twofold

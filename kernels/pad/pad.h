@@ -1,10 +1,12 @@
 // Padding.
 #pragma once
 
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
 #include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/extents.h>
 #include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
 
@@ -21,15 +23,36 @@ struct PadOptions {
   PadMode mode = PadMode::constant;
 };
 
-/// x with paddings[i].first elements before it and paddings[i].second behind it along axis i:
+/// How many elements before an axis and behind it.
+struct Padding {
+  Extent before, after;
+};
+/// For every axis: `{{1, 1}, {0, tf::shape(x)[0]}}`.
+class Paddings {
+ public:
+  Paddings(std::initializer_list<Padding> list) : list_(list) {}
+  Paddings(const std::vector<std::pair<int64_t, int64_t>>& list) {
+    for (const auto& [before, after] : list) list_.push_back({before, after});
+  }
+  const std::vector<Padding>& list() const { return list_; }
+
+ private:
+  std::vector<Padding> list_;
+};
+
+/// x with paddings[i].before elements before it and paddings[i].after behind it along axis i:
 /// `pad(x, {{1, 1}, {0, 2}})`.
 ///
 /// Any dtype; y's extent is the sum. Differentiable, of every order. InvalidArgument: another number of paddings than
 /// axes, a negative one, a value that the dtype does not hold; mirrored, an axis with fewer elements than the mirror
 /// shows ("reflect" needs one more than the padding; checked when it runs where the extent is not known before).
 /// Source: TensorFlow's pad.
-Tensor pad(Operand x, const std::vector<std::pair<int64_t, int64_t>>& paddings, PadOptions options = {});
+Tensor pad(Operand x, const Paddings& paddings, PadOptions options = {});
 
+struct PadByAttrs {
+  Number value = 0;
+  TWOFOLD_FIELDS(value)
+};
 struct PadConstantAttrs {
   Axes before, after;
   Number value = 0;

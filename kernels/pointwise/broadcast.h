@@ -16,7 +16,8 @@ inline bool broadcast_shapes(const Shape& a, const Shape& b, Shape* out) {
   Shape result = Shape::of_rank(rank);
   for (int i = 0; i < rank; ++i) {
     const int ia = i - (rank - a.rank()), ib = i - (rank - b.rank());
-    const int64_t m = ia < 0 ? 1 : a[ia], n = ib < 0 ? 1 : b[ib];
+    const int64_t m = ia < 0 ? 1 : a.raw()[static_cast<size_t>(ia)];
+    const int64_t n = ib < 0 ? 1 : b.raw()[static_cast<size_t>(ib)];
     if (m == n || n == 1)
       result.set(i, m);
     else if (m == 1)

@@ -26,17 +26,18 @@ Shape pooled(InferContext& c, const Shape& x) {
   if (!is_floating(c.dtype(0)))
     c.fail("Pooling of " + std::string(name_of(c.dtype(0))) + " is not supported", "tf::cast(x, tf::float32)");
   const ImageAxes axes(o.data_format);
-  if (!p.same && (x[axes.h] == 0 || x[axes.w] == 0)) c.fail("An image without elements has nothing to pool");
+  if (!p.same && (x.extent(axes.h) == 0 || x.extent(axes.w) == 0)) c.fail("An image without elements has nothing to pool");
   Shape y = x;
-  y.set(axes.h, out_extent(c, pool_axis(o, true), x[axes.h]));
-  y.set(axes.w, out_extent(c, pool_axis(o, false), x[axes.w]));
+  y.set(axes.h, out_extent(c, pool_axis(o, true), x.extent(axes.h)));
+  y.set(axes.w, out_extent(c, pool_axis(o, false), x.extent(axes.w)));
   return y;
 }
 
 void infer_max(InferContext& c) {
   const Shape x = image(c, 0), y = pooled(c, x);
   int64_t elements = 1;  // of an image, counted by int32
-  for (int i = 1; i < 4; ++i) elements *= std::clamp<int64_t>(x[i], 0, INT32_MAX + int64_t{1});
+  for (int i = 1; i < 4; ++i)
+    elements = std::min(elements, INT32_MAX + int64_t{1}) * std::min(x.extent(i).value_or(0), INT32_MAX + int64_t{1});
   if (elements > INT32_MAX) c.fail("An image has more elements than max_pool2d can count");
   c.output(c.dtype(0), y);
   c.output(int32, y);

@@ -5,6 +5,7 @@
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/layout/shapes.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/random_key.h>
 
@@ -63,7 +64,7 @@ void infer_int(InferContext& c) {
 
 void infer_permutation(InferContext& c) {
   const Shape n = drawn_shape(c, c.attrs<RandomPermutationAttrs>().shape);
-  if (n.has_rank() && (n.rank() != 1 || n[0] > INT32_MAX))
+  if (n.has_rank() && (n.rank() != 1 || n.extent(0) > INT32_MAX))
     c.fail("Expected the number of numbers, within int32, got " + n.str());
   c.output(int32, n.has_rank() ? n : Shape{-1});
 }
@@ -98,31 +99,28 @@ OpDef random_permutation_op =
     random_op<RandomPermutationAttrs>("RandomPermutation", "random_permutation",
                                       "the numbers below n in a random order; PyTorch randperm", infer_permutation);
 
-/// Draws in the shape that `shape` holds. Where its elements are known already the op takes no input, so that it is a
-/// source: a node while a graph is built, even if the shape is a value.
+/// Draws in `shape`. Where that is known the op takes no input, so that it is a source: a node while a graph is built,
+/// even if some extent is a value.
 template <class Attrs>
-Tensor draw(const OpDef& op, Attrs attrs, const Tensor& shape, std::source_location where) {
-  check_input(op.name, 0, shape, where);
-  if (shape.is_symbolic()) return apply(op, {&shape}, attrs, where);
-  const CurrentOp current(op.name, where);
-  const TensorSpec spec{shape.dtype(), shape.shape()};
-  const Tensor* tensors[] = {&shape};
-  bool known = true;
-  attrs.shape = layout::shape_operand(InferContext(op, {&spec, 1}, attrs, tensors), 0, known);
-  return apply(op, {}, attrs, where);
+Tensor draw(const OpDef& op, Attrs attrs, const Extents& shape, std::source_location where) {
+  if (const auto known = shape.shape()) {
+    attrs.shape = *known;
+    return apply(op, {}, attrs, where);
+  }
+  const SourceFrame frame(where);
+  const Tensor operand = shape.tensor();
+  return apply(op, {&operand}, attrs, where);
 }
 
-Tensor draw_like(const OpDef& op, RandomAttrs attrs, const Tensor& x, std::source_location where) {
-  if (x.is_symbolic()) return draw(op, attrs, shape(x), where);
-  attrs.shape = x.shape();
-  return apply(op, {}, attrs, where);
+Tensor draw_like(const OpDef& op, const RandomAttrs& attrs, const Tensor& x, std::source_location where) {
+  return draw(op, attrs, x.is_symbolic() ? Extents(shape(x)) : Extents(x.shape()), where);
 }
 
-RandomAttrs attrs_of(const RandomNormalOptions& o, const Shape& shape = {}) {
-  return {next_random_key(o.seed), o.dtype, shape, o.mean, o.stddev};
+RandomAttrs attrs_of(const RandomNormalOptions& o) {
+  return {next_random_key(o.seed), o.dtype, {}, o.mean, o.stddev};
 }
-RandomAttrs attrs_of(const RandomUniformOptions& o, const Shape& shape = {}) {
-  return {next_random_key(o.seed), o.dtype, shape, o.low.value(), o.high.value()};
+RandomAttrs attrs_of(const RandomUniformOptions& o) {
+  return {next_random_key(o.seed), o.dtype, {}, o.low.value(), o.high.value()};
 }
 
 /// low and high of options that ask for integers.
@@ -138,10 +136,7 @@ std::pair<int64_t, int64_t> whole_bounds(const RandomUniformOptions& o, std::sou
 
 }  // namespace
 
-Tensor random_normal(Shape shape, RandomNormalOptions o, std::source_location where) {
-  return apply(random_normal_op, {}, attrs_of(o, shape), where);
-}
-Tensor internal::random_normal(const Tensor& shape, const RandomNormalOptions& o, std::source_location where) {
+Tensor random_normal(const Extents& shape, RandomNormalOptions o, std::source_location where) {
   return draw(random_normal_op, attrs_of(o), shape, where);
 }
 Tensor random_normal_like(Operand x, RandomNormalLikeOptions o) {
@@ -153,19 +148,11 @@ Tensor random_normal_like(Operand x, RandomNormalLikeOptions o) {
   return draw_like(random_normal_op, attrs_of(options), t, x.where());
 }
 
-Tensor truncated_normal(Shape shape, RandomNormalOptions o, std::source_location where) {
-  return apply(truncated_normal_op, {}, attrs_of(o, shape), where);
-}
-Tensor internal::truncated_normal(const Tensor& shape, const RandomNormalOptions& o, std::source_location where) {
+Tensor truncated_normal(const Extents& shape, RandomNormalOptions o, std::source_location where) {
   return draw(truncated_normal_op, attrs_of(o), shape, where);
 }
 
-Tensor random_uniform(Shape shape, RandomUniformOptions o, std::source_location where) {
-  if (!is_integer(o.dtype)) return apply(random_uniform_op, {}, attrs_of(o, shape), where);
-  const auto [low, high] = whole_bounds(o, where);
-  return random_uniform_int(shape, low, high, {.dtype = o.dtype, .seed = o.seed}, where);
-}
-Tensor internal::random_uniform(const Tensor& shape, const RandomUniformOptions& o, std::source_location where) {
+Tensor random_uniform(const Extents& shape, RandomUniformOptions o, std::source_location where) {
   if (!is_integer(o.dtype)) return draw(random_uniform_op, attrs_of(o), shape, where);
   const auto [low, high] = whole_bounds(o, where);
   return random_uniform_int(shape, low, high, {.dtype = o.dtype, .seed = o.seed}, where);
@@ -179,31 +166,27 @@ Tensor random_uniform_like(Operand x, RandomUniformLikeOptions o) {
   return draw_like(random_uniform_op, attrs_of(options), t, x.where());
 }
 
-Tensor random_uniform_int(Shape shape, int64_t low, int64_t high, RandomIntOptions o, std::source_location where) {
-  return apply(random_uniform_int_op, {}, RandomIntAttrs{next_random_key(o.seed), o.dtype, shape, low, high}, where);
-}
-Tensor internal::random_uniform_int(const Tensor& shape, int64_t low, int64_t high, const RandomIntOptions& o,
-                                    std::source_location where) {
+Tensor random_uniform_int(const Extents& shape, int64_t low, int64_t high, RandomIntOptions o,
+                          std::source_location where) {
   return draw(random_uniform_int_op, RandomIntAttrs{next_random_key(o.seed), o.dtype, {}, low, high}, shape, where);
 }
 
-Tensor random_permutation(int64_t n, RandomShuffleOptions o, std::source_location where) {
-  if (n < 0)
+Tensor random_permutation(Extent n, RandomShuffleOptions o, std::source_location where) {
+  if (n.known() && *n.known() < 0)
     fail_at(where, random_permutation_op.name, Code::InvalidArgument,
-            "random_permutation() of " + std::to_string(n) + " numbers");
-  return apply(random_permutation_op, {}, RandomPermutationAttrs{next_random_key(o.seed), Shape{n}}, where);
+            "random_permutation() of " + std::to_string(*n.known()) + " numbers");
+  return draw(random_permutation_op, RandomPermutationAttrs{next_random_key(o.seed), {}}, {n}, where);
 }
 
 Tensor random_shuffle(Operand x, RandomShuffleOptions o) {
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
   check_input("random_shuffle", 0, t, x.where());
-  if (t.rank() == 0) fail(Code::InvalidArgument, "random_shuffle() of a scalar");
+  const Tensor checked =
+      internal::shape_checked({&t}, {.what = ShapeCheck::has_axes, .words = "random_shuffle"}, x.where());
   const RandomPermutationAttrs attrs{next_random_key(o.seed), {}};
-  const Tensor order =
-      t.is_symbolic() ? draw(random_permutation_op, attrs, slice(shape(t), 0, 1), x.where())
-                      : apply(random_permutation_op, {}, RandomPermutationAttrs{attrs.key, Shape{t.dim(0)}}, x.where());
-  return gather(t, order);
+  const Extents n = t.is_symbolic() ? Extents(slice(shape(checked), 0, 1)) : Extents{t.dim(0)};
+  return gather(checked, draw(random_permutation_op, attrs, n, x.where()));
 }
 
 void register_random() {

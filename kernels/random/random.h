@@ -1,11 +1,11 @@
 // Random numbers.
 #pragma once
 
-#include <concepts>
 #include <optional>
 #include <source_location>
 
 #include <twofold/lib/op/attrs.h>
+#include <twofold/lib/op/extents.h>
 #include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
 
@@ -31,61 +31,33 @@ struct RandomIntOptions {
   std::optional<int64_t> seed = {};
 };
 
-namespace internal {
-Tensor random_normal(const Tensor& shape, const RandomNormalOptions& options, std::source_location where);
-Tensor random_uniform(const Tensor& shape, const RandomUniformOptions& options, std::source_location where);
-Tensor truncated_normal(const Tensor& shape, const RandomNormalOptions& options, std::source_location where);
-Tensor random_uniform_int(const Tensor& shape, int64_t low, int64_t high, const RandomIntOptions& options,
-                          std::source_location where);
-}  // namespace internal
-
-/// Numbers from the normal distribution. `shape` must be fully known, or be an int32 or int64 vector computed by ops,
-/// which is read on the host at every run; dtype float32 or float64; stddev finite and not negative, else
+/// Numbers from the normal distribution. Every extent of `shape` is a number or is computed by ops
+/// (lib/op/extents.h), and then read on the host at every run; dtype float32 or float64; stddev finite and not negative, else
 /// InvalidArgument.
 ///
 /// A source: a node that draws anew at every run, or a value at once. Element i of execution c is a function of (key,
 /// c, i) alone, the key being fixed where the op is made (lib/op/random_key.h), so that both modes, all numbers of
 /// threads and all instruction sets draw the same bits. Source: TensorFlow's random_normal; Philox4x32-10 and
 /// Box-Muller.
-Tensor random_normal(Shape shape, RandomNormalOptions options = {},
+Tensor random_normal(const Extents& shape, RandomNormalOptions options = {},
                      std::source_location where = std::source_location::current());
-template <std::same_as<Tensor> T>
-Tensor random_normal(const T& shape, RandomNormalOptions options = {},
-                     std::source_location where = std::source_location::current()) {
-  return internal::random_normal(shape, options, where);
-}
 
 /// Numbers from the normal distribution cut off at two standard deviations: those beyond are drawn anew. Otherwise as
 /// random_normal. Source: TensorFlow's truncated_normal.
-Tensor truncated_normal(Shape shape, RandomNormalOptions options = {},
+Tensor truncated_normal(const Extents& shape, RandomNormalOptions options = {},
                         std::source_location where = std::source_location::current());
-template <std::same_as<Tensor> T>
-Tensor truncated_normal(const T& shape, RandomNormalOptions options = {},
-                        std::source_location where = std::source_location::current()) {
-  return internal::truncated_normal(shape, options, where);
-}
 
 /// Numbers uniform in [low, high), with 24 random bits for float32 and 53 for float64; low where both are equal. low <=
 /// high and both finite, else InvalidArgument. Of int32 or int64 as random_uniform_int, low and high being whole and
 /// given. Otherwise as random_normal. Source: TensorFlow's random_uniform.
-Tensor random_uniform(Shape shape, RandomUniformOptions options = {},
+Tensor random_uniform(const Extents& shape, RandomUniformOptions options = {},
                       std::source_location where = std::source_location::current());
-template <std::same_as<Tensor> T>
-Tensor random_uniform(const T& shape, RandomUniformOptions options = {},
-                      std::source_location where = std::source_location::current()) {
-  return internal::random_uniform(shape, options, where);
-}
 
 /// Integers uniform in [low, high), int32 or int64; the probabilities of two of them differ by 2^-64 at most, so the
 /// bias shows in no number of draws. InvalidArgument: low >= high, a bound beyond the dtype, another dtype. Otherwise
 /// as random_normal. Source: TensorFlow's random_uniform of integers, PyTorch's randint.
-Tensor random_uniform_int(Shape shape, int64_t low, int64_t high, RandomIntOptions options = {},
+Tensor random_uniform_int(const Extents& shape, int64_t low, int64_t high, RandomIntOptions options = {},
                           std::source_location where = std::source_location::current());
-template <std::same_as<Tensor> T>
-Tensor random_uniform_int(const T& shape, int64_t low, int64_t high, RandomIntOptions options = {},
-                          std::source_location where = std::source_location::current()) {
-  return internal::random_uniform_int(shape, low, high, options, where);
-}
 
 struct RandomShuffleOptions {
   std::optional<int64_t> seed = {};
@@ -94,7 +66,7 @@ struct RandomShuffleOptions {
 /// The numbers 0 ... n - 1, int32, in a random order, drawn as by random_normal: each number gets 64 random bits, by
 /// which they are sorted (equal ones by the numbers themselves). Every order is as probable, but for about n^2 / 2^65.
 /// InvalidArgument: n negative or beyond int32. Source: PyTorch's randperm.
-Tensor random_permutation(int64_t n, RandomShuffleOptions options = {},
+Tensor random_permutation(Extent n, RandomShuffleOptions options = {},
                           std::source_location where = std::source_location::current());
 
 /// x with its slices along the first axis in a random order: gather(x, random_permutation(its extent)), which may show

@@ -27,7 +27,7 @@ Shape without_axes(const Shape& shape, uint32_t reduced, bool keepdims) {
   Shape y;
   for (int i = 0; i < shape.rank(); ++i) {
     if (!(reduced >> i & 1))
-      y.push_back(shape[i]);
+      y.push_back(shape.extent(i));
     else if (keepdims)
       y.push_back(1);
   }
@@ -105,7 +105,7 @@ void infer_argmax(InferContext& c) {
   const Shape& x = c.shape(0);
   if (!x.has_rank()) return c.output(int64, unknown_shape);
   const int axis = c.axis(attrs.axis, x.rank());
-  if (x[axis] == 0) c.fail("Reduction axis " + std::to_string(attrs.axis) + " is empty in shape " + x.brackets());
+  if (x.extent(axis) == 0) c.fail("Reduction axis " + std::to_string(attrs.axis) + " is empty in shape " + x.brackets());
   c.output(int64, without_axes(x, 1u << axis, attrs.keepdims));
 }
 
@@ -117,7 +117,7 @@ void infer_sum_to(InferContext& c, const Shape& to) {
     const int lead = x.rank() - to.rank();
     fits = lead >= 0;
     for (int i = 0; fits && i < to.rank(); ++i)
-      fits = to[i] == 1 || to[i] < 0 || x[i + lead] < 0 || to[i] == x[i + lead];
+      fits = to.extent(i) == 1 || !to.knows(i) || !x.knows(i + lead) || to[i] == x[i + lead];
   }
   if (!fits) c.fail("A tensor of shape " + to.brackets() + " does not broadcast to shape " + x.brackets());
   c.output(c.dtype(0), to);
@@ -135,12 +135,12 @@ extern OpDef count_op;
 
 /// `t` divided by the number of elements that make one of the reduction's: a number where it is known, else an op.
 Tensor divided_by_count(const Tensor& t, const Tensor& x, const ReduceAttrs& attrs) {
-  const int rank = x.rank();
-  int64_t count = rank < 0 ? -1 : 1;
-  const auto take = [&](int64_t extent) { count = count < 0 || extent < 0 ? -1 : count * extent; };
-  for (int i = 0; attrs.axes.empty() && i < rank; ++i) take(x.shape()[i]);
-  for (int i = 0; rank >= 0 && i < attrs.axes.size(); ++i) take(x.dim(attrs.axes[i]));
-  if (count >= 0) return t / static_cast<double>(count);
+  const Shape& s = x.shape();
+  Shape taken = s.has_rank() ? Shape{} : unknown_shape;
+  for (int i = 0; attrs.axes.empty() && i < s.rank(); ++i) taken.push_back(s.extent(i));
+  for (int i = 0; s.has_rank() && i < attrs.axes.size(); ++i)
+    taken.push_back(s.extent(static_cast<int>(attrs.axes[i] < 0 ? attrs.axes[i] + s.rank() : attrs.axes[i])));
+  if (const auto count = taken.known_elements()) return t / static_cast<double>(*count);
   return t / apply(count_op, {&x}, attrs, std::source_location::current());
 }
 

@@ -21,7 +21,12 @@ Shape taken_shape(const InferContext& c, const Shape& x) {
   if (!x.has_rank()) return unknown_shape;
   if (n > x.rank()) c.fail(fmt::format("Cannot slice {} axes of a tensor of rank {}", n, x.rank()));
   Shape y;
-  for (int i = 0; i < x.rank(); ++i) y.push_back(x[i] < 0 ? -1 : StridedRange(attrs, i, x[i]).count);
+  for (int i = 0; i < x.rank(); ++i) {
+    if (x.knows(i))
+      y.push_back(StridedRange(attrs, i, x[i]).count);
+    else
+      y.push_back(-1);
+  }
   return y;
 }
 

@@ -27,7 +27,7 @@ void infer_sum_slices(InferContext& c) {
       c.fail(fmt::format("Part {} has shape {}, which is no slice of {}", k, part.str(), like.str()));
     if (!like.has_rank() || !part.has_rank()) continue;
     for (int i = 0; i < like.rank(); ++i) {
-      if (like[i] < 0 || part[i] <= 0) continue;
+      if (!like.knows(i) || part.extent(i).value_or(0) == 0) continue;
       const auto at = static_cast<size_t>(k);
       const SliceAxis axis(attrs.begins[at], attrs.strides[at], i, like[i]);
       // Unsigned, as the least int64 has no opposite.

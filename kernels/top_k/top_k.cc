@@ -18,9 +18,9 @@ void infer(InferContext& c) {
   Shape y = c.shape(0);
   if (y.has_rank()) {
     if (y.rank() == 0) c.fail("input must have at least rank 1 but is a scalar");
-    const int64_t extent = y[y.rank() - 1];
-    if (extent >= 0 && extent < k) c.fail(fmt::format("input must have last dimension >= k = {} but is {}", k, extent));
-    if (extent > INT32_MAX) c.fail(fmt::format("Extent {} does not fit into int32", extent));
+    const auto extent = y.extent(y.rank() - 1);
+    if (extent && *extent < k) c.fail(fmt::format("input must have last dimension >= k = {} but is {}", k, *extent));
+    if (extent > INT32_MAX) c.fail(fmt::format("Extent {} does not fit into int32", *extent));
     y.set(y.rank() - 1, k);
   }
   c.output(c.dtype(0), y);

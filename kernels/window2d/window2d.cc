@@ -39,12 +39,20 @@ Shape rank4(InferContext& c, const Shape& s, const char* hint) {
   return s;
 }
 
-int64_t out_extent(InferContext& c, const WindowAxis& axis, int64_t in) {
-  if (in < 0 || (!axis.same && axis.kernel < 0)) return -1;
-  const int64_t out = axis.out_of(in);
-  if (out <= 0 && !(axis.same && in == 0))
+void check_countable(InferContext& c, const WindowAxis& axis, int64_t in) {
+  using Wide = __int128;
+  const Wide span = Wide{axis.kernel} * axis.dilation + Wide{in} * axis.stride + axis.before + axis.after;
+  if (span > INT64_MAX)
+    c.fail(fmt::format("A kernel of {} over an extent of {} spans more than can be counted", axis.kernel, in));
+}
+
+std::optional<int64_t> out_extent(InferContext& c, const WindowAxis& axis, std::optional<int64_t> in) {
+  if (!in || (!axis.same && axis.kernel < 0)) return {};
+  check_countable(c, axis, *in);
+  const int64_t out = axis.out_of(*in);
+  if (out <= 0 && !(axis.same && *in == 0))
     c.fail(fmt::format("A kernel of {}, which spans {}, does not fit into an extent of {} with padding {} and {}",
-                       axis.kernel, axis.window(), in, axis.before, axis.after));
+                       axis.kernel, axis.window(), *in, axis.before, axis.after));
   return out;
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <cstdlib>
 
 #include <twofold/lib/core/caching_allocator.h>
@@ -11,9 +13,15 @@
 namespace twofold {
 namespace {
 
+// What this machine has. A system that overcommits hands out more, and kills whoever writes there.
+size_t physical_bytes() {
+  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
 class HostMemory final : public MemorySource {
  public:
-  void* take(size_t bytes) override { return std::aligned_alloc(64, bytes); }
+  void* take(size_t bytes) override { return bytes > physical_bytes() ? nullptr : std::aligned_alloc(64, bytes); }
   void give(void* p, size_t) noexcept override { std::free(p); }
 };
 

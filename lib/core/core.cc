@@ -16,7 +16,7 @@ std::string extents(const Shape& s, std::string_view separator) {
   std::string text;
   for (int i = 0; i < s.rank(); ++i) {
     if (i) text += separator;
-    text += s[i] < 0 ? std::string("?") : std::to_string(s[i]);
+    text += s.knows(i) ? std::to_string(s[i]) : "?";
   }
   return text;
 }

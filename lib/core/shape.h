@@ -2,9 +2,11 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <iosfwd>
+#include <optional>
 #include <ranges>
 #include <source_location>
 #include <span>
@@ -16,8 +18,25 @@ namespace twofold {
 /// The most axes a tensor can have (cuDNN's limit too).
 inline constexpr int kMaxRank = 8;
 
+class Shape;
+
+/// A place along an axis or among the axes, and the user's line.
+struct Index {
+  template <std::integral I>
+  constexpr Index(I i, std::source_location line = std::source_location::current())
+      : value(static_cast<int64_t>(i)), where(line) {}
+  int64_t value;
+  std::source_location where;
+};
+
 namespace internal {
 [[noreturn]] void throw_bad_shape(int64_t rank, int64_t extent, std::source_location where);
+/// FailedPrecondition: an extent of `shape` was asked for (axis -1: all of them) that shows in a run only.
+[[noreturn]] void throw_unknown_extent(const Shape& shape, int64_t axis, std::source_location where);
+/// OutOfRange.
+[[noreturn]] void throw_no_axis(const Shape& shape, int64_t axis, std::source_location where);
+/// ResourceExhausted: more elements than can be counted.
+[[noreturn]] void throw_too_large(const Shape& shape, std::source_location where);
 /// `v` as an extent; what is beyond int64 becomes its least, which is no extent.
 template <class I>
 constexpr int64_t extent_of(I v) {
@@ -38,6 +57,9 @@ struct Extent {
 /// The extents of a tensor. `Shape{}` is a scalar's; `-1` in a program is an extent not known yet and prints as `?`;
 /// `unknown_shape` does not even know its rank. At most kMaxRank axes; throws InvalidArgument beyond that and on
 /// extents below -1.
+///
+/// An extent that is not known is no number: whoever asks for it as one gets FailedPrecondition. Ask `knows(i)` first,
+/// or for `extent(i)`, which may be empty; in a program `tf::shape(x)[i]` is the extent that the run has.
 class Shape {
  public:
   constexpr Shape() = default;
@@ -65,46 +87,103 @@ class Shape {
   /// Number of axes; -1 if unknown.
   constexpr int rank() const { return rank_; }
   constexpr bool has_rank() const { return rank_ >= 0; }
-  /// The extent of axis `i`; -1 if unknown. Precondition: 0 <= i < rank(); Tensor::dim checks and counts from the end.
-  constexpr int64_t operator[](int i) const { return dims_[static_cast<size_t>(i)]; }
+  /// The extent of axis `i`. Precondition: 0 <= i < rank(); `at` checks and counts from the end. FailedPrecondition: it
+  /// is not known.
+  constexpr int64_t operator[](Index i) const {
+    const int64_t d = dims_[static_cast<size_t>(i.value)];
+    if (d < 0) [[unlikely]]
+      internal::throw_unknown_extent(*this, i.value, i.where);
+    return d;
+  }
+  /// The same, of an axis that may count from the end. OutOfRange: there is no such axis.
+  constexpr int64_t at(int64_t i, std::source_location where = std::source_location::current()) const {
+    if (rank_ < 0) internal::throw_unknown_extent(*this, i, where);
+    if (i < -rank_ || i >= rank_) internal::throw_no_axis(*this, i, where);
+    return (*this)[{i < 0 ? i + rank_ : i, where}];
+  }
+  /// The extent of axis `i` if it is known. Precondition: 0 <= i < rank().
+  constexpr std::optional<int64_t> extent(int i) const {
+    const int64_t d = dims_[static_cast<size_t>(i)];
+    return d < 0 ? std::nullopt : std::optional(d);
+  }
+  constexpr bool knows(int i) const { return dims_[static_cast<size_t>(i)] >= 0; }
   constexpr void set(int i, int64_t extent) { dims_[static_cast<size_t>(i)] = extent; }
+  constexpr void set(int i, std::optional<int64_t> extent) { set(i, extent.value_or(-1)); }
   constexpr void push_back(int64_t extent, std::source_location where = {}) {
     if (rank_ < 0 || rank_ >= kMaxRank || extent < -1) internal::throw_bad_shape(rank_ + 1, extent, where);
     dims_[static_cast<size_t>(rank_++)] = extent;
   }
-  constexpr const int64_t* begin() const { return dims_.data(); }
+  constexpr void push_back(std::optional<int64_t> extent, std::source_location where = {}) {
+    push_back(extent.value_or(-1), where);
+  }
+  /// The extents one after another. FailedPrecondition unless is_known().
+  constexpr const int64_t* begin(std::source_location where = std::source_location::current()) const {
+    return dims(where).data();
+  }
   constexpr const int64_t* end() const { return dims_.data() + (rank_ < 0 ? 0 : rank_); }
-  constexpr std::span<const int64_t> dims() const { return {begin(), end()}; }
+  constexpr std::span<const int64_t> dims(std::source_location where = std::source_location::current()) const {
+    if (!is_known()) internal::throw_unknown_extent(*this, -1, where);
+    return raw();
+  }
+  /// As they are kept, -1 for one that is not known; empty if the rank is unknown. To be hashed, copied or compared.
+  constexpr std::span<const int64_t> raw() const { return {dims_.data(), static_cast<size_t>(rank_ < 0 ? 0 : rank_)}; }
 
   /// True if every extent is known.
   constexpr bool is_known() const {
     if (rank_ < 0) return false;
-    for (int64_t d : *this)
+    for (int64_t d : raw())
       if (d < 0) return false;
     return true;
   }
-  /// Product of the extents, INT64_MAX if it is larger; -1 unless is_known().
-  constexpr int64_t num_elements() const {
-    if (rank_ < 0) return -1;
+  /// Product of the extents. FailedPrecondition unless is_known(); ResourceExhausted if it is beyond int64.
+  constexpr int64_t num_elements(std::source_location where = std::source_location::current()) const {
     int64_t n = 1;
-    for (int64_t d : *this) {
-      if (d < 0) return -1;
+    bool fits = true, known = rank_ >= 0, none = false;
+    for (int64_t d : raw()) {
+      known &= d >= 0;
+      none |= d == 0;
+      fits &= !__builtin_mul_overflow(n, d, &n);
+    }
+    if (!known) [[unlikely]]
+      internal::throw_unknown_extent(*this, -1, where);
+    if (none) return 0;
+    if (!fits) [[unlikely]]
+      internal::throw_too_large(*this, where);
+    return n;
+  }
+  /// The same, but INT64_MAX beyond int64. Precondition: is_known().
+  constexpr int64_t saturated_elements() const {
+    int64_t n = 1;
+    for (int64_t d : raw()) {
+      if (d == 0) return 0;
       if (__builtin_mul_overflow(n, d, &n)) n = INT64_MAX;
     }
     return n;
+  }
+  /// The same if it is known.
+  constexpr std::optional<int64_t> known_elements() const {
+    return is_known() ? std::optional(num_elements()) : std::nullopt;
   }
   /// True if some full shape satisfies both.
   constexpr bool compatible_with(const Shape& o) const {
     if (rank_ < 0 || o.rank_ < 0) return true;
     if (rank_ != o.rank_) return false;
     for (int i = 0; i < rank_; ++i)
-      if ((*this)[i] != o[i] && (*this)[i] >= 0 && o[i] >= 0) return false;
+      if (knows(i) && o.knows(i) && extent(i) != o.extent(i)) return false;
     return true;
+  }
+  /// What both know. Precondition: compatible_with(o).
+  constexpr Shape merged_with(const Shape& o) const {
+    if (rank_ < 0) return o;
+    Shape s = *this;
+    for (int i = 0; i < o.rank_; ++i)
+      if (!s.knows(i)) s.set(i, o.extent(i));
+    return s;
   }
   friend constexpr bool operator==(const Shape& a, const Shape& b) {
     if (a.rank_ != b.rank_) return false;
-    for (int i = 0; i < a.rank_; ++i)
-      if (a[i] != b[i]) return false;
+    for (size_t i = 0; i < a.raw().size(); ++i)
+      if (a.dims_[i] != b.dims_[i]) return false;
     return true;
   }
   /// As programs see it: `(2, ?)`, `(3,)`, `()`, `<unknown>`.

@@ -110,7 +110,7 @@ Examples map_file(const std::string& path, MapOptions options, std::source_locat
   if (options.offset < 0 || options.count < -1)
     refuse(fmt::format("offset must be at least 0, and count at least 0 or -1; they are {} and {}", options.offset,
                        options.count));
-  const int64_t elements = options.shape.num_elements();
+  const int64_t elements = options.shape.saturated_elements();
   if (elements == 0) refuse(fmt::format("an example of shape {} has no elements", options.shape.str()));
   int64_t bytes;
   if (__builtin_mul_overflow(elements, static_cast<int64_t>(size_of(options.dtype)), &bytes)) bytes = INT64_MAX;

@@ -69,7 +69,7 @@ Tensor load_idx(const std::string& path, std::source_location where) {
     shape.push_back(extent);
   }
   const uint64_t rest = file.size() - header, size = size_of(dtype);
-  const auto count = static_cast<uint64_t>(shape.num_elements());  // or, beyond int64, the largest there is
+  const auto count = static_cast<uint64_t>(shape.saturated_elements());  // or, beyond int64, the largest there is
   if (count > rest / size || count * size != rest)
     damaged(fmt::format("{} elements of shape {} are promised, of {} bytes each; {} bytes follow the header",
                         name_of(dtype), shape.str(), size, rest));

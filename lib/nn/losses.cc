@@ -1,10 +1,9 @@
 #include <twofold/lib/nn/losses.h>
 
-#include <fmt/format.h>
-
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/kernels/softmax/softmax.h>
 #include <twofold/lib/op/apply.h>
 
@@ -20,11 +19,10 @@ Tensor nll_loss(Operand log_probs, Operand target) {
   const Tensor &scores = log_probs.resolve(), &classes = target.resolve();
   check_input("nll_loss", 0, scores, log_probs.where());
   check_input("nll_loss", 1, classes, log_probs.where());
-  if ((scores.shape().has_rank() && scores.rank() != 2) || (classes.shape().has_rank() && classes.rank() != 1))
-    fail(Code::InvalidArgument,
-         fmt::format("nll_loss() takes log_probs (batch, classes) and target (batch), not {} and {}",
-                     scores.shape().str(), classes.shape().str()));
-  return negative(mean(gather(scores, classes, {.axis = 1, .batch_dims = 1})));
+  const ShapeCheckAttrs shapes{.words = "nll_loss() takes log_probs (batch, classes) and target (batch), not {} and {}",
+                               .wanted = {Shape::of_rank(2), Shape::of_rank(1)}};
+  const Tensor checked = twofold::internal::shape_checked({&scores, &classes}, shapes, log_probs.where());
+  return negative(mean(gather(checked, classes, {.axis = 1, .batch_dims = 1})));
 }
 
 Tensor softmax_cross_entropy(Operand logits, Operand target) {

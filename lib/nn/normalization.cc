@@ -5,6 +5,7 @@
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/batch_norm/batch_norm.h>
 #include <twofold/kernels/layer_norm/layer_norm.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
 
@@ -47,14 +48,17 @@ BatchNorm2d::BatchNorm2d(int64_t num_features, const BatchNorm2dOptions& options
 
 Tensor BatchNorm2d::forward(const Tensor& x) const {
   const int64_t axis = options_.data_format == DataFormat::nchw ? 1 : 3;
-  if (x.shape().has_rank() &&
-      (x.rank() != 4 || (x.dim(static_cast<int>(axis)) >= 0 && x.dim(static_cast<int>(axis)) != num_features_)))
-    fail(Code::InvalidArgument,
-         fmt::format("BatchNorm2d of {} channels was given a tensor of shape {}", num_features_, x.shape().str()));
   const auto or_filled = [&](const std::optional<Variable>& v, double value) {
     return v ? Tensor(*v) : full({num_features_}, value, {.dtype = options_.dtype});
   };
-  const Tensor scale = or_filled(weight_, 1), offset = or_filled(bias_, 0);
+  Shape images = Shape::of_rank(4);
+  images.set(static_cast<int>(axis), num_features_);
+  const Tensor weight = or_filled(weight_, 1), offset = or_filled(bias_, 0);
+  const Tensor scale = twofold::internal::shape_checked(
+      {&weight, &x},
+      {.words = fmt::format("BatchNorm2d of {} channels was given a tensor of shape {{}}", num_features_),
+       .wanted = {unknown_shape, images}},
+      std::source_location::current());
   if (!is_training())
     return batch_norm_inference(x, running_mean_, running_var_, scale, offset, {.epsilon = options_.eps, .axis = axis});
 
@@ -98,13 +102,15 @@ LayerNorm::LayerNorm(Shape normalized_shape, LayerNormOptions options, const std
       bias_(add_parameter("bias", made.second)) {}
 Tensor LayerNorm::forward(const Tensor& x) const {
   Axes last;
-  for (int i = -shape_.rank(); i < 0; ++i) {
-    if (x.shape().has_rank() && (x.rank() < shape_.rank() || (x.dim(i) >= 0 && x.dim(i) != shape_[i + shape_.rank()])))
-      fail(Code::InvalidArgument,
-           fmt::format("LayerNorm of {} was given a tensor of shape {}", shape_.str(), x.shape().str()));
-    last.push_back(i);
-  }
-  return layer_norm(x, weight_, bias_, last, {.epsilon = options_.eps});
+  for (int i = -shape_.rank(); i < 0; ++i) last.push_back(i);
+  const Tensor weight = weight_;
+  const Tensor scale = twofold::internal::shape_checked(
+      {&weight, &x},
+      {.what = ShapeCheck::ends_with,
+       .words = fmt::format("LayerNorm of {} was given a tensor of shape {{}}", shape_.str()),
+       .wanted = {unknown_shape, shape_}},
+      std::source_location::current());
+  return layer_norm(x, scale, bias_, last, {.epsilon = options_.eps});
 }
 std::string LayerNorm::extra_repr() const {
   return fmt::format("{}, eps={}, elementwise_affine=True", shape_.str(), options_.eps);

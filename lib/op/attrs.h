@@ -50,7 +50,7 @@ inline uint64_t hash_field(double v) {
 inline uint64_t hash_field(const std::string& v) { return std::hash<std::string_view>()(v); }
 inline uint64_t hash_field(const Shape& v) {
   uint64_t h = static_cast<uint64_t>(v.rank());
-  for (int64_t d : v) h = mix(h, static_cast<uint64_t>(d));
+  for (int64_t d : v.raw()) h = mix(h, static_cast<uint64_t>(d));
   return h;
 }
 inline uint64_t hash_field(const Axes& v) {

@@ -30,8 +30,9 @@ std::string symbol_name(const Tensor& symbol);
 std::string symbol_device(const Tensor& symbol);
 uint64_t symbol_id(const Tensor& symbol);
 std::source_location symbol_where(const Tensor& symbol);
-/// The elements of an integer symbol if they follow from the graph alone (a constant, the shape of a known shape).
-std::optional<std::vector<int64_t>> symbol_known_values(const Tensor& symbol);
+/// The elements of an integer symbol as far as they follow from the graph alone (constants, extents that it knows, and
+/// what is computed from them); nothing where their number does not.
+std::optional<PartialValues> symbol_known_values(const Tensor& symbol);
 /// The bool scalar by which if_arrived guards the symbol; undefined if it is no result of that op.
 Tensor symbol_arrived(const Tensor& symbol);
 // graph/: a concrete value as a constant node of the current graph.

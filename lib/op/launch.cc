@@ -172,6 +172,10 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
 
 void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs,
             std::chrono::nanoseconds* kernel_time, std::span<const Tensor> over) {
+  if (op.specialise) {
+    const Specialised now = op.specialise(attrs, inputs);
+    return launch(*now.op, inputs.first(now.inputs), now.attrs->view(), random_counter, outputs, kernel_time, over);
+  }
   if (kernel_time) *kernel_time = {};
   SmallVector<TensorSpec, 4> in;
   for (const Tensor* t : inputs) in.push_back(t->value()->spec());

@@ -164,17 +164,18 @@ Tensor Literal::to_tensor(DType dtype) const {
 Tensor Literal::to_tensor(DType dtype, const Shape& asked) const {
   const int64_t given = shape().num_elements();
   Shape full = asked;
-  for (int i = 0, gaps = 0; i < full.rank(); ++i) {
-    if (full[i] >= 0) continue;
+  const auto refuse = [&] {
+    fail(Code::InvalidArgument, fmt::format("{} elements cannot take the shape {}", given, asked.str()));
+  };
+  for (int i = 0; i < full.rank(); ++i) {
+    if (full.knows(i)) continue;
     Shape rest = full;
     rest.set(i, 1);
-    if (gaps++ || rest.num_elements() <= 0 || given % rest.num_elements())
-      fail(Code::InvalidArgument, fmt::format("{} elements cannot take the shape {}", given, asked.str()));
-    full.set(i, given / rest.num_elements());
+    if (!rest.is_known() || rest.saturated_elements() == 0 || given % rest.saturated_elements()) refuse();
+    full.set(i, given / rest.saturated_elements());
   }
+  if (!full.is_known() || (full.saturated_elements() != given && given != 1)) refuse();
   const int64_t n = full.num_elements();
-  if (n < 0 || (n != given && given != 1))
-    fail(Code::InvalidArgument, fmt::format("{} elements cannot take the shape {}", given, asked.str()));
   if (kind_ == Kind::typed && dtype != dtype_)
     fail(Code::InvalidArgument,
          fmt::format("Elements of dtype {} were given where {} is wanted", name_of(dtype_), name_of(dtype)),

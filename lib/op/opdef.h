@@ -19,6 +19,9 @@ class Tensor;
 class Backward;
 struct OpDef;
 
+/// Integers, of which some are known.
+using PartialValues = std::vector<std::optional<int64_t>>;
+
 /// A shape rule's view of one op about to be made. Shapes may be partly known while a graph is built; they are fully
 /// known when a kernel is about to be prepared. A rule calls `output` once per output, visible ones first, then hidden
 /// ones.
@@ -37,11 +40,12 @@ class InferContext {
   const A& attrs() const {
     return attrs_.as<A>();
   }
-  /// The elements of an integer input, where they are known already (a concrete tensor, a folded constant); how shape
-  /// operands are read.
-  std::optional<std::vector<int64_t>> known_values(int i) const;
+  /// The elements of an integer input, as far as they are known already (a concrete tensor, a folded constant, an
+  /// extent that a graph knows): how shape operands are read. Nothing where not even their number is known.
+  std::optional<PartialValues> known_values(int i) const;
 
-  void output(DType dtype, const Shape& shape) { outputs_.push_back({dtype, shape}); }
+  /// Throws ResourceExhausted for a known shape whose elements no memory could hold.
+  void output(DType dtype, const Shape& shape);
   std::span<const TensorSpec> outputs() const { return outputs_; }
 
   /// Throws InvalidArgument: "<message> for 'MatMul' (op: 'MatMul') with input shapes: [3,2], [3,4]."
@@ -64,6 +68,14 @@ using GradientFn = void (*)(Backward&);
 /// The element of input 0 at which output 0 lies whole, so that a value need not be copied; -1 if it lies scattered.
 /// The shapes are input 0's and output 0's.
 using ViewFn = int64_t (*)(AttrsView attrs, const Shape& x, const Shape& y);
+
+/// The op that does the same by attributes, once the elements of all host inputs are known: what runs.
+struct Specialised {
+  const OpDef* op;
+  Ref<AttrsBox> attrs;
+  size_t inputs;  ///< the first so many inputs are its inputs
+};
+using SpecialiseFn = Specialised (*)(AttrsView attrs, std::span<const Tensor* const> inputs);
 
 /// The message of an op whose kernel has refused its input by fail(KernelError::refused, index).
 using RefusalFn = std::string (*)(AttrsView attrs, int64_t index);
@@ -108,6 +120,7 @@ struct OpDef {
   RefusalFn refusal = nullptr;
   ViewFn view = nullptr;      ///< of ops that may find their output ready within input 0
   uint32_t host_inputs = 0;   ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
+  SpecialiseFn specialise = nullptr;  ///< of ops that have host inputs where another op has attributes; no kernel
   uint32_t shape_inputs = 0;  ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null
   /// in_place[i]: the input of the same shape and dtype that output i may be written over; -1: none. A pointwise op's
   /// output may lie over any operand of its size.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/constant.h>
@@ -64,24 +65,29 @@ Tensor constant(const Tensor& value, const Shape* shape, const ConstantOptions& 
 namespace {
 
 // A source of `shape` filled with one number.
-Tensor filled(const char* function, const Shape& shape, const Literal& value, const ConstantOptions& o,
+Tensor filled(const char* function, const Extents& extents, const Literal& value, const ConstantOptions& o,
               std::source_location where) {
-  if (!shape.is_known())
+  const auto shape = extents.shape();
+  if (!shape) {
+    const SourceFrame frame(where);
+    return broadcast_to(tensor(value, o), extents);
+  }
+  if (!shape->is_known())
     fail_at(where, "", Code::InvalidArgument,
-            fmt::format("The shape of {} must be fully known, but is {}", function, shape.str()));
-  return constant(value, shape, o, where);
+            fmt::format("The shape of {} must be fully known, but is {}", function, shape->str()), "tf::shape(x)[0]");
+  return constant(value, *shape, o, where);
 }
 
 }  // namespace
 
-Tensor zeros(const Shape& shape, DType dtype, std::source_location where) {
+Tensor zeros(const Extents& shape, DType dtype, std::source_location where) {
   return filled("zeros", shape, dtype == bool_ ? Literal(false) : Literal(0), {.dtype = dtype, .name = "zeros"}, where);
 }
-Tensor ones(const Shape& shape, DType dtype, std::source_location where) {
+Tensor ones(const Extents& shape, DType dtype, std::source_location where) {
   return filled("ones", shape, dtype == bool_ ? Literal(true) : Literal(1), {.dtype = dtype, .name = "ones"}, where);
 }
-Tensor full(const Shape& shape, const Literal& value, ConstantOptions o, std::source_location where) {
-  if (value.shape().num_elements() != 1)
+Tensor full(const Extents& shape, const Literal& value, ConstantOptions o, std::source_location where) {
+  if (value.shape().saturated_elements() != 1)
     fail_at(where, "", Code::InvalidArgument,
             fmt::format("full is filled with one number, not with a list of shape {}", value.shape().str()),
             "tf::constant(value, shape)");

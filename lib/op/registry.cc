@@ -44,14 +44,19 @@ void register_op(OpDef& op) {
   }
 }
 
-std::optional<std::vector<int64_t>> InferContext::known_values(int i) const {
+void InferContext::output(DType dtype, const Shape& shape) {
+  if (shape.is_known()) checked_bytes(dtype, shape);
+  outputs_.push_back({dtype, shape});
+}
+
+std::optional<PartialValues> InferContext::known_values(int i) const {
   const Tensor* t = static_cast<size_t>(i) < tensors_.size() ? tensors_[static_cast<size_t>(i)] : nullptr;
   if (!t || !t->defined()) return std::nullopt;
   if (t->is_symbolic()) return symbol_known_values(*t);
   if (!is_integer(t->dtype())) return std::nullopt;
   return dispatch(t->dtype(), [&](auto zero) {
     const auto* p = static_cast<const decltype(zero)*>(t->value()->on_host().data());
-    return std::vector<int64_t>(p, p + t->value()->num_elements());
+    return PartialValues(p, p + t->value()->num_elements());
   });
 }
 

@@ -89,10 +89,13 @@ const Shape& Tensor::shape(Where where) const {
 
 int64_t Tensor::dim(int64_t i, Where where) const {
   const Shape& s = shape(where);
-  if (!s.has_rank()) return -1;
-  if (i < -s.rank() || i >= s.rank())
+  if (s.has_rank() && (i < -s.rank() || i >= s.rank()))
     fail_at(where, "", Code::OutOfRange, fmt::format("dim({}) of a tensor of shape {}", i, s.str()));
-  return s[static_cast<int>(i < 0 ? i + s.rank() : i)];
+  if (!s.has_rank() || !s.knows(static_cast<int>(i < 0 ? i + s.rank() : i)))
+    fail_about(*this, t_state.frame_guards ? t_state.frame : where,
+               fmt::format("{} has no extent {} that is known until a Session runs it", to_string(*this), i),
+               fmt::format("tf::shape(x)[{}]", i));
+  return s[i < 0 ? i + s.rank() : i];
 }
 
 std::string Tensor::name() const { return is_symbolic() ? symbol_name(*this) : ""; }

@@ -33,15 +33,6 @@ class SymbolOwner : public RefCounted {
   GraphData* const graph_;
 };
 
-/// A place along an axis, and the user's line.
-struct Index {
-  template <std::integral I>
-  Index(I i, std::source_location line = std::source_location::current())
-      : value(static_cast<int64_t>(i)), where(line) {}
-  int64_t value;
-  std::source_location where;
-};
-
 /// A symbol (an output of a graph's node, computed by a Session) or a value (immutable, contiguous, there already).
 /// Copying copies the handle. An undefined Tensor stands for "none" and prints so.
 ///
@@ -72,7 +63,8 @@ class Tensor {
   DType dtype(Where where = Where::current()) const;
   /// A symbol's shape may be partly unknown.
   const Shape& shape(Where where = Where::current()) const;
-  /// Extent of axis `i`, which may count from the end; -1 if unknown.
+  /// Extent of axis `i`, which may count from the end. FailedPrecondition: a graph does not know it yet; then
+  /// `tf::shape(t)[i]` is the extent that the run has, as a tensor, in either mode.
   int64_t dim(int64_t i, Where where = Where::current()) const;
   int rank(Where where = Where::current()) const { return shape(where).rank(); }
   /// "add:0" for a symbol, "" for a value.
@@ -94,7 +86,7 @@ class Tensor {
   std::span<const T> data(Where where = Where::current()) const {
     return elements<T>(where);
   }
-  /// Number of elements of a value.
+  /// Number of elements. FailedPrecondition: a graph does not know it yet; then `tf::size(t)` is the run's.
   int64_t num_elements(Where where = Where::current()) const;
   /// Slice `i` of the first axis, sharing storage; may count from the end. On a symbol it is an op.
   Tensor operator[](Index i) const;

@@ -87,17 +87,15 @@ Value::~Value() {
 }
 
 Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
-  const int64_t n = shape.num_elements();
-  const size_t bytes = static_cast<size_t>(n) * size_of(dtype);
-  // Both, for the product may wrap and n be negative.
-  if (device.is_cpu() && bytes <= kSmallBytes && static_cast<size_t>(n) <= kSmallBytes) {
+  const auto n = static_cast<size_t>(shape.num_elements());
+  const size_t bytes = n * size_of(dtype);
+  // Both, for the product may wrap.
+  if (device.is_cpu() && bytes <= kSmallBytes && n <= kSmallBytes) {
     auto v = Ref<Value>::adopt(new Value(Kind::small, dtype, shape, device));
     v->data_ = v->small_;
     return v;
   }
-  if (n < 0) fail(Code::Internal, fmt::format("A value of shape {} was asked for", shape.str()));
-  check_size(shape);
-  return make_owner(dtype, shape, device, bytes);
+  return make_owner(dtype, shape, device, checked_bytes(dtype, shape));
 }
 
 Ref<Value> Value::make_owner(DType dtype, const Shape& shape, Device device, size_t bytes) {
@@ -160,9 +158,14 @@ uint64_t Value::id() const {
   return id;
 }
 
-void check_size(const Shape& shape) {
-  if (shape.num_elements() > INT64_MAX / 8)
-    fail(Code::ResourceExhausted, fmt::format("A value of shape {} has too many elements", shape.str()));
+size_t checked_bytes(DType dtype, const Shape& shape) {
+  // The addresses of a program reach as far; no GPU's memory does.
+  constexpr int64_t kMost = int64_t{1} << 47;
+  const int64_t n = shape.saturated_elements();
+  if (n > kMost / static_cast<int64_t>(size_of(dtype)))
+    fail(Code::ResourceExhausted,
+         fmt::format("A {} tensor of shape {} has more elements than any memory holds", name_of(dtype), shape.str()));
+  return static_cast<size_t>(n) * size_of(dtype);
 }
 
 Tensor renamed(const Tensor& t) {

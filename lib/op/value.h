@@ -85,8 +85,9 @@ class Value final : public RefCounted {
   alignas(16) std::byte small_[kSmallBytes];
 };
 
-/// Throws ResourceExhausted for a known shape of so many elements that their bytes cannot be counted.
-void check_size(const Shape& shape);
+/// What the elements of a known shape take. Throws ResourceExhausted where that is more than can be counted, or more
+/// than any memory holds: a size that somebody computed wrongly.
+size_t checked_bytes(DType dtype, const Shape& shape);
 /// The same elements as a value that `errors`, too, may have spoiled; `t` itself where it is not on a GPU.
 Tensor with_late_errors(const Tensor& t, const LateErrors* errors);
 /// Waits for what may have spoiled a concrete tensor's elements, and throws it if it has.

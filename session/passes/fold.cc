@@ -12,7 +12,7 @@ int64_t fold_constants(Program& p) {
     bool foldable = !n.inputs.empty() && !n.dynamic;
     for (size_t i = 0; i < n.inputs.size(); ++i)
       foldable = foldable && (p.values[n.inputs[i]].constant.defined() || (i < 32 && (n.op->shape_inputs >> i & 1)));
-    for (const ProgramValue& v : p.outputs(n)) foldable = foldable && v.spec.shape.num_elements() <= kMostElements;
+    for (const ProgramValue& v : p.outputs(n)) foldable = foldable && v.spec.shape.is_known() && v.spec.shape.saturated_elements() <= kMostElements;
     if (foldable && fold_value(p, n.first_output).defined()) ++changes;
   }
   return changes;

@@ -129,7 +129,7 @@ class Fusion {
   }
 
   // For a few steps over a few elements the interpreter's own cost is more than it saves.
-  bool pays(const Group& g) const { return shape_of(g).num_elements() >= 64 || g.nodes.size() >= 8; }
+  bool pays(const Group& g) const { return shape_of(g).saturated_elements() >= 64 || g.nodes.size() >= 8; }
 
   // The group as one node in the place of its last; returns how many nodes that saves.
   int64_t fuse(const Group& g) {

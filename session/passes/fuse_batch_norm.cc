@@ -82,7 +82,7 @@ class BatchNormFusion {
     }
     if (!norm || norm->op != batch_norm_ || y != norm->first_output || attrs_of(*norm).relu) return 0;
     rectify(*norm);
-    p_.values[flat(*norm)].spec.shape = {p_.values[norm->first_output + 1].spec.shape[0], 2};
+    p_.values[flat(*norm)].spec.shape = {p_.values[norm->first_output + 1].spec.shape.extent(0).value_or(-1), 2};
     norm->root = norm->root || relu.root;
     relu.dead = true;
     moved_to_[relu.first_output] = relu.inputs[0];

@@ -1,5 +1,8 @@
 // Records of the ops that move or reshape elements.
 #include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pad/pad.h>
+#include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/op/apply.h>
 
 #include "record.h"
@@ -196,10 +199,62 @@ void add_moves(std::vector<Record>& all) {
       {{{1, 2}, {3, 3}}, {{2, 3}, {3, 3}}, {{0, 2}, {2, 2}}, {{100, 540}, kLarge}}));
 }
 
+/// x in zeros of `to`, from `begin` on.
+Array padded(const Array& x, const Index& begin, const Shape& to) {
+  return generate(x.dtype, to, [&](Index i) {
+    for (size_t k = 0; k < i.size(); ++k) {
+      i[k] -= begin[k];
+      if (i[k] < 0 || i[k] >= x.shape[k]) return 0.0;
+    }
+    return at(x, i);
+  });
+}
+
+// Extents and places that are other tensors' extents.
+void add_extents(std::vector<Record>& all) {
+  const auto rows = [](const Tensor& t) { return shape(t)[0]; };
+  all.push_back(moves(
+      "Extents", "", [=](auto in) { return Extents{rows(in[0]), 7, rows(in[1]) * 2}.tensor(); },
+      [](std::span<const Array> in) {
+        const int64_t numbers[] = {in[0].shape[0], 7, in[1].shape[0] * 2};
+        return generate(int64, {3}, [&](const Index& i) { return static_cast<double>(numbers[i[0]]); });
+      },
+      {{{3}, {2, 5}}, {{0}, {1}}}, {}));
+  all.push_back(moves(
+      "SliceAt", "", [=](auto in) { return slice(in[0], {rows(in[1]), -rows(in[2])}, {-1, rows(in[1])}); },
+      [](std::span<const Array> in) {
+        const int64_t skipped = in[1].shape[0], back = in[2].shape[0];
+        return sliced({skipped, in[0].shape[1] - back}, {in[0].shape[0] - skipped, skipped})(in);
+      },
+      {{{3, 5}, {1}, {2}}, {{4, 4}, {3}, {4}}, {{2, 3}, {0}, {1}}, {{129, 541}, {17}, {300}}}));
+  all.push_back(moves(
+      "PadAt", "",
+      [](auto in) {
+        const Tensor begin = shape(in[2]);
+        return apply(*find_op("PadAt"), {&in[0], &in[1], &begin}, std::source_location::current());
+      },
+      [](std::span<const Array> in) { return padded(in[1], {in[2].shape[0], in[2].shape[1]}, in[0].shape); },
+      {{{4, 6}, {2, 3}, {1, 2}}, {{2, 3}, {2, 3}, {0, 0}}, {{3, 2}, {0, 2}, {1, 0}}}, {1}));
+  all.push_back(moves(
+      "PadBy", "", [=](auto in) { return pad(in[0], {{rows(in[1]), 0}, {1, rows(in[2])}}); },
+      [](std::span<const Array> in) {
+        const int64_t above = in[1].shape[0], behind = in[2].shape[0];
+        return padded(in[0], {above, 1}, {in[0].shape[0] + above, in[0].shape[1] + 1 + behind});
+      },
+      {{{2, 3}, {1}, {2}}, {{1, 1}, {0}, {0}}, {{0, 2}, {2}, {1}}}));
+  const auto same = [](std::span<const Array> in) { return in[0]; };
+  all.push_back(moves(
+      "EnsureShape", "", [](auto in) { return ensure_shape(in[0], {-1, 3}); }, same, {{{2, 3}}, {{0, 3}}}));
+  all.push_back(moves(
+      "CheckShape", "", [](auto in) { return internal::shape_checked({&in[0]}, {.words = "", .wanted = {{-1, 3}}}, {}); },
+      same, {{{2, 3}}, {{0, 3}}}));
+}
+
 }  // namespace
 
 void add_layout_records(std::vector<Record>& all) {
   add_reshapes(all);
+  add_extents(all);
   add_moves(all);
 }
 

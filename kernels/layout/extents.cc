@@ -1,0 +1,141 @@
+// Ops whose extents, or places along axes, are operands, and what they become once a run knows them.
+#include <algorithm>
+#include <string>
+
+#include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/layout/shapes.h>
+#include <twofold/kernels/sum_slices/sum_slices.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/opdef.h>
+
+namespace twofold {
+namespace {
+
+using std::source_location;
+
+extern OpDef slice_at_op, pad_at_op;
+
+void infer_extents(InferContext& c) {
+  for (int i = 0; i < c.num_inputs(); ++i) {
+    if (c.dtype(i) != int32 && c.dtype(i) != int64)
+      c.fail("An extent must be int32 or int64, not " + std::string(name_of(c.dtype(i))));
+    if (c.shape(i).has_rank() && c.shape(i).rank() != 0)
+      c.fail("An extent is one number, not a tensor of shape " + c.shape(i).brackets());
+  }
+  c.output(int64, Shape{c.attrs<ExtentsAttrs>().numbers.size()});
+}
+
+void infer_ensure_shape(InferContext& c) {
+  const Shape &x = c.shape(0), &wanted = c.attrs<ShapeAttrs>().shape;
+  if (!x.compatible_with(wanted))
+    c.fail("Shape " + x.str() + " is not compatible with expected shape " + wanted.str());
+  c.output(c.dtype(0), x.merged_with(wanted));
+}
+
+/// Integers of operand `i`, one for each axis of x; unknown ones where nothing is known.
+PartialValues places(const InferContext& c, int i, int rank) {
+  if (c.dtype(i) != int32 && c.dtype(i) != int64)
+    c.fail("Places along axes must be int32 or int64, not " + std::string(name_of(c.dtype(i))));
+  if (c.shape(i).has_rank() && c.shape(i).rank() != 1)
+    c.fail("Places along axes must be a vector, not a tensor of shape " + c.shape(i).brackets());
+  const auto values = c.known_values(i);
+  return values ? *values : PartialValues(static_cast<size_t>(rank));
+}
+
+void infer_slice_at(InferContext& c) {
+  const Shape& x = c.shape(0);
+  if (!x.has_rank()) return c.output(c.dtype(0), unknown_shape);
+  const PartialValues begin = places(c, 1, x.rank()), size = places(c, 2, x.rank());
+  c.output(c.dtype(0), layout::sliced_shape(c, x, begin, size));
+}
+
+void infer_pad_at(InferContext& c) {
+  places(c, 2, 0);
+  c.output(c.dtype(1), c.shape(0));
+}
+
+Axes axes_of(const Tensor& value) { return *Extents(value).known(); }
+
+Tensor slice_at(const Tensor& x, const Tensor& begin, const Tensor& size) {
+  return apply(slice_at_op, {&x, &begin, &size}, source_location::current());
+}
+Tensor pad_at(const Tensor& like, const Tensor& x, const Tensor& begin) {
+  return apply(pad_at_op, {&like, &x, &begin}, source_location::current());
+}
+
+OpDef extents_op{.name = "Extents",
+                 .doc = "y = numbers, with the scalar inputs at their places: a shape, or places along axes",
+                 .max_inputs = kMaxRank,
+                 .infer = infer_extents,
+                 .differentiable = Differentiability::none,
+                 .flags = {.host_only = true},
+                 .attrs = &internal::kAttrsType<ExtentsAttrs>};
+OpDef ensure_shape_op{.name = "EnsureShape",
+                      .doc = "y = x, whose shape is compatible with shape; TensorFlow EnsureShape",
+                      .infer = infer_ensure_shape,
+                      .differentiable = Differentiability::rule,
+                      .gradient =
+                          [](Backward& b) {
+                            if (b.needs(0)) b.dx(0, b.dy());
+                          },
+                      .flags = {.alias = true},
+                      .attrs = &internal::kAttrsType<ShapeAttrs>};
+OpDef slice_at_op{.name = "SliceAt",
+                  .node_name = "Slice",
+                  .doc = "y = x[begin : begin + size] on every axis, begin and size being operands; TensorFlow Slice",
+                  .min_inputs = 3,
+                  .max_inputs = 3,
+                  .infer = infer_slice_at,
+                  .differentiable = Differentiability::rule,
+                  .gradient =
+                      [](Backward& b) {
+                        if (b.needs(0)) b.dx(0, pad_at(b.input(0), b.dy(), b.input(1)));
+                      },
+                  .reads = {.inputs = 0b10},
+                  .host_inputs = 0b110,
+                  .specialise = [](AttrsView, std::span<const Tensor* const> in) -> Specialised {
+                    const SliceAttrs attrs{axes_of(*in[1]), axes_of(*in[2])};
+                    return {find_op("Slice"), make_ref<AttrsBox>(AttrsView(attrs)), 1};
+                  }};
+OpDef pad_at_op{.name = "PadAt",
+                .doc = "y = zeros of like's shape with x from begin on; adjoint of SliceAt",
+                .min_inputs = 3,
+                .max_inputs = 3,
+                .infer = infer_pad_at,
+                .differentiable = Differentiability::rule,
+                .gradient =
+                    [](Backward& b) {
+                      if (b.needs(1)) b.dx(1, slice_at(b.dy(), b.input(2), shape(b.input(1))));
+                    },
+                .reads = {.inputs = 0b100},
+                .host_inputs = 0b100,
+                .specialise = [](AttrsView, std::span<const Tensor* const> in) -> Specialised {
+                  const SumSlicesAttrs attrs{{axes_of(*in[2])}, {Axes()}};
+                  return {find_op("SumSlices"), make_ref<AttrsBox>(AttrsView(attrs)), 2};
+                },
+                .shape_inputs = 0b1};
+
+}  // namespace
+
+Tensor internal::pack_extents(std::span<const Tensor* const> inputs, const ExtentsAttrs& attrs, source_location where) {
+  return apply(extents_op, inputs, attrs, where);
+}
+
+Tensor ensure_shape(Operand x, Shape shape) {
+  return apply(ensure_shape_op, {&x.resolve()}, ShapeAttrs{shape}, x.where());
+}
+
+Tensor slice(Operand x, const Extents& begin, const Extents& size) {
+  const Tensor& t = x.resolve();
+  if (begin.known() && size.known()) return layout::slice(t, {*begin.known(), *size.known()}, x.where());
+  const SourceFrame frame(x.where());
+  check_input(slice_at_op.name, 0, t, x.where());
+  return slice_at(t, begin.tensor(), size.tensor());
+}
+
+void layout::register_extents() {
+  for (OpDef* op : {&extents_op, &ensure_shape_op, &slice_at_op, &pad_at_op}) register_op(*op);
+}
+
+}  // namespace twofold

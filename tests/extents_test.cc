@@ -1,0 +1,432 @@
+// Extents that a graph does not know: never numbers; taken as tensors; checked by the run; never too large.
+#include <functional>
+
+#include "both_modes.h"
+#include "errors.h"
+#include "fresh_graph.h"
+
+namespace tf = twofold;
+using tf::Shape;
+using tf::Tensor;
+
+namespace {
+
+// A tf::Error's code, message and line, or nothing.
+struct Thrown {
+  std::string code, message, hint;
+  uint32_t line = 0;
+  friend bool operator==(const Thrown&, const Thrown&) = default;
+};
+std::ostream& operator<<(std::ostream& out, const Thrown& t) {
+  return out << (t.code.empty() ? "no error" : t.code + ": " + t.message) << " [line " << t.line << "] Try: " << t.hint;
+}
+Thrown thrown_by(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const tf::Error& e) {
+    return {std::string(name_of(e.code())), e.message(), e.facts().hint, static_cast<uint32_t>(e.facts().where.line())};
+  }
+  return {};
+}
+
+// What f gives of x eagerly, once it has been checked that sessions give the same bits, gradients by x included, where
+// a graph knows nothing of x's shape, its rank, or all of it.
+std::vector<Tensor> with_any_shape(const Tensor& x, const std::function<Tensor(Tensor)>& f) {
+  const auto program = [&](const Tensor& t) {
+    const Tensor y = f(t);
+    std::vector<Tensor> all{y};
+    if (!tf::is_floating(y.dtype()) || !tf::is_floating(t.dtype())) return all;
+    const Tensor dx = tf::gradients({tf::sum(y * y)}, {t})[0];
+    if (dx.defined()) all.push_back(dx);
+    return all;
+  };
+  const std::vector<Tensor> eager = tf::eagerly([&] {
+    tf::set_random_seed(0);
+    tf::GradientTape tape;
+    const Tensor t = tf::identity(x);
+    tape.watch(t);
+    return program(t);
+  });
+  for (const Shape& known : {tf::unknown_shape, Shape::of_rank(x.rank()), x.shape()}) {
+    const FreshGraph fresh;
+    const Tensor p = tf::placeholder(x.dtype(), known);
+    const std::vector<Tensor> symbols = program(p);
+    for (const bool optimize : {false, true}) {
+      const tf::Session session(fresh.graph, {.optimize = optimize});
+      const std::vector<Tensor> values = session.run(symbols, {{p, x}});
+      REQUIRE(values.size() == eager.size());
+      for (size_t i = 0; i < values.size(); ++i) {
+        INFO("result " << i << " with " << known << ", optimize " << optimize << ": " << values[i] << ", eager "
+                       << eager[i]);
+        CHECK(testing::same_bits(values[i], eager[i]));
+        CHECK(values[i].shape().compatible_with(symbols[i].shape()));
+      }
+    }
+  }
+  return eager;
+}
+
+Tensor batch_of(const Tensor& x) { return tf::shape(x)[0]; }
+const Tensor kPair = tf::tensor({{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}});
+
+}  // namespace
+
+TEST_CASE("an extent that a graph does not know is no number") {
+  const FreshGraph fresh;
+  const Tensor x = tf::placeholder(tf::float32, {-1, 28}, {.name = "x"}), vague = tf::placeholder(tf::float32);
+  const Shape s = x.shape(), none = vague.shape();
+  const auto refused = [](uint32_t line, const std::string& hint, const std::function<void()>& f) {
+    const Thrown t = thrown_by(f);
+    INFO(t);
+    CHECK((t.code == "FailedPrecondition" && t.line == line && t.hint.find(hint) != std::string::npos));
+  };
+  refused(__LINE__, "tf::shape(x)[0]", [&] { x.dim(0); });
+  refused(__LINE__, "tf::shape(x)[-2]", [&] { x.dim(-2); });
+  refused(__LINE__, "tf::shape(x)[3]", [&] { vague.dim(3); });
+  refused(__LINE__, "tf::shape(x)[0]", [&] { (void)s[0]; });
+  refused(__LINE__, "tf::shape(x)[0]", [&] { (void)s.at(-2); });
+  refused(__LINE__, "tf::shape(x)", [&] { (void)none.at(0); });
+  refused(__LINE__, "tf::shape(x)", [&] { for (int64_t d : s) (void)d; });
+  refused(__LINE__, "tf::shape(x)", [&] { for (int64_t d : none) (void)d; });
+  refused(__LINE__, "tf::shape(x)", [&] { (void)s.dims(); });
+  refused(__LINE__, "tf::size(x)", [&] { (void)s.num_elements(); });
+  CHECK(thrown_by([&] { x.dim(0); }).message.find("\"x:0\"") != std::string::npos);
+  CHECK(thrown_by([&] { (void)s.at(2); }).code == "OutOfRange");
+  // What is known is, and what is not can be asked about, compared and printed.
+  CHECK((x.dim(1) == 28 && x.dim(-1) == 28 && s[1] == 28 && s.at(-1) == 28));
+  CHECK((s.extent(1) == 28 && !s.extent(0) && s.knows(1) && !s.knows(0) && !s.known_elements()));
+  CHECK((s == Shape{-1, 28} && s != Shape{2, 28} && printed(s) == "(?, 28)" && printed(none) == "<unknown>"));
+  CHECK((Shape{2, 3}.num_elements() == 6 && Shape{}.num_elements() == 1 && Shape{0, int64_t{1} << 62, 8}.num_elements() == 0));
+}
+
+TEST_CASE("a step that asks for an extent gets it, or an error that says what to write") {
+  const auto mean = [](bool shape) {
+    return tf::step([=](Tensor x) {
+      if (!shape) return tf::sum(x) / static_cast<double>(x.dim(0));
+      return tf::sum(x) / tf::cast(tf::shape(x)[0], tf::float32);
+    });
+  };
+  auto right = mean(true), wrong = mean(false);
+  CHECK(right(tf::tensor({1.f, 2.f, 3.f})).item<float>() == 2);
+  CHECK(right(tf::tensor({1.f, 2.f, 3.f, 6.f})).item<float>() == 3);
+  const Thrown t = thrown_by([&] { wrong(tf::tensor({1.f, 2.f, 3.f})); });
+  CHECK((t.code == "FailedPrecondition" && t.hint == "tf::shape(x)[0]"));
+  tf::EagerMode eager;
+  CHECK(mean(true)(tf::tensor({1.f, 2.f, 3.f})).item<float>() == 2);
+  CHECK(mean(false)(tf::tensor({1.f, 2.f, 3.f})).item<float>() == 2);
+}
+
+TEST_CASE("wherever an extent is taken a tensor is taken too") {
+  const auto same = [](const Tensor& got, const Tensor& want) {
+    INFO(got << " for " << want);
+    CHECK(testing::same_bits(got, want));
+  };
+  const auto first = [&](const std::function<Tensor(Tensor)>& f) { return with_any_shape(kPair, f)[0]; };
+  same(first([](Tensor x) { return tf::reshape(x, {batch_of(x), -1}); }), kPair);
+  same(first([](Tensor x) { return tf::reshape(x, {1, tf::shape(x)[1], batch_of(x)}); }),
+       tf::tensor({{{1.f, 2.f}, {3.f, 4.f}, {5.f, 6.f}}}));
+  same(first([](Tensor x) { return tf::reshape(x, tf::size(x)); }), tf::tensor({1.f, 2.f, 3.f, 4.f, 5.f, 6.f}));
+  same(first([](Tensor x) { return tf::ones({batch_of(x), 2}); }), tf::tensor({{1.f, 1.f}, {1.f, 1.f}}));
+  same(first([](Tensor x) { return tf::zeros({batch_of(x)}, tf::int64); }), tf::tensor({0, 0}, {.dtype = tf::int64}));
+  same(first([](Tensor x) { return tf::full(tf::shape(x), 7.5); }), tf::tensor(7.5f, {2, 3}));
+  same(first([](Tensor x) { return tf::full(tf::shape(x)[1], 7); }), tf::tensor({7, 7, 7}));
+  same(first([](Tensor x) { return tf::range(tf::shape(x)[1]); }), tf::tensor({0, 1, 2}));
+  same(first([](Tensor x) { return tf::range(tf::shape(x)[1], -1, -2); }), tf::tensor({3, 1}));
+  same(first([](Tensor x) { return tf::range(5, batch_of(x), 1); }), tf::tensor(0, {0}));
+  same(first([](Tensor x) { return tf::eye(batch_of(x)); }), tf::tensor({{1.f, 0.f}, {0.f, 1.f}}));
+  same(first([](Tensor x) { return tf::eye(batch_of(x), tf::shape(x)[1], tf::int32); }), tf::tensor({{1, 0, 0}, {0, 1, 0}}));
+  same(first([](Tensor x) { return tf::eye(3, batch_of(x), tf::int32); }), tf::tensor({{1, 0}, {0, 1}, {0, 0}}));
+  same(first([](Tensor x) { return tf::broadcast_to(x, {batch_of(x), -1, tf::shape(x)[1]}); }),
+       tf::tensor({{{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}}, {{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}}}));
+  same(first([](Tensor x) { return tf::tile(x, {batch_of(x), 1}); }),
+       tf::tensor({{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}, {1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}}));
+  same(first([](Tensor x) { return tf::tile(x, {1, 2}); }),
+       tf::tensor({{1.f, 2.f, 3.f, 1.f, 2.f, 3.f}, {4.f, 5.f, 6.f, 4.f, 5.f, 6.f}}));
+  same(first([](Tensor x) { return tf::tile(x, {0, batch_of(x)}); }), tf::tensor(0.f, {0, 6}));
+  same(first([](Tensor x) { return tf::slice(x, {batch_of(x) - 1, 0}, {1, batch_of(x)}); }), tf::tensor({{4.f, 5.f}}));
+  same(first([](Tensor x) { return tf::slice(x, {0, -batch_of(x)}, {-1, 1}); }), tf::tensor({{2.f}, {5.f}}));
+  same(first([](Tensor x) { return tf::pad(x, {{0, 0}, {batch_of(x) - 1, 0}}, {.value = 9}); }),
+       tf::tensor({{9.f, 1.f, 2.f, 3.f}, {9.f, 4.f, 5.f, 6.f}}));
+  same(first([](Tensor x) { return tf::pad(x, {{0, 0}, {0, batch_of(x)}}, {.mode = tf::PadMode::reflect}); }),
+       tf::tensor({{1.f, 2.f, 3.f, 2.f, 1.f}, {4.f, 5.f, 6.f, 5.f, 4.f}}));
+  same(first([](Tensor x) { return tf::one_hot(tf::constant({1, 0}), batch_of(x)); }), tf::tensor({{0.f, 1.f}, {1.f, 0.f}}));
+  same(first([](Tensor x) { return tf::ensure_shape(x, {-1, 3}); }), kPair);
+  // Of random numbers the shape, and that both modes draw the same.
+  for (const auto& draw : std::vector<std::function<Tensor(Tensor)>>{
+           [](Tensor n) { return tf::random_normal({n, 3}, {.seed = 1}); },
+           [](Tensor n) { return tf::truncated_normal({3, n}, {.seed = 1}); },
+           [](Tensor n) { return tf::random_uniform({n}, {.seed = 1}); },
+           [](Tensor n) { return tf::random_uniform_int({n, n}, 0, 9, {.seed = 1}); },
+           [](Tensor n) { return tf::random_permutation(n * 4, {.seed = 1}); }})
+    CHECK(first([&](Tensor x) { return draw(batch_of(x)); }).shape().rank() > 0);
+}
+
+TEST_CASE("what is known of extents stays known") {
+  const FreshGraph fresh;
+  const Tensor x = tf::placeholder(tf::float32, {-1, 28, 28}), vague = tf::placeholder(tf::float32);
+  const Tensor batch = tf::shape(x)[0], height = tf::shape(x)[1];
+  CHECK(tf::ones({batch, 2}).shape() == Shape{-1, 2});
+  CHECK(tf::ones({batch, height}).shape() == Shape{-1, 28});
+  CHECK(tf::ones({batch, height * height}).shape() == Shape{-1, 784});
+  CHECK(tf::reshape(x, {batch, -1}).rank() == 2);
+  CHECK(tf::reshape(x, tf::shape(vague)).shape() == tf::unknown_shape);
+  CHECK(tf::random_normal({batch, 4}).shape() == Shape{-1, 4});
+  CHECK(tf::broadcast_to(tf::placeholder(tf::float32, {28}), {batch, height, -1}).shape() == Shape{-1, 28, 28});
+  CHECK(tf::slice(x, {0, height - 3, 0}, {batch, 3, -1}).shape() == Shape{-1, 3, 28});
+  CHECK(tf::pad(x, {{0, 0}, {batch, 0}, {1, 1}}).rank() == 3);
+  CHECK(tf::ensure_shape(vague, {-1, 28}).shape() == Shape{-1, 28});
+  CHECK(tf::ensure_shape(x, {5, -1, -1}).shape() == Shape{5, 28, 28});
+  CHECK(tf::ensure_shape(vague, tf::unknown_shape).shape() == tf::unknown_shape);
+}
+
+TEST_CASE("an extent of a shape costs no kernel and no transfer") {
+  const auto calls = [](const std::function<void()>& f) {
+    tf::Ledger ledger;
+    {
+      const auto recording = ledger.record();
+      f();
+    }
+    std::string ops;
+    for (const auto& [op, time] : ledger.ops()) ops += op + " ";
+    INFO("ops: " << ops);
+    CHECK(ledger.seconds(tf::Phase::transfer) == 0);
+    return ops;
+  };
+  const auto two_lines = [](const Tensor& x) {
+    const auto batch = tf::shape(x)[0];
+    return tf::reshape(x, {batch, -1});
+  };
+  const Tensor x = tf::tensor(1.f, {2, 3, 4});
+  {
+    tf::EagerMode eager;
+    CHECK(calls([&] { CHECK(two_lines(x).shape() == Shape{2, 12}); }) == "Reshape ");  // a view of the same elements
+    CHECK(two_lines(x).data<float>().data() == x.data<float>().data());
+    CHECK(calls([&] { CHECK(tf::shape(x)[-1].item<int32_t>() == 4); }) == "");
+  }
+  for (const Shape& known : {tf::unknown_shape, Shape{-1, 3, 4}, Shape{2, 3, 4}}) {
+    for (const bool optimize : {false, true}) {
+      const FreshGraph fresh;
+      const Tensor p = tf::placeholder(tf::float32, known);
+      const Tensor y = two_lines(p), n = tf::shape(p)[1], filled = tf::ones({tf::shape(p)[0], 2});
+      const tf::Session session(fresh.graph, {.optimize = optimize});
+      CHECK(calls([&] { CHECK(session.run(y, {{p, x}}).shape() == Shape{2, 12}); }) == "");
+      CHECK(calls([&] { CHECK(session.run(n, {{p, x}}).item<int32_t>() == 3); }) == "");
+      session.run(filled, {{p, x}});
+      CHECK(calls([&] { CHECK(session.run(filled, {{p, x}}).shape() == Shape{2, 2}); }) == (optimize ? "" : "BroadcastTo "));
+    }
+  }
+}
+
+TEST_CASE("extents are what a run makes them: fed numbers, fed shapes, loops") {
+  const FreshGraph fresh;
+  const Tensor n = tf::placeholder(tf::int32, {}), six = tf::tensor({0.f, 1.f, 2.f, 3.f, 4.f, 5.f});
+  const Tensor x = tf::placeholder(tf::float32, {6}), shape = tf::constant({3, 2});
+  const Tensor filled = tf::ones({n, 2}), reshaped = tf::reshape(x, shape), wide = tf::broadcast_to(x, {n});
+  const auto [i, sum] = tf::while_loop([&](Tensor i, Tensor) { return i < n; },
+                                       [&](Tensor i, Tensor sum) {
+                                         return std::tuple{i + 1, sum + tf::sum(tf::slice(x, {i}, {2}) * tf::ones({2}))};
+                                       },
+                                       std::tuple{tf::constant(0), tf::constant(0.f)});
+  for (const bool optimize : {false, true}) {
+    const tf::Session session(fresh.graph, {.optimize = optimize});
+    CHECK(session.run(filled, {{n, 3}}).shape() == Shape{3, 2});
+    CHECK(session.run(filled, {{n, 0}}).shape() == Shape{0, 2});
+    CHECK(session.run(reshaped, {{x, six}}).shape() == Shape{3, 2});
+    CHECK(session.run(reshaped, {{x, six}, {shape, {2, 3}}}).shape() == Shape{2, 3});
+    CHECK(session.run(wide, {{x, six}, {n, 6}}).shape() == Shape{6});
+    CHECK_ERROR(session.run(wide, {{x, six}, {n, 5}}), InvalidArgument, "Cannot broadcast a tensor of shape [6] to shape [5]");
+    CHECK_ERROR(session.run(filled, {{n, -1}}), InvalidArgument, "");
+    // (0 + 1) + (1 + 2) + (2 + 3)
+    CHECK(session.run(sum, {{n, 3}, {x, six}}).item<float>() == 9);
+    CHECK_ERROR(session.run(sum, {{n, 6}, {x, six}}), InvalidArgument, "Expected size[0] in [0, 1], but got 2");
+  }
+  CHECK_ERROR(tf::ones({tf::constant(2.f)}), InvalidArgument, "An extent must be int32 or int64, not float32");
+  CHECK_ERROR(tf::ones({tf::constant({2})}), InvalidArgument, "An extent is one number, not a tensor of shape (1,)");
+  CHECK_ERROR(tf::ones({Tensor()}), InvalidArgument, "None");
+  CHECK_ERROR(tf::ones({-1, 2}), InvalidArgument, "must be fully known, but is (?, 2)");
+  CHECK_ERROR(tf::eagerly([&] { return tf::ones({n}); }), FailedPrecondition, "eager code computes with values");
+}
+
+TEST_CASE("the run makes the checks that building could not, with its words and its line") {
+  struct Case {
+    std::string name;
+    std::vector<Tensor> inputs;
+    std::function<Tensor(const std::vector<Tensor>&)> f;
+  };
+  const auto of = [](std::initializer_list<int64_t> extents) { return tf::tensor(1.f, Shape(std::vector(extents))); };
+  const Tensor classes = tf::tensor({0, 1}), x23 = of({2, 3}), x3 = of({3}), x1 = of({1}), x2 = of({2}), scalar = of({});
+  const Tensor image = of({1, 3, 8, 8}), flat = of({2, 3, 8});
+  using V = std::vector<Tensor>;
+#define CASE(inputs, expression) Case{#expression, inputs, [](const V& t) { return expression; }}
+  const std::vector<Case> cases = {
+      CASE(V{x23}, tf::einsum("ii->", {t[0]})),
+      CASE((V{x3, x1}), tf::einsum("i,i->i", {t[0], t[1]})),
+      CASE((V{x23, x23}), tf::einsum("ij,jk->ik", {t[0], t[1]})),
+      CASE(V{flat}, tf::einsum("ij->ji", {t[0]})),
+      CASE((V{x23, x23}), tf::matmul(t[0], t[1])),
+      CASE((V{x23, x3}), tf::matmul(t[0], t[1])),
+      CASE((V{x23, x2}), t[0] + t[1]),
+      CASE((V{x23, x2}), tf::where(tf::greater(t[0], 0), t[0], t[1])),
+      CASE((V{image, of({4, 2, 3, 3})}), tf::conv2d(t[0], t[1])),
+      CASE((V{image, of({4, 3, 9, 9})}), tf::conv2d(t[0], t[1])),
+      CASE((V{image, of({4, 3, 3, 3}), x3}), tf::conv2d(t[0], t[1], t[2])),
+      CASE((V{image, of({4, 3, 3, 3})}), tf::conv2d_transpose(t[0], t[1])),
+      CASE(V{flat}, tf::max_pool2d(t[0], 2)),
+      CASE(V{image}, tf::avg_pool2d(t[0], 9)),
+      CASE((V{x23, x3}), tf::concat({t[0], t[1]}, 0)),
+      CASE((V{x23, of({2, 4})}), tf::concat({t[0], t[1]}, 0)),
+      CASE((V{x23, of({2, 4})}), tf::stack({t[0], t[1]})),
+      CASE((V{x2, x23}), tf::stack({t[0], t[1]})),
+      CASE((V{of({2, 3, 3}), classes}), tf::nn::nll_loss(t[0], t[1])),
+      CASE((V{of({3, 3}), classes}), tf::nn::softmax_cross_entropy(t[0], t[1])),
+      CASE((V{x23, x2}), tf::nn::mse_loss(t[0], t[1])),
+      CASE((V{image, x2, x2}), tf::batch_norm(t[0], t[1], t[2]).y),
+      CASE((V{image, x3, x1, x3, x3}), tf::batch_norm_inference(t[0], t[1], t[2], t[3], t[4])),
+      CASE((V{x23, x1}), tf::bias_add(t[0], t[1])),
+      CASE((V{x3, x3}), tf::bias_add(t[0], t[1])),
+      CASE((V{x3, of({2, 3}), x3}), tf::layer_norm(t[0], t[1], t[2], {-1})),
+      CASE((V{x23, classes}), tf::gather(t[0], t[1], {.axis = 2})),
+      CASE((V{of({3, 3}), classes}), tf::gather(t[0], t[1], {.axis = 1, .batch_dims = 1})),
+      CASE((V{x3, classes}), tf::embedding(t[0], t[1])),
+      CASE(V{x23}, tf::reshape(t[0], {4, 2})),
+      CASE(V{x23}, tf::reshape(t[0], {4, -1})),
+      CASE(V{x23}, tf::broadcast_to(t[0], {2, 4})),
+      CASE(V{x23}, tf::squeeze(t[0], 0)),
+      CASE(V{x23}, tf::expand_dims(t[0], 4)),
+      CASE(V{x23}, tf::transpose(t[0], {0, 2, 1})),
+      CASE(V{x23}, tf::slice(t[0], {0, 1}, {2, 3})),
+      CASE(V{x23}, t[0][2]),
+      CASE(V{scalar}, t[0][0]),
+      CASE(V{x23}, tf::strided_slice(t[0], {0, 0, 0}, {1, 1, 1})),
+      CASE(V{x23}, tf::pad(t[0], {{1, 1}})),
+      CASE(V{x23}, tf::pad(t[0], {{2, 0}, {0, 0}}, {.mode = tf::PadMode::reflect})),
+      CASE(V{x23}, tf::tile(t[0], {2})),
+      CASE(V{x23}, tf::sum(t[0], {2})),
+      CASE(V{x23}, tf::softmax(t[0], 2)),
+      CASE(V{of({2, 0})}, tf::argmax(t[0], 1)),
+      CASE(V{x23}, tf::cumsum(t[0], 2)),
+      CASE(V{x23}, tf::top_k(t[0], 4).values),
+      CASE(V{scalar}, tf::random_shuffle(t[0])),
+      CASE(V{x23}, tf::reverse(t[0], {2})),
+      CASE(V{x23}, tf::ensure_shape(t[0], {-1, 4})),
+  };
+#undef CASE
+  for (const Case& c : cases) {
+    INFO(c.name);
+    const Thrown eager = thrown_by([&] {
+      const tf::EagerMode mode;
+      c.f(c.inputs);
+    });
+    CHECK(eager.code == "InvalidArgument");
+    for (const bool rank : {true, false}) {
+      const FreshGraph fresh;
+      std::vector<Tensor> symbols;
+      std::vector<tf::Feed> feeds;
+      for (const Tensor& t : c.inputs) {
+        symbols.push_back(tf::placeholder(t.dtype(), rank ? Shape::of_rank(t.rank()) : tf::unknown_shape));
+        feeds.push_back({symbols.back(), t});
+      }
+      // A rank is enough for some.
+      Tensor y;
+      const Thrown built = thrown_by([&] { y = c.f(symbols); });
+      for (const bool optimize : {false, true}) {
+        const Thrown run = built.code.empty() ? thrown_by([&] {
+          tf::Session(fresh.graph, {.optimize = optimize}).run(y, feeds);
+        })
+                                              : built;
+        INFO((rank ? "rank known" : "nothing known") << ", optimize " << optimize << "\n  run:   " << run
+                                                     << "\n  eager: " << eager);
+        CHECK((run.code == eager.code && run.line == eager.line && run.hint == eager.hint));
+        if (built.code.empty()) CHECK(run.message == eager.message);
+      }
+    }
+  }
+}
+
+TEST_CASE("layers check what they are given when a run knows it") {
+  const FreshGraph fresh;
+  const tf::nn::Linear linear(3, 2);
+  const tf::nn::BatchNorm2d norm(3);
+  const tf::nn::LayerNorm layer_norm({3});
+  const Tensor x = tf::placeholder(tf::float32);
+  const Tensor y = linear(x), n = norm(x), l = layer_norm(x);
+  const tf::Session session;
+  session.run(tf::global_variables_initializer());
+  const auto of = [](std::initializer_list<int64_t> extents) { return tf::tensor(1.f, Shape(std::vector(extents))); };
+  CHECK_ERROR(session.run(y, {{x, of({2, 4})}}), InvalidArgument, "Dimensions must be equal, but are 4 and 3");
+  CHECK_ERROR(session.run(n, {{x, of({2, 1, 4, 4})}}), InvalidArgument,
+              "BatchNorm2d of 3 channels was given a tensor of shape (2, 1, 4, 4)");
+  CHECK_ERROR(session.run(n, {{x, of({2, 3})}}), InvalidArgument, "was given a tensor of shape (2, 3)");
+  CHECK_ERROR(session.run(l, {{x, of({3, 1})}}), InvalidArgument, "LayerNorm of (3,) was given a tensor of shape (3, 1)");
+  CHECK(session.run(l, {{x, of({2, 3})}}).shape() == Shape{2, 3});
+  const tf::Variable v(tf::constant({1.f, 2.f}));
+  const tf::Session other;
+  other.run(tf::global_variables_initializer());
+  const Tensor p = tf::placeholder(tf::float32);
+  CHECK_ERROR(other.run(v.assign_add(p), {{p, of({3})}}), InvalidArgument, "");
+  CHECK_ERROR(other.run(v.assign(p), {{p, of({3})}}), InvalidArgument, "cannot be assigned to variable");
+}
+
+TEST_CASE("more elements than any memory has are ResourceExhausted, in both modes and however they show") {
+  constexpr int64_t kHuge = int64_t{1} << 32, kLong = int64_t{1} << 40;
+  const auto long_of = [](int64_t n, const Tensor& like) { return tf::cast(tf::shape(like)[0], tf::int64) * (n / 2); };
+  struct Case {
+    std::string name;
+    std::function<Tensor(Tensor)> f;
+  };
+#define CASE(expression) Case{#expression, [=]([[maybe_unused]] Tensor x) -> Tensor { return expression; }}
+  const std::vector<Case> cases = {
+      CASE(tf::eye(kHuge)),
+      CASE(tf::eye(2, kLong)),
+      CASE(tf::eye(long_of(kHuge, x))),
+      CASE(tf::zeros({kHuge, kHuge})),
+      CASE(tf::ones({kLong})),
+      CASE(tf::full({kLong, kLong, kLong}, 1)),
+      CASE(tf::ones({long_of(kLong, x), 2})),
+      CASE(tf::ones({long_of(kHuge, x), long_of(kHuge, x)})),
+      CASE(tf::broadcast_to(x, {kLong, 2, 3})),
+      CASE(tf::broadcast_to(x, {kHuge, kHuge, 2, 3})),
+      CASE(tf::broadcast_to(x, {long_of(kLong, x), 2, 3})),
+      CASE(tf::tile(x, {kLong, kLong})),
+      CASE(tf::tile(x, {int64_t{1} << 62, 1})),
+      CASE(tf::tile(x, {long_of(kLong, x), long_of(kLong, x)})),
+      CASE(tf::one_hot(tf::constant({1, 2}), kLong)),
+      CASE(tf::pad(x, {{kLong, kLong}, {0, 0}})),
+      CASE(tf::pad(x, {{0, 0}, {long_of(kLong, x), 0}})),
+      CASE(tf::random_normal({kHuge, kHuge})),
+      CASE(tf::random_uniform({kLong})),
+      CASE(tf::random_uniform_int({kLong, 2}, 0, 2)),
+      CASE(tf::truncated_normal({long_of(kLong, x)})),
+      CASE(tf::stack({tf::broadcast_to(x, {kLong, 2, 3}), tf::broadcast_to(x, {kLong, 2, 3})})),
+      CASE(tf::expand_dims(tf::ones({kHuge}), 1) * tf::ones({kHuge})),
+      CASE(tf::conv2d_transpose(tf::reshape(x, {1, 1, 2, 3}), tf::ones({1, 1, 1, 1}), {.stride = INT32_MAX})),
+  };
+#undef CASE
+  for (const Case& c : cases) {
+    INFO(c.name);
+    CHECK(thrown_by([&] { tf::eagerly([&] { return c.f(kPair); }); }).code == "ResourceExhausted");
+    for (const Shape& known : {tf::unknown_shape, Shape{-1, 3}, Shape{2, 3}}) {
+      const FreshGraph fresh;
+      const Tensor x = tf::placeholder(tf::float32, known);
+      Thrown t;
+      Tensor y;
+      t = thrown_by([&] { y = c.f(x); });
+      for (const bool optimize : {false, true}) {
+        if (y.defined())
+          t = thrown_by([&] { tf::Session(fresh.graph, {.optimize = optimize}).run(y, {{x, kPair}}); });
+        INFO(known << ", optimize " << optimize << ": " << t);
+        CHECK(t.code == "ResourceExhausted");
+      }
+    }
+  }
+  const FreshGraph fresh;
+  const auto refused = [](const std::function<void()>& f) { return thrown_by(f).code; };
+  CHECK(refused([] { tf::placeholder(tf::float32, {kLong, kLong}); }) == "ResourceExhausted");
+  CHECK(refused([] { tf::pad(kPair, {{INT64_MAX, INT64_MAX}, {0, 0}}); }) == "InvalidArgument");
+  CHECK(refused([] { tf::tensor(1.f, {kHuge, kHuge}); }) == "ResourceExhausted");
+  CHECK(refused([] { tf::reshape(kPair, {kHuge, kHuge}); }) == "ResourceExhausted");
+  // Extents whose product overflows, beside one of 0, are no elements at all.
+  CHECK(tf::tensor(1.f, {0}).num_elements() == 0);
+  CHECK(tf::eagerly([] { return tf::zeros({kLong, 0, kLong}); }).num_elements() == 0);
+  CHECK(tf::eagerly([] { return tf::sum(tf::zeros({kLong, 0, kLong}), {0, 1, 2}); }).item<float>() == 0);
+}
