@@ -60,9 +60,6 @@ Axes axes_of(const Tensor& value) { return *Extents(value).known(); }
 Tensor slice_at(const Tensor& x, const Tensor& begin, const Tensor& size) {
   return apply(slice_at_op, {&x, &begin, &size}, source_location::current());
 }
-Tensor pad_at(const Tensor& like, const Tensor& x, const Tensor& begin) {
-  return apply(pad_at_op, {&like, &x, &begin}, source_location::current());
-}
 
 OpDef extents_op{.name = "Extents",
                  .doc = "y = numbers, with the scalar inputs at their places: a shape, or places along axes",
@@ -90,7 +87,7 @@ OpDef slice_at_op{.name = "SliceAt",
                   .differentiable = Differentiability::rule,
                   .gradient =
                       [](Backward& b) {
-                        if (b.needs(0)) b.dx(0, pad_at(b.input(0), b.dy(), b.input(1)));
+                        if (b.needs(0)) b.dx_slice_at(0, b.dy(), b.input(1));
                       },
                   .reads = {.inputs = 0b10},
                   .host_inputs = 0b110,
@@ -117,6 +114,10 @@ OpDef pad_at_op{.name = "PadAt",
                 .shape_inputs = 0b1};
 
 }  // namespace
+
+Tensor internal::pad_at(const Tensor& like, const Tensor& x, const Tensor& begin) {
+  return apply(pad_at_op, {&like, &x, &begin}, source_location::current());
+}
 
 Tensor internal::pack_extents(std::span<const Tensor* const> inputs, const ExtentsAttrs& attrs, source_location where) {
   return apply(extents_op, inputs, attrs, where);

@@ -106,6 +106,8 @@ struct SliceAttrs {
   TWOFOLD_FIELDS(begin, size)
 };
 namespace internal {
+/// Zeros of like's shape with x, which is floating, from `begin` on.
+Tensor pad_at(const Tensor& like, const Tensor& x, const Tensor& begin);
 Tensor pack_extents(std::span<const Tensor* const> inputs, const ExtentsAttrs& attrs, std::source_location where);
 }  // namespace internal
 

@@ -40,7 +40,7 @@ struct Contribution {
   Tensor value;                             ///< undefined: nothing
   Tensor arrived;                           ///< as Gradient's
   std::shared_ptr<const SlicePlace> place;  ///< of a slice
-  Tensor indices;                           ///< of rows along the first axis
+  Tensor indices;                           ///< of rows along the first axis; of a slice without a place, where it begins
   std::shared_ptr<GradientSum> sum;         ///< of a sum, which then has all but `value`
 };
 
@@ -101,6 +101,12 @@ class Backward {
     Contribution& c = dxs_[static_cast<size_t>(i)];
     c.kind = Contribution::Kind::slice;
     c.value = std::move(part), c.place = std::make_shared<const SlicePlace>(place);
+  }
+  /// The same where a run tells the place, the vector `begin`.
+  void dx_slice_at(int i, Tensor part, Tensor begin) {
+    Contribution& c = dxs_[static_cast<size_t>(i)];
+    c.kind = Contribution::Kind::slice;
+    c.value = std::move(part), c.indices = std::move(begin);
   }
   /// A sum that goes on. Only in a nested step.
   void dx_sum(int i, std::shared_ptr<GradientSum> sum) {

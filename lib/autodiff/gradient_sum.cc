@@ -96,12 +96,26 @@ void GradientSum::add_slices() {
       std::ranges::all_of(slices_, [&](const Part& p) { return p.arrived.same_as(slices_[0].arrived); });
   std::vector<Tensor> values;
   std::vector<SlicePlace> places;
+  Tensor sum;
+  const auto add = [&](const Tensor& t) { sum = sum.defined() ? twofold::add(sum, t) : t; };
+  // Sums of neighbours, each from +0 on, add up to the same bits as one sum of all.
+  const auto add_neighbours = [&] {
+    if (!values.empty()) add(sum_slices(values, places, like_));
+    values.clear(), places.clear();
+  };
   for (const Part& p : slices_) {
-    values.push_back(together ? p.value : guarded({p.value, p.arrived}, -0.0));
-    places.push_back(p.place);
+    const Tensor value = together ? p.value : guarded({p.value, p.arrived}, -0.0);
     arrived = either_arrived(arrived, p.arrived);
+    if (p.indices.defined()) {
+      add_neighbours();
+      add(internal::pad_at(like_, value, p.indices));
+    } else {
+      values.push_back(value);
+      places.push_back(p.place);
+    }
   }
-  whole_.add({sum_slices(values, places, like_), arrived, arrived.defined()});
+  add_neighbours();
+  whole_.add({sum, arrived, arrived.defined()});
   slices_.clear();
 }
 

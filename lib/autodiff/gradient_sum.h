@@ -28,7 +28,7 @@ class GradientSum {
   struct Part {
     Tensor value;
     SlicePlace place;  ///< of a slice
-    Tensor indices;    ///< of rows
+    Tensor indices;    ///< of rows; of a slice whose place a run tells, where it begins
     Tensor arrived;
   };
   void add(GradientSum other);

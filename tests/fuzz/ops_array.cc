@@ -144,6 +144,20 @@ bool propose_index(Generator& g, Instruction& i) {
   i.integer = g.rng().below(2 * n) - n;
   return true;
 }
+/// x, and a tensor whose first extent, which the graph does not know, is at most that of x.
+bool propose_at_extent(Generator& g, Instruction& i, int rank) {
+  const int x = g.pick([&](int v) { return g.shape(v).rank() >= 1 && (rank < 0 || g.shape(v).rank() == rank); });
+  if (x < 0) return false;
+  i.inputs = {x, g.vague_leaf(tf::float32, tf::Shape{g.rng().below(g.shape(x)[0] + 1)})};
+  return true;
+}
+bool propose_ensure_shape(Generator& g, Instruction& i) {
+  if (!any_value(g, i)) return false;
+  i.shape = g.shape(i.inputs[0]);
+  for (int k = 0; k < i.shape.rank(); ++k)
+    if (g.rng().one_in(2)) i.shape.set(k, -1);
+  return true;
+}
 bool propose_pad_like(Generator& g, Instruction& i) {
   if (!any_value(g, i)) return false;
   tf::Shape to = g.shape(i.inputs[0]);
@@ -283,6 +297,14 @@ void add_array_entries(std::vector<OpEntry>& all) {
           {"slice", 6, "tf::slice($0, $axes, $sizes)", propose_slice,
            unary([](const T& x, const I& i) { return tf::slice(x, i.axes, i.sizes); })},
           {"index", 4, "$0[$n]", propose_index, unary([](const T& x, const I& i) { return x[i.integer]; })},
+          {"slice_at", 3, "tf::slice($0, {tf::shape($1)[0]}, {-1})",
+           [](Generator& g, I& i) { return propose_at_extent(g, i, -1); },
+           binary([](const T& x, const T& y, const I&) { return tf::slice(x, {tf::shape(y)[0]}, {-1}); })},
+          {"pad_by", 3, "tf::pad($0, {{tf::shape($1)[0], 1}})",
+           [](Generator& g, I& i) { return propose_at_extent(g, i, 1); },
+           binary([](const T& x, const T& y, const I&) { return tf::pad(x, {{tf::shape(y)[0], 1}}); })},
+          {"ensure_shape", 3, "tf::ensure_shape($0, $shape)", propose_ensure_shape,
+           unary([](const T& x, const I& i) { return tf::ensure_shape(x, i.shape); })},
           {"pad_like", 3, "tf::pad_like($0, $1, $axes)", propose_pad_like,
            binary([](const T& x, const T& like, const I& i) { return tf::pad_like(x, like, i.axes); })},
           {"shape", 2, "tf::shape($0)", any_value, unary([](const T& x, const I&) { return tf::shape(x); })},

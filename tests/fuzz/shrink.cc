@@ -31,7 +31,7 @@ Program without(const Program& p, size_t at) {
 Program with_extent(Program p, int64_t from, int64_t to) {
   const auto replace = [&](tf::Shape& s) {
     for (int k = 0; k < s.rank(); ++k)
-      if (s[k] == from) s.set(k, to);
+      if (s.extent(k) == from) s.set(k, to);
   };
   for (VariableDecl& v : p.variables) replace(v.shape);
   for (Instruction& i : p.body) replace(i.shape), replace(i.declared);

@@ -272,6 +272,10 @@ Tensors run_guarded(const Call& call, const Tensors& inputs, std::string& what_b
     } else if (n.op->flags.alias) {
       EagerMode eager;
       out = {apply(*n.op, in, n.attrs_view(), n.where)};
+    } else if (n.op->specialise) {
+      const Specialised now = n.op->specialise(n.attrs_view(), in);
+      in.resize(now.inputs);
+      out = launch_guarded(*now.op, in, now.attrs->view(), what_broke);
     } else {
       out = launch_guarded(*n.op, in, n.attrs_view(), what_broke);
     }

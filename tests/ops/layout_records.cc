@@ -235,6 +235,7 @@ void add_extents(std::vector<Record>& all) {
       },
       [](std::span<const Array> in) { return padded(in[1], {in[2].shape[0], in[2].shape[1]}, in[0].shape); },
       {{{4, 6}, {2, 3}, {1, 2}}, {{2, 3}, {2, 3}, {0, 0}}, {{3, 2}, {0, 2}, {1, 0}}}, {1}));
+  all.back().dtypes = {float32, float64};  // what has gradients
   all.push_back(moves(
       "PadBy", "", [=](auto in) { return pad(in[0], {{rows(in[1]), 0}, {1, rows(in[2])}}); },
       [](std::span<const Array> in) {
