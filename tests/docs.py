@@ -15,7 +15,7 @@ alike in all. Nothing else is added, so that what compiles here compiles for the
 program.cc of just this. All share one compilation; each runs in a process and a folder of its own. The ```text block after it, before the next ```cpp
 block, is what it prints; without one it must only run. Each pair is a test case. --update writes the text blocks anew.
 
-Errors are shown whole, with op and line: a block that catches one prints its what(), not message().
+A link to a file, or to a heading of one, must lead to it. Errors are shown whole, with op and line: a block that catches one prints its what(), not message().
 """
 import os
 import re
@@ -36,6 +36,24 @@ def fail(where, complaint):
     global failed
     failed += 1
     print(f"{where}: {complaint}")
+
+
+def anchors(path):
+    """The names of a document's headings, as GitHub makes them."""
+    with open(path) as file:
+        text = re.sub(r"^```.*?^```$", "", file.read(), flags=re.M | re.S)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+def check_links(path, document):
+    prose = re.sub(r"^```.*?^```$", lambda block: re.sub(r"[^\n]", " ", block.group()), document, flags=re.M | re.S)
+    for link in re.finditer(r"\]\(([^()\s:]+)\)", prose):
+        file, _, anchor = link.group(1).partition("#")
+        target = os.path.join(os.path.dirname(path), file) if file else path
+        if not os.path.exists(target):
+            fail(f"{path}:{line_of(document, link.start())}", f"there is no {file}")
+        elif anchor and anchor not in anchors(target):
+            fail(f"{path}:{line_of(document, link.start())}", f"{file or 'the document'} has no heading {anchor}")
 
 
 def compile_program(source, folder):
@@ -90,6 +108,7 @@ class Document:
             self.text = file.read()
         self.blocks = list(BLOCK.finditer(self.text))
         self.prologue = prologue_of(path, self.text, self.blocks)
+        check_links(path, self.text)
         for block in self.blocks:
             for call in re.finditer(r"\.message\(\)", block.group(2) if block.group(1) == "cpp" else ""):
                 fail(f"{path}:{line_of(self.text, block.start(2) + call.start())}", "print what(), which has the op and the line")
