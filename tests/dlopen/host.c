@@ -11,7 +11,7 @@
 
 // glibc keeps 512 bytes (the tunable rtld.optional_static_tls) for the thread-local variables of all libraries that are
 // loaded late and want theirs at a fixed place. A library that wants most of it can be loaded only while no other is.
-enum { kMostThreadLocal = 256 };
+enum { kMostThreadLocal = 320 };
 
 static int measure(struct dl_phdr_info* info, size_t size, void* found) {
   (void)size;
