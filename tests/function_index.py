@@ -13,13 +13,14 @@ import sys
 # For the library's own floors, though they stand in headers that programs include.
 OWN = set("""
   adagrad_update adam_update allocate check_gradient_arguments copy_of current_random_generation deallocate eager_random_state
-  execution_id fail fail_at hash_field home_of if_arrived new_random_body next_eager_random_counter next_random_key numerics_word
-  parse_device perturb_field pointwise_records pop_profiler_range print_field profiler_ranges_wanted push_profiler_range
-  random_key_of relu_grad resolve_all rmsprop_update set_eager_random_counter set_eager_random_state sgd_update sum_slices vjp
-  train::assign_all train::read_all
+  execution_id fail fail_at gaussian gelu_grad hash_field home_of if_arrived line_of new_random_body next_eager_random_counter
+  next_random_key numerics_word parse_device perturb_field pointwise_records pop_profiler_range print_field
+  profiler_ranges_wanted push_profiler_range random_key_of relu_grad resolve_all rmsprop_update set_eager_random_counter
+  set_eager_random_state sgd_update silu_grad sum_slices train::assign_all train::read_all vjp
 """.split())
 NAMESPACES = {"twofold": "", "twofold::nn": "nn::", "twofold::train": "train::", "twofold::io": "io::"}
-DECLARATION = re.compile(r"^(?:\[\[\w+\]\] )*(?:(?:inline|constexpr) )*(?:[\w:]+(?:<.*>)?(?:::\w+)?|decltype\(auto\))[ &*]+(\w+)\(")
+# The name may stand on a line of its own, below what is returned.
+DECLARATION = re.compile(r"^(?:(?:\[\[.*?\]\] )*(?:(?:inline|constexpr) )*(?:[\w:]+(?:<.*>)?(?:::\w+)?|decltype\(auto\))[ &*]+)?(?!decltype)([a-z]\w+)\(")
 # Included by those that twofold.h names.
 NESTED = ["lib/op/tensor.h", "lib/op/thread_state.h"]
 
@@ -39,10 +40,10 @@ def functions_in(text):
     namespaces = []  # open ones: name, depth of braces within
     depth = 0
     for line in text.split("\n"):
-        line = re.sub(r"//.*|\"[^\"]*\"|'.'", "", line)
+        line = re.sub(r"\"(?:\\.|[^\"\\])*\"|'.'|//.*", "", line)
         if opened := re.match(r"namespace ([\w:]+) \{", line):
             namespaces.append((opened.group(1), depth + 1))
-        elif (declared := DECLARATION.match(line)) and not line.startswith(("return", "using", "else", "typedef", "extern")):
+        elif (declared := DECLARATION.match(line)) and not line.startswith(("return", "using", "else", "typedef", "extern", "requires", "static_assert")):
             prefix = NAMESPACES.get("::".join(name for name, _ in namespaces))
             function = declared.group(1)
             if prefix is not None and prefix + function not in OWN and not function.startswith("register_"):
