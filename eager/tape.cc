@@ -254,21 +254,23 @@ void GradientTape::watch(const Variable& x, std::source_location where) {
   }
 }
 
-std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Differentiable>& xs,
+std::vector<Tensor> GradientTape::gradient(const Differentiables& of, const Differentiables& by,
                                            std::source_location where) {
-  SourceFrame frame(where);
+  const SourceFrame frame(where);
   check_thread(tape_.get());
+  const std::vector<Tensor> ys = of.read();
+  const auto xs = by.items();
   if (used_ && !options_.persistent)
     fail(Code::FailedPrecondition, "GradientTape.gradient can only be called once on non-persistent tapes.",
          "tf::GradientTape tape({.persistent = true})");
   if (!tape_ && executing_eagerly())
     fail(Code::FailedPrecondition, "A GradientTape made in deferred mode has not recorded what was done eagerly",
          "make the tape in eager mode");
-  check_gradient_arguments({&y, 1}, xs, {});
+  check_gradient_arguments(ys, xs, {});
   used_ = true;
   if (tape_) {
     if (!options_.persistent) tape_->stop();
-    return tape_->gradients({&y, 1}, xs, {});
+    return tape_->gradients(ys, xs, {});
   }
   // Deferred: the same things are watched as an eager tape would.
   std::vector<Differentiable> watched;
@@ -277,15 +279,11 @@ std::vector<Tensor> GradientTape::gradient(const Tensor& y, const std::vector<Di
     is_watched.push_back(x.variable() ? watch_.watches(*x.variable()) : graph_depends(x.tensor(), watch_));
     if (is_watched.back()) watched.push_back(x);
   }
-  std::vector<Tensor> found = graph_gradients({&y, 1}, watched, {}, &watch_);
+  std::vector<Tensor> found = graph_gradients(ys, watched, {}, &watch_);
   std::vector<Tensor> result;
   size_t next = 0;
   for (bool known : is_watched) result.push_back(known ? found[next++] : Tensor());
   return result;
-}
-
-Tensor GradientTape::gradient(const Tensor& y, const Differentiable& x, std::source_location where) {
-  return gradient(y, std::vector<Differentiable>{x}, where)[0];
 }
 
 }  // namespace twofold

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include <twofold/lib/op/handle_order.h>
 #include <twofold/lib/op/operand.h>
 #include <twofold/lib/op/variable.h>
 

@@ -60,7 +60,7 @@ class GraphRecords final : public RecordList {
   Tensor output(size_t r, size_t i) const override { return Tensor::symbol(&graph_, id(r), static_cast<uint16_t>(i)); }
 
  private:
-  uint32_t position(GraphPosition p) const { return p.graph == &graph_ ? p.node : 0; }
+  uint32_t position(GraphPosition p) const { return p.graph == graph_.id() ? p.node : 0; }
   uint32_t id(size_t r) const { return begin_ + static_cast<uint32_t>(r); }
   const Node& at(size_t r) const { return graph_.node(id(r)); }
   std::span<const Ref<VariableState>> variables(size_t r) const {
@@ -107,7 +107,7 @@ GraphData& graph_of(std::span<const Tensor> ys) {
 
 GraphPosition graph_position() {
   const GraphData& g = current_graph();
-  return {&g, g.size()};
+  return {g.id(), g.size()};
 }
 
 std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
@@ -122,7 +122,7 @@ std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const 
 
 std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
   GraphData& g = current_graph();
-  const GraphWatch watch{.begin = {&g, g.size()}};
+  const GraphWatch watch{.begin = {g.id(), g.size()}};
   std::vector<Tensor> fresh;
   std::vector<Differentiable> xs;
   for (const Tensor& t : inputs) {
@@ -136,7 +136,7 @@ std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inpu
 bool graph_depends(const Tensor& t, const GraphWatch& watch) {
   if (!t.is_symbolic()) return false;
   const GraphData& g = *t.graph();
-  const auto position = [&](GraphPosition p) { return p.graph == &g ? p.node : 0; };
+  const auto position = [&](GraphPosition p) { return p.graph == g.id() ? p.node : 0; };
   for (const auto& [x, from] : watch.tensors)
     if (x.same_as(t)) return true;
   std::vector<bool> depends(t.node() + 1, false);

@@ -23,10 +23,22 @@ namespace {
 std::mutex g_default_mutex;
 Ref<GraphData> g_default;  // guarded by g_default_mutex
 
+// Precondition: g_default_mutex is held.
 GraphData& process_graph() {
-  std::lock_guard lock(g_default_mutex);
   if (!g_default) g_default = make_ref<GraphData>();
   return *g_default;
+}
+
+// A guard that speaks of nodes or scopes of the default graph makes it the graph of this thread for as long as it
+// lives, so that it never speaks of another, whoever resets the default. Null where the thread has a graph already.
+Ref<RefCounted> keep_default_graph() {
+  if (t_state.graph) return {};
+  std::lock_guard lock(g_default_mutex);
+  t_state.graph = &process_graph();
+  return Ref<RefCounted>(t_state.graph);
+}
+void give_up(const Ref<RefCounted>& kept) {
+  if (kept) t_state.graph = nullptr;
 }
 
 struct ControlFrame {
@@ -37,7 +49,11 @@ thread_local std::vector<ControlFrame> t_controls;
 
 }  // namespace
 
-GraphData& current_graph() { return t_state.graph ? *t_state.graph : process_graph(); }
+GraphData& current_graph() {
+  if (t_state.graph) return *t_state.graph;
+  std::lock_guard lock(g_default_mutex);
+  return process_graph();
+}
 
 CurrentGraph::CurrentGraph(GraphData& g) : outer_graph_(t_state.graph), outer_scope_(t_state.scope) {
   t_state.graph = &g;
@@ -165,18 +181,32 @@ Graph get_default_graph() { return Graph(Ref<GraphData>(&current_graph())); }
 
 void reset_default_graph(std::source_location where) {
   if (t_state.graph)
-    fail_at(where, "", Code::FailedPrecondition, "Do not use reset_default_graph() while a graph is as_default()");
+    fail_at(where, "", Code::FailedPrecondition,
+            "Do not use tf.reset_default_graph() to clear nested graphs. If you need a cleared graph, exit the nesting "
+            "and create a new graph. (An as_default, name_scope or control_dependencies is alive on this thread)",
+            "tf::Graph graph; auto scope = graph.as_default();");
+  auto fresh = make_ref<GraphData>();
   std::lock_guard lock(g_default_mutex);
-  g_default = make_ref<GraphData>();
+  std::swap(g_default, fresh);
 }
 
 NameScope::NameScope(std::string_view name, std::source_location where)
     : outer_(t_state.scope), outer_path_(t_state.scope_path) {
   const SourceFrame frame(where);
-  if (!executing_eagerly()) t_state.scope = current_graph().open_scope(t_state.scope, name);
+  if (!executing_eagerly()) {
+    Ref<RefCounted> kept = keep_default_graph();
+    try {
+      t_state.scope = current_graph().open_scope(t_state.scope, name);
+    } catch (...) {
+      give_up(kept);
+      throw;
+    }
+    graph_ = std::move(kept);
+  }
   t_state.scope_path = name.empty() ? 0 : mix(t_state.scope_path, std::hash<std::string_view>()(name));
 }
 NameScope::~NameScope() {
+  give_up(graph_);
   t_state.scope = outer_;
   t_state.scope_path = outer_path_;
 }
@@ -230,8 +260,8 @@ void check_done(const std::vector<Fetch>& all, const char* op, std::source_locat
     if (all[i].tensor().is_symbolic()) check_input(op, i, all[i].tensor(), where);
     if (const Operation& o = all[i].operation(); o.defined())
       fail_at(where, op, Code::FailedPrecondition,
-              fmt::format("Operation '{}' belongs to a graph, made at {}:{}; eager code cannot run it", o.name(),
-                          o.where().file_name(), o.where().line()),
+              fmt::format("Operation '{}' belongs to a graph, made at {}; eager code cannot run it", o.name(),
+                          line_of(o.where())),
               "session.run(op), or leave eager mode");
   }
 }
@@ -244,12 +274,22 @@ ControlDependencies::ControlDependencies(const std::vector<Fetch>& before, std::
     check_done(before, "control_dependencies", where);
     return;
   }
-  GraphData& g = current_graph();
-  std::vector<uint32_t> nodes;
-  for (const Fetch& f : before) add_node(nodes, g, f, where);
-  scope_ = std::make_unique<ControlScope>(g, std::move(nodes), before.empty());
+  Ref<RefCounted> kept = keep_default_graph();
+  try {
+    GraphData& g = current_graph();
+    std::vector<uint32_t> nodes;
+    for (const Fetch& f : before) add_node(nodes, g, f, where);
+    scope_ = std::make_unique<ControlScope>(g, std::move(nodes), before.empty());
+  } catch (...) {
+    give_up(kept);
+    throw;
+  }
+  graph_ = std::move(kept);
 }
-ControlDependencies::~ControlDependencies() = default;
+ControlDependencies::~ControlDependencies() {
+  scope_.reset();
+  give_up(graph_);
+}
 
 Tensor placeholder(DType dtype, const Shape& shape, PlaceholderOptions options, std::source_location where) {
   SourceFrame frame(where);

@@ -29,9 +29,10 @@ class Graph {
   Graph& operator=(const Graph&) = default;
 
   /// Makes it the graph that sources on this thread add to, for the guard's lifetime.
-  class [[nodiscard]] Scope {
+  class [[nodiscard("a guard works while it lives: give it a name, auto scope = graph.as_default();")]] Scope {
    public:
-    [[nodiscard]] explicit Scope(const Graph& g);
+    [[nodiscard("a guard works while it lives: give it a name, auto scope = graph.as_default();")]] explicit Scope(
+        const Graph& g);
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -62,50 +63,66 @@ class Graph {
 
 /// The graph that sources on this thread add to: the innermost as_default's, else the process's.
 Graph get_default_graph();
-/// Replaces the process's default graph by an empty one. Tensors and sessions of the old one stay good.
+/// Replaces the process's default graph by an empty one. Tensors and sessions of the old one stay good, and so do
+/// guards of other threads, which go on in it. Throws FailedPrecondition while a graph is as_default on this thread, or
+/// a name_scope or control_dependencies of the default graph is alive.
 void reset_default_graph(std::source_location where = std::source_location::current());
 
 /// Names begin with "name/" for the guard's lifetime. Opened again, the scope is "name_1"; a name that ends in '/'
 /// re-enters.
-class [[nodiscard]] NameScope {
+class [[nodiscard("a guard works while it lives: give it a name, auto scope = tf::name_scope(\"name\");")]] NameScope {
  public:
-  [[nodiscard]] explicit NameScope(std::string_view name, std::source_location where = std::source_location::current());
+  [[nodiscard(
+      "a guard works while it lives: give it a name, auto scope = tf::name_scope(\"name\");")]] explicit NameScope(std::string_view
+                                                                                                                       name,
+                                                                                                                   std::source_location
+                                                                                                                       where = std::source_location::
+                                                                                                                           current());
   ~NameScope();
   NameScope(const NameScope&) = delete;
   NameScope& operator=(const NameScope&) = delete;
 
  private:
+  Ref<RefCounted> graph_;  // see keep_default_graph
   uint32_t outer_;
   uint64_t outer_path_;
 };
-[[nodiscard]] inline NameScope name_scope(std::string_view name,
-                                          std::source_location where = std::source_location::current()) {
+[[nodiscard("a guard works while it lives: give it a name, auto scope = tf::name_scope(\"name\");")]] inline NameScope
+name_scope(std::string_view name, std::source_location where = std::source_location::current()) {
   return NameScope(name, where);
 }
 
 /// Ops made during the guard's lifetime run after `before`, in each run that needs them. Guards nest as a union; an
 /// empty list clears. In eager mode order is the program's, and the guard does nothing.
-class [[nodiscard]] ControlDependencies {
+class [[nodiscard(
+    "a guard works while it lives: give it a name, auto after = "
+    "tf::control_dependencies({...});")]] ControlDependencies {
  public:
-  [[nodiscard]] explicit ControlDependencies(const std::vector<Fetch>& before,
-                                             std::source_location where = std::source_location::current());
+  [[nodiscard(
+      "a guard works while it lives: give it a name, auto after = "
+      "tf::control_dependencies({...});")]] explicit ControlDependencies(const std::vector<Fetch>& before,
+                                                                         std::source_location where =
+                                                                             std::source_location::current());
   ~ControlDependencies();
   ControlDependencies(const ControlDependencies&) = delete;
   ControlDependencies& operator=(const ControlDependencies&) = delete;
 
  private:
+  Ref<RefCounted> graph_;  // see keep_default_graph
   std::unique_ptr<ControlScope> scope_;
 };
-[[nodiscard]] inline ControlDependencies control_dependencies(
-    const std::vector<Fetch>& before, std::source_location where = std::source_location::current()) {
+[[nodiscard(
+    "a guard works while it lives: give it a name, auto after = "
+    "tf::control_dependencies({...});")]] inline ControlDependencies
+control_dependencies(const std::vector<Fetch>& before, std::source_location where = std::source_location::current()) {
   return ControlDependencies(before, where);
 }
 
 /// Ops made during the guard's lifetime run on this device, "/cpu:0" or "/gpu:0".
-class [[nodiscard]] DeviceScope {
+class [[nodiscard("a guard works while it lives: give it a name, auto on = tf::device(\"/cpu:0\");")]] DeviceScope {
  public:
-  [[nodiscard]] explicit DeviceScope(std::string_view name,
-                                     std::source_location where = std::source_location::current());
+  [[nodiscard("a guard works while it lives: give it a name, auto on = tf::device(\"/cpu:0\");")]] explicit DeviceScope(
+      std::string_view name, std::source_location where = std::source_location::current());
   ~DeviceScope();
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
@@ -113,8 +130,8 @@ class [[nodiscard]] DeviceScope {
  private:
   int8_t outer_;
 };
-[[nodiscard]] inline DeviceScope device(std::string_view name,
-                                        std::source_location where = std::source_location::current()) {
+[[nodiscard("a guard works while it lives: give it a name, auto on = tf::device(\"/cpu:0\");")]] inline DeviceScope
+device(std::string_view name, std::source_location where = std::source_location::current()) {
   return DeviceScope(name, where);
 }
 

@@ -180,8 +180,9 @@ GraphVariable GraphData::variable(const VariableState& v) const {
     if (const auto it = variable_index_.find(v.id); it != variable_index_.end()) return variables_[it->second];
   }
   if (outer_) return outer_->variable(v);
-  fail(Code::InvalidArgument, fmt::format("Variable '{}:0', made at {}:{}, is not an element of this graph", v.name,
-                                          v.where.file_name(), v.where.line()));
+  v.check_made(t_state.frame_guards ? t_state.frame : t_state.current);
+  fail(Code::InvalidArgument,
+       fmt::format("Variable '{}:0', made at {}, is not an element of this graph", v.name, line_of(v.where)));
 }
 
 Edge GraphData::read(const Ref<VariableState>& v, std::source_location where) {

@@ -66,9 +66,8 @@ void check_not_escaped(const Tensor& t, std::source_location used) {
   const bool of_step = t.owner()->closed();
   const auto made = g.node(t.node()).where;
   throw Error(Code::InvalidArgument,
-              {.message = fmt::format(
-                   "{} belongs to the body of a {} (made at {}:{}) and is used outside of it, at {}:{}", to_string(t),
-                   of_step ? "step" : g.label(), made.file_name(), made.line(), used.file_name(), used.line()),
+              {.message = fmt::format("{} belongs to the body of a {} (made at {}) and is used outside of it, at {}",
+                                      to_string(t), of_step ? "step" : g.label(), line_of(made), line_of(used)),
                .op = t_state.current_op,
                .where = used,
                .hint = of_step ? "return it from the body, or keep it in a Variable" : "return it from the body"});

@@ -16,29 +16,33 @@ template <class T>
 concept NestLeaf = std::derived_from<T, Tensor> || std::derived_from<T, Variable> || std::same_as<T, Literal> ||
                    Number<T> || NumberRange<T>;
 
-// The same nest with a Tensor at each leaf.
+// The same nest with a Tensor at each leaf; void if T is none.
 template <class T>
-struct TensorNestOf;
+struct TensorNestOf {
+  using type = void;
+};
 template <class T>
 using TensorNest = typename TensorNestOf<std::remove_cvref_t<T>>::type;
+template <class T>
+concept NestOfTensors = !std::is_void_v<TensorNest<T>>;
 template <NestLeaf T>
 struct TensorNestOf<T> {
   using type = Tensor;
 };
-template <class... T>
+template <NestOfTensors... T>
 struct TensorNestOf<std::tuple<T...>> {
   using type = std::tuple<TensorNest<T>...>;
 };
-template <class A, class B>
+template <NestOfTensors A, NestOfTensors B>
 struct TensorNestOf<std::pair<A, B>> {
   using type = std::pair<TensorNest<A>, TensorNest<B>>;
 };
-template <class T, size_t N>
+template <NestOfTensors T, size_t N>
   requires(!NestLeaf<std::array<T, N>>)
 struct TensorNestOf<std::array<T, N>> {
   using type = std::array<TensorNest<T>, N>;
 };
-template <class T, class... Rest>
+template <NestOfTensors T, class... Rest>
   requires(!NestLeaf<std::vector<T, Rest...>>)
 struct TensorNestOf<std::vector<T, Rest...>> {
   using type = std::vector<TensorNest<T>>;

@@ -57,6 +57,10 @@ Tensor converted(const Tensor& t, DType dtype, const Fetch& key) {
 
 }  // namespace
 
+internal::FeedValue internal::FeedValue::kept() const {
+  return is_tensor_ || !literal_.viewed() ? *this : FeedValue(literal_.to_tensor(literal_.default_dtype()));
+}
+
 std::string key_name(const Fetch& key) {
   return key.kind() == Fetch::Kind::name       ? key.name()
          : key.kind() == Fetch::Kind::variable ? key.variable()->name + ":0"

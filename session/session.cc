@@ -18,7 +18,7 @@ void Session::close() { data_->close(); }
 Graph Session::graph() const { return Graph(data_->graph()); }
 int64_t Session::num_plans() const { return data_->num_plans(); }
 
-void Session::run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results,
+void Session::run_flat(std::span<const Fetch> fetches, const internal::FeedList& feeds, std::span<Tensor> results,
                        Where where) const {
   called_at(where, *data_, [&] { data_->run(fetches, feeds, results); });
 }

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <ranges>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -20,54 +21,118 @@ namespace twofold {
 class SessionData;
 class Plan;
 
-/// One entry of a feed list: `{x, 3.f}`. The key is a Tensor, a Variable (overriding its reads in that run) or a name;
-/// the value a concrete Tensor or a literal. Floating values round to the key's dtype; integers become floating, and
-/// floating integers, only when exact. Memory of the caller's that a literal refers to is used in place during the
-/// call.
-class Feed {
- public:
-  class Value {
-   public:
-    using Where = std::source_location;
-    Value(const Tensor& t, Where = {}) : tensor_(t), is_tensor_(true) {}
-    Value(std::initializer_list<Literal> v, Where where = Where::current()) : literal_(v, where) {}
-    template <class T>
-      requires(!std::derived_from<T, Tensor> && std::convertible_to<const T&, Literal>)
-    Value(const T& v, Where where = Where::current()) : literal_(v, where) {}
-    /// Whether it was given as a tensor, be it None; else it is a literal.
-    bool is_tensor() const { return is_tensor_; }
-    const Tensor& tensor() const { return tensor_; }
-    const Literal& literal() const { return literal_; }
+namespace internal {
 
-   private:
-    Tensor tensor_;
-    bool is_tensor_ = false;
-    Literal literal_ = 0;
-  };
-  Feed(Fetch key, Value value) : key_(std::move(key)), value_(std::move(value)) {}
-  const Fetch& key() const { return key_; }
-  const Value& value() const { return value_; }
+/// What is fed: a concrete Tensor or a literal. An argument type: it may refer to the caller's memory.
+class FeedValue {
+ public:
+  using Where = std::source_location;
+  FeedValue(const Tensor& t, Where = {}) : tensor_(t), is_tensor_(true) {}
+  FeedValue(std::initializer_list<Literal> v, Where where = Where::current()) : literal_(v, where) {}
+  template <class T>
+    requires(!std::derived_from<T, Tensor>)
+  FeedValue(const T& v, Where where = Where::current()) : literal_(literal_of(v, where)) {}
+  /// Whether it was given as a tensor, be it None; else it is a literal.
+  bool is_tensor() const { return is_tensor_; }
+  const Tensor& tensor() const { return tensor_; }
+  const Literal& literal() const { return literal_; }
+  /// The same, with a copy of what it refers to.
+  FeedValue kept() const;
 
  private:
-  Fetch key_;
-  Value value_;
+  template <class T>
+  static Literal literal_of(const T& v, Where where) {
+    if constexpr (std::convertible_to<const T&, Literal>) {
+      return Literal(v, where);
+    } else if constexpr (std::derived_from<T, Variable>) {
+      static_assert(kNever<T>,
+                    "a run is fed with values: for a Variable's write session.run(v), or v.read() if it is eager");
+    } else {
+      static_assert(kNever<T>, "a run is fed with values: numbers, lists or vectors of numbers, or a concrete Tensor");
+    }
+  }
+
+  Tensor tensor_;
+  bool is_tensor_ = false;
+  Literal literal_ = 0;
 };
 
-/// `{{x, 3.f}, {y, values}}`, or a vector of Feed. An argument type: it refers to the list it is made from.
-class Feeds {
+struct FeedEntry {
+  FeedEntry(Fetch k, FeedValue v) : key(std::move(k)), value(std::move(v)) {}
+  Fetch key;
+  FeedValue value;
+};
+
+}  // namespace internal
+
+/// One feed, kept: `std::vector<tf::Feed> feeds; feeds.push_back({x, values});`. The key is a Tensor, a Variable
+/// (overriding its reads in that run) or a name; the value a concrete Tensor or a literal. It owns a copy of what the
+/// literal refers to.
+class Feed {
  public:
-  Feeds() = default;
-  Feeds(std::initializer_list<Feed> feeds) { refer_to(feeds.begin(), feeds.size()); }
-  Feeds(const std::vector<Feed>& feeds) { refer_to(feeds.data(), feeds.size()); }
-  const Feed* begin() const { return begin_; }
-  const Feed* end() const { return begin_ + size_; }
+  using Value = internal::FeedValue;
+  Feed(Fetch key, const Value& value) : entry_(std::move(key), value.kept()) {}
+  const Fetch& key() const { return entry_.key; }
+  const Value& value() const { return entry_.value; }
+  const internal::FeedEntry& entry() const { return entry_; }
+
+ private:
+  internal::FeedEntry entry_;
+};
+
+/// Feeds to keep and to run with again: `tf::Feeds feeds = {{x, 3.f}, {y, values}};`.
+using Feeds = std::vector<Feed>;
+
+namespace internal {
+
+template <class P>
+concept FeedPair = requires(const P& p) {
+  p.first;
+  p.second;
+} && std::convertible_to<decltype((std::declval<const P&>().first)), Fetch>;
+template <class R>
+concept FeedRange = std::ranges::input_range<const R&> && FeedPair<std::ranges::range_value_t<const R&>>;
+
+/// What a run takes as feeds: `{{x, 3.f}, {y, values}}`, a vector of Feed, a map or a vector of pairs by name or
+/// handle. An argument type: it refers to what it is made from.
+class FeedList {
+ public:
+  FeedList() = default;
+  FeedList(std::initializer_list<FeedEntry> feeds) { refer(feeds.begin(), feeds.size()); }
+  FeedList(const std::vector<Feed>& feeds) {
+    made_.reserve(feeds.size());
+    for (const Feed& f : feeds) made_.push_back(f.entry());
+    refer(made_.data(), made_.size());
+  }
+  template <class R>
+  FeedList(const R& feeds) {
+    if constexpr (FeedRange<R>) {
+      for (const auto& [key, value] : feeds) made_.emplace_back(Fetch(key), FeedValue(value, {}));
+      refer(made_.data(), made_.size());
+    } else {
+      static_assert(kNever<R>,
+                    "feeds are pairs of a key and a value: session.run(y, {{x, 3.f}}), or a map or a vector of pairs");
+    }
+  }
+  template <class K, class V>
+  FeedList(const K&, const V&) {
+    static_assert(kNever<K>, "feeds are a list of pairs: write session.run(y, {{x, 3.f}}), with two braces");
+  }
+  FeedList(const FeedList&) = delete;
+  FeedList& operator=(const FeedList&) = delete;
+
+  const FeedEntry* begin() const { return begin_; }
+  const FeedEntry* end() const { return begin_ + size_; }
   size_t size() const { return size_; }
 
  private:
-  void refer_to(const Feed* begin, size_t size) { begin_ = begin, size_ = size; }
-  const Feed* begin_ = nullptr;
+  void refer(const FeedEntry* begin, size_t size) { begin_ = begin, size_ = size; }
+  const FeedEntry* begin_ = nullptr;
   size_t size_ = 0;
+  std::vector<FeedEntry> made_;  // where it was not given as a list
 };
+
+}  // namespace internal
 
 namespace internal {
 template <class T>
@@ -75,32 +140,36 @@ concept Fetchable = std::convertible_to<const T&, Fetch>;
 template <class T>
 concept MapLike = requires { typename T::mapped_type; };
 
-// The type that fetching a T gives: the same nest with a Tensor at each leaf.
+// The type that fetching a T gives: the same nest with a Tensor at each leaf; void if T is none.
 template <class T>
-struct FetchedNest;
+struct FetchedNest {
+  using type = void;
+};
 template <class T>
 using Fetched = typename FetchedNest<T>::type;
+template <class T>
+concept FetchNest = !std::is_void_v<Fetched<T>>;
 template <Fetchable T>
 struct FetchedNest<T> {
   using type = Tensor;
 };
-template <class T, size_t N>
+template <FetchNest T, size_t N>
 struct FetchedNest<std::array<T, N>> {
   using type = std::array<Fetched<T>, N>;
 };
-template <class... T>
+template <FetchNest... T>
 struct FetchedNest<std::tuple<T...>> {
   using type = std::tuple<Fetched<T>...>;
 };
-template <class A, class B>
+template <FetchNest A, FetchNest B>
 struct FetchedNest<std::pair<A, B>> {
   using type = std::pair<Fetched<A>, Fetched<B>>;
 };
-template <class T, class... Rest>
+template <FetchNest T, class... Rest>
 struct FetchedNest<std::vector<T, Rest...>> {
   using type = std::vector<Fetched<T>>;
 };
-template <template <class...> class M, class K, class V, class... Rest>
+template <template <class...> class M, class K, FetchNest V, class... Rest>
   requires MapLike<M<K, V, Rest...>>
 struct FetchedNest<M<K, V, Rest...>> {
   using type = M<K, Fetched<V>>;
@@ -154,6 +223,10 @@ class Callable {
     const std::initializer_list<Feed::Value> list = {Feed::Value(values, {})...};  // a call knows no line of its own
     return call(list);
   }
+  // Where some are lists in braces: call({1.f, 2.f}).
+  Tensor operator()(const Feed::Value& a) const { return call({a}); }
+  Tensor operator()(const Feed::Value& a, const Feed::Value& b) const { return call({a, b}); }
+  Tensor operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) const { return call({a, b, c}); }
   /// The same for several fetches.
   std::vector<Tensor> call_all(std::initializer_list<Feed::Value> values) const;
 
@@ -181,7 +254,7 @@ class Session {
   /// The value of a Tensor or Variable, by handle or name; a Variable's is read after the run's writes.
   template <class T>
     requires std::same_as<T, Tensor> || std::same_as<T, Variable> || std::convertible_to<const T&, std::string>
-  Tensor run(const T& fetch, Feeds feeds = {}, Where where = Where::current()) const {
+  Tensor run(const T& fetch, const internal::FeedList& feeds = {}, Where where = Where::current()) const {
     const Fetch one(fetch);
     Tensor result;
     run_flat({&one, 1}, feeds, {&result, 1}, where);
@@ -189,14 +262,15 @@ class Session {
   }
   /// (A template, so that `run({op})` means a list.)
   template <std::same_as<Operation> T>
-  void run(const T& operation, Feeds feeds = {}, Where where = Where::current()) const {
+  void run(const T& operation, const internal::FeedList& feeds = {}, Where where = Where::current()) const {
     const Fetch one(operation);
     Tensor nothing;
     run_flat({&one, 1}, feeds, {&nothing, 1}, where);
   }
   /// `auto [_, loss] = session.run({train, loss}, feeds)`: an Operation's place holds an undefined Tensor.
   template <size_t N>
-  std::array<Tensor, N> run(const Fetch (&fetches)[N], Feeds feeds = {}, Where where = Where::current()) const {
+  std::array<Tensor, N> run(const Fetch (&fetches)[N], const internal::FeedList& feeds = {},
+                            Where where = Where::current()) const {
     std::array<Tensor, N> results;
     run_flat(fetches, feeds, results, where);
     return results;
@@ -204,22 +278,37 @@ class Session {
   /// Any nesting of tuples, pairs, arrays, vectors and maps gives the same nesting.
   template <class Nest>
     requires(!internal::Fetchable<Nest>)
-  internal::Fetched<Nest> run(const Nest& nest, Feeds feeds = {}, Where where = Where::current()) const {
-    std::vector<Fetch> flat;
-    internal::flatten(nest, flat);
-    std::vector<Tensor> results(flat.size());
-    run_flat(flat, feeds, results, where);
-    auto next = results.begin();
-    return internal::rebuild(nest, next);
+  auto run(const Nest& nest, const internal::FeedList& feeds = {}, Where where = Where::current()) const {
+    if constexpr (internal::FetchNest<Nest>) {
+      std::vector<Fetch> flat;
+      internal::flatten(nest, flat);
+      std::vector<Tensor> results(flat.size());
+      run_flat(flat, feeds, results, where);
+      auto next = results.begin();
+      return internal::rebuild(nest, next);
+    } else {
+      static_assert(
+          kNever<Nest>,
+          "a run fetches tensors, variables, operations and their names, in any nesting of tuples, pairs, arrays, "
+          "vectors and maps: session.run({y, z})");
+      return Tensor();
+    }
   }
 
   /// A run prepared once, for calls as cheap as can be.
   Callable make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys = {},
                          Where where = Where::current()) const;
-  template <internal::Fetchable T>
+  template <class T>
+    requires(!std::same_as<T, std::vector<Fetch>>)
   Callable make_callable(const T& fetch, const std::vector<Fetch>& feed_keys = {},
                          Where where = Where::current()) const {
-    return make_callable(std::vector<Fetch>{Fetch(fetch)}, feed_keys, where);
+    if constexpr (internal::Fetchable<T>) {
+      return make_callable(std::vector<Fetch>{Fetch(fetch)}, feed_keys, where);
+    } else {
+      static_assert(kNever<T>,
+                    "make_callable takes what to fetch and the keys to feed, not their values: "
+                    "session.make_callable(y, {x}), then call(3.f)");
+    }
   }
 
   /// Sets variables to values, which are converted and checked as those of feeds are. All at once: a run sees all of
@@ -238,7 +327,8 @@ class Session {
   friend std::vector<std::string> report_uninitialized_variables(const Session&, const std::vector<Variable>&, Where);
   friend void load_random_state(const Session&, const std::map<std::string, Tensor>&, Where);
 
-  void run_flat(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results, Where where) const;
+  void run_flat(std::span<const Fetch> fetches, const internal::FeedList& feeds, std::span<Tensor> results,
+                Where where) const;
   std::shared_ptr<SessionData> data_;
 };
 

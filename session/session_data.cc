@@ -70,8 +70,8 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
       if (const GraphData& g = *tensor.graph(); g.closed() || of_step) {
         const auto made = g.node(tensor.node()).where;
         fail(Code::InvalidArgument,
-             fmt::format("{} {} belongs to the body of a {} (made at {}:{}) and has no value outside of it", role,
-                         to_string(tensor), of_step ? "step" : g.label(), made.file_name(), made.line()),
+             fmt::format("{} {} belongs to the body of a {} (made at {}) and has no value outside of it", role,
+                         to_string(tensor), of_step ? "step" : g.label(), line_of(made)),
              "return it from the body");
       }
       if (tensor.graph() != graph_.get())
@@ -92,8 +92,8 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
       if (!f.variable()) fail(Code::InvalidArgument, fmt::format("{} has been moved from", role));
       if (f.variable()->eager_value().defined())
         fail(Code::InvalidArgument,
-             fmt::format("{} is the eager variable '{}:0', made at {}:{}, not an element of this graph.", role,
-                         f.variable()->name, f.variable()->where.file_name(), f.variable()->where.line()));
+             fmt::format("{} is the eager variable '{}:0', made at {}, not an element of this graph.", role,
+                         f.variable()->name, line_of(f.variable()->where)));
       graph_->variable(*f.variable());  // throws if it is foreign
       t.kind = Target::Kind::variable;
       t.variable = f.variable();
@@ -283,14 +283,14 @@ void SessionData::report_growth() {
   if (planned_size_ && size > planned_size_ && ++growths_ == kGrowthsReported) {
     const auto where = graph_->node(planned_size_).where;
     warn(fmt::format(
-        "The graph has grown before each of {} runs (now {} nodes; latest at {}:{}): ops made inside a loop pile up, "
+        "The graph has grown before each of {} runs (now {} nodes; latest at {}): ops made inside a loop pile up, "
         "and each run is planned anew. Build once and feed, or call Graph::finalize() to find the line.",
-        growths_, size, where.file_name(), where.line()));
+        growths_, size, line_of(where)));
   }
   planned_size_ = size;
 }
 
-void SessionData::run(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results) {
+void SessionData::run(std::span<const Fetch> fetches, const internal::FeedList& feeds, std::span<Tensor> results) {
   const auto is_done = [](const Fetch& f) { return f.kind() == Fetch::Kind::operation && !f.operation().defined(); };
   if (!fetches.empty() && std::ranges::all_of(fetches, is_done)) return;  // eager work, whatever the graph holds
   Ledger* ledger = current_ledger();
@@ -299,13 +299,13 @@ void SessionData::run(std::span<const Fetch> fetches, const Feeds& feeds, std::s
   SmallVector<Target, 4> fetch_targets, feed_targets;
   SmallVector<Tensor, 4> values;
   for (const Fetch& f : fetches) fetch_targets.push_back(resolve(f, "Fetch"));
-  for (const Feed& f : feeds) {
-    feed_targets.push_back(resolve(f.key(), "Feed key"));
-    values.push_back(fed(feed_targets.back(), f.key(), f.value()));
+  for (const internal::FeedEntry& f : feeds) {
+    feed_targets.push_back(resolve(f.key, "Feed key"));
+    values.push_back(fed(feed_targets.back(), f.key, f.value));
   }
   if (feeds.size() > 1) {
     std::vector<Fetch> keys;
-    for (const Feed& f : feeds) keys.push_back(f.key());
+    for (const internal::FeedEntry& f : feeds) keys.push_back(f.key);
     check_distinct(feed_targets, keys);
     order_feeds(feed_targets, values);
   }

@@ -54,7 +54,7 @@ class SessionData {
   /// Throws InvalidArgument or NotFound, calling `f` by its `role`, if it is not of this session's graph.
   Target resolve(const Fetch& f, const char* role) const;
 
-  void run(std::span<const Fetch> fetches, const Feeds& feeds, std::span<Tensor> results);
+  void run(std::span<const Fetch> fetches, const internal::FeedList& feeds, std::span<Tensor> results);
 
   void set(const std::vector<std::pair<Variable, Tensor>>& values);
 

@@ -240,10 +240,10 @@ void StepRunner::State::warn_of_held(std::span<const uint32_t> nodes) {
   if (warned.exchange(true)) return;
   const auto made = graph->data()->node(nodes[0]).where;
   warn(fmt::format(
-      "The tensor made at {}:{} in the body of a step{} is still held now that the body is built, as by a captured "
+      "The tensor made at {} in the body of a step{} is still held now that the body is built, as by a captured "
       "variable that was assigned there. It is a symbol: later calls of a deferred step do not change it, and nothing "
       "can use it. Return it from the body and pass it to the next call, or keep it in a tf::Variable.",
-      made.file_name(), made.line(), nodes.size() > 1 ? fmt::format(", and {} more,", nodes.size() - 1) : ""));
+      line_of(made), nodes.size() > 1 ? fmt::format(", and {} more,", nodes.size() - 1) : ""));
 }
 
 void StepRunner::State::warn_of_gone(const Built& built) {

@@ -46,14 +46,10 @@ class StepRunner {
 
 template <size_t>
 using ArgumentTensor = Tensor;
-template <class F, class Indices>
-struct StepReturn;
-template <class F, size_t... I>
-struct StepReturn<F, std::index_sequence<I...>> {
-  static_assert(std::is_invocable_v<F&, ArgumentTensor<I>...>,
-                "a step's body takes one Tensor for each argument of the call");
-  using type = std::remove_cvref_t<std::invoke_result_t<F&, ArgumentTensor<I>...>>;
-};
+
+/// What can be the body of a step, as far as that shows before it is called.
+template <class F>
+concept StepBody = (std::is_class_v<F> || std::is_function_v<std::remove_pointer_t<F>>) && !Fetchable<F>;
 
 }  // namespace internal
 
@@ -67,16 +63,13 @@ class Step {
 
   template <class... A>
   auto operator()(const A&... arguments) {
-    using Indices = std::index_sequence_for<A...>;
-    using Returned = typename internal::StepReturn<F, Indices>::type;
-    auto result = runner_.call({Feed::Value(arguments, {})...},
-                               [this](std::span<const Tensor> tensors, std::vector<Fetch>& returned) {
-                                 return invoke<Returned>(tensors, returned, Indices());
-                               });
-    if constexpr (!std::is_void_v<Returned>) {
-      auto next = result.values.begin();
-      return internal::rebuild(*std::any_cast<Returned>(result.nest.get()), next);
-    }
+    return call({Feed::Value(arguments, {})...}, std::index_sequence_for<A...>());
+  }
+  // Where some are lists in braces: step({1.f, 2.f}), step(x, {{1.f}}).
+  auto operator()(const Feed::Value& a) { return call({a}, std::make_index_sequence<1>()); }
+  auto operator()(const Feed::Value& a, const Feed::Value& b) { return call({a, b}, std::make_index_sequence<2>()); }
+  auto operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) {
+    return call({a, b, c}, std::make_index_sequence<3>());
   }
 
   /// The value now of a variable, or of a tensor that needs no feeds. Throws as Session::run does.
@@ -85,6 +78,33 @@ class Step {
   }
 
  private:
+  template <size_t... I>
+  auto call(std::initializer_list<Feed::Value> arguments, std::index_sequence<I...> indices) {
+    if constexpr (!std::is_invocable_v<F&, internal::ArgumentTensor<I>...>) {
+      static_assert(
+          kNever<F>,
+          "a step's body takes one Tensor for each argument of the call: tf::step([&](Tensor x, Tensor y) { ... }), "
+          "then step(X, Y)");
+      return Tensor();
+    } else {
+      using Returned = std::remove_cvref_t<std::invoke_result_t<F&, internal::ArgumentTensor<I>...>>;
+      if constexpr (!std::is_void_v<Returned> && !internal::FetchNest<Returned>) {
+        static_assert(
+            kNever<F>,
+            "a step's body returns tensors, in any nesting of tuples, pairs, arrays, vectors and maps, or nothing: "
+            "for a number write return tf::constant(3.f)");
+        return Tensor();
+      } else {
+        auto result = runner_.call(arguments, [&](std::span<const Tensor> tensors, std::vector<Fetch>& returned) {
+          return invoke<Returned>(tensors, returned, indices);
+        });
+        if constexpr (!std::is_void_v<Returned>) {
+          auto next = result.values.begin();
+          return internal::rebuild(*std::any_cast<Returned>(result.nest.get()), next);
+        }
+      }
+    }
+  }
   template <class Returned, size_t... I>
   std::any invoke(std::span<const Tensor> tensors, std::vector<Fetch>& returned, std::index_sequence<I...>) {
     if constexpr (std::is_void_v<Returned>) {
@@ -125,14 +145,25 @@ class Step {
 /// Without a session, steps of one graph share one while any of them lives, in which variables are initialised on first
 /// use. A session that is given must outlive the step, and its variables are the program's to initialise.
 template <class F>
-[[nodiscard]] Step<std::decay_t<F>> step(F&& body, StepOptions options = {},
-                                         std::source_location where = std::source_location::current()) {
-  return {nullptr, std::forward<F>(body), std::move(options), where};
+[[nodiscard("tf::step makes a function: auto step = tf::step(...), then step(x)")]] auto step(
+    F&& body, StepOptions options = {}, std::source_location where = std::source_location::current()) {
+  if constexpr (internal::StepBody<std::decay_t<F>>) {
+    return Step<std::decay_t<F>>(nullptr, std::forward<F>(body), std::move(options), where);
+  } else {
+    static_assert(kNever<F>, "tf::step takes a function of tensors: tf::step([&](Tensor x) { return ...; })");
+    return Tensor();
+  }
 }
 template <class F>
-[[nodiscard]] Step<std::decay_t<F>> step(const Session& session, F&& body, StepOptions options = {},
-                                         std::source_location where = std::source_location::current()) {
-  return {&session, std::forward<F>(body), std::move(options), where};
+[[nodiscard("tf::step makes a function: auto step = tf::step(...), then step(x)")]] auto step(
+    const Session& session, F&& body, StepOptions options = {},
+    std::source_location where = std::source_location::current()) {
+  if constexpr (internal::StepBody<std::decay_t<F>>) {
+    return Step<std::decay_t<F>>(&session, std::forward<F>(body), std::move(options), where);
+  } else {
+    static_assert(kNever<F>, "tf::step takes a function of tensors: tf::step(session, [&](Tensor x) { return ...; })");
+    return Tensor();
+  }
 }
 
 }  // namespace twofold

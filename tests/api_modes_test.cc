@@ -131,7 +131,7 @@ TEST_CASE("reset_default_graph empties the default graph; old tensors and sessio
   CHECK(session.run(y).item<float>() == 4);
   CHECK(tf::constant(1.f).name() == "Const:0");
   FreshGraph fresh;
-  CHECK_ERROR((tf::reset_default_graph(), 0), FailedPrecondition, "as_default()");
+  CHECK_ERROR((tf::reset_default_graph(), 0), FailedPrecondition, "to clear nested graphs");
 }
 
 // ---- Gradients ----

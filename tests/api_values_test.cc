@@ -273,13 +273,13 @@ TEST_CASE("explicit operator bool gives a concrete scalar's truth") {
   CHECK_ERROR(static_cast<bool>(tf::Tensor()), InvalidArgument, "None");
 }
 
-TEST_CASE("The truth of a symbol throws in TensorFlow 1's words") {
+TEST_CASE("The truth of a symbol throws and names cond") {
   FreshGraph fresh;
   CHECK_ERROR(
       static_cast<bool>(tf::constant(true)), FailedPrecondition,
-      "Using a `tf.Tensor` as a Python `bool` is not allowed. Use `if t is not None:` instead of `if t:` to test if a "
-      "tensor is defined, and use TensorFlow ops such as tf.cond to execute subgraphs conditioned on the value of a "
-      "tensor.");
+      "Using a symbolic `tf::Tensor` as a `bool` is not allowed: it has no value before a session runs. Use "
+      "`if (t.defined())` to test if a tensor is defined, and ops such as tf::cond to execute subgraphs conditioned on "
+      "the value of a tensor.");
 }
 
 TEST_CASE("equal is an op, same_as is identity, and < <= > >= are ops") {

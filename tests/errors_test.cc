@@ -330,8 +330,11 @@ TEST_CASE("What has no place to stand names its line as well") {
   ERROR_HERE(t.end(), Code::InvalidArgument, "", "A scalar has no axis to iterate over", "t.item<T>()");
   ERROR_HERE((tf::set_num_threads(100000), 0), Code::InvalidArgument, "",
              "set_num_threads(100000): there can be 1 to 1024 threads", "");
-  ERROR_HERE((tf::reset_default_graph(), 0), Code::FailedPrecondition, "",
-             "Do not use reset_default_graph() while a graph is as_default()", "");
+  ERROR_HERE(
+      (tf::reset_default_graph(), 0), Code::FailedPrecondition, "",
+      "Do not use tf.reset_default_graph() to clear nested graphs. If you need a cleared graph, exit the nesting and "
+      "create a new graph. (An as_default, name_scope or control_dependencies is alive on this thread)",
+      "tf::Graph graph; auto scope = graph.as_default();");
   ERROR_HERE(tf::group({"nobody"}), Code::NotFound, "", "The name 'nobody' refers to an Operation not in the graph.",
              "");
   fresh.graph.finalize();

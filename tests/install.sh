@@ -7,7 +7,7 @@
 packages_for_demos=(g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libcli11-dev)
 # What a build with all tests, and the tests, need besides.
 # shellcheck disable=SC2034
-packages_for_tests=("${packages_for_demos[@]}" catch2 ccache cmake make valgrind)
+packages_for_tests=("${packages_for_demos[@]}" catch2 ccache clang-19 cmake make valgrind)
 
 missing_of() {  # PACKAGE...: those not installed
   local package

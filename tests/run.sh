@@ -20,7 +20,7 @@ done
 
 . tests/install.sh
 if $whole; then
-  install_missing "${packages_for_tests[@]}" clang-19 libclang-rt-19-dev
+  install_missing "${packages_for_tests[@]}" libclang-rt-19-dev
 else
   install_missing "${packages_for_tests[@]}"
 fi

@@ -49,11 +49,12 @@ Shape weight(InferContext& c, int i, const Options& o) {
 using Extent = std::optional<int64_t>;
 
 /// Refuses an image of `have` channels where the weight asks for `want`.
-void check_channels(InferContext& c, Extent have, Extent want, int64_t groups) {
+void check_channels(InferContext& c, Extent have, Extent want, int64_t groups, const char* layout) {
   if (!have || !want || *have == *want) return;
   std::string text = fmt::format("The image has {} channels, but the weight is for {}", *have, *want);
   if (groups > 1) text += fmt::format(" ({} groups of {})", groups, *want / groups);
-  c.fail(text);
+  c.fail(fmt::format("{}. A weight is laid out {}, height, width)", text, layout),
+         "tf::transpose(weight, {3, 2, 0, 1}) of TensorFlow's filters, which begin with height and width");
 }
 
 /// So many channels in groups.
@@ -72,7 +73,8 @@ int64_t kernel(const Shape& w, int axis) { return w.extent(axis).value_or(-1); }
 template <class Options>
 Shape convolved(InferContext& c, const Options& o, const Shape& x, const Shape& w) {
   const ImageAxes axes(o.data_format);
-  check_channels(c, x.extent(axes.channels), times(c, w.extent(1), o.groups), o.groups);
+  check_channels(c, x.extent(axes.channels), times(c, w.extent(1), o.groups), o.groups,
+                 "OIHW: (out_channels, in_channels / groups");
   Shape y = Shape::of_rank(4);
   y.set(0, x.extent(0));
   y.set(axes.channels, w.extent(0));
@@ -122,7 +124,7 @@ void infer_input_gradient(InferContext& c) {
   check_at_least(c, "Output padding", 0, {o.output_padding.h, o.output_padding.w});
   const ImageAxes axes(o.data_format);
   const Shape dy = image(c, 0), w = weight(c, 1, o);
-  check_channels(c, dy.extent(axes.channels), w.extent(0), 1);
+  check_channels(c, dy.extent(axes.channels), w.extent(0), 1, "IOHW: (in_channels, out_channels / groups");
   Shape x = Shape::of_rank(4);
   if (c.num_inputs() == 3) {
     x = image(c, 2);

@@ -297,6 +297,11 @@ Tensor operator-(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_S
 Tensor operator*(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_Mul, a, b); }
 Tensor operator/(Operand a, Operand b) { return binary<DTypeClass::quotient>(op_Div, a, b); }
 Tensor operator-(Operand x) { return unary(op_Neg, x); }
+Tensor operator%(Operand a, Operand b) { return mod(a, b); }
+Tensor operator&(Operand a, Operand b) { return logical_and(a, b); }
+Tensor operator|(Operand a, Operand b) { return logical_or(a, b); }
+Tensor operator^(Operand a, Operand b) { return logical_xor(a, b); }
+Tensor operator~(Operand x) { return logical_not(x); }
 Tensor operator<(Operand a, Operand b) { return binary<DTypeClass::any>(op_Less, a, b); }
 Tensor operator<=(Operand a, Operand b) { return binary<DTypeClass::any>(op_LessEqual, a, b); }
 Tensor operator>(Operand a, Operand b) { return binary<DTypeClass::any>(op_Greater, a, b); }

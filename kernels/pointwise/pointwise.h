@@ -6,7 +6,10 @@
 // [2,3] vs. [4,3]", found at construction where the shapes are known, and for a dtype that the op does not take.
 #pragma once
 
+#include <concepts>
 #include <span>
+#include <type_traits>
+#include <utility>
 
 #include <twofold/kernels/pointwise/dtype_class.h>
 #include <twofold/kernels/pointwise/pointwise_attrs.h>
@@ -51,10 +54,51 @@ Tensor operator-(Operand a, Operand b);
 Tensor operator*(Operand a, Operand b);
 Tensor operator/(Operand a, Operand b);
 Tensor operator-(Operand x);
+/// mod: the remainder has b's sign, as in Python.
+Tensor operator%(Operand a, Operand b);
+/// logical_and, logical_or, logical_xor and logical_not, of bools.
+Tensor operator&(Operand a, Operand b);
+Tensor operator|(Operand a, Operand b);
+Tensor operator^(Operand a, Operand b);
+Tensor operator~(Operand x);
 Tensor operator<(Operand a, Operand b);
 Tensor operator<=(Operand a, Operand b);
 Tensor operator>(Operand a, Operand b);
 Tensor operator>=(Operand a, Operand b);
+
+namespace internal {
+template <class T>
+concept AnyTensor = std::derived_from<std::remove_cvref_t<T>, Tensor>;
+template <class T>
+decltype(auto) rebind(T&& t, Tensor next) {
+  if constexpr (std::is_same_v<T, Tensor&>) {
+    return t = std::move(next);
+  } else {
+    static_assert(kNever<T>,
+                  "a Tensor's elements do not change: t += x is t = t + x and needs a Tensor variable t; of x[i] make "
+                  "a new x by tf::where or tf::concat");
+    return next;
+  }
+}
+}  // namespace internal
+
+/// `t += x` is `t = t + x`: the handle t is of another tensor then, and copies of it stay as they were.
+template <internal::AnyTensor T>
+decltype(auto) operator+=(T&& t, Operand x) {
+  return internal::rebind(std::forward<T>(t), Operand(t, x.where()) + x);
+}
+template <internal::AnyTensor T>
+decltype(auto) operator-=(T&& t, Operand x) {
+  return internal::rebind(std::forward<T>(t), Operand(t, x.where()) - x);
+}
+template <internal::AnyTensor T>
+decltype(auto) operator*=(T&& t, Operand x) {
+  return internal::rebind(std::forward<T>(t), Operand(t, x.where()) * x);
+}
+template <internal::AnyTensor T>
+decltype(auto) operator/=(T&& t, Operand x) {
+  return internal::rebind(std::forward<T>(t), Operand(t, x.where()) / x);
+}
 
 /// An op's record in ops.def, for tests and documentation.
 struct PointwiseRecord {

@@ -213,22 +213,29 @@ void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differ
                        i, name_of(y.dtype()), y.shape().str(), name_of(dys[i].dtype()), dys[i].shape().str()));
   }
   for (size_t i = 0; i < xs.size(); ++i) {
-    if (xs[i].variable()) continue;
+    if (xs[i].variable()) {
+      xs[i].variable()->check_made(t_state.frame);
+      continue;
+    }
     if (!xs[i].tensor().defined())
       fail(Code::InvalidArgument, fmt::format("x number {} of gradients() is None: an undefined Tensor", i));
     check_input(kOp, i, xs[i].tensor(), t_state.frame);
   }
 }
 
-std::vector<Tensor> gradients(const std::vector<Tensor>& ys, const std::vector<Differentiable>& xs,
-                              const std::vector<Tensor>& dys, std::source_location where) {
-  SourceFrame frame(where);
-  check_gradient_arguments(ys, xs, dys);
-  return executing_eagerly() ? eager_gradients(ys, xs, dys) : graph_gradients(ys, xs, dys);
+std::vector<Tensor> Differentiables::read() const {
+  std::vector<Tensor> tensors;
+  for (const Differentiable& each : items_)
+    tensors.push_back(each.variable() ? Variable(each.variable()).read(t_state.frame) : each.tensor());
+  return tensors;
 }
 
-std::vector<Tensor> gradients(const Tensor& y, const std::vector<Differentiable>& xs, std::source_location where) {
-  return gradients(std::vector<Tensor>{y}, xs, {}, where);
+std::vector<Tensor> gradients(const Differentiables& ys, const Differentiables& xs, const Differentiables& dys,
+                              std::source_location where) {
+  const SourceFrame frame(where);
+  const std::vector<Tensor> of = ys.read(), along = dys.read();
+  check_gradient_arguments(of, xs.items(), along);
+  return executing_eagerly() ? eager_gradients(of, xs.items(), along) : graph_gradients(of, xs.items(), along);
 }
 
 std::vector<Tensor> vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {

@@ -60,20 +60,37 @@ std::string_view name_of(Code code) {
 }
 
 namespace {
+// libstdc++ lies in /usr/include/c++/12, libc++ in .../include/c++/v1.
+bool of_standard_library(std::source_location where) {
+  return std::string_view(where.file_name()).find("/include/c++/") != std::string_view::npos;
+}
+ErrorFacts without_foreign_line(ErrorFacts facts) {
+  if (of_standard_library(facts.where)) facts.where = {};
+  return facts;
+}
+
 std::string describe(Code code, const ErrorFacts& facts) {
   std::string text = fmt::format("{}: {}", name_of(code), facts.message);
   std::string about;
   const auto add = [&](const std::string& part) { about += (about.empty() ? "" : ", ") + part; };
   if (!facts.op.empty()) add("op " + facts.op);
   if (!facts.node.empty()) add("node '" + facts.node + "'");
-  if (facts.where.line() != 0) add(fmt::format("{}:{}", facts.where.file_name(), facts.where.line()));
+  if (!facts.layer.empty()) add("layer " + facts.layer);
+  if (facts.where.line() != 0) add(line_of(facts.where));
   if (!about.empty()) text += " [" + about + "]";
   if (!facts.hint.empty()) text += " Try: " + facts.hint;
   return text;
 }
 }  // namespace
 
+std::string line_of(std::source_location where) {
+  if (of_standard_library(where)) return "a line of the standard library";
+  return fmt::format("{}:{}", where.file_name(), where.line());
+}
+
 Error::Error(Code code, ErrorFacts facts)
-    : std::runtime_error(describe(code, facts)), code_(code), facts_(std::move(facts)) {}
+    : std::runtime_error(describe(code, facts = without_foreign_line(std::move(facts)))),
+      code_(code),
+      facts_(std::move(facts)) {}
 
 }  // namespace twofold

@@ -29,10 +29,15 @@ struct ErrorFacts {
   std::string node;              ///< node name, "layer/MatMul_1"; empty in eager mode
   std::source_location where{};  ///< the user's line; line() == 0 if unknown
   std::string hint;              ///< the next line to type, where one exists
+  std::string layer;             ///< the module that it happened in, "encoder.0 Linear(in_features=4, ...)"
 };
 
+/// "model.cc:12". A line of the standard library's is nobody's: where a container makes an op's argument itself, as
+/// `emplace_back(1.f)` does a Variable's, it says "a line of the standard library".
+std::string line_of(std::source_location where);
+
 /// Every failure that the library reports. `what()` reads
-/// `InvalidArgument: <message> [op MatMul, node 'MatMul_1', model.cc:12] Try: <hint>`.
+/// `InvalidArgument: <message> [op MatMul, node 'MatMul_1', layer hidden Linear(...), model.cc:12] Try: <hint>`.
 class Error : public std::runtime_error {
  public:
   Error(Code code, ErrorFacts facts);

@@ -92,18 +92,24 @@ class DataLoader {
   /// that kind. Maps run in the order of adding; batches made ahead are made again. A map that returns a symbol or an
   /// undefined tensor makes `next` throw InvalidArgument.
   template <class F>
-    requires std::is_invocable_r_v<Batch<N>, F&, Batch<N>> || std::is_invocable_r_v<Batch<N>, F&, Batch<N>, Position>
   DataLoader& map(F f) {
-    stream_.add_map([f = std::move(f)](std::span<Tensor> tensors, Position position) mutable {
-      Batch<N> batch;
-      for (size_t i = 0; i < N; ++i) batch[i] = std::move(tensors[i]);
-      if constexpr (std::is_invocable_r_v<Batch<N>, F&, Batch<N>>) {
-        batch = f(std::move(batch));
-      } else {
-        batch = f(std::move(batch), position);
-      }
-      for (size_t i = 0; i < N; ++i) tensors[i] = std::move(batch[i]);
-    });
+    if constexpr (std::is_invocable_r_v<Batch<N>, F&, Batch<N>> ||
+                  std::is_invocable_r_v<Batch<N>, F&, Batch<N>, Position>) {
+      stream_.add_map([f = std::move(f)](std::span<Tensor> tensors, Position position) mutable {
+        Batch<N> batch;
+        for (size_t i = 0; i < N; ++i) batch[i] = std::move(tensors[i]);
+        if constexpr (std::is_invocable_r_v<Batch<N>, F&, Batch<N>>) {
+          batch = f(std::move(batch));
+        } else {
+          batch = f(std::move(batch), position);
+        }
+        for (size_t i = 0; i < N; ++i) tensors[i] = std::move(batch[i]);
+      });
+    } else {
+      static_assert(kNever<F>,
+                    "a loader's map takes a batch and returns one: loader.map([](io::Batch<2> b) { b[0] = b[0] / "
+                    "255.f; return b; })");
+    }
     return *this;
   }
 

@@ -182,7 +182,7 @@ std::string Embedding::extra_repr() const { return fmt::format("{}, {}", num_emb
 
 Tensor Sequential::forward(const Tensor& x) const {
   Tensor y = x;
-  for (const auto& [name, child] : named_children()) y = child->forward(y);
+  for (const auto& [name, child] : named_children()) y = (*child)(y);
   return y;
 }
 

@@ -201,9 +201,15 @@ class Embedding : public Module {
 class Sequential : public Module {
  public:
   template <class... M>
-    requires(sizeof...(M) > 0 && (std::derived_from<M, Module> && ...))
+    requires(sizeof...(M) > 0)
   explicit Sequential(M... children) {
-    (add(std::to_string(named_children().size()), std::move(children)), ...);
+    if constexpr ((std::derived_from<M, Module> && ...)) {
+      (add(std::to_string(named_children().size()), std::move(children)), ...);
+    } else {
+      static_assert(kNever<M...>,
+                    "a Sequential is made of modules: nn::ReLU() for tf::relu, and of a function of your own a struct "
+                    "derived from nn::Module");
+    }
   }
   Tensor forward(const Tensor& x) const override;
   std::string type_name() const override { return "Sequential"; }

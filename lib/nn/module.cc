@@ -17,7 +17,19 @@ namespace twofold::nn {
 
 Tensor Module::operator()(Operand x) const {
   const SourceFrame frame(x.where());
-  return forward(x.resolve());
+  try {
+    return forward(x.resolve());
+  } catch (const Error& e) {  // says in which layer, by a path that grows as the error rises
+    const std::string& name = state_->name;
+    ErrorFacts facts = e.facts();
+    if (facts.layer.empty()) {
+      facts.layer = named_children().empty() ? fmt::format("{}({})", type_name(), extra_repr()) : type_name();
+      if (!name.empty()) facts.layer = name + " " + facts.layer;
+    } else if (!name.empty()) {
+      facts.layer = name + "." + facts.layer;
+    }
+    throw Error(e.code(), std::move(facts));
+  }
 }
 
 Module::NamedVariables Module::collect(NamedVariables State::* which) const {
@@ -87,6 +99,7 @@ void Module::add_child(std::string name, std::shared_ptr<Module> child) {
   };
   if (holds(holds, *child))
     fail(Code::InvalidArgument, fmt::format("The module {} cannot be a part of itself", type_name()));
+  child->state_->name = name;
   state_->children.emplace_back(std::move(name), std::move(child));
 }
 

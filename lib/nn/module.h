@@ -1,6 +1,7 @@
 // Modules: layers and nets made of them.
 #pragma once
 
+#include <concepts>
 #include <iosfwd>
 #include <map>
 #include <memory>
@@ -33,6 +34,13 @@ class Module {
   virtual Tensor forward(const Tensor& x) const = 0;
   /// forward(x); what it makes is attributed to the caller's line.
   Tensor operator()(Operand x) const;
+  template <class... T>
+    requires(sizeof...(T) != 1)
+  Tensor operator()(const T&...) const {
+    static_assert(kNever<T...>,
+                  "a Module is a function of one tensor: give a net of several a member function of its own");
+    return {};
+  }
 
   using NamedVariables = std::vector<std::pair<std::string, Variable>>;
   using NamedChildren = std::vector<std::pair<std::string, std::shared_ptr<Module>>>;
@@ -67,16 +75,24 @@ class Module {
  protected:
   /// Throws InvalidArgument if the name is taken, empty or has a dot in it.
   template <class M>
-  M& add(std::string name, M child) {
-    auto shared = std::make_shared<M>(std::move(child));
-    add_child(std::move(name), shared);
-    return *shared;
+  auto& add(std::string name, M child) {
+    if constexpr (std::derived_from<M, Module>) {
+      auto shared = std::make_shared<M>(std::move(child));
+      add_child(std::move(name), shared);
+      return *shared;
+    } else {
+      static_assert(
+          kNever<M>,
+          "add takes a module, add(\"hidden\", nn::Linear(4, 8)); for a Variable write add_parameter or add_buffer");
+      return *this;
+    }
   }
   Variable add_parameter(std::string name, Variable parameter);
   Variable add_buffer(std::string name, Variable buffer);
 
  private:
   struct State {
+    std::string name;  // in the module that it was added to last; empty: in none
     NamedVariables parameters, buffers;
     NamedChildren children;
     Switch training{true};

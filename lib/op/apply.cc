@@ -83,8 +83,8 @@ void check_input(const char* op, size_t i, const Tensor& t, std::source_location
   if (!t.is_symbolic() || !executing_eagerly()) return;
   const auto made = symbol_where(t);
   fail_at(where, op, Code::FailedPrecondition,
-          fmt::format("{} is a symbol of a graph, made at {}:{}; eager code computes with values", to_string(t),
-                      made.file_name(), made.line()),
+          fmt::format("{} is a symbol of a graph, made at {}; eager code computes with values", to_string(t),
+                      line_of(made)),
           "session.run(t) for its value, or leave eager mode");
 }
 

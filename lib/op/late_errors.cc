@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
+#include <vector>
 
 #include <twofold/lib/core/plugin.h>
 #include <twofold/lib/op/launch.h>
@@ -63,7 +63,7 @@ class Cells {
 
 thread_local LateUnit* t_unit = nullptr;
 // Units of this thread that may have failed without anybody's having been told.
-thread_local std::deque<Ref<LateUnit>> t_unread;
+thread_local std::vector<Ref<LateUnit>> t_unread;
 
 }  // namespace
 

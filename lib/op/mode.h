@@ -2,16 +2,19 @@
 #pragma once
 
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
+#include <twofold/lib/core/never.h>
 #include <twofold/lib/op/thread_state.h>
 
 namespace twofold {
 
 /// Eager execution on this thread for the guard's lifetime: sources make values.
-class [[nodiscard]] EagerMode {
+class [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode {
  public:
-  [[nodiscard]] EagerMode() : EagerMode(Mode::eager) {}
+  [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode()
+      : EagerMode(Mode::eager) {}
   ~EagerMode();
   EagerMode(const EagerMode&) = delete;
   EagerMode& operator=(const EagerMode&) = delete;
@@ -24,9 +27,11 @@ class [[nodiscard]] EagerMode {
 };
 
 /// Deferred execution on this thread for the guard's lifetime: sources make symbols of the default graph.
-class [[nodiscard]] DeferredMode : private EagerMode {
+class [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode
+    : private EagerMode {
  public:
-  [[nodiscard]] DeferredMode() : EagerMode(Mode::deferred) {}
+  [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode()
+      : EagerMode(Mode::deferred) {}
 };
 
 /// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition
@@ -41,13 +46,21 @@ void disable_eager_execution();
 /// Runs `f` in a mode and returns its result: `tf::eagerly([&] { return loss(x); })`.
 template <class F>
 decltype(auto) eagerly(F&& f) {
-  EagerMode guard;
-  return std::forward<F>(f)();
+  if constexpr (std::is_invocable_v<F>) {
+    const EagerMode guard;
+    return std::forward<F>(f)();
+  } else {
+    static_assert(kNever<F>, "eagerly takes a function without parameters: tf::eagerly([&] { return a + b; })");
+  }
 }
 template <class F>
 decltype(auto) deferred(F&& f) {
-  DeferredMode guard;
-  return std::forward<F>(f)();
+  if constexpr (std::is_invocable_v<F>) {
+    const DeferredMode guard;
+    return std::forward<F>(f)();
+  } else {
+    static_assert(kNever<F>, "deferred takes a function without parameters: tf::deferred([&] { return a + b; })");
+  }
 }
 
 }  // namespace twofold

@@ -167,10 +167,9 @@ Tensor Tensor::to(std::string_view device, Where where) const {
 Tensor::operator bool() const {
   if (is_symbolic()) {
     fail_about(*this, {},
-               "Using a `tf.Tensor` as a Python `bool` is not allowed. Use `if t is not None:` instead of `if t:` to "
-               "test if a tensor "
-               "is defined, and use TensorFlow ops such as tf.cond to execute subgraphs conditioned on the value of a "
-               "tensor. (" +
+               "Using a symbolic `tf::Tensor` as a `bool` is not allowed: it has no value before a session runs. Use "
+               "`if (t.defined())` to test if a tensor is defined, and ops such as tf::cond to execute subgraphs "
+               "conditioned on the value of a tensor. (" +
                    to_string(*this) + ")",
                "tf::cond(t, [&] { ... }, [&] { ... }), or t.defined()");
   }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include <twofold/lib/core/dtype.h>
+#include <twofold/lib/core/never.h>
 #include <twofold/lib/core/ref.h>
 #include <twofold/lib/core/shape.h>
 
@@ -48,8 +49,16 @@ class Tensor {
   Tensor(Tensor&& o) noexcept : object_(o.object_), node_(o.node_), output_(o.output_), kind_(o.kind_) {
     o.object_ = nullptr, o.kind_ = Kind::none;
   }
-  Tensor& operator=(Tensor o) noexcept {
+  Tensor& operator=(Tensor o) & noexcept {
     std::swap(object_, o.object_), std::swap(node_, o.node_), std::swap(output_, o.output_), std::swap(kind_, o.kind_);
+    return *this;
+  }
+  // `x[i] = y` would change a handle that is gone at once.
+  template <class T>
+  Tensor& operator=(const T&) && {
+    static_assert(
+        kNever<T>,
+        "a Tensor's elements do not change: write x = tf::where(mask, y, x), or tf::concat or tf::stack of parts");
     return *this;
   }
   ~Tensor() {
@@ -77,14 +86,24 @@ class Tensor {
   Operation op() const;
 
   /// The one element, as T. Throws unless there is exactly one and T holds it without loss.
-  template <ElementType T>
+  template <class T>
   T item(Where where = Where::current()) const {
-    return element<T>(where);
+    if constexpr (ElementType<T>) {
+      return element<T>(where);
+    } else {
+      static_assert(kNever<T>, "item<T>() gives one element as float, double, int32_t, int64_t, uint8_t or bool");
+      return T();
+    }
   }
   /// The elements in row-major order; T must be the dtype's own type. Valid while this tensor lives.
-  template <ElementType T>
-  std::span<const T> data(Where where = Where::current()) const {
-    return elements<T>(where);
+  template <class T>
+  auto data(Where where = Where::current()) const {
+    if constexpr (ElementType<T>) {
+      return elements<T>(where);
+    } else {
+      static_assert(kNever<T>, "data<T>() gives the elements as float, double, int32_t, int64_t, uint8_t or bool");
+      return std::span<const T>();
+    }
   }
   /// Number of elements. FailedPrecondition: a graph does not know it yet; then `tf::size(t)` is the run's.
   int64_t num_elements(Where where = Where::current()) const;
@@ -156,13 +175,19 @@ template <class T>
 concept TensorHandle = std::derived_from<T, Tensor> || std::derived_from<T, Variable>;
 }  // namespace internal
 
-// What `a == b` compares would be a guess. The comment beside each is what a compiler shows for it.
+// What `a == b` compares would be a guess.
 template <class A, class B>
   requires internal::TensorHandle<A> || internal::TensorHandle<B>
-bool operator==(const A&, const B&) = delete;  // write tf::equal(a, b) for elements, a.same_as(b) for handles
+bool operator==(const A&, const B&) {
+  static_assert(kNever<A>, "write tf::equal(a, b) for elements, a.same_as(b) for handles");
+  return false;
+}
 template <class A, class B>
   requires internal::TensorHandle<A> || internal::TensorHandle<B>
-bool operator!=(const A&, const B&) = delete;  // write tf::not_equal(a, b) for elements, !a.same_as(b) for handles
+bool operator!=(const A&, const B&) {
+  static_assert(kNever<A>, "write tf::not_equal(a, b) for elements, !a.same_as(b) for handles");
+  return false;
+}
 
 /// A node of a graph seen as something to run: what `group`, `no_op` and optimisers return. In eager mode the work is
 /// done already and the Operation is undefined; running it is then no error.

@@ -20,22 +20,28 @@
 namespace twofold {
 namespace {
 
-// Blocks of sizeof(Value) kept per thread: an eager scalar op makes and drops one within nanoseconds. The cache itself
-// has no constructor or destructor, so that reaching it costs one instruction; its Cleaner empties it when the thread
-// ends.
+// Blocks of sizeof(Value) kept per thread, each holding the next: an eager scalar op makes and drops one within
+// nanoseconds. The cache itself has no constructor or destructor, so that reaching it costs one instruction; its
+// Cleaner empties it when the thread ends. It is small, for a program that loads the library while it runs has a few
+// hundred bytes for all initial-exec variables of all that it loads (tests/dlopen.sh).
+struct Block {
+  Block* next;
+};
 struct BlockCache {
   static constexpr int kMost = 256;
-  void* blocks[kMost];
-  int count;
-  bool open;
+  Block* first;
+  int room;  // how many more are kept; 0 until a Cleaner is there, and when it has gone
 };
 thread_local constinit BlockCache t_blocks __attribute__((tls_model("initial-exec"))) = {};
 
 struct Cleaner {
-  Cleaner() { t_blocks.open = true; }
+  Cleaner() { t_blocks.room = BlockCache::kMost; }
   ~Cleaner() {
-    t_blocks.open = false;  // what is freed from now on goes back at once
-    while (t_blocks.count) ::operator delete(t_blocks.blocks[--t_blocks.count]);
+    t_blocks.room = 0;  // what is freed from now on goes back at once
+    while (Block* block = t_blocks.first) {
+      t_blocks.first = block->next;
+      ::operator delete(block);
+    }
   }
 };
 thread_local bool t_was_open = false;
@@ -52,7 +58,11 @@ GpuPool& current_pool(int gpu) { return t_state.pools ? t_state.pools->of(gpu) :
 
 void* Value::operator new(size_t bytes) {
   BlockCache& cache = t_blocks;
-  if (cache.count) return cache.blocks[--cache.count];
+  if (Block* block = cache.first) {
+    cache.first = block->next;
+    ++cache.room;
+    return block;
+  }
   if (!t_was_open) {
     static thread_local Cleaner cleaner;
     t_was_open = true;
@@ -62,11 +72,9 @@ void* Value::operator new(size_t bytes) {
 
 void Value::operator delete(void* p) noexcept {
   BlockCache& cache = t_blocks;
-  if (cache.open && cache.count < BlockCache::kMost) {
-    cache.blocks[cache.count++] = p;
-  } else {
-    ::operator delete(p);
-  }
+  if (cache.room == 0) return ::operator delete(p);
+  --cache.room;
+  cache.first = ::new (p) Block{cache.first};
 }
 
 Value::Value(Kind kind, DType dtype, const Shape& shape, Device device)

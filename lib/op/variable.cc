@@ -53,19 +53,20 @@ Tensor initial_tensor(const Operand& initial, const VariableOptions& options) {
 // A variable was used in the other mode than the one that it was made in.
 [[noreturn]] void throw_other_mode(const Variable& v, const char* use, const char* op, std::source_location where) {
   const VariableState& s = *v.state();
+  s.check_made(where);
   if (executing_eagerly())
     fail_at(where, op, Code::FailedPrecondition,
-            fmt::format("The variable '{}', made at {}:{}, belongs to a graph; eager code cannot {} it", v.name(),
-                        s.where.file_name(), s.where.line(), use),
+            fmt::format("The variable '{}', made at {}, belongs to a graph; eager code cannot {} it", v.name(),
+                        line_of(s.where), use),
             "session.run(v) for its value");
   fail_at(where, op, Code::FailedPrecondition,
-          fmt::format("The eager variable '{}', made at {}:{}, cannot be used in a graph", v.name(),
-                      s.where.file_name(), s.where.line()),
+          fmt::format("The eager variable '{}', made at {}, cannot be used in a graph", v.name(), line_of(s.where)),
           "make the variable in deferred mode, or feed its value");
 }
 
 // The new value an assignment stores, checked against what the variable holds.
 const Tensor& checked(const Variable& v, const Operand& value, const char* op) {
+  v.state()->check_made(value.where());
   const Tensor& t = value.resolve(v.dtype());
   check_input(op, 0, t, value.where());
   if (t.dtype() != v.dtype())
@@ -110,11 +111,24 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
 
 }  // namespace
 
+void VariableState::check_made(std::source_location line) const {
+  if (name.empty())
+    fail_at(line, "", Code::FailedPrecondition, "This Variable is none yet: it was declared without a value",
+            "v = tf::Variable(tf::zeros({2}))");
+}
+
+Variable::Variable() {
+  static const auto* const none =
+      new Ref(make_ref<VariableState>("", float32, unknown_shape, false, std::source_location()));
+  state_ = *none;
+}
+
 Variable::Variable(Operand initial, VariableOptions options) {
   SourceFrame frame(initial.where());
   if (t_state.random_frame)
     fail(Code::FailedPrecondition,
-         fmt::format("The variable '{}' is made in the body of a step or loop, at every pass", options.name),
+         fmt::format("{} is made in the body of a step or loop, at every pass",
+                     options.name.empty() ? "A Variable" : "The variable '" + options.name + "'"),
          "make it before the body");
   if (initial.tensor()) check_input("Variable", 0, *initial.tensor(), initial.where());
   const Tensor value = initial_tensor(initial, options);

@@ -32,7 +32,7 @@ class VariableState final : public RefCounted {
         where(line),
         device(t_state.device),
         id(next_id()) {}
-  std::string name;  ///< "layer/w", without ":0"; fixed once the variable is made
+  std::string name;  ///< "layer/w", without ":0"; fixed once the variable is made; empty before
   const DType dtype;
   const Shape shape;  ///< may be partly unknown; assigned values must agree
   const bool trainable;
@@ -47,6 +47,8 @@ class VariableState final : public RefCounted {
   Tensor eager_initial_value() const;
   /// Held while a new eager value is made from the old one, so that no update is lost between them.
   std::mutex& updating() { return updating_; }
+  /// Throws FailedPrecondition for what a Variable refers to that is none yet.
+  void check_made(std::source_location where) const;
 
  private:
   friend class Transaction;
@@ -64,6 +66,9 @@ class Variable {
   /// Throws InvalidArgument if the initial value cannot be of `options.dtype`, for a literal does not fit or a cast
   /// would truncate, or is not of `options.shape`.
   explicit Variable(Operand initial, VariableOptions options = {});
+  /// None yet: for members that a constructor's body sets, and for the values of a map. Until a Variable is assigned to
+  /// it, to read, assign, run or train it throws FailedPrecondition.
+  Variable();
   // Moving one copies it, so that every Variable is one.
   Variable(const Variable&) = default;
   Variable& operator=(const Variable&) = default;
@@ -71,7 +76,7 @@ class Variable {
   template <class T>
     requires(!std::is_base_of_v<Variable, std::remove_cvref_t<T>>)
   Variable& operator=(T&&) {
-    static_assert(!sizeof(T), "a Variable is state: write v.assign(value), which returns the new value");
+    static_assert(kNever<T>, "a Variable is state: write v.assign(value), which returns the new value");
     return *this;
   }
   template <class T = void>
@@ -81,23 +86,23 @@ class Variable {
   }
   template <class T>
   Variable& operator+=(T&&) {
-    static_assert(!sizeof(T), "a Variable is state: write v.assign_add(value), which returns the new value");
+    static_assert(kNever<T>, "a Variable is state: write v.assign_add(value), which returns the new value");
     return *this;
   }
   template <class T>
   Variable& operator-=(T&&) {
-    static_assert(!sizeof(T), "a Variable is state: write v.assign_sub(value), which returns the new value");
+    static_assert(kNever<T>, "a Variable is state: write v.assign_sub(value), which returns the new value");
     return *this;
   }
 
   template <class T>
   Variable& operator*=(T&&) {
-    static_assert(!sizeof(T), "a Variable is state: write v.assign(v * value), which returns the new value");
+    static_assert(kNever<T>, "a Variable is state: write v.assign(v * value), which returns the new value");
     return *this;
   }
   template <class T>
   Variable& operator/=(T&&) {
-    static_assert(!sizeof(T), "a Variable is state: write v.assign(v / value), which returns the new value");
+    static_assert(kNever<T>, "a Variable is state: write v.assign(v / value), which returns the new value");
     return *this;
   }
 
@@ -124,7 +129,7 @@ class Variable {
   Tensor initial_value(std::source_location where = std::source_location::current()) const;
 
   // Conveniences a Tensor has, so that a Variable can stand where one stands.
-  template <ElementType T>
+  template <class T>
   T item(std::source_location where = std::source_location::current()) const {
     return read(where).template item<T>(where);
   }

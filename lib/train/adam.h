@@ -8,7 +8,7 @@
 namespace twofold::train {
 
 struct AdamOptions {
-  double lr = 1e-3;
+  LearningRate lr = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
@@ -40,7 +40,7 @@ class Adam : public Optimizer {
 };
 
 struct AdamWOptions {
-  double lr = 1e-3;
+  LearningRate lr = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;

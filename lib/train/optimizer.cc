@@ -30,6 +30,7 @@ Optimizer::Optimizer(const char* name, std::vector<Variable> parameters, double 
          fmt::format("train::{} opt(net.parameters())", name));
   std::map<const VariableState*, size_t> seen;
   for (const Variable& p : parameters_) {
+    p.state()->check_made(where);
     if (const auto [first, fresh] = seen.emplace(p.state().get(), seen.size()); !fresh)
       fail(Code::InvalidArgument,
            fmt::format("{} was given '{}' twice, as its parameters {} and {}: each step would change it twice", name,
@@ -99,7 +100,7 @@ Operation Optimizer::minimize(const Tensor& loss, std::source_location where) {
 
 std::vector<Tensor> Optimizer::compute_gradients(const Tensor& loss, std::source_location where) const {
   const SourceFrame frame(where);
-  return gradients(loss, {parameters_.begin(), parameters_.end()}, where);
+  return gradients(loss, parameters_, {}, where);
 }
 
 Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::source_location where) {

@@ -1,11 +1,13 @@
 // What all optimisers share.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <limits>
 #include <map>
 #include <source_location>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <twofold/lib/op/switch.h>
@@ -18,6 +20,19 @@ namespace twofold::train {
 /// only: it is part of the step in both modes. Some are in schedules.h.
 using Schedule = std::function<Tensor(const Tensor& step)>;
 
+/// The learning rate that an optimiser begins with: a number.
+struct LearningRate {
+  constexpr LearningRate(double rate) : value(rate) {}
+  template <internal::TensorHandle T>
+  LearningRate(const T&) : value(0) {
+    static_assert(kNever<T>,
+                  "lr is a number; one that changes is a schedule: opt.set_schedule([](const Tensor& step) { ... }), "
+                  "by which lr is multiplied");
+  }
+  constexpr operator double() const { return value; }
+  double value;
+};
+
 /// Changes parameters along gradients. Its state (velocities, moments, counts) are variables, made with the optimiser
 /// and not trainable. A parameter that the loss does not depend on, be it for a branch not taken, is left alone with
 /// its state.
@@ -27,6 +42,13 @@ class Optimizer {
 
   /// compute_gradients, then apply_gradients. Eager, it needs a live tape, which `tf::step` provides.
   Operation minimize(const Tensor& loss, std::source_location where = std::source_location::current());
+  template <class T = void>
+  Operation minimize(const Tensor&, const std::vector<Variable>&) {
+    static_assert(!std::is_void_v<T>,
+                  "an optimiser changes the parameters it was made with: train::SGD opt({w}, {.lr = 0.1}), then "
+                  "opt.minimize(loss)");
+    return {};
+  }
   /// d loss / d p for each parameter; undefined where the loss does not depend on it.
   std::vector<Tensor> compute_gradients(const Tensor& loss,
                                         std::source_location where = std::source_location::current()) const;
@@ -40,6 +62,13 @@ class Optimizer {
   /// `variables_initializer(opt.state())`, or of that variable alone. Not in the body of a `tf::step`:
   /// FailedPrecondition.
   void set_schedule(Schedule schedule, std::source_location where = std::source_location::current());
+  template <class F>
+    requires(!std::convertible_to<F, Schedule>)
+  void set_schedule(F&&) {
+    static_assert(kNever<F>,
+                  "a schedule is a function of the steps done: opt.set_schedule([](const Tensor& step) { return "
+                  "tf::exp(step * -0.01); })");
+  }
 
   const std::vector<Variable>& parameters() const { return parameters_; }
   /// Sets its own variables to their first values when run, and leaves the parameters alone: for an optimiser that is

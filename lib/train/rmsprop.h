@@ -8,7 +8,7 @@
 namespace twofold::train {
 
 struct RMSPropOptions {
-  double lr = 1e-2;
+  LearningRate lr = 1e-2;
   double alpha = 0.99;
   double eps = 1e-8;
   double weight_decay = 0;
@@ -40,7 +40,7 @@ class RMSProp final : public Optimizer {
 };
 
 struct AdagradOptions {
-  double lr = 1e-2;
+  LearningRate lr = 1e-2;
   double lr_decay = 0;
   double weight_decay = 0;
   double initial_accumulator_value = 0;

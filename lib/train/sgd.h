@@ -8,7 +8,7 @@
 namespace twofold::train {
 
 struct SGDOptions {
-  double lr = 1e-3;
+  LearningRate lr = 1e-3;
   double momentum = 0;
   double weight_decay = 0;
   bool nesterov = false;
