@@ -9,12 +9,19 @@
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/autodiff/engine.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/high.h>
 
 namespace twofold {
 namespace {
+
+// What a check of shapes hands on is what came to it.
+Edge unchecked(const GraphData& g, Edge e) {
+  while (g.node(e.node).op == &shape_check_op) e = g.node(e.node).inputs[0];
+  return e;
+}
 
 class GraphRecords final : public RecordList {
  public:
@@ -43,7 +50,7 @@ class GraphRecords final : public RecordList {
   size_t num_outputs(size_t r) const override { return at(r).outputs.size(); }
   TensorKey input_key(size_t r, size_t i) const override {
     const auto inputs = at(r).inputs;
-    const TensorKey key = i < inputs.size() ? inputs[i].key() : variable_key(*variables(r)[i - inputs.size()]);
+    const TensorKey key = i < inputs.size() ? unchecked(graph_, inputs[i]).key() : variable_key(*variables(r)[i - inputs.size()]);
     const auto from = from_.empty() ? from_.end() : from_.find(key);
     return from != from_.end() && id(r) < from->second ? kNoKey : key;
   }
@@ -77,7 +84,7 @@ class GraphRecords final : public RecordList {
 std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& g, std::span<const Tensor> ys,
                                         std::span<const Differentiable> xs, std::span<const Tensor> dys) {
   const auto key = [&](const Tensor& t) {
-    if (t.graph() == &g) return Edge{t.node(), t.output()}.key();
+    if (t.graph() == &g) return unchecked(g, {t.node(), t.output()}).key();
     check_not_escaped(t, t_state.frame);
     if (!g.within(t.graph()))
       fail(Code::InvalidArgument, fmt::format("{} is not an element of this graph", to_string(t)));

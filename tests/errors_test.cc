@@ -87,8 +87,8 @@ TEST_CASE("Shapes that do not fit are found at construction, in both modes") {
                "'ConcatV2') with input "
                "shapes: [3,2], [2].",
                "");
-    ERROR_HERE(m[3], Code::InvalidArgument, "Slice", "Index 3 is out of range for shape (3, 2)", "");
-    ERROR_HERE(tf::zeros({})[0], Code::InvalidArgument, "Slice", "A scalar cannot be indexed", "t.item<T>()");
+    ERROR_HERE(m[3], Code::InvalidArgument, "", "Index 3 is out of range for shape (3, 2)", "");
+    ERROR_HERE(tf::zeros({})[0], Code::InvalidArgument, "", "A scalar cannot be indexed", "t.item<T>()");
   });
 }
 
@@ -130,9 +130,8 @@ TEST_CASE("Extents beyond all memory are told, however they come about") {
     const tf::Tensor none_wide = tf::zeros({0, large}), none = tf::zeros({0});
     CHECK(tf::reshape(none, {large, 4, 0}).shape() == Shape{large, 4, 0});
     ERROR_HERE(
-        tf::reshape(none, {large, 4}), Code::InvalidArgument, "Reshape",
-        "Shape [4611686018427387904,4] has too many elements for 'Reshape' (op: 'Reshape') with input shapes: [0].",
-        "");
+        tf::reshape(none, {large, 4}), Code::ResourceExhausted, "Reshape",
+        "A tensor of shape (4611686018427387904, 4) has too many elements", "");
     ERROR_HERE(tf::concat({none_wide, none_wide}, 1), Code::InvalidArgument, "ConcatV2",
                "The extents of axis 1 add up beyond int64 for 'concat' (op: 'ConcatV2') with input shapes: "
                "[0,4611686018427387904], [0,4611686018427387904].",
@@ -143,16 +142,11 @@ TEST_CASE("Extents beyond all memory are told, however they come about") {
     tf::EagerMode eager;
     CHECK(tf::softmax(tf::zeros({large, 0})).shape() == Shape{large, 0});
     ERROR_HERE(tf::random_normal({large}), Code::ResourceExhausted, "RandomNormal",
-               "A value of shape (4611686018427387904,) has too many elements", "");
+               "A float32 tensor of shape (4611686018427387904,) has more elements than any memory holds", "");
   }
   FreshGraph fresh;
-  const tf::Tensor huge = tf::random_normal({large});
-  const unsigned line = __LINE__ - 1;
-  const tf::Tensor total = tf::sum(huge);
-  for (const bool optimize : {true, false})
-    check_error([&] { tf::Session({.optimize = optimize}).run(total); }, line,
-                {Code::ResourceExhausted, "RandomNormal",
-                 "A value of shape (4611686018427387904,) has too many elements", "", "random_normal"});
+  ERROR_HERE(tf::random_normal({large}), Code::ResourceExhausted, "RandomNormal",
+             "A float32 tensor of shape (4611686018427387904,) has more elements than any memory holds", "");
 }
 
 TEST_CASE("Dtypes that do not fit are found at construction, in both modes") {

@@ -148,6 +148,8 @@ bool check(const InferContext& c) {
   return true;
 }
 
+}  // namespace
+
 OpDef shape_check_op{.name = "CheckShape",
                      .doc = "y = x, if its shape and those of the other inputs are as a function of other ops demands",
                      .max_inputs = -1,
@@ -164,8 +166,6 @@ OpDef shape_check_op{.name = "CheckShape",
                      .flags = {.alias = true},
                      .attrs = &internal::kAttrsType<ShapeCheckAttrs>,
                      .shape_inputs = ~1u};
-
-}  // namespace
 
 Tensor internal::shape_checked(std::span<const Tensor* const> inputs, const ShapeCheckAttrs& attrs,
                                std::source_location where) {

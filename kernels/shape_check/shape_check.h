@@ -33,6 +33,9 @@ struct ShapeCheckAttrs {
   TWOFOLD_FIELDS(what, words, name, wanted, numbers)
 };
 
+/// Output 0 is input 0 to gradients, too: eager, where the check is made at once, there is no such op.
+extern struct OpDef shape_check_op;
+
 namespace internal {
 /// inputs[0], whose shape and those of the other inputs pass the check: itself where what is known of them decides,
 /// else a tensor of its own, which the run makes only if they pass. InvalidArgument in the function's words.

@@ -13,7 +13,9 @@ namespace twofold {
 namespace {
 
 void check_integer(const Tensor& t, const char* what, std::source_location where) {
-  check_input("Extents", 0, t, where);
+  if (!t.defined())
+    fail_at(where, "Shape", Code::InvalidArgument, fmt::format("{} is None: an undefined Tensor", what),
+            "if (t.defined()) ...");
   if (t.dtype() != int32 && t.dtype() != int64)
     fail_at(where, "", Code::InvalidArgument, fmt::format("{} must be int32 or int64, not {}", what, name_of(t.dtype())),
             "tf::cast(t, tf::int32)");

@@ -146,7 +146,11 @@ bool propose_index(Generator& g, Instruction& i) {
 }
 /// x, and a tensor whose first extent, which the graph does not know, is at most that of x.
 bool propose_at_extent(Generator& g, Instruction& i, int rank) {
-  const int x = g.pick([&](int v) { return g.shape(v).rank() >= 1 && (rank < 0 || g.shape(v).rank() == rank); });
+  const bool floating = !g.rng().one_in(4);
+  const int x = g.pick([&](int v) {
+    return g.shape(v).rank() >= 1 && (rank < 0 || g.shape(v).rank() == rank) &&
+           (!floating || tf::is_floating(g.dtype(v)));
+  });
   if (x < 0) return false;
   i.inputs = {x, g.vague_leaf(tf::float32, tf::Shape{g.rng().below(g.shape(x)[0] + 1)})};
   return true;
@@ -297,7 +301,7 @@ void add_array_entries(std::vector<OpEntry>& all) {
           {"slice", 6, "tf::slice($0, $axes, $sizes)", propose_slice,
            unary([](const T& x, const I& i) { return tf::slice(x, i.axes, i.sizes); })},
           {"index", 4, "$0[$n]", propose_index, unary([](const T& x, const I& i) { return x[i.integer]; })},
-          {"slice_at", 3, "tf::slice($0, {tf::shape($1)[0]}, {-1})",
+          {"slice_at", 6, "tf::slice($0, {tf::shape($1)[0]}, {-1})",
            [](Generator& g, I& i) { return propose_at_extent(g, i, -1); },
            binary([](const T& x, const T& y, const I&) { return tf::slice(x, {tf::shape(y)[0]}, {-1}); })},
           {"pad_by", 3, "tf::pad($0, {{tf::shape($1)[0], 1}})",

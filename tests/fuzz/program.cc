@@ -65,12 +65,12 @@ std::string braces(const R& r) {
   for (int64_t e : r) s += (s.size() > 1 ? ", " : "") + std::to_string(e);
   return s + "}";
 }
-std::string shape_text(const tf::Shape& s) {
-  if (!s.has_rank()) return "tf::unknown_shape";
+std::string braces(const tf::Shape& s) {
   std::vector<int64_t> extents;
   for (int k = 0; k < s.rank(); ++k) extents.push_back(s.extent(k).value_or(-1));
-  return "tf::Shape" + braces(extents);
+  return braces(extents);
 }
+std::string shape_text(const tf::Shape& s) { return s.has_rank() ? "tf::Shape" + braces(s) : "tf::unknown_shape"; }
 std::string dtype_text(tf::DType t) { return t == tf::bool_ ? "tf::bool_" : "tf::" + std::string(tf::name_of(t)); }
 std::string number_text(double v) {
   std::ostringstream s;
