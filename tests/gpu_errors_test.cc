@@ -397,6 +397,7 @@ TEST_CASE("gpu: a failure in the body of a loop or a branch is the run's, gradie
     CHECK(other.run(sum, {{n, 2}, {x, values}}).item<float>() == 3);
     tf::synchronize();
   }
+}
 
 TEST_CASE("gpu: an eager step whose kernel fails late leaves variables and optimiser as they were") {
   if (testing::lacks_gpu()) return;
