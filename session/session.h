@@ -31,7 +31,14 @@ class FeedValue {
   FeedValue(std::initializer_list<Literal> v, Where where = Where::current()) : literal_(v, where) {}
   template <class T>
     requires(!std::derived_from<T, Tensor>)
-  FeedValue(const T& v, Where where = Where::current()) : literal_(literal_of(v, where)) {}
+  FeedValue(const T& v, Where where = Where::current()) : literal_(literal_of(v, where)) {
+    if constexpr (std::derived_from<T, Variable>) {
+      static_assert(kNever<T>,
+                    "a run is fed with values: for a Variable's write session.run(v), or v.read() if it is eager");
+    } else if constexpr (!std::convertible_to<const T&, Literal>) {
+      static_assert(kNever<T>, "a run is fed with values: numbers, lists or vectors of numbers, or a concrete Tensor");
+    }
+  }
   /// Whether it was given as a tensor, be it None; else it is a literal.
   bool is_tensor() const { return is_tensor_; }
   const Tensor& tensor() const { return tensor_; }
@@ -44,11 +51,8 @@ class FeedValue {
   static Literal literal_of(const T& v, Where where) {
     if constexpr (std::convertible_to<const T&, Literal>) {
       return Literal(v, where);
-    } else if constexpr (std::derived_from<T, Variable>) {
-      static_assert(kNever<T>,
-                    "a run is fed with values: for a Variable's write session.run(v), or v.read() if it is eager");
     } else {
-      static_assert(kNever<T>, "a run is fed with values: numbers, lists or vectors of numbers, or a concrete Tensor");
+      return 0;
     }
   }
 
@@ -59,6 +63,11 @@ class FeedValue {
 
 struct FeedEntry {
   FeedEntry(Fetch k, FeedValue v) : key(std::move(k)), value(std::move(v)) {}
+  // In place, which is less work for a run of a few nodes.
+  template <std::convertible_to<Fetch> K, class V>
+    requires(!std::same_as<V, FeedValue>)
+  FeedEntry(const K& k, const V& v, std::source_location where = std::source_location::current())
+      : key(k), value(v, where) {}
   Fetch key;
   FeedValue value;
 };
