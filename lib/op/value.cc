@@ -95,7 +95,7 @@ Value::~Value() {
 }
 
 Ref<Value> Value::make(DType dtype, const Shape& shape, Device device) {
-  const auto n = static_cast<size_t>(shape.num_elements());
+  const auto n = static_cast<size_t>(shape.saturated_elements());
   const size_t bytes = n * size_of(dtype);
   // Both, for the product may wrap.
   if (device.is_cpu() && bytes <= kSmallBytes && n <= kSmallBytes) {
