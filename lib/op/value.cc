@@ -78,7 +78,7 @@ void Value::operator delete(void* p) noexcept {
 }
 
 Value::Value(Kind kind, DType dtype, const Shape& shape, Device device)
-    : spec_{dtype, shape}, kind_(kind), device_(device), num_elements_(shape.num_elements()) {}
+    : spec_{dtype, shape}, kind_(kind), device_(device), num_elements_(shape.saturated_elements()) {}
 
 Value::~Value() {
   if (kind_ == Kind::handle) object()->release();
