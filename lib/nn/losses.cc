@@ -1,10 +1,15 @@
 #include <twofold/lib/nn/losses.h>
 
+#include <fmt/format.h>
+
+#include <string>
+
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/kernels/softmax/softmax.h>
+#include <twofold/lib/core/error.h>
 #include <twofold/lib/op/apply.h>
 
 namespace twofold::nn {
