@@ -67,8 +67,8 @@ Recorded recorded_runs(const std::string& path, const Facts& facts) {
                                  .first_ms = r.at("first_ms"),
                                  .step_ms = r.at("median_ms"),
                                  .wall_s = r.at("wall_s"),
-                                 .user_s = r.value("user_s", 0.0),  // older files have none
-                                 .system_s = r.value("sys_s", 0.0),
+                                 .user_s = r.at("user_s"),
+                                 .system_s = r.at("sys_s"),
                                  .peak_bytes = r.at("peak_bytes")});
       }
       return recorded;
@@ -99,7 +99,7 @@ void print_article_runs(const std::vector<ArticleRun>& runs, bool comparable) {
         [&](const article::Run& r) { return i < r.losses.size() ? r.losses[i] : ""; });
   const auto seconds = [&](std::string_view name, double ArticleRun::*ours, double article::Run::*theirs) {
     print(
-        name, [&](const ArticleRun& r) { return r.*ours > 0 ? fmt::format("{:.4g}", r.*ours) : ""; },
+        name, [&](const ArticleRun& r) { return fmt::format("{:.4g}", r.*ours); },
         [&](const article::Run& r) { return fmt::format("{:.3g}", r.*theirs); });
   };
   seconds("wall, s", &ArticleRun::wall_s, &article::Run::wall_s);
