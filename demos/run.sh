@@ -51,7 +51,7 @@ quietly() {
 if [ -n "$(missing_of "${packages_for_demos[@]}")" ]; then
   quietly "installing packages" install_missing "${packages_for_demos[@]}"
   lacking=$(missing_of "${packages_for_demos[@]}" | paste -sd ' ')
-  [ -z "$lacking" ] || echo "Not installed, and neither root nor sudo to do it: $lacking. The build is tried all the same." >&2
+  [ -z "$lacking" ] || echo "Not installed (why: $log): $lacking. The build is tried all the same." >&2
 fi
 
 isa() {
