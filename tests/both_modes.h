@@ -3,25 +3,13 @@
 
 #include <twofold/twofold.h>
 
-#include <cstring>
 #include <functional>
 #include <vector>
 
 #include "catch.h"
+#include "same_bits.h"
 
 namespace testing {
-
-/// Equal dtypes, shapes and bits.
-inline bool same_bits(const twofold::Tensor& a, const twofold::Tensor& b) {
-  if (a.dtype() != b.dtype() || a.shape() != b.shape()) return false;
-  return twofold::dispatch(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const auto x = a.data<T>(), y = b.data<T>();
-    for (size_t i = 0; i < x.size(); ++i)
-      if (std::memcmp(&x[i], &y[i], sizeof(T)) != 0) return false;
-    return true;
-  });
-}
 
 /// The elements, whatever the dtype.
 inline std::vector<double> doubles(const twofold::Tensor& t) {

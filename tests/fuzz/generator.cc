@@ -13,7 +13,7 @@ constexpr int64_t kExtents[] = {1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 33};
 
 Generator::Generator(uint64_t seed, const Recipe& recipe) : rng_(seed), recipe_(recipe) {
   program_.seed = rng_.next() >> 1;
-  program_.runs = 1 + rng_.below(3);
+  program_.runs = rng_.one_in(8) ? 6 : 1 + rng_.below(3);  // six: a GPU's plan is captured on the way
   // Few extents, so that shapes meet.
   for (int k = 0; k < 3; ++k) extents_.push_back(kExtents[rng_.below(std::size(kExtents))]);
   if (rng_.one_in(4)) extents_.push_back(0);
@@ -133,7 +133,11 @@ int Generator::fresh_leaf(tf::DType t, const tf::Shape& s) {
   i.dtype = t;
   i.shape = i.declared = s;
   i.data = rng_.next() >> 32;
-  if (rng_.one_in(6)) i.declared = tf::unknown_shape;
+  if (rng_.one_in(6))
+    i.declared = tf::unknown_shape;
+  else if (i.op == "placeholder" && rng_.one_in(6))
+    for (int k = 0; k < s.rank(); ++k)
+      if (rng_.one_in(2)) i.declared.set(k, -1);
   return add(std::move(i));
 }
 int Generator::vague_leaf(tf::DType t, const tf::Shape& s) {

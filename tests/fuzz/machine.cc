@@ -2,33 +2,52 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <sstream>
-#include <type_traits>
 
 #include <twofold/session/passes/passes.h>
 
 #include "ops.h"
+#include "same_bits.h"
 
 namespace fuzz {
 namespace {
 
-/// The same to the bit. Two NaNs are the same whatever their sign and payload: of two NaN operands an instruction hands
-/// on the first, and C++ leaves it to the compiler which operand of + or * that is, in every copy of a loop anew.
-template <class T>
-bool same_bits(const T& a, const T& b) {
-  if constexpr (std::is_floating_point_v<T>)
-    if (std::isnan(a) && std::isnan(b)) return true;
-  return std::memcmp(&a, &b, sizeof(T)) == 0;
-}
-bool same_bits(const tf::Tensor& a, const tf::Tensor& b) {
-  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
-  if (a.dtype() != b.dtype() || a.shape() != b.shape()) return false;
-  return tf::dispatch(a.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    return std::ranges::equal(a.data<T>(), b.data<T>(), same_bits<T>);
-  });
-}
+using testing::same_bits;
+
+/// Tensors as they were when they were first read on the host.
+class Kept {
+ public:
+  void keep(const tf::Tensor& t, const std::string& name) {
+    if (t.defined() && t.is_concrete()) all_.push_back({t, name, bytes_of(t)});
+  }
+  void keep(const Results& r, size_t run) {
+    const auto number = [&](const char* what, size_t n) {
+      return what + std::to_string(n) + " of run " + std::to_string(run + 1);
+    };
+    for (size_t v = 0; v < r.values.size(); ++v) keep(r.values[v], number("value ", v));
+    for (size_t v = 0; v < r.variables.size(); ++v) keep(r.variables[v], number("variable ", v));
+  }
+  /// The first of them that is another now; "" if none is.
+  std::string changed() const {
+    for (const Entry& e : all_)
+      if (bytes_of(e.tensor) != e.bytes) return e.name + " is another once later runs are done";
+    return "";
+  }
+
+ private:
+  struct Entry {
+    tf::Tensor tensor;
+    std::string name;
+    std::string bytes;
+  };
+  static std::string bytes_of(const tf::Tensor& t) {
+    return tf::dispatch(t.dtype(), [&](auto zero) {
+      const auto data = t.data<decltype(zero)>();
+      return std::string(reinterpret_cast<const char*>(data.data()), data.size_bytes());
+    });
+  }
+  std::vector<Entry> all_;
+};
 
 /// The tensor in words; where two print alike, the first element whose bits differ.
 std::string differing(const tf::Tensor& a, const tf::Tensor& b) {
@@ -166,6 +185,7 @@ std::vector<Results> run_eagerly(const Program& p, int threads) {
   make_variables(p, s);
   const tf::RandomBody random = tf::new_random_body("step");
   std::vector<Results> results;
+  Kept kept;
   for (s.run = 0; s.run < p.runs; ++s.run) {
     const Captured captured;
     std::ranges::fill(s.values, tf::Tensor());
@@ -173,12 +193,14 @@ std::vector<Results> run_eagerly(const Program& p, int threads) {
       run_body(p, random, s);
     } catch (const Unusable&) {
       if (s.run == 0) throw;
-      return results;
+      break;
     }
     Results r{s.values, {}, captured.text()};
     for (const tf::Variable& v : s.variables) r.variables.push_back(v.read());
+    kept.keep(r, results.size());
     results.push_back(std::move(r));
   }
+  results.back().changed = kept.changed();
   return results;
 }
 
@@ -219,6 +241,8 @@ std::vector<Results> Deferred::run(const Config& config, std::vector<bool>& fetc
   for (const tf::Variable& v : state_.variables) wanted.emplace_back(v);
 
   std::vector<Results> results;
+  Kept kept;
+  std::string changed;
   for (int run = 0; run < program_.runs; ++run) {
     std::vector<tf::Feed> feeds;
     for (const Instruction& i : program_.body)
@@ -233,8 +257,23 @@ std::vector<Results> Deferred::run(const Config& config, std::vector<bool>& fetc
       if (state_.values[v].is_concrete()) r.values[v] = state_.values[v];
     for (size_t k = 0; k < numbers.size(); ++k) r.values[static_cast<size_t>(numbers[k])] = given[k];
     r.variables.assign(given.begin() + static_cast<std::ptrdiff_t>(numbers.size()), given.end());
+    kept.keep(r, results.size());
+    // Another plan of the session sees the same state.
+    const std::vector<tf::Fetch> variables(state_.variables.begin(), state_.variables.end());
+    if (!variables.empty()) {
+      const std::vector<tf::Tensor> again = session.run(variables);
+      for (size_t v = 0; v < again.size(); ++v) {
+        kept.keep(again[v],
+                  "variable " + std::to_string(v) + ", read by itself after run " + std::to_string(run + 1) + ",");
+        if (changed.empty() && !same_bits(again[v], r.variables[v]))
+          changed = "variable " + std::to_string(v) + " in run " + std::to_string(run + 1) +
+                    ", and read by itself: " + differing(r.variables[v], again[v]);
+      }
+    }
     results.push_back(std::move(r));
   }
+  if (changed.empty()) changed = kept.changed();
+  if (!results.empty()) results.back().changed = changed;
   return results;
 }
 
@@ -262,6 +301,7 @@ std::optional<std::string> compare(const std::vector<Results>& eager, const std:
     }
     if (eager[run].printed != other[run].printed)
       return "printed" + in_run + "\n" + eager[run].printed + "and\n" + other[run].printed;
+    if (!other[run].changed.empty()) return other[run].changed;
   }
   return {};
 }
@@ -284,7 +324,7 @@ std::optional<Difference> find_difference(const Program& p, const std::string* o
   const auto wanted = [&](const std::string& name) { return !only || *only == name; };
   std::vector<Results> eager;
   const std::string reference = "eager, 1 thread";
-  if (auto d = check(reference, [&]() -> Found { return eager = run_eagerly(p, 1), std::nullopt; }))
+  if (auto d = check(reference, [&]() -> Found { return eager = run_eagerly(p, 1), compare(eager, eager); }))
     return wanted(reference) ? d : std::nullopt;
   if (eager.size() < static_cast<size_t>(p.runs)) throw Unusable();
   for (int threads : {2, 5}) {

@@ -50,11 +50,13 @@ class Captured {
   std::streambuf* outer_;
 };
 
-/// What one run of a program gives.
+/// What one run of a program gives. Its tensors are read on the host as soon as they are there, are kept, and are read
+/// again when the program has ended: a value is a snapshot, whatever runs after it.
 struct Results {
   std::vector<tf::Tensor> values;     ///< by number
   std::vector<tf::Tensor> variables;  ///< after the run
   std::string printed;
+  std::string changed = {};  ///< what later runs made of these tensors; empty if they left them alone
 };
 
 /// How a program is executed deferred.

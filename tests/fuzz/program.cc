@@ -39,6 +39,22 @@ T element(Rng& rng) {
   }
 }
 
+/// One from the ends of what the dtype holds.
+template <class T>
+T extreme(Rng& rng) {
+  using L = std::numeric_limits<T>;
+  if constexpr (std::is_same_v<T, bool>) {
+    return rng.one_in(2);
+  } else if constexpr (std::is_integral_v<T>) {
+    const T ends[] = {L::min(), T(L::min() + 1), 0, 1, T(L::max() - 1), L::max()};
+    return ends[rng.below(std::size(ends))];
+  } else {
+    const T ends[] = {0, 1, L::max(), L::min(), L::denorm_min(), L::infinity(), L::quiet_NaN(), T(1e20), T(1e-20)};
+    const T v = ends[rng.below(std::size(ends))];
+    return rng.one_in(2) ? -v : v;
+  }
+}
+
 }  // namespace
 
 tf::Tensor leaf_data(tf::DType dtype, const tf::Shape& shape, uint64_t seed) {
@@ -46,7 +62,10 @@ tf::Tensor leaf_data(tf::DType dtype, const tf::Shape& shape, uint64_t seed) {
   return tf::dispatch(dtype, [&](auto zero) {
     using T = decltype(zero);
     std::vector<T> elements(static_cast<size_t>(shape.num_elements()));
-    for (size_t k = 0; k < elements.size(); ++k) elements[k] = element<T>(rng);
+    // A leaf in ten is made of extremes, one element in three.
+    const bool extremes = rng.one_in(10);
+    for (size_t k = 0; k < elements.size(); ++k)
+      elements[k] = extremes && rng.one_in(3) ? extreme<T>(rng) : element<T>(rng);
     if constexpr (std::is_same_v<T, bool>) {
       // A vector of bool has no elements in memory.
       std::vector<uint8_t> bytes(elements.begin(), elements.end());
@@ -99,7 +118,7 @@ std::string data_text(tf::DType dtype, const tf::Shape& shape, uint64_t seed) {
         if (std::isnan(v))
           s << "NAN";
         else if (std::isinf(v))
-          s << "INFINITY";
+          s << (v < 0 ? "-INFINITY" : "INFINITY");
         else
           s << v << (v == 0 && std::signbit(v) ? ".0" : "");
       } else if constexpr (std::is_same_v<T, int64_t>) {

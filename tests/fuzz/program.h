@@ -64,7 +64,8 @@ struct Program {
 std::string to_cpp(const Program& program);
 
 /// Elements that follow from dtype, shape and seed alone: small numbers, many of them equal, and now and then a zero of
-/// either sign, an infinity, a NaN, an extreme integer.
+/// either sign, an infinity, a NaN, an extreme integer; one in ten has many of the largest, the smallest normal and
+/// subnormal numbers and of both ends of the integers.
 tf::Tensor leaf_data(tf::DType dtype, const tf::Shape& shape, uint64_t seed);
 /// What a placeholder is fed in run number `run`.
 inline uint64_t feed_seed(uint64_t data, int run) { return data + static_cast<uint64_t>(run) * 0x9e3779b9u; }

@@ -70,7 +70,7 @@ struct Pooling {
 size_t largest(const Array& x, const std::vector<size_t>& places) {
   size_t best = places[0];
   for (const size_t p : places)
-    if (x.values[p] > x.values[best]) best = p;
+    if (above(x.values[p], x.values[best])) best = p;
   return best;
 }
 

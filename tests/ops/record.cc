@@ -1,6 +1,7 @@
 #include "record.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 namespace op_test {
@@ -73,5 +74,7 @@ Shape broadcast(const Shape& a, const Shape& b) {
   }
   return y;
 }
+
+bool above(double a, double b) { return std::isnan(a) ? !std::isnan(b) : a > b; }
 
 }  // namespace op_test

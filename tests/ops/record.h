@@ -77,5 +77,7 @@ Array generate(DType dtype, const Shape& shape, const std::function<double(const
 /// Calls f for every index of `shape`, in row-major order.
 void for_each_index(const Shape& shape, const std::function<void(const Index&)>& f);
 Shape broadcast(const Shape& a, const Shape& b);
+/// a > b, NaN being above all else.
+bool above(double a, double b);
 
 }  // namespace op_test

@@ -57,7 +57,7 @@ void add_top_k(std::vector<Record>& all, int64_t k, std::vector<std::vector<Shap
     for (auto row = x.values.begin(); n > 0 && row != x.values.end(); row += n) {
       std::vector<int64_t> order(static_cast<size_t>(n));
       std::iota(order.begin(), order.end(), 0);
-      std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return row[a] > row[b]; });
+      std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return above(row[a], row[b]); });
       for (int64_t i = 0; i < k; ++i) {
         values.values.push_back(row[order[static_cast<size_t>(i)]]);
         indices.values.push_back(static_cast<double>(order[static_cast<size_t>(i)]));

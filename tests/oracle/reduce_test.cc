@@ -1,0 +1,426 @@
+// Reductions, running sums and what sorts.
+#include <algorithm>
+#include <numeric>
+
+#include "dual.h"
+
+using namespace oracle;
+
+namespace {
+
+/// Rows of one length that hold what a reduction may stumble over.
+template <class T>
+std::vector<Reals> rows(size_t n) {
+  using L = std::numeric_limits<T>;
+  const real big = L::max(), small = L::min(), least = L::denorm_min();
+  std::vector<Reals> all = {{0, -0.0L, 0},
+                            {-0.0L, -0.0L, -0.0L},
+                            {1, 2, 3},
+                            {-1, -1, -3},
+                            {kInf, 1, 2},
+                            {-kInf, 1, 2},
+                            {kInf, -kInf, 0},
+                            {kNaN, 1, kInf},
+                            {1, kNaN, -kInf},
+                            {big, 0, 0},
+                            {-big, 0, 0},
+                            {big, -big, 0},
+                            {least, least, -least},
+                            {small, -least, 0},
+                            {1, 1, 1},
+                            {-kInf, -kInf, -kInf},
+                            {kInf, kInf, 1},
+                            {5, 5, 2},
+                            {-7, 100, 1e-8L}};
+  for (Reals& r : all) {
+    for (real& x : r) x = static_cast<T>(x);
+    r.resize(n, r.back());
+  }
+  return all;
+}
+Reals flat(const std::vector<Reals>& rows) {
+  Reals all;
+  for (const Reals& r : rows) all.insert(all.end(), r.begin(), r.end());
+  return all;
+}
+bool has_nan(const Reals& r) {
+  return std::any_of(r.begin(), r.end(), [](real x) { return std::isnan(x); });
+}
+real total(const Reals& r) { return std::accumulate(r.begin(), r.end(), real(0)); }
+real greatest(const Reals& r) { return has_nan(r) ? kNaN : r.empty() ? -kInf : *std::max_element(r.begin(), r.end()); }
+real least(const Reals& r) { return has_nan(r) ? kNaN : r.empty() ? kInf : *std::min_element(r.begin(), r.end()); }
+real product(const Reals& r) {
+  // Beside 0 it is the order of the factors that decides whether the others overflow before.
+  const auto beyond = [](real x) { return std::fabs(x) > 1e38L && std::isfinite(x); };
+  if (std::count_if(r.begin(), r.end(), beyond) > 1 && std::count(r.begin(), r.end(), 0)) return kAnything;
+  return std::accumulate(r.begin(), r.end(), real(1), [](real a, real b) { return a * b; });
+}
+real log_sum(const Reals& r) {
+  const real m = greatest(r);
+  if (std::isinf(m) || std::isnan(m)) return m;
+  real s = 0;
+  for (const real x : r) s += std::exp(x - m);
+  return m + std::log(s);
+}
+real mean_of(const Reals& r) { return total(r) / static_cast<real>(r.size()); }
+real variance_of(const Reals& r) {
+  const real m = mean_of(r);
+  real s = 0;
+  for (const real x : r) s += (x - m) * (x - m);
+  return s / static_cast<real>(r.size());
+}
+
+using Reduce = Tensor (*)(tf::Operand, tf::Axes, tf::ReduceOptions);
+using Fold = real (*)(const Reals&);
+
+/// Values along the last axis, along the first, over all, and of nothing.
+void reduction(const std::string& name, const std::function<Tensor(const Tensor&, tf::Axes, bool keepdims)>& call,
+               Fold fold, Within within) {
+  for_floating([&](auto zero, DType dtype) {
+    INFO(name << " of " << dtype);
+    using T = decltype(zero);
+    for (const size_t n : {1, 3, 17}) {
+      const std::vector<Reals> in = rows<T>(n);
+      const auto count = static_cast<int64_t>(in.size()), width = static_cast<int64_t>(n);
+      const Tensor x = make(dtype, {count, width}, flat(in));
+      Reals wanted;
+      for (const Reals& r : in) wanted.push_back(fold(r));
+      CHECK(off(everyway1([&](const Tensors& t) { return call(t[0], {-1}, false); }, {x}), dtype, {count}, wanted,
+                within) == "");
+      CHECK(off(everyway1([&](const Tensors& t) { return call(tf::transpose(t[0]), {0}, true); }, {x}), dtype,
+                {1, count}, wanted, within) == "");
+      for (size_t i = 0; i < in.size(); ++i)
+        CHECK(off(tf::eagerly([&] { return call(make(dtype, in[i]), {}, false); }), dtype, Shape{}, {wanted[i]},
+                  within) == "");
+    }
+    const Tensor nothing = make(dtype, {2, 0}, {});
+    CHECK(off(everyway1([&](const Tensors& t) { return call(t[0], {1}, false); }, {nothing}), dtype, {2},
+              {fold({}), fold({})}) == "");
+    CHECK(off(everyway1([&](const Tensors& t) { return call(t[0], {0}, false); }, {nothing}), dtype, {0}, {}) == "");
+    CHECK_ERROR(call(nothing, {2}, false), InvalidArgument, "out of range");
+    CHECK_ERROR(call(nothing, {0, -2}, false), InvalidArgument, "duplicate");
+    CHECK_ERROR(call(tf::tensor({true}), {}, false), InvalidArgument, "bool");
+  });
+}
+
+/// The same through dual numbers, at three scales that the dtype holds.
+template <class Reference>
+void derivatives(const std::string& name, const std::function<Tensor(const Tensor&)>& call, const Reference& reference,
+                 const std::vector<double>& scales = {1}, real eps = 8) {
+  for_floating([&](auto, DType dtype) {
+    for (const double scale : scales) {
+      const Reals x = {0.5L, -1.25L, 2, 0.75L, -0.5L, 1.5L, 3, 1.125L, -2.5L, 0.25L, -0.875L, 1.75L};
+      Reals scaled;
+      for (const real v : x) scaled.push_back(v * static_cast<real>(scale));
+      hold(
+          name + " at " + std::to_string(scale), dtype, [&](const Tensors& in) { return call(in[0]); },
+          [&](const auto& in) { return reference(in[0]); }, {{{3, 4}}, {scaled}}, eps);
+    }
+  });
+}
+
+/// Calls f with each row of 4.
+const auto by_rows = [](const auto& f) {
+  return [f](const auto& x) {
+    using R = typename std::remove_cvref_t<decltype(x)>::value_type;
+    std::vector<R> y;
+    for (size_t i = 0; i < x.size(); i += 4)
+      for (const R& v : f(std::vector<R>(x.begin() + static_cast<std::ptrdiff_t>(i),
+                                         x.begin() + static_cast<std::ptrdiff_t>(i + 4))))
+        y.push_back(v);
+    return y;
+  };
+};
+const auto sum_all = [](const auto& r) {
+  auto s = r[0];
+  for (size_t i = 1; i < r.size(); ++i) s = s + r[i];
+  return s;
+};
+template <class R>
+std::vector<R> one(R r) {
+  return {r};
+}
+
+}  // namespace
+
+ORACLE(sum, reduce_sum) {
+  reduction("sum", [](const Tensor& x, tf::Axes a, bool k) { return tf::sum(x, a, {.keepdims = k}); }, total,
+            {.ulps = 8, .zero_sign = false});
+  reduction("reduce_sum", [](const Tensor& x, tf::Axes a, bool k) { return tf::reduce_sum(x, a, {.keepdims = k}); },
+            total, {.ulps = 8, .zero_sign = false});
+  derivatives(
+      "sum", [](const Tensor& x) { return tf::sum(x, 1); }, by_rows([](const auto& r) { return one(sum_all(r)); }));
+  for_integers([](auto zero, DType dtype) {
+    using T = decltype(zero);
+    uint64_t s = 0;
+    for (const T v : integers<T>()) s += static_cast<uint64_t>(v);
+    CHECK(off(everyway1([](const Tensors& in) { return tf::sum(in[0]); }, {tf::tensor(integers<T>())}), dtype, Shape{},
+              {real(static_cast<T>(s))}) == "");
+  });
+  // Long ones keep their digits.
+  for_floating([](auto zero, DType dtype) {
+    using T = decltype(zero);
+    const int64_t n = 1000003;
+    const real tenth = static_cast<T>(0.1);
+    const Tensor x = tf::eagerly([&] { return tf::full({n}, static_cast<double>(tenth), {.dtype = dtype}); });
+    CHECK(off(tf::sum(x), dtype, Shape{}, {tenth * n}, {.ulps = 64}) == "");
+    CHECK(off(tf::mean(x), dtype, Shape{}, {tenth}, {.ulps = 64}) == "");
+  });
+}
+
+ORACLE(mean, reduce_mean) {
+  const Fold fold = [](const Reals& r) { return r.empty() ? kNaN : mean_of(r); };
+  reduction("mean", [](const Tensor& x, tf::Axes a, bool k) { return tf::mean(x, a, {.keepdims = k}); }, fold,
+            {.ulps = 8, .zero_sign = false});
+  reduction("reduce_mean", [](const Tensor& x, tf::Axes a, bool k) { return tf::reduce_mean(x, a, {.keepdims = k}); },
+            fold, {.ulps = 8, .zero_sign = false});
+  derivatives(
+      "mean", [](const Tensor& x) { return tf::mean(x, 1); },
+      by_rows([](const auto& r) { return one(sum_all(r) * 0.25L); }));
+  CHECK_ERROR(tf::mean(tf::tensor({1, 2})), InvalidArgument, "cast");
+}
+
+ORACLE(prod, reduce_prod) {
+  reduction("prod", [](const Tensor& x, tf::Axes a, bool k) { return tf::prod(x, a, {.keepdims = k}); }, product,
+            {.ulps = 8, .zero_sign = false});
+  reduction("reduce_prod", [](const Tensor& x, tf::Axes a, bool k) { return tf::reduce_prod(x, a, {.keepdims = k}); },
+            product, {.ulps = 8, .zero_sign = false});
+  const auto multiply = [](const auto& r) { return one(r[0] * r[1] * r[2] * r[3]); };
+  derivatives("prod", [](const Tensor& x) { return tf::prod(x, 1); }, by_rows(multiply), {1, 1e-6, 1e6});
+  for_floating([&](auto, DType dtype) {  // beside zeros
+    hold(
+        "prod", dtype, [](const Tensors& in) { return tf::prod(in[0], 1); },
+        [&](const auto& in) { return by_rows(multiply)(in[0]); }, {{{3, 4}}, {{0, 2, 3, 4, 0, 0, 5, 6, 0, 0, 0, 7}}});
+  });
+  for_integers([](auto zero, DType dtype) {
+    using T = decltype(zero);
+    const std::vector<T> x = {std::numeric_limits<T>::max(), 3, 7};
+    CHECK(off(everyway1([](const Tensors& in) { return tf::prod(in[0]); }, {tf::tensor(x)}), dtype, Shape{},
+              {real(static_cast<T>(static_cast<uint64_t>(x[0]) * 21u))}) == "");
+  });
+}
+
+ORACLE(max, min, reduce_max, reduce_min, argmax, argmin, top_k) {
+  reduction("max", [](const Tensor& x, tf::Axes a, bool k) { return tf::max(x, a, {.keepdims = k}); }, greatest,
+            {.zero_sign = false});
+  reduction("reduce_max", [](const Tensor& x, tf::Axes a, bool k) { return tf::reduce_max(x, a, {.keepdims = k}); },
+            greatest, {.zero_sign = false});
+  reduction("min", [](const Tensor& x, tf::Axes a, bool k) { return tf::min(x, a, {.keepdims = k}); }, least,
+            {.zero_sign = false});
+  reduction("reduce_min", [](const Tensor& x, tf::Axes a, bool k) { return tf::reduce_min(x, a, {.keepdims = k}); },
+            least, {.zero_sign = false});
+  // Equal ones share the gradient; its own derivative is 0.
+  for_floating([](auto, DType dtype) {
+    const Tensor x = make(dtype, {4, 3}, {1, 3, 3, 5, 5, 5, kInf, 1, kInf, -kInf, 2, -kInf});
+    const auto [y, first, second] = derive([](const Tensor& t) { return tf::max(t, 1); }, x);
+    CHECK(off(first, dtype, {4, 3}, {0, 0.5, 0.5, 1.0L / 3, 1.0L / 3, 1.0L / 3, 0.5, 0, 0.5, 0, 1, 0}, {.ulps = 1}) ==
+          "");
+    CHECK(off(second, dtype, {4, 3}, Reals(12, 0), {.zero_sign = false}) == "");
+    const auto [z, fall, bend] = derive([](const Tensor& t) { return tf::min(t, 1); }, x);
+    CHECK(off(fall, dtype, {4, 3}, {1, 0, 0, 1.0L / 3, 1.0L / 3, 1.0L / 3, 0, 1, 0, 0.5, 0, 0.5}, {.ulps = 1}) == "");
+    CHECK(off(bend, dtype, {4, 3}, Reals(12, 0), {.zero_sign = false}) == "");
+  });
+  for_integers([](auto zero, DType dtype) {
+    using T = decltype(zero);
+    using L = std::numeric_limits<T>;
+    const Tensor x = tf::tensor(integers<T>()), nothing = tf::tensor(std::vector<T>());
+    const auto all = everyway(
+        [](const Tensors& in) {
+          return Tensors{tf::max(in[0]), tf::min(in[0]), tf::max(in[1]), tf::min(in[1])};
+        },
+        {x, nothing});
+    CHECK(off(all[0], dtype, Shape{}, {real(L::max())}) == "");
+    CHECK(off(all[1], dtype, Shape{}, {real(L::min())}) == "");
+    CHECK(off(all[2], dtype, Shape{}, {real(L::min())}) == "");
+    CHECK(off(all[3], dtype, Shape{}, {real(L::max())}) == "");
+    const auto at = everyway([](const Tensors& in) { return Tensors{tf::argmax(in[0]), tf::argmin(in[0])}; }, {x});
+    CHECK(off(at[0], tf::int64, Shape{}, {10}) == "");
+    CHECK(off(at[1], tf::int64, Shape{}, {0}) == "");
+    const auto [values, indices] = tf::top_k(x, 3);
+    CHECK(off(values, dtype, {3}, {real(L::max()), real(L::max() - 1), real(L::max() / 2)}) == "");
+    CHECK(off(indices, tf::int32, {3}, {10, 9, 8}) == "");
+  });
+  for_floating([](auto zero, DType dtype) {
+    using T = decltype(zero);
+    const std::vector<Reals> in = rows<T>(4);
+    const auto count = static_cast<int64_t>(in.size());
+    const Tensor x = make(dtype, {count, 4}, flat(in));
+    Reals most, lowest, values, indices;
+    for (const Reals& r : in) {
+      std::vector<size_t> order(r.size());
+      std::iota(order.begin(), order.end(), size_t{0});
+      const auto above = [&](size_t i, size_t j) { return std::isnan(r[i]) ? !std::isnan(r[j]) : r[i] > r[j]; };
+      std::stable_sort(order.begin(), order.end(), above);
+      most.push_back(static_cast<real>(order[0]));
+      for (const size_t i : order) values.push_back(r[i]), indices.push_back(static_cast<real>(i));
+      const auto below = [&](size_t i, size_t j) { return std::isnan(r[i]) ? !std::isnan(r[j]) : r[i] < r[j]; };
+      std::iota(order.begin(), order.end(), size_t{0});
+      std::stable_sort(order.begin(), order.end(), below);
+      lowest.push_back(static_cast<real>(order[0]));
+    }
+    const auto got = everyway(
+        [](const Tensors& t) {
+          const auto sorted = tf::top_k(t[0], 4);
+          return Tensors{tf::argmax(t[0], -1), tf::argmin(t[0], 1), sorted.values, sorted.indices};
+        },
+        {x});
+    CHECK(off(got[0], tf::int64, {count}, most) == "");
+    CHECK(off(got[1], tf::int64, {count}, lowest) == "");
+    CHECK(off(got[2], dtype, {count, 4}, values) == "");
+    CHECK(off(got[3], tf::int32, {count, 4}, indices) == "");
+    const auto [y, first, second] =
+        derive([](const Tensor& t) { return tf::square(tf::top_k(t, 2).values); }, make(dtype, {5, -7, 9, 2}));
+    CHECK(off_list(first, dtype, {10, 0, 18, 0}, {.zero_sign = false}) == "");
+    CHECK(off_list(second, dtype, {2, 0, 2, 0}, {.zero_sign = false}) == "");
+    CHECK_ERROR(tf::argmax(make(dtype, {2, 0}, {}), 1), InvalidArgument, "axis 1 is empty");
+    CHECK(off(tf::argmax(make(dtype, {0, 2}, {}), 1), tf::int64, {0}, {}) == "");
+    CHECK(off(tf::top_k(make(dtype, {2, 0}, {}), 0).values, dtype, {2, 0}, {}) == "");
+    CHECK_ERROR(tf::top_k(make(dtype, {2, 0}, {}), 1), InvalidArgument, "");
+    CHECK_ERROR(tf::top_k(make(dtype, {2}, {1, 2}), -1), InvalidArgument, "");
+    CHECK_ERROR(tf::top_k(make(dtype, Shape{}, {1}), 1), InvalidArgument, "");
+  });
+  CHECK_ERROR(tf::argmax(tf::tensor({true}), 0), InvalidArgument, "bool");
+  CHECK_ERROR(tf::argmin(tf::tensor({1}), 1), InvalidArgument, "out of range");
+  CHECK_ERROR(tf::top_k(tf::tensor({true}), 1), InvalidArgument, "bool");
+}
+
+ORACLE(any, all, reduce_any, reduce_all) {
+  const Tensor x = make(tf::bool_, {4, 2}, {0, 0, 0, 1, 1, 0, 1, 1}), nothing = make(tf::bool_, {2, 0}, {});
+  const auto got = everyway(
+      [](const Tensors& in) {
+        return Tensors{tf::any(in[0], 1),        tf::all(in[0], 1), tf::reduce_any(in[0], 1),
+                       tf::reduce_all(in[0], 1), tf::any(in[1], 1), tf::all(in[1], 1)};
+      },
+      {x, nothing});
+  for (const size_t i : {0u, 2u}) CHECK(off_list(got[i], tf::bool_, {0, 1, 1, 1}) == "");
+  for (const size_t i : {1u, 3u}) CHECK(off_list(got[i], tf::bool_, {0, 0, 0, 1}) == "");
+  CHECK(off_list(got[4], tf::bool_, {0, 0}) == "");
+  CHECK(off_list(got[5], tf::bool_, {1, 1}) == "");
+  CHECK_ERROR(tf::any(tf::tensor({1})), InvalidArgument, "bool");
+  CHECK_ERROR(tf::all(tf::tensor({1.f})), InvalidArgument, "bool");
+  CHECK_ERROR(tf::all(x, 2), InvalidArgument, "out of range");
+}
+
+ORACLE(logsumexp) {
+  reduction("logsumexp", [](const Tensor& x, tf::Axes a, bool k) { return tf::logsumexp(x, a, {.keepdims = k}); },
+            log_sum, {.ulps = 4, .size = 2});
+  derivatives("logsumexp", [](const Tensor& x) { return tf::logsumexp(x, 1); }, by_rows([](const auto& r) {
+                using R = std::remove_cvref_t<decltype(r[0])>;
+                R s = exp(r[0]);
+                for (size_t i = 1; i < 4; ++i) s = s + exp(r[i]);
+                return one(R(log(s)));
+              }),
+              {1, 1e-4, 100});
+  // The gradient is softmax, 0 of a row that is masked altogether.
+  for_floating([](auto, DType dtype) {
+    const Tensor x = make(dtype, {4, 2}, {-kInf, -kInf, -kInf, 3, 1000, 1000, -1000, -1000});
+    const auto [y, first, second] = derive([](const Tensor& t) { return tf::logsumexp(t, 1); }, x);
+    CHECK(off_list(y, dtype, {-kInf, 3, 1000 + std::log(2.0L), -1000 + std::log(2.0L)}, {.ulps = 1}) == "");
+    CHECK(off(first, dtype, {4, 2}, {0, 0, 0, 1, 0.5, 0.5, 0.5, 0.5}, {.ulps = 1}) == "");
+    CHECK(off(second, dtype, {4, 2}, Reals(8, 0), {.size = 1, .zero_sign = false}) == "");
+  });
+  CHECK_ERROR(tf::logsumexp(tf::tensor({1})), InvalidArgument, "");
+}
+
+ORACLE(variance) {
+  const Fold fold = [](const Reals& r) { return r.empty() ? kNaN : variance_of(r); };
+  reduction("variance", [](const Tensor& x, tf::Axes a, bool k) { return tf::variance(x, a, {.keepdims = k}); }, fold,
+            {.ulps = 8, .zero_sign = false});
+  const auto reference = by_rows([](const auto& r) {
+    const auto m = sum_all(r) * 0.25L;
+    auto s = (r[0] - m) * (r[0] - m);
+    for (size_t i = 1; i < 4; ++i) s = s + (r[i] - m) * (r[i] - m);
+    return one(s * (1.0L / 3));
+  });
+  derivatives("variance", [](const Tensor& x) { return tf::variance(x, 1, {.correction = 1}); }, reference,
+              {1, 1e-10, 1e10});
+  for_floating([](auto, DType dtype) {
+    const Tensor x = make(dtype, {5, 7});
+    const auto of = [&](double correction) {
+      return everyway1([&](const Tensors& in) { return tf::variance(in[0], {}, {.correction = correction}); }, {x});
+    };
+    CHECK(off(of(0), dtype, Shape{}, {1}) == "");
+    CHECK(off(of(1), dtype, Shape{}, {2}) == "");
+    CHECK(off(of(0.5), dtype, Shape{}, {2 / 1.5L}, {.ulps = 1}) == "");
+    CHECK(off(of(2), dtype, Shape{}, {kInf}) == "");  // as NumPy and PyTorch: no degrees of freedom are left
+    CHECK(off(of(3), dtype, Shape{}, {kInf}) == "");
+  });
+  CHECK_ERROR(tf::variance(tf::tensor({1})), InvalidArgument, "");
+}
+
+ORACLE(sum_to_like, sum_to_shape) {
+  for_floating([](auto, DType dtype) {
+    const Tensor x = make(dtype, {2, 3}, {1, 2, kInf, 4, kNaN, -kInf});
+    for (const bool like : {false, true}) {
+      const auto to = [&](const Shape& s) {
+        return everyway1(
+            [&](const Tensors& in) { return like ? tf::sum_to_like(in[0], in[1]) : tf::sum_to_shape(in[0], s); },
+            {x, make(dtype, s, Reals(static_cast<size_t>(s.num_elements()), 1))});
+      };
+      CHECK(off(to({3}), dtype, {3}, {5, kNaN, kNaN}) == "");
+      CHECK(off(to({2, 1}), dtype, {2, 1}, {kInf, kNaN}) == "");
+      CHECK(off(to({}), dtype, Shape{}, {kNaN}) == "");
+      CHECK(off(to({2, 3}), dtype, {2, 3}, {1, 2, kInf, 4, kNaN, -kInf}) == "");
+    }
+    CHECK(off(tf::sum_to_shape(make(dtype, {0, 3}, {}), {3}), dtype, {3}, {0, 0, 0}) == "");
+    derivatives(
+        "sum_to_shape",
+        [](const Tensor& t) {
+          return tf::sum_to_shape(t, {3, 1});
+        },
+        by_rows([](const auto& r) { return one(sum_all(r)); }));
+    derivatives(
+        "sum_to_like",
+        [&](const Tensor& t) {
+          return tf::sum_to_like(t, make(dtype, {3, 1}, {0, 0, 0}));
+        },
+        by_rows([](const auto& r) { return one(sum_all(r)); }));
+    CHECK_ERROR(tf::sum_to_shape(x, {4}), InvalidArgument, "");
+    CHECK_ERROR(tf::sum_to_like(x, make(dtype, {2}, {1, 2})), InvalidArgument, "");
+  });
+}
+
+ORACLE(cumsum) {
+  for_floating([](auto zero, DType dtype) {
+    using T = decltype(zero);
+    const std::vector<Reals> in = rows<T>(5);
+    const auto count = static_cast<int64_t>(in.size());
+    for (const bool exclusive : {false, true})
+      for (const bool reverse : {false, true}) {
+        Reals wanted;
+        for (Reals r : in) {
+          if (reverse) std::reverse(r.begin(), r.end());
+          real s = 0;
+          Reals y;
+          for (const real v : r) y.push_back(exclusive ? s : s + v), s += v;
+          if (reverse) std::reverse(y.begin(), y.end());
+          wanted.insert(wanted.end(), y.begin(), y.end());
+        }
+        INFO(dtype << " exclusive " << exclusive << " reverse " << reverse);
+        // Of float32 sums are made in float64, of float64 in itself: {largest, -largest, 1} loses nothing either way.
+        CHECK(off(everyway1(
+                      [&](const Tensors& t) {
+                        return tf::cumsum(t[0], -1, {.exclusive = exclusive, .reverse = reverse});
+                      },
+                      {make(dtype, {count, 5}, flat(in))}),
+                  dtype, {count, 5}, wanted, {.ulps = 2, .zero_sign = false}) == "");
+      }
+    CHECK(off(tf::cumsum(make(dtype, {2, 0}, {}), 1), dtype, {2, 0}, {}) == "");
+    CHECK_ERROR(tf::cumsum(make(dtype, {2}, {1, 2}), 1), InvalidArgument, "out of range");
+  });
+  derivatives(
+      "cumsum", [](const Tensor& x) { return tf::square(tf::cumsum(x, 1, {.exclusive = true})); },
+      by_rows([](const auto& r) {
+        const auto s = r[0] + r[1], t = s + r[2];
+        return std::vector{r[0] * 0.0L, r[0] * r[0], s * s, t * t};
+      }));
+  for_integers([](auto zero, DType dtype) {
+    using T = decltype(zero);
+    Reals wanted;
+    uint64_t s = 0;
+    for (const T v : integers<T>()) wanted.push_back(static_cast<T>(s += static_cast<uint64_t>(v)));
+    CHECK(off(everyway1([](const Tensors& in) { return tf::cumsum(in[0]); }, {tf::tensor(integers<T>())}), dtype,
+              {static_cast<int64_t>(wanted.size())}, wanted) == "");
+  });
+  CHECK_ERROR(tf::cumsum(tf::tensor({true})), InvalidArgument, "bool");
+}
