@@ -33,6 +33,8 @@ real gelu_slope(real x) { return share_below(x) + times(normal(x), x); }
 real gelu_bend(real x) { return times(normal(x), 2 - x * x); }
 real gelu_third(real x) { return times(times(normal(x), x), x * x - 4); }
 
+// Slopes that are made of the value, 1 - y^2 and y (1 - y), have its last places and no more: where they are small,
+// near 1, what is left of them. So have those that cross zero. All others keep their digits in the tails.
 const Unary kActivations[] = {
     {"expm1",
      [](real x) { return std::expm1(x); },
@@ -53,13 +55,17 @@ const Unary kActivations[] = {
      [](real x) { return std::tanh(x); },
      tanh_slope,
      [](real x) { return times(-2 * std::tanh(x), tanh_slope(x)); },
-     {4}},
-    {"sigmoid", sigmoid, sigmoid_slope, sigmoid_bend, {4}},
+     {4},
+     {.ulps = 4, .size = 2},
+     {.ulps = 8, .size = 4}},
+    {"sigmoid", sigmoid, sigmoid_slope, sigmoid_bend, {4}, {.ulps = 4, .size = 2}, {.ulps = 8, .size = 4}},
     {"silu",
      [](real x) { return times(sigmoid(x), x); },
      [](real x) { return sigmoid(x) + times(sigmoid_slope(x), x); },
      [](real x) { return 2 * sigmoid_slope(x) + times(sigmoid_bend(x), x); },
-     {4}},
+     {4},
+     {.ulps = 8, .size = 1},
+     {.ulps = 8, .size = 8}},
     {"softsign",
      [](real x) { return std::isinf(x) ? std::copysign(real(1), x) : x / (1 + std::fabs(x)); },
      [](real x) { return 1 / ((1 + std::fabs(x)) * (1 + std::fabs(x))); },
@@ -72,12 +78,16 @@ const Unary kActivations[] = {
      [](real x) { return std::fmax(x, real(0)) + std::log1p(std::exp(-std::fabs(x))); },
      sigmoid,
      sigmoid_slope,
-     {4}},
+     {4},
+     {4},
+     {.ulps = 4, .size = 2}},
     {"gelu",
      [](real x) { return times(share_below(x), x); },
      [](real x) { return share_below(x) + times(normal(x), x); },
      [](real x) { return times(normal(x), 2 - x * x); },
-     {4}},
+     {4},
+     {.ulps = 8, .size = 1},
+     {.ulps = 8, .size = 8}},
 };
 
 const Binary kSlopes[] = {

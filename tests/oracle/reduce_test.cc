@@ -348,6 +348,31 @@ ORACLE(variance) {
   CHECK_ERROR(tf::variance(tf::tensor({1})), InvalidArgument, "");
 }
 
+ORACLE(norm) {
+  const Fold fold = [](const Reals& r) {
+    real s = 0;
+    for (const real x : r) s += x * x;
+    return std::sqrt(s);
+  };
+  reduction("norm", [](const Tensor& x, tf::Axes a, bool k) { return tf::norm(x, a, {.keepdims = k}); }, fold,
+            {.ulps = 4});
+  derivatives("norm", [](const Tensor& x) { return tf::norm(x, 1); }, by_rows([](const auto& r) {
+                using std::sqrt;
+                using R = std::remove_cvref_t<decltype(r[0])>;
+                return one(R(sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2] + r[3] * r[3])));
+              }),
+              {1, 1e-15, 1e15});
+  for_floating([](auto, DType dtype) {
+    const auto [y, first, second] =
+        derive([](const Tensor& x) { return tf::norm(x, 1); }, make(dtype, {3, 2}, {0, 0, 3, 4, 3e20L, 4e20L}));
+    CHECK(off_list(y, dtype, {0, 5, 5e20L}, {.ulps = 1}) == "");
+    CHECK(off(first, dtype, {3, 2}, {0, 0, 0.6L, 0.8L, 0.6L, 0.8L}, {.ulps = 2}) == "");
+    const auto [large, slope, bend] = derive([](const Tensor& x) { return tf::norm(x); }, make(dtype, {kInf, 1}));
+    CHECK(off(large, dtype, Shape{}, {kInf}) == "");
+  });
+  CHECK_ERROR(tf::norm(tf::tensor({1})), InvalidArgument, "");
+}
+
 ORACLE(sum_to_like, sum_to_shape) {
   for_floating([](auto, DType dtype) {
     const Tensor x = make(dtype, {2, 3}, {1, 2, kInf, 4, kNaN, -kInf});
