@@ -86,7 +86,8 @@ Tensor range(const A& start, const B& limit, int64_t delta = 1, ConstantOptions 
   return internal::range({start, where}, {limit, where}, delta, options, where);
 }
 
-/// Ones on the diagonal of a matrix of rows x columns (-1: square), else zeros. A source. TensorFlow's eye.
+/// Ones on the diagonal of a matrix of rows x columns (-1: square), else zeros. A source. InvalidArgument: negative
+/// extents. TensorFlow's eye.
 Tensor eye(Extent rows, Extent columns = -1, DType dtype = float32,
            std::source_location where = std::source_location::current());
 

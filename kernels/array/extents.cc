@@ -36,7 +36,7 @@ Tensor repeated(const Tensor& x, int axis, int64_t n) {
 /// The same by what the run knows. `extents` are x's, and then those of the result.
 Tensor repeated(const Tensor& x, Tensor& extents, int axis, const Extent& n) {
   const Tensor before = slice(extents, 0, axis), behind = slice(extents, axis, -1);
-  const Tensor given = scalar(n, int64), copies = given + minimum(given, 0);  // -1 must not be an extent left open
+  const Tensor given = scalar(n, int64), copies = where(less(given, 0), -2, given);  // -1 would be an extent left open
   const Tensor rows = prod(before), row = prod(behind);
   extents = concat({before, expand_dims(extents[axis] * copies, 0), slice(extents, axis + 1, -1)}, 0);
   return reshape(broadcast_to(reshape(x, {rows, 1, row}), {rows, copies, row}), extents);
@@ -95,13 +95,15 @@ Tensor internal::counted(const twofold::Extent& n) {
   auto v = Value::make(int64, Shape{*n.known()});
   auto* numbers = static_cast<int64_t*>(v->data());
   for (int64_t i = 0; i < *n.known(); ++i) numbers[i] = i;
-  return constant(Tensor::adopt(v.detach()), {}, std::source_location::current());
+  return Tensor::adopt(v.detach());
 }
 
 Tensor eye(Extent rows, Extent columns, DType dtype, std::source_location where) {
   const SourceFrame frame(where);
-  if (columns.known() && *columns.known() < 0) columns = rows;
+  if (columns.known() == -1) columns = rows;
   if (rows.known() && *rows.known() < 0) fail(Code::InvalidArgument, fmt::format("eye() of {} rows", *rows.known()));
+  if (columns.known() && *columns.known() < 0)
+    fail(Code::InvalidArgument, fmt::format("eye() of {} columns", *columns.known()));
   if (rows.known() && columns.known()) {
     const Shape shape{*rows.known(), *columns.known()};
     checked_bytes(dtype, shape);

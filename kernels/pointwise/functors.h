@@ -117,8 +117,8 @@ struct Softplus   { template <class V> TWOFOLD_INLINE V operator()(V x) const { 
 struct Gelu {
   template <class V> TWOFOLD_INLINE V operator()(V x) const {
     const auto below = x < V(0);
-    const V tail = normal_tail_(x, Bell<V>(x, 0.5), select_(below, bounded_(x, 40), V(1)));
-    return select_(below, tail, x * (V(1) - tail));
+    const V tail = normal_tail_(x, Bell<V>(x, 0.5), select_(below, abs_(bounded_(x, 40)), V(1)));
+    return select_(below, -tail, x * (V(1) - tail));
   }
 };
 struct Gaussian   { template <class V> TWOFOLD_INLINE V operator()(V x) const { return Bell<V>(x, 1).value(); } };
@@ -146,6 +146,18 @@ struct FloorDiv { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const
 struct FloorMod { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return mod_(a, b); } };
 struct SquaredDifference { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return (a - b) * (a - b); } };
 struct ReluGrad { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return select_(b <= V(0), V(0), a); } };
+struct TanhGrad {
+  template <class V> TWOFOLD_INLINE V operator()(V a, V x) const {
+    const V e = exp_(V(-2) * abs_(x)), r = V(1) / (V(1) + e);
+    return a * (V(4) * e * r * r);
+  }
+};
+struct SigmoidGrad {
+  template <class V> TWOFOLD_INLINE V operator()(V a, V x) const {
+    const V e = exp_(-abs_(x)), r = V(1) / (V(1) + e);
+    return a * (e * r * r);
+  }
+};
 struct SiluGrad {
   template <class V> TWOFOLD_INLINE V operator()(V a, V x) const {
     const V b = bounded_(x, 2000), one(1);  // exp is 0 at the bound

@@ -100,6 +100,8 @@ const std::map<std::string, Function> kIndependent = {
        return rest == 0 ? std::copysign(0, b) : std::signbit(rest) == std::signbit(b) ? rest : rest + b;
      }},
     {"ReluGrad", [](double a, double b) { return b > 0 || std::isnan(b) ? a : 0; }},
+    {"TanhGrad", [](double a, double b) { return a / std::pow(std::cosh(b), 2); }},
+    {"SigmoidGrad", [](double a, double b) { return a / (2 + 2 * std::cosh(b)); }},
     {"SiluGrad",
      [](double a, double b) {
        const double share = 1 / (1 + std::exp(-b)), rest = 1 / (1 + std::exp(b));

@@ -30,8 +30,8 @@ void check(const Unary& u) {
     const auto [y, first, second] =
         derive([&](const Tensor& x) { return record(u.function).unary(x); }, make(dtype, xs));
     const Reals at = values_of(make(dtype, xs));
-    const auto tell = [&](const char* what, const Tensor& got, F1 f, Within within) {
-      const std::string wrong = off_list(got, dtype, each(at, f), within);
+    const auto tell = [&](const char* what, const Tensor& got, F1 f, Within within, F1 term) {
+      const std::string wrong = off_list(got, dtype, each(at, f), within, term ? each(at, term) : Reals());
       std::string where;
       for (size_t i = 0; i < at.size(); ++i)
         if (wrong.find("element " + std::to_string(i) + " is") != std::string::npos)
@@ -39,11 +39,11 @@ void check(const Unary& u) {
       INFO(u.function << " " << what << " " << dtype << wrong << where);
       CHECK(wrong.empty());
     };
-    tell("value", y, u.f, u.value);
+    tell("value", y, u.f, u.value, nullptr);
     // Which of the two zeros a derivative is depends on the order of its factors.
-    const auto either_zero = [](Within w) { return Within{.ulps = w.ulps, .size = w.size, .zero_sign = false}; };
-    tell("first derivative", first, u.first, either_zero(u.slope));
-    tell("second derivative", second, u.second, either_zero(u.bend));
+    const auto either_zero = [](Within w) { return w.zero_sign = false, w; };
+    tell("first derivative", first, u.first, either_zero(u.slope), u.slope_term);
+    tell("second derivative", second, u.second, either_zero(u.bend), u.bend_term);
   });
 }
 
@@ -66,12 +66,12 @@ void check(const Binary& o) {
       return all;
     };
     const Tensors all = everyway(program, in);
-    const auto tell = [&](const char* what, const Tensor& got, F2 f, Within within, bool second = false) {
+    const auto tell = [&](const char* what, const Tensor& got, F2 f, Within within, F2 term, bool second = false) {
       Reals wanted = each(a, b, f);
       for (size_t i = 0; i < b.size(); ++i)
         if (second && o.by_reciprocal && std::fabs(1 / b[i]) > std::numeric_limits<decltype(zero)>::max())
           wanted[i] = kAnything;
-      const std::string wrong = off_list(got, dtype, wanted, within);
+      const std::string wrong = off_list(got, dtype, wanted, within, term ? each(a, b, term) : Reals());
       std::string where;
       for (size_t i = 0; i < a.size(); ++i)
         if (wrong.find("element " + std::to_string(i) + " is") != std::string::npos)
@@ -81,13 +81,13 @@ void check(const Binary& o) {
       INFO(o.function << " " << what << " " << dtype << wrong << where);
       CHECK(wrong.empty());
     };
-    tell("value", all[0], o.f, o.value);
-    tell("by a", all[1], o.by_a, o.slope);
-    tell("by b", all[2], o.by_b, o.slope);
-    tell("by aa", all[3], o.by_aa, o.bend, true);
-    tell("by ab", all[4], o.by_ab, o.bend, true);
-    tell("by ba", all[5], o.by_ab, o.bend, true);
-    tell("by bb", all[6], o.by_bb, o.bend, true);
+    tell("value", all[0], o.f, o.value, o.terms[0]);
+    tell("by a", all[1], o.by_a, o.slope, o.terms[1]);
+    tell("by b", all[2], o.by_b, o.slope, o.terms[2]);
+    tell("by aa", all[3], o.by_aa, o.bend, o.terms[3], true);
+    tell("by ab", all[4], o.by_ab, o.bend, o.terms[4], true);
+    tell("by ba", all[5], o.by_ab, o.bend, o.terms[4], true);
+    tell("by bb", all[6], o.by_bb, o.bend, o.terms[5], true);
   });
 }
 

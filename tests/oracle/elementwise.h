@@ -20,8 +20,8 @@ inline real times(real a, real b) {
 struct Unary {
   const char* function;
   F1 f, first, second;
-  // The last places that the value and the derivatives may be off. The size: terms that cancel in the formula.
-  Within value, slope = {4}, bend = {8};
+  Within value, slope = {4}, bend = {8};  ///< the last places that the value and the derivatives may be off
+  F1 slope_term = nullptr, bend_term = nullptr;  ///< the largest term of a derivative that crosses zero
 };
 
 struct Binary {
@@ -30,6 +30,7 @@ struct Binary {
   F2 by_aa = zero2, by_ab = zero2, by_bb = zero2;
   Within value = {}, slope = {.ulps = 1, .zero_sign = false}, bend = {.ulps = 4, .zero_sign = false};
   bool by_reciprocal = false;  ///< 1 / b is on the way to the second order: not where it overflows
+  F2 terms[6] = {};            ///< the largest term of f, by_a, by_b, by_aa, by_ab, by_bb where they cross zero
 };
 
 /// Holds the op of that name to it, over all of both floating dtypes; of two operands over all pairs of extremes.

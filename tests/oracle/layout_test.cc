@@ -51,7 +51,7 @@ const int64_t kHuge = int64_t{1} << 32;
 
 }  // namespace
 
-ORACLE(reshape, reshape_like, flatten, expand_dims, squeeze, identity, stop_gradient) {
+ORACLE(reshape, reshape_like, flatten, expand_dims, squeeze, identity, stop_gradient, ensure_shape) {
   moves("reshape", [](const Tensor& x) { return tf::reshape(x, {3, -1}); }, {3, 2}, {0, 1, 2, 3, 4, 5});
   moves("reshape by a tensor",
         [](const Tensor& x) {
@@ -81,6 +81,12 @@ ORACLE(reshape, reshape_like, flatten, expand_dims, squeeze, identity, stop_grad
       "squeeze", [](const Tensor& x) { return tf::squeeze(tf::expand_dims(x, 0)); }, kOnce);
   derives(
       "identity", [](const Tensor& x) { return tf::identity(x); }, kOnce);
+  moves("ensure_shape", [](const Tensor& x) { return tf::ensure_shape(x, {-1, 3}); }, {2, 3}, {0, 1, 2, 3, 4, 5});
+  derives(
+      "ensure_shape", [](const Tensor& x) { return tf::ensure_shape(x, tf::unknown_shape); }, kOnce);
+  CHECK(off(tf::ensure_shape(kNone, {2, 0, -1}), tf::float32, {2, 0, 3}, {}) == "");
+  CHECK_ERROR(tf::ensure_shape(kNone, {2, 1, -1}), InvalidArgument, "is not compatible with expected shape (2, 1, ?)");
+  CHECK_ERROR(tf::ensure_shape(kNone, {2, 0}), InvalidArgument, "is not compatible");
   derives(
       "stop_gradient", [](const Tensor& x) { return tf::stop_gradient(x); }, Reals(6, 0));
   CHECK(off(tf::reshape(kNone, {0, 7}), tf::float32, {0, 7}, {}) == "");
@@ -93,9 +99,9 @@ ORACLE(reshape, reshape_like, flatten, expand_dims, squeeze, identity, stop_grad
   CHECK_ERROR(tf::reshape(x, {-1, -1}), InvalidArgument, "");
   CHECK_ERROR(tf::reshape(x, {-1, 4}), InvalidArgument, "");
   CHECK_ERROR(tf::reshape(x, {-1, 0}), InvalidArgument, "");
-  CHECK_ERROR(tf::reshape(x, {kHuge, kHuge}), InvalidArgument, "");
-  CHECK_ERROR(tf::reshape(x, {-1, kHuge, kHuge}), InvalidArgument, "");
-  CHECK_ERROR(tf::reshape(x, tf::tensor({int64_t{1} << 62, int64_t{8}})), InvalidArgument, "");
+  CHECK_ERROR(tf::reshape(x, {kHuge, kHuge}), ResourceExhausted, "too many elements");
+  CHECK_ERROR(tf::reshape(x, {-1, kHuge, kHuge}), ResourceExhausted, "too many elements");
+  CHECK_ERROR(tf::reshape(x, tf::tensor({int64_t{1} << 62, int64_t{8}})), ResourceExhausted, "too many elements");
   CHECK_ERROR(tf::reshape(kNone, {-1, 0}), InvalidArgument, "");
   CHECK_ERROR(tf::reshape_like(x, tf::tensor({1})), InvalidArgument, "");
   CHECK_ERROR(tf::flatten(x, 1, 0), InvalidArgument, "");

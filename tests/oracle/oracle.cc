@@ -48,7 +48,7 @@ Reals values_of(const Tensor& t) {
 namespace {
 
 template <class T>
-bool near(T got, real wanted, const Within& within) {
+bool near(T got, real wanted, const Within& within, real term) {
   if (wanted == kAnything) return true;
   if (std::isnan(wanted)) return std::isnan(got);
   if constexpr (!std::is_floating_point_v<T>) {
@@ -60,16 +60,19 @@ bool near(T got, real wanted, const Within& within) {
     if (got == rounded) return !within.zero_sign || wanted != 0 || std::signbit(got) == std::signbit(wanted);
     if (std::isinf(wanted)) return false;
     // Beyond the largest a unit is as large as below it.
-    const int exponent = wanted == 0 ? L::min_exponent : std::max(std::ilogb(wanted) + 1, L::min_exponent);
+    const real largest = std::fmax(std::fabs(wanted), std::isfinite(term) ? std::fabs(term) : 0);
+    const int exponent = largest == 0 ? L::min_exponent : std::max(std::ilogb(largest) + 1, L::min_exponent);
     const real unit = std::ldexp(real(1), std::min(exponent, L::max_exponent) - L::digits);
     const real have = std::isinf(got) ? std::copysign(std::ldexp(real(1), L::max_exponent), real(got)) : real(got);
-    return std::fabs(have - wanted) <= real(within.ulps) * unit + within.size * real(L::epsilon());
+    return std::fabs(have - wanted) <=
+           real(within.ulps) * unit + within.size * real(L::epsilon()) + within.tiny * real(L::denorm_min());
   }
 }
 
 }  // namespace
 
-std::string off(const Tensor& got, DType dtype, const Shape& shape, const Reals& wanted, Within within) {
+std::string off(const Tensor& got, DType dtype, const Shape& shape, const Reals& wanted, Within within,
+                const Reals& terms) {
   std::ostringstream text;
   if (got.dtype() != dtype || got.shape() != shape) {
     text << "got " << got.dtype() << got.shape() << ", wanted " << dtype << shape;
@@ -80,7 +83,7 @@ std::string off(const Tensor& got, DType dtype, const Shape& shape, const Reals&
     using T = decltype(zero);
     const auto have = got.data<T>();
     for (size_t i = 0; i < wanted.size() && told < 8; ++i) {
-      if (near<T>(have[i], wanted[i], within)) continue;
+      if (near<T>(have[i], wanted[i], within, i < terms.size() ? terms[i] : 0)) continue;
       ++told;
       text << std::setprecision(20) << "\n  element " << i << " is " << +have[i] << ", wanted " << wanted[i];
       if constexpr (std::is_floating_point_v<T>)

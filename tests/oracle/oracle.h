@@ -55,6 +55,8 @@ struct Within {
   /// Further, in units of the dtype's epsilon times this: what a sum of terms of that size may lose.
   real size = 0;
   bool zero_sign = true;  ///< whether -0 is another value than 0
+  /// Further, in units of the least subnormal number: what a factor makes of one that was rounded to a subnormal.
+  real tiny = 0;
 };
 
 /// Elements that every floating dtype T is tried with: `extremes` are few enough to be paired.
@@ -99,10 +101,13 @@ inline Tensor make(DType dtype, const Reals& values) {
 Reals values_of(const Tensor& t);
 
 /// What is wrong with `got` as these values of this dtype, or "".
-std::string off(const Tensor& got, DType dtype, const Shape& shape, const Reals& wanted, Within within = {});
+/// `terms`: where each element is a sum, how large its terms are; a unit in the last place is then of the largest.
+std::string off(const Tensor& got, DType dtype, const Shape& shape, const Reals& wanted, Within within = {},
+                const Reals& terms = {});
 /// The same of a vector.
-inline std::string off_list(const Tensor& got, DType dtype, const Reals& wanted, Within within = {}) {
-  return off(got, dtype, Shape{static_cast<int64_t>(wanted.size())}, wanted, within);
+inline std::string off_list(const Tensor& got, DType dtype, const Reals& wanted, Within within = {},
+                            const Reals& terms = {}) {
+  return off(got, dtype, Shape{static_cast<int64_t>(wanted.size())}, wanted, within, terms);
 }
 
 using Call = std::function<Tensors(const Tensors&)>;

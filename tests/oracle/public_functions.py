@@ -21,6 +21,7 @@ KEYWORDS = {"requires", "decltype", "noexcept", "alignas", "static_assert", "siz
 def clean(text):
     text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.S)
     text = re.sub(r'"(\\.|[^"\\\n])*"|\'(\\.|[^\'\\\n])*\'', '""', text)
+    text = re.sub(r"\[\[.*?\]\]", " ", text, flags=re.S)
     return re.sub(r"^[ \t]*#(\\\n|[^\n])*", " ", text, flags=re.M)
 
 
@@ -108,7 +109,7 @@ def scan(text, found):
         if depth == 0 and w == "{":
             head = " ".join(words)
             opened = re.match(r"(?:inline )?namespace ([\w: ]+)$", head)
-            made = re.search(r"\b(class|struct|union|enum class|enum) (?:\[ \[ \w+ \] \] )?(\w+)(?: final)?(?: :(?! :).*)?$", head)
+            made = re.search(r"\b(class|struct|union|enum class|enum) (\w+)(?: final)?(?: :(?! :).*)?$", head)
             if opened:
                 for name in opened[1].replace(" ", "").split("::"):
                     scopes.append(Scope("namespace", name))
@@ -151,24 +152,31 @@ def scan(text, found):
         i += 1
 
 
-def main(build, output, depfile):
+def public_functions(build):
+    """(header, sorted names) for each public header of a build, the header as in <twofold/HEADER>."""
     here = os.path.dirname(os.path.abspath(__file__))
     headers = subprocess.run([sys.executable, os.path.join(here, "../../lib/public_headers.py"), build], check=True,
                              capture_output=True, text=True).stdout.split()
-    folder = os.path.join(build, "include/twofold")
+    for path in headers:
+        found = set()
+        with open(os.path.join(build, "include/twofold", path)) as file:
+            text = file.read()
+        if path.endswith("ops.def"):
+            found |= set(re.findall(r"^TWOFOLD_(?:UN|BIN)ARY\((\w+),", text, re.M))
+        else:
+            scan(text, found)
+        yield path, sorted(found)
+
+
+def main(build, output, depfile):
+    headers = []
     with open(output, "w") as out:
-        for path in headers:
-            found = set()
-            with open(os.path.join(folder, path)) as file:
-                text = file.read()
-            if path.endswith("ops.def"):
-                found |= set(re.findall(r"^TWOFOLD_(?:UN|BIN)ARY\((\w+),", text, re.M))
-            else:
-                scan(text, found)
-            for name in sorted(found):
+        for path, names in public_functions(build):
+            headers.append(path)
+            for name in names:
                 out.write('{"%s", "%s"},\n' % (path, name))
     with open(depfile, "w") as out:
-        out.write(output + ": " + " ".join(os.path.join(folder, path) for path in headers) + "\n")
+        out.write(output + ": " + " ".join(os.path.join(build, "include/twofold", path) for path in headers) + "\n")
 
 
 if __name__ == "__main__":

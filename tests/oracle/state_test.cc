@@ -34,7 +34,7 @@ std::string kept(const Tensor& got, const Tensor& wanted) {
 ORACLE(Variable, Variable::read, Variable::assign, Variable::assign_add, Variable::assign_sub, Variable::initial_value,
        Variable::item, Variable::dtype, Variable::shape, assign, assign_add, assign_sub, placeholder,
        global_variables_initializer, Session, Session::run, Session::make_callable, Callable, Callable::call_all, Feed,
-       Feeds, step, Step, Step::evaluate) {
+       step, Step, Step::evaluate, variables_initializer, is_variable_initialized, report_uninitialized_variables) {
   for (const DType t : kAll) {
     const Tensor x = ends(t), none = make(t, {0, 2}, {});
     tf::eagerly([&] {
@@ -58,13 +58,21 @@ ORACLE(Variable, Variable::read, Variable::assign, Variable::assign_add, Variabl
     tf::deferred([&] {
       const tf::Variable v(x);
       const Tensor p = tf::placeholder(t), q = tf::identity(p), next = v.assign(p);
+      const tf::Variable w(x, {.name = "w"});
       const tf::Session session;
       CHECK_ERROR(session.run(v), FailedPrecondition, "uninitialized");
+      session.run(tf::variables_initializer({v}));
+      CHECK((tf::is_variable_initialized(session, v) && !tf::is_variable_initialized(session, w)));
+      CHECK(tf::report_uninitialized_variables(session) == std::vector<std::string>{"w"});
+      CHECK(kept(session.run(v), x) == "");
       session.run(tf::global_variables_initializer());
+      CHECK(tf::report_uninitialized_variables(session, {v, w}).empty());
       CHECK(kept(session.run(v), x) == "");
       CHECK(kept(session.run(v.initial_value()), x) == "");
       CHECK(kept(session.run(q, {{p, x}}), x) == "");
       CHECK(kept(session.run(q, {{p, none}}), none) == "");
+      const tf::Feeds feeds{{p, x}};
+      CHECK(kept(session.run(q, feeds), x) == "");
       CHECK(kept(session.run(next, {{p, tf::reverse(x, 0)}}), tf::reverse(x, 0)) == "");
       CHECK(kept(session.run(v), tf::reverse(x, 0)) == "");
       CHECK_ERROR(session.run(next, {{p, none}}), InvalidArgument, "");
@@ -171,7 +179,8 @@ ORACLE(Tensor::item, Tensor::data, Tensor::num_elements, Tensor::dim, Tensor::ra
   CHECK(make(tf::float32, {0, 3}, {}).data<float>().empty());
 }
 
-ORACLE(operator+, operator-, operator*, operator/, operator<, operator<=, operator>, operator>=) {
+ORACLE(operator+, operator-, operator*, operator/, operator<, operator<=, operator>, operator>=, operator%, operator+=,
+       operator-=, operator*=, operator/=) {
   for_floating([](auto zero, DType t) {
     const Reals v = extremes<decltype(zero)>();
     const Tensor x = make(t, v);
@@ -179,7 +188,10 @@ ORACLE(operator+, operator-, operator*, operator/, operator<, operator<=, operat
     const auto got = everyway(
         [](const Tensors& in) {
           const Tensor& y = in[0];
-          return Tensors{y + 1, 1 - y, y * 2, 1 / y, -y, y<0.5, y <= 1, 1> y, y >= 1};
+          Tensor sum = y, difference = y, product = y, quotient = y;
+          sum += 1, difference -= 1, product *= 2, quotient /= 2;
+          return Tensors{y + 1, 1 - y,      y * 2,   1 / y,    -y,   y < 0.5, y <= 1, 1 > y,
+                         y >= 1, sum, difference, product, quotient, y % 3};
         },
         {x});
     const auto each = [&](auto f) {
@@ -196,6 +208,15 @@ ORACLE(operator+, operator-, operator*, operator/, operator<, operator<=, operat
     CHECK(off_list(got[6], tf::bool_, each([](real e) { return real(e <= 1); })) == "");
     CHECK(off_list(got[7], tf::bool_, each([](real e) { return real(1 > e); })) == "");
     CHECK(off_list(got[8], tf::bool_, each([](real e) { return real(e >= 1); })) == "");
+    CHECK(off_list(got[9], t, each([](real e) { return e + 1; }), {.ulps = 0.5}) == "");
+    CHECK(off_list(got[10], t, each([](real e) { return e - 1; }), {.ulps = 0.5}) == "");
+    CHECK(off_list(got[11], t, each([](real e) { return e * 2; })) == "");
+    CHECK(off_list(got[12], t, each([](real e) { return e / 2; }), {.ulps = 0.5}) == "");
+    CHECK(off_list(got[13], t, each([](real e) {
+                     const real rest = std::fmod(e, real(3));
+                     return rest < 0 ? rest + 3 : rest == 0 ? real(0) : rest;
+                   }),
+                   {.ulps = 0.5}) == "");
   });
   const Tensor u8 = make(tf::uint8, {1}, {200});
   CHECK(off_list(u8 + 100, tf::uint8, {44}) == "");
@@ -208,6 +229,18 @@ ORACLE(operator+, operator-, operator*, operator/, operator<, operator<=, operat
   CHECK_ERROR(make(tf::float32, {0}, {}) + tf::tensor({1.f, 2.f}), InvalidArgument, "Incompatible shapes");
   CHECK(off_list(make(tf::float32, {0}, {}) + tf::tensor({1.f}), tf::float32, {}) == "");
   CHECK(off_list(u8 + tf::tensor({int64_t{INT64_MAX}}), tf::int64, {real(INT64_MIN) + 199}) == "");
+}
+
+ORACLE(operator&, operator|, operator^, operator~) {
+  const Tensors got = everyway(
+      [](const Tensors& in) {
+        return Tensors{in[0] & in[1], in[0] | in[1], in[0] ^ in[1], ~in[0], in[0] & true, false | in[1]};
+      },
+      {make(tf::bool_, {0, 0, 1, 1}), make(tf::bool_, {0, 1, 0, 1})});
+  const Reals wanted[] = {{0, 0, 0, 1}, {0, 1, 1, 1}, {0, 1, 1, 0}, {1, 1, 0, 0}, {0, 0, 1, 1}, {0, 1, 0, 1}};
+  for (size_t i = 0; i < 6; ++i) CHECK(off_list(got[i], tf::bool_, wanted[i]) == "");
+  CHECK_ERROR(tf::tensor({1}) & tf::tensor({1}), InvalidArgument, "bool");
+  CHECK_ERROR(~tf::tensor({1.f}), InvalidArgument, "bool");
 }
 
 ORACLE(cond, while_loop, print, with_effects, group, assert_that) {
