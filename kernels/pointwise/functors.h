@@ -138,6 +138,7 @@ struct LogicalNot { template <class V> TWOFOLD_INLINE auto operator()(V x) const
 struct Add     { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return a + b; } };
 struct Sub     { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return a - b; } };
 struct Mul     { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return a * b; } };
+struct MulNoNan { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return select_(b == V(0), V(0), a * b); } };
 struct Div     { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return a / b; } };
 struct Minimum { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return min_(a, b); } };
 struct Maximum { template <class V> TWOFOLD_INLINE V operator()(V a, V b) const { return max_(a, b); } };

@@ -87,11 +87,6 @@ constexpr Reads reads_of(uint32_t bits) { return {.inputs = bits & (A | B), .out
 /// x, but no further from 0 than `most`: beside what vanishes from there on, where an infinite x would make NaN.
 Tensor bounded(const Tensor& x, double most) { return minimum(maximum(x, -most), most); }
 
-/// a, but where b is 0 and 1 / a not finite it is 1, so that b * a^(b-1) is 0 there and a^(b-1) elsewhere has all its
-/// derivatives.
-Tensor base_of_slope(const Tensor& a, const Tensor& b) {
-  return where(equal(b, 0), where(is_finite(reciprocal(a)), a, 1), a);
-}
 /// y log(a), 0 where a <= 0 or y = a^b is 0.
 Tensor pow_slope_by_b(const Tensor& a, const Tensor& y) {
   const Tensor power = where(less_equal(a, 0), 0, y);

@@ -83,6 +83,7 @@ const std::map<std::string, Function> kIndependent = {
     {"Add", [](double a, double b) { return a + b; }},
     {"Sub", [](double a, double b) { return a - b; }},
     {"Mul", [](double a, double b) { return a * b; }},
+    {"MulNoNan", [](double a, double b) { return b == 0 ? 0 : a * b; }},
     {"Div", [](double a, double b) { return a / b; }},
     {"Minimum", [](double a, double b) { return nan_or(a, b, std::fmin(a, b)); }},
     {"Maximum", [](double a, double b) { return nan_or(a, b, std::fmax(a, b)); }},
@@ -100,8 +101,6 @@ const std::map<std::string, Function> kIndependent = {
        return rest == 0 ? std::copysign(0, b) : std::signbit(rest) == std::signbit(b) ? rest : rest + b;
      }},
     {"ReluGrad", [](double a, double b) { return b > 0 || std::isnan(b) ? a : 0; }},
-    {"TanhGrad", [](double a, double b) { return a / std::pow(std::cosh(b), 2); }},
-    {"SigmoidGrad", [](double a, double b) { return a / (2 + 2 * std::cosh(b)); }},
     {"SiluGrad",
      [](double a, double b) {
        const double share = 1 / (1 + std::exp(-b)), rest = 1 / (1 + std::exp(b));
@@ -123,9 +122,19 @@ const std::map<std::string, Function> kIndependent = {
     {"LogicalOr", [](double a, double b) { return std::fmax(a, b); }},
 };
 
+/// Of ops that multiply a by a slope at b: the slope, which is as large as the dtype holds it.
+const std::map<std::string, Function> kSlopes = {
+    {"TanhGrad", [](double b, double) { return 1 / std::pow(std::cosh(b), 2); }},
+    {"SigmoidGrad", [](double b, double) { return 0.5 / (1 + std::cosh(b)); }},
+};
+
 Record record_of(const PointwiseRecord& p) {
   const auto independent = kIndependent.find(p.op);
-  const Function f = independent != kIndependent.end() ? independent->second : p.reference;
+  const auto slope = kSlopes.find(p.op);
+  const Function f = slope != kSlopes.end()               ? slope->second
+                     : independent != kIndependent.end() ? independent->second
+                                                          : p.reference;
+  const bool times_slope = slope != kSlopes.end();
   Record r;
   r.op = p.op;
   r.label = p.function;
@@ -139,10 +148,13 @@ Record record_of(const PointwiseRecord& p) {
     r.call = [p](auto in) { return Tensors{p.unary(in[0])}; };
   else
     r.call = [p](auto in) { return Tensors{p.binary(in[0], in[1])}; };
-  r.reference = [p, f](std::span<const Array> in) -> Arrays {
+  r.reference = [p, f, times_slope](std::span<const Array> in) -> Arrays {
     const Shape shape = p.arity == 1 ? in[0].shape : broadcast(in[0].shape, in[1].shape);
     const DType dtype = p.makes_bool ? bool_ : in[0].dtype;
-    return {generate(dtype, shape, [&](const Index& i) { return f(at(in[0], i), p.arity == 1 ? 0.0 : at(in[1], i)); })};
+    return {generate(dtype, shape, [&](const Index& i) {
+      if (times_slope) return at(in[0], i) * stored(f(at(in[1], i), 0), dtype);
+      return f(at(in[0], i), p.arity == 1 ? 0.0 : at(in[1], i));
+    })};
   };
   return r;
 }

@@ -67,6 +67,14 @@ const Binary kFunctions[] = {
      {.ulps = 3, .zero_sign = false},
      {.ulps = 16, .zero_sign = false},
      true},
+    {"multiply_no_nan",
+     [](real a, real b) { return b == 0 ? 0 : a * b; },
+     [](real, real b) { return b; },
+     [](real a, real) { return a; },
+     zero2,
+     [](real, real) { return real(1); },
+     zero2,
+     {.ulps = 0.5, .zero_sign = false}},
     {"minimum",
      [](real a, real b) { return either_nan(a, b) ? kNaN : std::fmin(a, b); },
      share<1>,
@@ -141,7 +149,7 @@ Wide floor_div(Wide a, Wide b) { return b == 0 ? 0 : a / b - ((a % b != 0) && ((
 
 }  // namespace
 
-ORACLE(add, subtract, multiply, divide, minimum, maximum, squared_difference, floor_divide, mod, relu_grad) {
+ORACLE(add, subtract, multiply, multiply_no_nan, divide, minimum, maximum, squared_difference, floor_divide, mod, relu_grad) {
   for (const Binary& f : kFunctions) check(f);
 }
 
