@@ -103,7 +103,11 @@ OpDef pad_at_op{.name = "PadAt",
                 .differentiable = Differentiability::rule,
                 .gradient =
                     [](Backward& b) {
-                      if (b.needs(1)) b.dx(1, slice_at(b.dy(), b.input(2), shape(b.input(1))));
+                      // Places may be given for the first axes only.
+                      const Tensor &x = b.input(1), &begin = b.input(2);
+                      const Extent axes = begin.shape().has_rank() && begin.shape().knows(0) ? Extent(begin.dim(0))
+                                                                                             : Extent(index(shape(begin), 0));
+                      if (b.needs(1)) b.dx(1, slice_at(b.dy(), begin, slice(shape(x), {0}, {axes})));
                     },
                 .reads = {.inputs = 0b100},
                 .host_inputs = 0b100,

@@ -125,3 +125,22 @@ TEST_CASE("oracle: reshape, slice, range, eye and one_hot by extents that are te
   fails(one_hot, {INT64_MAX}, "ResourceExhausted");
   fails(one_hot, {int64_t{1} << 62}, "ResourceExhausted");
 }
+
+TEST_CASE("oracle: derivatives of slices whose places a run finds, for all axes or the first") {
+  for_floating([](auto, DType t) {
+    const Tensor x = make(t, {2, 3}, {1, -2, 3, 0.5L, 4, -1});
+    const auto holds = [&](const std::function<Tensor(const Tensor&)>& f, const Reals& times) {
+      Reals slope, bend;
+      const Reals v = values_of(x);
+      for (size_t i = 0; i < 6; ++i) slope.push_back(2 * v[i] * times[i]), bend.push_back(2 * times[i]);
+      const auto [y, first, second] = derive([&](const Tensor& in) { return tf::square(f(in)); }, x);
+      CHECK(off(first, t, {2, 3}, slope, {.zero_sign = false}) == "");
+      CHECK(off(second, t, {2, 3}, bend, {.zero_sign = false}) == "");
+    };
+    const auto rows = [](const Tensor& in) { return tf::shape(in)[0]; };
+    holds([&](const Tensor& in) { return tf::slice(in, {rows(in) - 1}, {1}); }, {0, 0, 0, 1, 1, 1});
+    holds([&](const Tensor& in) { return tf::slice(in, {rows(in)}, {-1}); }, {0, 0, 0, 0, 0, 0});
+    holds([&](const Tensor& in) { return tf::slice(in, {0, rows(in) - 1}, {-1, rows(in)}); }, {0, 1, 1, 0, 1, 1});
+    holds([&](const Tensor& in) { return tf::reverse(tf::slice(in, {rows(in) - 2}, {rows(in)}), 0); }, Reals(6, 1));
+  });
+}
