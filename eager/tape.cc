@@ -165,7 +165,7 @@ Tensor Tape::input(size_t r, size_t i) const {
 }
 
 std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                                    std::span<const Tensor> dys) const {
+                                    std::span<const Tensor> dys, std::span<RowsGradient> rows) const {
   std::vector<Seed> seeds;
   for (size_t i = 0; i < ys.size(); ++i) {
     if (!dys.empty() && !dys[i].defined()) continue;
@@ -176,16 +176,16 @@ std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const 
     keys.push_back(x.variable()                        ? variable_key(*x.variable())
                    : active_.contains(x.tensor().id()) ? x.tensor().id()
                                                        : kNoKey);
-  return differentiate(*this, seeds, keys);
+  return differentiate(*this, seeds, keys, rows);
 }
 
 std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                                    std::span<const Tensor> dys) {
+                                    std::span<const Tensor> dys, std::span<RowsGradient> rows) {
   if (!t_state.tape)
     fail(Code::FailedPrecondition,
          "tf.gradients is not supported when eager execution is enabled and no GradientTape is live.",
          "tf::GradientTape tape; ... tape.gradient(y, x)");
-  return t_state.tape->gradients(ys, xs, dys);
+  return t_state.tape->gradients(ys, xs, dys, rows);
 }
 
 std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {

@@ -53,7 +53,7 @@ class Tape final : public RecordList {
   const std::vector<Ref<VariableState>>& variables() const { return variables_; }
 
   std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                                std::span<const Tensor> dys) const;
+                                std::span<const Tensor> dys, std::span<RowsGradient> rows = {}) const;
 
   size_t size() const override { return records_.size(); }
   const OpDef& op(size_t r) const override { return *records_[r].op; }

@@ -50,7 +50,8 @@ class GraphRecords final : public RecordList {
   size_t num_outputs(size_t r) const override { return at(r).outputs.size(); }
   TensorKey input_key(size_t r, size_t i) const override {
     const auto inputs = at(r).inputs;
-    const TensorKey key = i < inputs.size() ? unchecked(graph_, inputs[i]).key() : variable_key(*variables(r)[i - inputs.size()]);
+    const TensorKey key =
+        i < inputs.size() ? unchecked(graph_, inputs[i]).key() : variable_key(*variables(r)[i - inputs.size()]);
     const auto from = from_.empty() ? from_.end() : from_.find(key);
     return from != from_.end() && id(r) < from->second ? kNoKey : key;
   }
@@ -82,7 +83,8 @@ class GraphRecords final : public RecordList {
 };
 
 std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& g, std::span<const Tensor> ys,
-                                        std::span<const Differentiable> xs, std::span<const Tensor> dys) {
+                                        std::span<const Differentiable> xs, std::span<const Tensor> dys,
+                                        std::span<RowsGradient> rows = {}) {
   const auto key = [&](const Tensor& t) {
     if (t.graph() == &g) return unchecked(g, {t.node(), t.output()}).key();
     check_not_escaped(t, t_state.frame);
@@ -99,7 +101,7 @@ std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& 
   std::vector<TensorKey> keys;
   for (const Differentiable& x : xs)
     keys.push_back(x.variable() ? variable_key(*x.variable()) : x.tensor().is_symbolic() ? key(x.tensor()) : kNoKey);
-  return differentiate(records, seeds, keys);
+  return differentiate(records, seeds, keys, rows);
 }
 
 // The graph that gradient nodes go to: the ys', unless a body around them is being built.
@@ -118,13 +120,14 @@ GraphPosition graph_position() {
 }
 
 std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                                    std::span<const Tensor> dys, const GraphWatch* watch) {
+                                    std::span<const Tensor> dys, const GraphWatch* watch,
+                                    std::span<RowsGradient> rows) {
   for (const Tensor& y : ys) check_not_escaped(y, t_state.frame);
   GraphData& g = graph_of(ys);
   const Ref<GraphData> keep(&g);
   const EnterGraph enter(g);
   const NameScope scope("gradients");
-  return differentiate_graph(GraphRecords(g, watch), g, ys, xs, dys);
+  return differentiate_graph(GraphRecords(g, watch), g, ys, xs, dys, rows);
 }
 
 std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {

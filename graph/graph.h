@@ -168,6 +168,10 @@ Operation variables_initializer(const std::vector<Variable>& variables,
                                 std::source_location where = std::source_location::current());
 Operation variables_initializer(const std::map<std::string, Variable>& state,
                                 std::source_location where = std::source_location::current());
+inline Operation variables_initializer(std::initializer_list<Variable> variables,
+                                       std::source_location where = std::source_location::current()) {
+  return variables_initializer(std::vector(variables), where);
+}
 std::vector<Variable> global_variables();
 std::vector<Variable> trainable_variables();
 

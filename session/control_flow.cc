@@ -62,7 +62,7 @@ class BodyPlans {
       return last_ = it->second.second;
     }
     if (plans_.size() >= kMost) plans_.clear();  // a loop whose shapes never repeat; what runs keeps its plan
-    Request r{.fetches = body_.outputs, .operations = body_.effects, .feeds = body_.parameters};
+    Request r{.fetches = body_.outputs, .operations = body_.effects, .feeds = body_.parameters, .nested = true};
     r.feeds.insert(r.feeds.end(), body_.captures.begin(), body_.captures.end());
     for (const FedVariable& f : fed_) r.fed_variables.push_back(f.variable);
     for (const Tensor& t : feeds) {

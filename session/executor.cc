@@ -153,14 +153,14 @@ Tensor snapshot(const Tensor& t) { return t.value()->device().is_cpu() ? t : cop
 }  // namespace
 
 template <bool kTimed>
-void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
+void Plan::run_code_as(std::span<const Instruction> code, Frame& frame, GpuRun* gpu, Ledger* ledger) const {
   KernelContext context{.parallel = parallel_for(), .workspace = frame.arenas[0] + arenas_[0].workspace};
   void* const* args = frame.args.data();
   using Clock = std::chrono::steady_clock;
   Clock::time_point start;
   [[maybe_unused]] const auto begin = kTimed ? Clock::now() : Clock::time_point();
   [[maybe_unused]] Clock::duration accounted{};  // to kernels and host steps; the rest is dispatch
-  for (const Instruction& i : code_) {
+  for (const Instruction& i : code) {
     switch (i.what) {
       case Do::random:
         context.random_counter = counters_[i.aux]->fetch_add(1, std::memory_order_relaxed);
@@ -182,12 +182,14 @@ void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
         break;
       case Do::make: {
         const External& e = externals_[i.aux];
-        const bool over_the_old = gpu && gpu->capturing() && in_place_[i.aux];
-        set_external(frame, i.aux,
-                     over_the_old ? in_place_[i.aux]->value
-                                  : Tensor::adopt(Value::make(e.spec.dtype, e.spec.shape, e.device).detach()));
+        const Slot* const slot = in_place_[i.aux];
+        const bool over_the_old = slot && (gpu ? gpu->capturing() : slot->value.value()->is_writable());
+        set_external(
+            frame, i.aux,
+            over_the_old ? slot->value : Tensor::adopt(Value::make(e.spec.dtype, e.spec.shape, e.device).detach()));
         break;
       }
+      case Do::release: frame.externals[i.aux] = Tensor(); break;
       case Do::read: {
         const auto& slot = *static_cast<const Slot*>(i.params);
         const Tensor& t = slot.current();
@@ -236,8 +238,8 @@ void Plan::run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
   if constexpr (kTimed) ledger->add(Phase::dispatch, Clock::now() - begin - accounted);
 }
 
-void Plan::run_code(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
-  ledger ? run_code_as<true>(frame, gpu, ledger) : run_code_as<false>(frame, gpu, nullptr);
+void Plan::run_code(std::span<const Instruction> code, Frame& frame, GpuRun* gpu, Ledger* ledger) const {
+  ledger ? run_code_as<true>(code, frame, gpu, ledger) : run_code_as<false>(code, frame, gpu, nullptr);
 }
 
 void Plan::lock_slots() const {
@@ -267,6 +269,7 @@ void Plan::unlock_slots() const noexcept {
   if (!hosts_.empty())  // what they assign may come from an op that has failed on a GPU
     for (const auto& [slot, write] : slots_)
       if (write && slot->pending.defined()) check_late_errors(slot->pending);
+  if (first_late_ < code_.size()) run_code(std::span(code_).subspan(first_late_), frame, nullptr, ledger);
   for (const auto& [slot, write] : slots_)
     if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
 }

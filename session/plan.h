@@ -59,6 +59,7 @@ class Plan {
     read,
     assign,
     make,
+    release,
     host,
     gpu_kernel,
     gpu_random,
@@ -70,8 +71,8 @@ class Plan {
     const void* params = nullptr;  ///< read, assign: the Slot
     uint32_t args = 0;             ///< place in Frame::args; read, transfer: the external that results
     uint32_t node = 0;             ///< graph node, for errors
-    /// host: number of the step; random: of the counter; make: of the external; assign, transfer: of the source;
-    /// gpu_kernel: its tag for late errors
+    /// host: number of the step; random: of the counter; make, release: of the external; assign, transfer: of the
+    /// source; gpu_kernel: its tag for late errors
     uint32_t aux = 0;
     Do what = Do::kernel;
     Device device;
@@ -150,9 +151,12 @@ class Plan {
   std::unique_ptr<Frame> take_frame() const;
   void give_frame(std::unique_ptr<Frame> frame) const;
   /// `gpu`: null if nothing runs there.
-  void run_code(Frame& frame, GpuRun* gpu, Ledger* ledger) const;
+  void run_code(Frame& frame, GpuRun* gpu, Ledger* ledger) const {
+    run_code({code_.data(), first_late_}, frame, gpu, ledger);
+  }
+  void run_code(std::span<const Instruction> code, Frame& frame, GpuRun* gpu, Ledger* ledger) const;
   template <bool kTimed>
-  void run_code_as(Frame& frame, GpuRun* gpu, Ledger* ledger) const;
+  void run_code_as(std::span<const Instruction> code, Frame& frame, GpuRun* gpu, Ledger* ledger) const;
   void execute_on_gpu(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;
   /// Runs it as a captured graph, where that can be done now.
   bool run_captured(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, LateUnit* unit) const;
@@ -172,11 +176,13 @@ class Plan {
 
   Ref<GraphData> graph_;
   std::vector<Instruction> code_;
+  size_t first_late_ = 0;          ///< from here on what a run does once it cannot fail any more
   std::vector<const OpDef*> ops_;  ///< by instruction: what the ledger calls it
   std::vector<std::shared_ptr<const Prepared>> prepared_;
   std::vector<Arg> args_;
   std::vector<GpuStep> gpu_steps_;  ///< by instruction, up to the last one on a GPU
   std::vector<External> externals_;
+  std::vector<Slot*> in_place_;  ///< by external: the variable whose new value it is, where it may lie over the old
   std::vector<std::pair<uint32_t, uint32_t>> feeds_;  ///< (feed, external) of those that are needed
   std::vector<Host> hosts_;
   std::vector<std::atomic<uint64_t>*> counters_;
@@ -198,12 +204,11 @@ class Plan {
   bool draws_ = false;  ///< it has random ops, or host steps, which may
 
   // Of plans that use a GPU.
-  int gpu_ = -1;                                 ///< the first one used
-  bool launches_ = false;                        ///< something runs on a GPU
-  bool fails_late_ = false;                      ///< some kernel on a GPU may fail
-  std::shared_ptr<const LateCalls> late_calls_;  ///< these kernels, by their tags
-  std::string obstacle_;                         ///< why it cannot be captured; empty: it can
-  std::vector<Slot*> in_place_;  ///< by external: the variable whose new value it is, where it may lie over the old
+  int gpu_ = -1;                                     ///< the first one used
+  bool launches_ = false;                            ///< something runs on a GPU
+  bool fails_late_ = false;                          ///< some kernel on a GPU may fail
+  std::shared_ptr<const LateCalls> late_calls_;      ///< these kernels, by their tags
+  std::string obstacle_;                             ///< why it cannot be captured; empty: it can
   mutable std::atomic<bool> captured_taken_{false};  ///< by the one run that may use captured_
   mutable std::unique_ptr<Captured> captured_;
 

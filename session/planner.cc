@@ -12,6 +12,7 @@
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/report/ledger.h>
 #include <twofold/session/host_steps.h>
+#include <twofold/session/late_updates.h>
 #include <twofold/session/memory_plan.h>
 #include <twofold/session/node_error.h>
 #include <twofold/session/passes/passes.h>
@@ -26,6 +27,7 @@ class Planner {
         options_(options),
         slots_(slots),
         plan_(std::make_unique<Plan>()),
+        first_late_(pass_enabled(options, kMemoryPass) ? move_late_updates(p_) : p_.nodes.size()),
         memory_(p_, pass_enabled(options, kMemoryPass)) {
     plan_->graph_ = Ref<GraphData>(p_.graph);
     plan_->session_ = &slots;
@@ -36,11 +38,10 @@ class Planner {
 
   std::unique_ptr<const Plan> make() {
     check_placeholders();
-    for (size_t i = 0; i < p_.nodes.size(); ++i) {
-      if (is_skipped(p_, p_.nodes[i])) continue;
-      with_node(*p_.graph, p_.nodes[i].graph_node, [&] { emit(p_.nodes[i]); });
-      memory_.end_node(i);
-    }
+    for (size_t i = 0; i < first_late_; ++i) emit_at(i);
+    prepare_late();
+    plan_->first_late_ = plan_->code_.size();
+    for (size_t i = first_late_; i < p_.nodes.size(); ++i) emit_at(i);
     finish();
     return std::move(plan_);
   }
@@ -128,7 +129,32 @@ class Planner {
     return s;
   }
 
-  // An output that is a tensor of its own is made just before the kernel that writes it.
+  void emit_at(size_t i) {
+    const ProgramNode& n = p_.nodes[i];
+    if (is_skipped(p_, n)) return;
+    with_node(*p_.graph, n.graph_node, [&] { emit(n); });
+    memory_.end_node(i);
+  }
+
+  // Memory for the results of late updates, which lies over the old values where the variables alone hold these.
+  void prepare_late() {
+    std::unordered_set<const VariableState*> written;
+    for (size_t i = first_late_; i < p_.nodes.size(); ++i)
+      if (is_assignment(*p_.nodes[i].op)) written.insert(p_.nodes[i].attrs_view().as<VariableAttrs>().variable.get());
+    for (size_t i = 0; i < first_late_ && !written.empty(); ++i) {
+      const ProgramNode& n = p_.nodes[i];
+      if (n.op == &read_variable_op && !is_skipped(p_, n) &&
+          written.contains(n.attrs_view().as<VariableAttrs>().variable.get()))
+        plan_->code_.push_back({.node = n.graph_node, .aux = external(n.first_output), .what = Plan::Do::release});
+    }
+    for (size_t i = first_late_; i < p_.nodes.size(); ++i) {
+      const ProgramNode& n = p_.nodes[i];
+      if (!is_assignment(*n.op)) make_outputs(n.first_output, n.num_outputs, n.graph_node);
+    }
+  }
+
+  // An output that is a tensor of its own is made just before the kernel that writes it, those of late updates before
+  // the first of them.
   void make_outputs(ValueId first, uint32_t count, uint32_t node) {
     for (uint32_t i = 0; i < count; ++i) {
       if (!home(first + i).must_be_external) continue;
@@ -147,12 +173,13 @@ class Planner {
     const bool elementwise =
         n.op->flags.pointwise && n.num_outputs == 1 && n.attrs_view().type() != &internal::kAttrsType<FusedAttrs>;
     if (elementwise) memory_.place_over_operand(n);
+    if (static_cast<size_t>(&n - p_.nodes.data()) < first_late_)
+      make_outputs(n.first_output, n.num_outputs, n.graph_node);
     emit_kernel(*n.op, n.attrs_view(), n.device, n.inputs, n.first_output, n.num_outputs, n.graph_node);
   }
 
   void emit_kernel(const OpDef& op, AttrsView attrs, Device device, std::span<const ValueId> inputs, ValueId first,
                    uint32_t count, uint32_t node) {
-    make_outputs(first, count, node);
     SmallVector<TensorSpec, 4> in;
     SmallVector<TensorSpec, 2> out;
     for (ValueId v : inputs) in.push_back(p_.values[v].spec);
@@ -231,6 +258,7 @@ class Planner {
       emit_read(*v, current, n.graph_node);
       const OpDef& op = *find_op(n.op == &assign_add_op ? "Add" : "Sub");
       const ValueId inputs[] = {current, value};
+      make_outputs(n.first_output, 1, n.graph_node);
       emit_kernel(op, {}, n.device, inputs, n.first_output, 1, n.graph_node);
       value = n.first_output;
     }
@@ -302,10 +330,19 @@ class Planner {
     return gpu_aligned(arena.take_apart(bytes + kGpuAlignment));
   }
 
-  // New values of variables that a captured run may write over the old ones: made by an op that can, after the last op
-  // that may fail, when nobody reads the old value any more.
+  // New values of variables that may be written over the old ones. On a GPU, by a captured run: made by an op that can,
+  // after the last op that may fail, when nobody reads the old value any more. On the CPU: those of late updates.
   void find_in_place() {
     plan_->in_place_.resize(plan_->externals_.size());
+    for (size_t i = first_late_; i < p_.nodes.size(); ++i) {
+      const ProgramNode& n = p_.nodes[i];
+      for (uint32_t k = 0; k < std::min<uint32_t>(n.num_outputs, std::size(n.op->in_place)); ++k) {
+        if (n.op->in_place[k] < 0) continue;
+        const ValueId old = n.inputs[static_cast<size_t>(n.op->in_place[k])];
+        const ProgramNode& read = p_.nodes[static_cast<size_t>(p_.values[old].producer)];
+        plan_->in_place_[external(n.first_output + k)] = &slots_.slot(read.attrs_view().as<VariableAttrs>().variable);
+      }
+    }
     struct Use {
       uint32_t last_read = 0;
       int assignments = 0;
@@ -382,6 +419,7 @@ class Planner {
   const SessionOptions& options_;
   SessionSlots& slots_;
   std::unique_ptr<Plan> plan_;
+  size_t first_late_;  // of the program's nodes
   MemoryPlan memory_;
   LateCalls late_calls_;
   std::map<int8_t, int64_t> constants_;      // bytes that the plan alone holds, by Device::index

@@ -80,6 +80,7 @@ class Lowering {
       if (id < node_index_.size() && node_index_[id] >= 0) p_.nodes[static_cast<size_t>(node_index_[id])].root = true;
     p_.fetched_variables = request_.fetched_variables;
     p_.fed_variables = request_.fed_variables;
+    p_.nested = request_.nested;
     return std::move(p_);
   }
 

@@ -49,6 +49,7 @@ struct Request {
   std::vector<Ref<VariableState>> fed_variables;  ///< numbered after `feeds`
   std::vector<TensorSpec> feed_specs;             ///< of both
   std::vector<Device> feed_devices;               ///< of both, where their values lie
+  bool nested = false;                            ///< of a body, which runs within another run
 };
 
 struct Program {
@@ -59,6 +60,7 @@ struct Program {
   std::vector<Ref<VariableState>> fetched_variables;
   std::vector<ValueId> feeds;                     ///< by number; kNoValue: not needed
   std::vector<Ref<VariableState>> fed_variables;  ///< by the last numbers of feeds
+  bool nested = false;                            ///< as Request's
 
   static constexpr ValueId kNoValue = ~ValueId{0};
 

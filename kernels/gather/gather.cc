@@ -94,6 +94,20 @@ OpDef scatter_op{.name = "ScatterAdd",
                  .attrs = &internal::kAttrsType<GatherAttrs>,
                  .shape_inputs = 0b100};
 
+void infer_check(InferContext& c) {
+  if (c.shape(1).has_rank() && c.shape(1).rank() == 0) c.fail("A scalar has no axis to index");
+  c.output(c.dtype(0), c.shape(0));
+}
+
+OpDef check_indices_op{.name = "CheckIndices",
+                       .doc = "y = indices, which all index the first axis of a tensor",
+                       .min_inputs = 2,
+                       .max_inputs = 2,
+                       .infer = infer_check,
+                       .differentiable = Differentiability::none,
+                       .flags = {.can_fail = true},
+                       .shape_inputs = 0b10};
+
 }  // namespace
 
 Tensor gather(Operand params, Operand indices, GatherOptions o) {
@@ -106,6 +120,10 @@ Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions
   const Tensor& to = base.resolve();
   check_input(scatter_op.name, 2, to, base.where());
   return to + scattered(updates.resolve(to.dtype()), indices.resolve(), to, {o.axis, o.batch_dims});
+}
+
+Tensor internal::checked_indices(const Tensor& indices, const Tensor& params) {
+  return apply(check_indices_op, {&indices, &params}, {}, std::source_location::current());
 }
 
 Tensor internal::scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& like) {
@@ -127,6 +145,7 @@ void register_gather();
 void register_gather() {
   register_op(gather_op);
   register_op(scatter_op);
+  register_op(check_indices_op);
 }
 
 }  // namespace twofold

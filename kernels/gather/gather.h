@@ -32,6 +32,9 @@ Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions
 Tensor embedding(Operand table, Operand indices);
 
 namespace internal {
+/// `indices`, all of which index the first axis of `params`; OutOfRange when it runs and one does not. Not
+/// differentiable.
+Tensor checked_indices(const Tensor& indices, const Tensor& params);
 /// Zeros of the shape of `like` with `rows` added along the first axis where `indices` say.
 Tensor scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& like);
 }  // namespace internal

@@ -149,6 +149,20 @@ void scatter_kernel(const void* params, void* const* args, KernelContext& ctx) n
   });
 }
 
+template <class I>
+void check_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& p = *static_cast<const GatherPlan*>(params);
+  const auto* indices = static_cast<const I*>(args[0]);
+  if (check(p, indices, ctx)) std::copy_n(indices, p.count, static_cast<I*>(args[2]));
+}
+
+Prepared prepare_check(const Signature& s) {
+  const GatherPlan p(s.inputs[1].shape, s.inputs[0].shape, {});
+  if (s.inputs[0].dtype == int64) return {check_kernel<int64_t>, p};
+  if (s.inputs[0].dtype == int32) return {check_kernel<int32_t>, p};
+  return {};
+}
+
 Prepared prepare_gather(const Signature& s) {
   const GatherPlan p(s.inputs[0].shape, s.inputs[1].shape, s.attrs_as<GatherAttrs>());
   const bool wide = s.inputs[1].dtype == int64;
@@ -178,7 +192,8 @@ Prepared prepare_scatter(const Signature& s) {
 
 std::span<const KernelEntry> cpu_kernels_gather();
 std::span<const KernelEntry> cpu_kernels_gather() {
-  static constexpr KernelEntry kTable[] = {{"Gather", prepare_gather}, {"ScatterAdd", prepare_scatter}};
+  static constexpr KernelEntry kTable[] = {
+      {"Gather", prepare_gather}, {"ScatterAdd", prepare_scatter}, {"CheckIndices", prepare_check}};
   return kTable;
 }
 

@@ -50,6 +50,20 @@ Prepared prepare_gather(const Signature& s) {
   return {run_gather, GatherParams{p, static_cast<int>(size_of(s.inputs[0].dtype)), s.inputs[1].dtype == int64}};
 }
 
+void run_check(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  const auto& q = *static_cast<const GatherParams*>(params);
+  check_indices(q.plan, {args[0], q.wide}, ctx);
+  const auto bytes = static_cast<size_t>(q.plan.count * q.bytes);
+  if (const auto e = cudaMemcpyAsync(args[2], args[0], bytes, cudaMemcpyDeviceToDevice, stream_of(ctx));
+      e != cudaSuccess)
+    ctx.fail(KernelError::device_failure, e);
+}
+
+Prepared prepare_check(const Signature& s) {
+  const GatherPlan p(s.inputs[1].shape, s.inputs[0].shape, {});
+  return {run_check, GatherParams{p, static_cast<int>(size_of(s.inputs[0].dtype)), s.inputs[0].dtype == int64}};
+}
+
 }  // namespace
 
 void check_indices(const GatherPlan& plan, Indices indices, KernelContext& ctx) {
@@ -60,7 +74,8 @@ void check_indices(const GatherPlan& plan, Indices indices, KernelContext& ctx) 
 }
 
 std::span<const KernelEntry> gpu_kernels_gather() {
-  static constexpr KernelEntry kTable[] = {{"Gather", prepare_gather}, {"ScatterAdd", prepare_scatter_gpu}};
+  static constexpr KernelEntry kTable[] = {
+      {"Gather", prepare_gather}, {"ScatterAdd", prepare_scatter_gpu}, {"CheckIndices", prepare_check}};
   return kTable;
 }
 

@@ -56,6 +56,30 @@ OpDef rmsprop_op =
 OpDef adagrad_op =
     update_op<AdagradRule>("AdagradUpdate", "adagrad_update", "one step of Adagrad (PyTorch torch.optim.Adagrad)");
 
+void infer_rows(InferContext& c) {
+  const Shape &p = c.shape(0), &rows = c.shape(1), &indices = c.shape(2);
+  if (!is_floating(c.dtype(0))) c.fail("An update of " + std::string(name_of(c.dtype(0))) + " is not supported");
+  if (c.dtype(1) != c.dtype(0)) c.fail("Parameter and rows must have one dtype");
+  if (c.dtype(2) != int32 && c.dtype(2) != int64) c.fail("Indices must be int32 or int64");
+  if (c.dtype(3) != float64 || !c.shape(3).compatible_with(Shape{})) c.fail("The rate must be a float64 scalar");
+  if (p.has_rank() && p.rank() == 0) c.fail("A scalar has no rows");
+  if (p.has_rank() && indices.has_rank()) {
+    Shape taken = indices;
+    for (int i = 1; i < p.rank(); ++i) taken.push_back(p.extent(i));
+    if (!rows.compatible_with(taken)) c.fail("Rows must have the shape " + taken.str() + " but have " + rows.str());
+  }
+  c.output(c.dtype(0), p);
+}
+
+OpDef sgd_rows_op{.name = "SGDRowsUpdate",
+                  .node_name = "sgd_rows_update",
+                  .doc = "one step of SGD for the rows of a table that were taken (TensorFlow ResourceScatterSub)",
+                  .min_inputs = 4,
+                  .max_inputs = 4,
+                  .infer = infer_rows,
+                  .differentiable = Differentiability::none,
+                  .in_place = {0, -1, -1, -1}};
+
 template <class Attrs>
 std::vector<Tensor> update(const OpDef& op, const Tensor& p, const Tensor& g, std::span<const Tensor> state,
                            const Tensor& lr, const Attrs& attrs) {
@@ -87,13 +111,18 @@ std::vector<Tensor> adagrad_update(const Tensor& p, const Tensor& g, std::span<c
   return update(adagrad_op, p, g, state, lr, attrs);
 }
 
+Tensor sgd_rows_update(const Tensor& p, const Tensor& rows, const Tensor& indices, const Tensor& lr) {
+  return apply(sgd_rows_op, {&p, &rows, &indices, &lr}, std::source_location::current());
+}
+const OpDef& sgd_rows_update_op() { return sgd_rows_op; }
+
 const OpDef& op_of(const SGDUpdateAttrs&) { return sgd_op; }
 const OpDef& op_of(const AdamUpdateAttrs&) { return adam_op; }
 const OpDef& op_of(const RMSPropUpdateAttrs&) { return rmsprop_op; }
 const OpDef& op_of(const AdagradUpdateAttrs&) { return adagrad_op; }
 
 void register_optimizer() {
-  for (OpDef* op : {&sgd_op, &adam_op, &rmsprop_op, &adagrad_op}) register_op(*op);
+  for (OpDef* op : {&sgd_op, &adam_op, &rmsprop_op, &adagrad_op, &sgd_rows_op}) register_op(*op);
 }
 
 }  // namespace twofold

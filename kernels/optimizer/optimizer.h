@@ -67,6 +67,13 @@ struct AdagradUpdateAttrs {
 std::vector<Tensor> adagrad_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                    const AdagradUpdateAttrs& attrs);
 
+/// SGD of a parameter (extent, columns..) of which a step has taken rows alone, as `sgd_update` without momentum and
+/// decay for g = zeros with `rows` (indices.shape + columns) added where `indices` (int32 or int64) say, which come
+/// from `internal::checked_indices`. Only those rows of p are read and written, unless lr is infinite or NaN. Sums are
+/// made as `scatter_add` makes them.
+Tensor sgd_rows_update(const Tensor& p, const Tensor& rows, const Tensor& indices, const Tensor& lr);
+const OpDef& sgd_rows_update_op();
+
 /// The ops behind these functions, whose inputs and outputs are the functions' in order.
 const OpDef& op_of(const SGDUpdateAttrs&);
 const OpDef& op_of(const AdamUpdateAttrs&);

@@ -4,6 +4,9 @@
 #include <twofold/lib/op/kernel.h>
 
 namespace twofold {
+
+Prepared prepare_sgd_rows(const Signature& s);
+
 namespace {
 
 template <class T, template <class> class Rule>
@@ -47,10 +50,9 @@ Prepared prepare(const Signature& s) {
 }
 
 constexpr KernelEntry kKernels[] = {
-    {"SGDUpdate", prepare<SGDRule>},
-    {"AdamUpdate", prepare<AdamRule>},
-    {"RMSPropUpdate", prepare<RMSPropRule>},
-    {"AdagradUpdate", prepare<AdagradRule>},
+    {"SGDUpdate", prepare<SGDRule>},         {"AdamUpdate", prepare<AdamRule>},
+    {"RMSPropUpdate", prepare<RMSPropRule>}, {"AdagradUpdate", prepare<AdagradRule>},
+    {"SGDRowsUpdate", prepare_sgd_rows},
 };
 
 }  // namespace

@@ -7,6 +7,9 @@
 #include <twofold/lib/op/kernel.h>
 
 namespace twofold {
+
+Prepared prepare_sgd_rows_gpu(const Signature& s);
+
 namespace {
 
 /// Elements that a thread takes at a time, 16 bytes of each operand.
@@ -100,10 +103,9 @@ Prepared prepare(const Signature& s) {
 }
 
 constexpr KernelEntry kKernels[] = {
-    {"SGDUpdate", prepare<SGDRule>},
-    {"AdamUpdate", prepare<AdamRule>},
-    {"RMSPropUpdate", prepare<RMSPropRule>},
-    {"AdagradUpdate", prepare<AdagradRule>},
+    {"SGDUpdate", prepare<SGDRule>},         {"AdamUpdate", prepare<AdamRule>},
+    {"RMSPropUpdate", prepare<RMSPropRule>}, {"AdagradUpdate", prepare<AdagradRule>},
+    {"SGDRowsUpdate", prepare_sgd_rows_gpu},
 };
 
 }  // namespace

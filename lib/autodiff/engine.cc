@@ -176,16 +176,20 @@ std::vector<GradientSum> differentiate_unsummed(const RecordList& records, std::
   return Engine(records, xs).run(seeds, xs);
 }
 
-std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds,
-                                  std::span<const TensorKey> xs) {
+std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs,
+                                  std::span<RowsGradient> rows) {
   // Of a key that is asked for twice there is one tensor.
   std::vector<TensorKey> keys(xs.begin(), xs.end());
   std::ranges::sort(keys);
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   std::vector<GradientSum> sums = differentiate_unsummed(records, seeds, keys);
   std::vector<Tensor> gradients;
-  for (const TensorKey x : xs) {
-    GradientSum& sum = sums[static_cast<size_t>(std::ranges::lower_bound(keys, x) - keys.begin())];
+  for (size_t i = 0; i < xs.size(); ++i) {
+    GradientSum& sum = sums[static_cast<size_t>(std::ranges::lower_bound(keys, xs[i]) - keys.begin())];
+    if (!rows.empty() && (rows[i] = sum.rows()).values.defined()) {
+      gradients.emplace_back();
+      continue;
+    }
     gradients.push_back(sum.empty() ? Tensor() : Engine::finished(sum.total()));
   }
   return gradients;
@@ -236,6 +240,13 @@ std::vector<Tensor> gradients(const Differentiables& ys, const Differentiables& 
   const std::vector<Tensor> of = ys.read(), along = dys.read();
   check_gradient_arguments(of, xs.items(), along);
   return executing_eagerly() ? eager_gradients(of, xs.items(), along) : graph_gradients(of, xs.items(), along);
+}
+
+std::vector<Tensor> gradients_but_rows(const Tensor& y, const Differentiables& xs, std::span<RowsGradient> rows) {
+  const Tensor ys[] = {y};
+  check_gradient_arguments(ys, xs.items(), {});
+  return executing_eagerly() ? eager_gradients(ys, xs.items(), {}, rows)
+                             : graph_gradients(ys, xs.items(), {}, nullptr, rows);
 }
 
 std::vector<Tensor> vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {

@@ -49,8 +49,9 @@ std::vector<GradientSum> differentiate_unsummed(const RecordList& records, std::
 
 /// For each key of xs, the sum over seeds of <dy, dy/dx>; undefined if unconnected, zero if that shows at run time
 /// only. Records are walked backwards and contributions added in that order, so that equal record lists give equal
-/// bits. Each result is a tensor of its own.
-std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds,
-                                  std::span<const TensorKey> xs);
+/// bits. Each result is a tensor of its own. With `rows`, one for each key, gradients that are rows alone are left so:
+/// there, and undefined in the result.
+std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs,
+                                  std::span<RowsGradient> rows = {});
 
 }  // namespace twofold

@@ -119,20 +119,30 @@ void GradientSum::add_slices() {
   slices_.clear();
 }
 
+RowsGradient GradientSum::rows() const {
+  const bool alone = !rows_.empty() && !whole_.value.defined() && slices_.empty() && conditional_rows_.empty() &&
+                     std::ranges::none_of(rows_, [](const Part& p) { return p.arrived.defined(); });
+  return alone ? joined_rows() : RowsGradient();
+}
+
+RowsGradient GradientSum::joined_rows() const {
+  if (rows_.size() == 1) return {rows_[0].value, rows_[0].indices};
+  const bool wide = std::ranges::any_of(rows_, [](const Part& p) { return p.indices.dtype() == int64; });
+  std::vector<Tensor> values, indices;
+  for (const Part& p : rows_) {
+    const Tensor flat = reshape(wide && p.indices.dtype() != int64 ? cast(p.indices, int64) : p.indices, Shape{-1});
+    values.push_back(flat_rows(p.value, p.indices, flat, like_));
+    indices.push_back(flat);
+  }
+  return {concat(values, 0), concat(indices, 0)};
+}
+
 // Which rows of an index add up in which order may depend on how many there are: rows that control flow may leave out
 // are added by themselves.
 void GradientSum::add_rows() {
-  if (rows_.size() == 1) {
-    whole_.add({internal::scatter_rows(rows_[0].value, rows_[0].indices, like_), {}});
-  } else if (!rows_.empty()) {
-    const bool wide = std::ranges::any_of(rows_, [](const Part& p) { return p.indices.dtype() == int64; });
-    std::vector<Tensor> values, indices;
-    for (const Part& p : rows_) {
-      const Tensor flat = reshape(wide && p.indices.dtype() != int64 ? cast(p.indices, int64) : p.indices, Shape{-1});
-      values.push_back(flat_rows(p.value, p.indices, flat, like_));
-      indices.push_back(flat);
-    }
-    whole_.add({internal::scatter_rows(concat(values, 0), concat(indices, 0), like_), {}});
+  if (!rows_.empty()) {
+    const RowsGradient all = joined_rows();
+    whole_.add({internal::scatter_rows(all.values, all.indices, like_), {}});
   }
   for (const Part& p : conditional_rows_)
     whole_.add({internal::scatter_rows(p.value, p.indices, like_), p.arrived, true});

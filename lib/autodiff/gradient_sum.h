@@ -7,6 +7,13 @@
 
 namespace twofold {
 
+/// A gradient that is zero but for some rows, taken along the first axis: `values` (indices.shape + columns) added
+/// where `indices` say. Undefined: it is not of that kind.
+struct RowsGradient {
+  Tensor values;
+  Tensor indices;
+};
+
 /// Adds up contributions in the order in which they come, but those that cover a part of the tensor apart: many slices
 /// or rows that were taken of one tensor cost as much as their elements, not as many whole tensors. What was added is
 /// summed when `total` is asked for: whole tensors, then slices, then rows.
@@ -16,6 +23,8 @@ class GradientSum {
   void add(Contribution c, const Tensor& like);
   /// The sum so far. More may be added to it.
   Gradient& total();
+  /// The sum so far, where it consists of rows alone that arrive in every run.
+  RowsGradient rows() const;
   bool empty() const {
     return !whole_.value.defined() && slices_.empty() && rows_.empty() && conditional_rows_.empty();
   }
@@ -34,6 +43,7 @@ class GradientSum {
   void add(GradientSum other);
   void add_slices();
   void add_rows();
+  RowsGradient joined_rows() const;
 
   Gradient whole_;
   Tensor like_;  ///< defined with the first part

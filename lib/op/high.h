@@ -54,13 +54,14 @@ Tensor eager_read(const Ref<VariableState>& v, const Tensor& value);
 // Gradients, over the current graph's nodes or the innermost tape's records.
 /// Behind all nodes that the current graph has now.
 GraphPosition graph_position();
-/// Through what `watch` sees; null: through the whole graph.
+/// Through what `watch` sees; null: through the whole graph. `rows`: see `gradients_but_rows`.
 std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                                    std::span<const Tensor> dys, const GraphWatch* watch = nullptr);
+                                    std::span<const Tensor> dys, const GraphWatch* watch = nullptr,
+                                    std::span<RowsGradient> rows = {});
 /// Whether the symbol `t` is watched, or depends on what is watched or on control flow.
 bool graph_depends(const Tensor& t, const GraphWatch& watch);
 std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                                    std::span<const Tensor> dys);
+                                    std::span<const Tensor> dys, std::span<RowsGradient> rows = {});
 std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
 std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
 

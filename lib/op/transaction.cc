@@ -41,21 +41,37 @@ bool Transaction::Update::writes(const VariableState& v) const {
   return std::ranges::any_of(variables, [&](const auto& mine) { return mine.get() == &v; });
 }
 
+Device Transaction::Update::device() const { return gradient[0].value()->device(); }
+
+std::vector<const Tensor*> Transaction::Update::operands(std::span<const Tensor* const> values) const {
+  std::vector<const Tensor*> all{values[0]};
+  for (const Tensor& g : gradient) all.push_back(&g);
+  all.insert(all.end(), values.begin() + 1, values.end());
+  all.push_back(&lr);
+  return all;
+}
+
 void Transaction::keep(VariableState& v, const Tensor& value) {
   kept_.try_emplace(v.id, Ref<VariableState>(&v), value, v.eager_initial_value().defined());
 }
 
-bool Transaction::wait(const OpDef& op, AttrsView attrs, const Variable& parameter, const Tensor& gradient,
+bool Transaction::wait(const OpDef& op, AttrsView attrs, const Variable& parameter, std::span<const Tensor> gradient,
                        std::span<const Variable> state, const Tensor& lr) {
   const Device device = parameter.state()->eager_value().value()->device();  // what waited for it is done by this
   if (t_state.device >= 0 && t_state.device != device.index) return false;
-  Update update{&op, make_ref<AttrsBox>(attrs), {parameter.state()}, gradient, lr, t_state.current};
+  Update update{&op,
+                attrs ? make_ref<AttrsBox>(attrs) : nullptr,
+                {parameter.state()},
+                {gradient.begin(), gradient.end()},
+                lr,
+                t_state.current};
   SmallVector<TensorSpec, 8> specs;
   const auto add = [&](const Tensor& t) {
     specs.push_back(t.value()->spec());
     return t.value()->device() == device;
   };
-  bool together = add(parameter.state()->eager_value()) && add(gradient);
+  bool together = add(parameter.state()->eager_value());
+  for (const Tensor& g : gradient) together &= add(g);
   for (const Variable& v : state) {
     update.variables.push_back(v.state());
     together &= add(v.state()->eager_value());
@@ -81,15 +97,14 @@ void Transaction::run_keeping(const Update& update) {
   const WithoutTape hidden;
   std::vector<std::unique_lock<std::mutex>> locks;
   std::vector<Tensor> now;
+  std::vector<const Tensor*> values;
   for (const auto& v : update.variables) locks.emplace_back(v->updating());
   for (const auto& v : update.variables) now.push_back(v->eager_value());
-  std::vector<const Tensor*> inputs{now.data(), &update.gradient};
-  for (size_t i = 1; i < now.size(); ++i) inputs.push_back(&now[i]);
-  inputs.push_back(&update.lr);
+  for (const Tensor& t : now) values.push_back(&t);
   Outputs next;
   const CurrentOp current(update.op->name, update.where);
-  const OnDevice on(update.gradient.value()->device());
-  eager_apply(*update.op, inputs, update.attrs->view(), update.where, next);
+  const OnDevice on(update.device());
+  eager_apply(*update.op, update.operands(values), update.attrs_view(), update.where, next);
   for (size_t i = 0; i < now.size(); ++i) {
     keep(*update.variables[i], now[i]);
     update.variables[i]->set_eager_value(next[i]);
@@ -114,17 +129,16 @@ void Transaction::run_in_place(const Update& update, std::vector<Tensor> places)
   std::vector<std::unique_lock<std::mutex>> locks;
   for (const auto& v : update.variables) locks.emplace_back(v->updating_);
   for (const auto& v : update.variables) locks.emplace_back(v->mutex_);
-  std::vector<const Tensor*> inputs{&update.variables[0]->slot_, &update.gradient};
-  for (size_t i = 1; i < update.variables.size(); ++i) inputs.push_back(&update.variables[i]->slot_);
-  inputs.push_back(&update.lr);
+  std::vector<const Tensor*> values;
+  for (const auto& v : update.variables) values.push_back(&v->slot_);
   for (size_t i = 0; i < places.size(); ++i) {
     const Tensor& old = update.variables[i]->slot_;
     if (!places[i].defined() && old.value()->is_writable()) places[i] = old;
   }
   Outputs next;
   const CurrentOp current(update.op->name, update.where);
-  const OnDevice on(update.gradient.value()->device());
-  eager_apply(*update.op, inputs, update.attrs->view(), update.where, next, places);
+  const OnDevice on(update.device());
+  eager_apply(*update.op, update.operands(values), update.attrs_view(), update.where, next, places);
   for (size_t i = 0; i < update.variables.size(); ++i) {
     VariableState& v = *update.variables[i];
     v.initial_ = false;
@@ -140,7 +154,7 @@ void Transaction::commit() {
   const WithoutTape hidden;
   check_operands();
   if (late_gpus_) {  // updates on the host of a step that may yet fail on a GPU are undone like assignments
-    const auto on_gpu = [](const Update& u) { return !u.gradient.value()->device().is_cpu(); };
+    const auto on_gpu = [](const Update& u) { return !u.device().is_cpu(); };
     const auto on_host = std::ranges::stable_partition(waiting_, on_gpu);
     for (const Update& update : on_host) run_keeping(update);
     waiting_.erase(on_host.begin(), on_host.end());
@@ -151,7 +165,7 @@ void Transaction::commit() {
   waiting_.clear();  // so that reads find the variables as they are
   for (size_t i = 0; i < updates.size(); ++i) {
     run_in_place(updates[i], std::move(places[i]));
-    updates[i].gradient = Tensor();
+    updates[i].gradient.clear();
   }
   if (late_gpus_) commit_on_gpus();
   committed_ = true;
@@ -165,7 +179,10 @@ void Transaction::check_operands() const {
     const LateErrors* errors = t.value()->late_errors();
     if (errors && !(unit_ && errors->is_only(*unit_))) errors->wait_and_check();
   };
-  for (const Update& update : waiting_) check(update.gradient), check(update.lr);
+  for (const Update& update : waiting_) {
+    for (const Tensor& g : update.gradient) check(g);
+    check(update.lr);
+  }
   for (const auto& [id, kept] : kept_) {
     std::unique_lock lock(kept.variable->mutex_);
     const Tensor now = kept.variable->slot_;
@@ -212,8 +229,9 @@ void Transaction::commit_on_gpus() {
     set.emplace_back(&v, memory);
   }
   const GpuRuntime& runtime = *gpu_runtime();
-  check_gpu(runtime.commit(runtime.stream(gpu), unit_->known_word(gpu), to.size(), to.data(), from.data(), bytes.data()),
-            "new values of variables");
+  check_gpu(
+      runtime.commit(runtime.stream(gpu), unit_->known_word(gpu), to.size(), to.data(), from.data(), bytes.data()),
+      "new values of variables");
   for (auto& [v, memory] : set) {
     memory.value()->overwrite();
     v->set_eager_value(std::move(memory));

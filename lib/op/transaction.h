@@ -37,9 +37,9 @@ class Transaction {
   /// Throws what kernels on a GPU have reported, where something on the host depends on it; nothing is committed then.
   void commit();
 
-  /// An update op of an optimiser (kernels/optimizer/optimizer.h) on a parameter, its gradient, the optimiser's state
-  /// for it and the rate. False if it cannot wait, for its operands lie on several devices.
-  bool wait(const OpDef& op, AttrsView attrs, const Variable& parameter, const Tensor& gradient,
+  /// An update op of an optimiser (kernels/optimizer/optimizer.h) on a parameter, its gradient, of one operand or more,
+  /// the optimiser's state for it and the rate. False if it cannot wait, for its operands lie on several devices.
+  bool wait(const OpDef& op, AttrsView attrs, const Variable& parameter, std::span<const Tensor> gradient,
             std::span<const Variable> state, const Tensor& lr);
 
   // What the floors below tell of on this thread.
@@ -53,8 +53,8 @@ class Transaction {
   void drew(const std::shared_ptr<RandomCounters>& counters, uint64_t key, uint64_t before) {
     drawn_.try_emplace({counters.get(), key}, counters, before);
   }
-  /// The unit of all that the outermost transaction enqueues on GPUs. `gpu`: where a kernel that may fail will be; -1: no
-  /// such kernel.
+  /// The unit of all that the outermost transaction enqueues on GPUs. `gpu`: where a kernel that may fail will be; -1:
+  /// no such kernel.
   LateUnit* late_unit(int gpu);
 
  private:
@@ -67,10 +67,15 @@ class Transaction {
     const OpDef* op;
     Ref<AttrsBox> attrs;
     std::vector<Ref<VariableState>> variables;  // the parameter, then its state
-    Tensor gradient, lr;
+    std::vector<Tensor> gradient;
+    Tensor lr;
     std::source_location where;
 
     bool writes(const VariableState& v) const;
+    AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
+    Device device() const;
+    /// The op's, `values` being those of the variables.
+    std::vector<const Tensor*> operands(std::span<const Tensor* const> values) const;
   };
 
   void settle_own(const VariableState& v);

@@ -27,7 +27,7 @@ Tensor Adam::step(size_t i, const Tensor& gradient, const Tensor& lr, bool decou
   const std::vector<Variable> state{m_[i], v_[i], counts_[i]};
   const AdamUpdateAttrs attrs{
       .beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.weight_decay, .decoupled = decoupled};
-  return update_all(op_of(attrs), p, gradient, state, lr, attrs);
+  return update_all(op_of(attrs), p, {&gradient, 1}, state, lr, attrs);
 }
 
 AdamW::AdamW(std::vector<Variable> parameters, AdamWOptions o, std::source_location where)

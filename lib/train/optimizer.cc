@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
@@ -95,7 +97,9 @@ Operation Optimizer::initializer(std::source_location where) const { return vari
 
 Operation Optimizer::minimize(const Tensor& loss, std::source_location where) {
   const SourceFrame frame(where);
-  return apply_gradients(compute_gradients(loss, where), where);
+  std::vector<RowsGradient> rows(takes_rows() ? parameters_.size() : 0);
+  const std::vector<Tensor> gradients = gradients_but_rows(loss, parameters_, rows);
+  return apply(gradients, rows, where);
 }
 
 std::vector<Tensor> Optimizer::compute_gradients(const Tensor& loss, std::source_location where) const {
@@ -108,7 +112,14 @@ Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::
   if (gradients.size() != parameters_.size())
     fail(Code::InvalidArgument,
          fmt::format("{} gradients were given for {} parameters", gradients.size(), parameters_.size()));
-  if (std::ranges::none_of(gradients, &Tensor::defined))
+  return apply(gradients, {}, where);
+}
+
+Operation Optimizer::apply(const std::vector<Tensor>& gradients, std::span<const RowsGradient> rows,
+                           std::source_location where) {
+  const auto is_rows = [&](size_t i) { return !rows.empty() && rows[i].values.defined(); };
+  const auto has_gradient = [&](size_t i) { return gradients[i].defined() || is_rows(i); };
+  if (std::ranges::none_of(std::views::iota(size_t{0}, parameters_.size()), has_gradient))
     fail(Code::InvalidArgument, fmt::format("No gradients provided for any variable: {}", names_of(parameters_)),
          "a loss computed from the parameters by differentiable ops");
   const NameScope scope(name_);
@@ -117,6 +128,7 @@ Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::
   if (schedule_) lr = cast(schedule_(cast(steps_done_[0].assign_add(1) - 1, float64)), float64) * lr;
   std::vector<Fetch> updates;
   for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (is_rows(i)) updates.emplace_back(update_rows(i, rows[i], lr));
     if (!gradients[i].defined()) continue;
     // One that a branch not taken leaves out is no reason to move on by momentum or decay.
     const Tensor arrived = gradient_of(gradients[i]).arrived;
@@ -127,7 +139,11 @@ Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::
   return group(updates, where);
 }
 
-Tensor update_all(const OpDef& op, const Variable& parameter, const Tensor& gradient,
+Tensor Optimizer::update_rows(size_t, const RowsGradient&, const Tensor&) const {
+  fail(Code::Internal, fmt::format("{} takes no gradients of rows", name_));
+}
+
+Tensor update_all(const OpDef& op, const Variable& parameter, std::span<const Tensor> gradient,
                   const std::vector<Variable>& state, const Tensor& lr, AttrsView attrs) {
   const CurrentOp current(op.name, t_state.frame);
   if (executing_eagerly() && t_state.transaction &&
@@ -135,7 +151,8 @@ Tensor update_all(const OpDef& op, const Variable& parameter, const Tensor& grad
     return {};
   const Tensor p = parameter;
   const std::vector<Tensor> old = read_all(state);
-  std::vector<const Tensor*> inputs{&p, &gradient};
+  std::vector<const Tensor*> inputs{&p};
+  for (const Tensor& g : gradient) inputs.push_back(&g);
   for (const Tensor& s : old) inputs.push_back(&s);
   inputs.push_back(&lr);
   const Outputs next = apply_all(op, inputs, attrs, t_state.frame);

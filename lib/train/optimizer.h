@@ -14,6 +14,10 @@
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/variable.h>
 
+namespace twofold {
+struct RowsGradient;
+}
+
 namespace twofold::train {
 
 /// What the learning rate is multiplied by in a step, from the number of steps done before it, a float64 scalar. Ops
@@ -95,8 +99,12 @@ class Optimizer {
   /// One step of parameter number `i`, the one place where optimisers differ. `lr`: a float64 scalar. The result, or
   /// what it is made from, changes the parameter when it is run.
   virtual Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const = 0;
+  /// The same where the gradient is zero but for some rows, of optimisers that leave alone what has a gradient of zero.
+  virtual bool takes_rows() const { return false; }
+  virtual Tensor update_rows(size_t i, const RowsGradient& gradient, const Tensor& lr) const;
 
  private:
+  Operation apply(const std::vector<Tensor>& gradients, std::span<const RowsGradient> rows, std::source_location where);
   Variable add_state(std::string path, const char* name, const Tensor& initial);
 
   const char* name_;
@@ -112,9 +120,10 @@ class Optimizer {
 std::vector<Tensor> read_all(const std::vector<Variable>& variables);
 /// Assigns next[0] to the parameter, after the rest to the variables of `state`. The parameter's new value.
 Tensor assign_all(const Variable& parameter, const std::vector<Variable>& state, const std::vector<Tensor>& next);
-/// The parameter and its state, as an op of kernels/optimizer changes them. In an eager step that waits for the step's
+/// The parameter and its state, as an op of kernels/optimizer changes them. `gradient`: its operands between the
+/// parameter and the state. In an eager step that waits for the step's
 /// end, or until one of the variables is read, and goes over the old values; the result is undefined then.
-Tensor update_all(const OpDef& op, const Variable& parameter, const Tensor& gradient,
+Tensor update_all(const OpDef& op, const Variable& parameter, std::span<const Tensor> gradient,
                   const std::vector<Variable>& state, const Tensor& lr, AttrsView attrs);
 
 }  // namespace twofold::train

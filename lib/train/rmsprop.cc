@@ -24,7 +24,7 @@ Tensor RMSProp::update(size_t i, const Tensor& gradient, const Tensor& lr) const
   if (o.momentum != 0) state.push_back(velocities_[i]);
   const RMSPropUpdateAttrs attrs{
       .alpha = o.alpha, .eps = o.eps, .weight_decay = o.weight_decay, .momentum = o.momentum, .centered = o.centered};
-  return update_all(op_of(attrs), p, gradient, state, lr, attrs);
+  return update_all(op_of(attrs), p, {&gradient, 1}, state, lr, attrs);
 }
 
 Adagrad::Adagrad(std::vector<Variable> parameters, AdagradOptions options, std::source_location where)
@@ -44,7 +44,7 @@ Tensor Adagrad::update(size_t i, const Tensor& gradient, const Tensor& lr) const
   std::vector<Variable> state{squares_[i]};
   if (o.lr_decay != 0) state.push_back(counts_[i]);
   const AdagradUpdateAttrs attrs{.weight_decay = o.weight_decay, .eps = o.eps, .lr_decay = o.lr_decay};
-  return update_all(op_of(attrs), p, gradient, state, lr, attrs);
+  return update_all(op_of(attrs), p, {&gradient, 1}, state, lr, attrs);
 }
 
 }  // namespace twofold::train

@@ -1,6 +1,8 @@
 #include <twofold/lib/train/sgd.h>
 
+#include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/optimizer/optimizer.h>
+#include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/core/error.h>
 
 namespace twofold::train {
@@ -21,7 +23,15 @@ Tensor SGD::update(size_t i, const Tensor& gradient, const Tensor& lr) const {
   if (!velocities_.empty()) state = {velocities_[i]};
   const SGDUpdateAttrs attrs{
       .momentum = options_.momentum, .weight_decay = options_.weight_decay, .nesterov = options_.nesterov};
-  return update_all(op_of(attrs), p, gradient, state, lr, attrs);
+  return update_all(op_of(attrs), p, {&gradient, 1}, state, lr, attrs);
+}
+
+bool SGD::takes_rows() const { return options_.momentum == 0 && options_.weight_decay == 0; }
+
+Tensor SGD::update_rows(size_t i, const RowsGradient& gradient, const Tensor& lr) const {
+  const Variable& p = parameters()[i];
+  const Tensor parts[] = {gradient.values, internal::checked_indices(gradient.indices, p)};
+  return update_all(sgd_rows_update_op(), p, parts, {}, lr, {});
 }
 
 }  // namespace twofold::train

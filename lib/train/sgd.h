@@ -20,6 +20,9 @@ struct SGDOptions {
 ///     v = momentum * v + g              if momentum > 0; v starts at 0
 ///     g = nesterov ? g + momentum * v : v
 ///     p = p - lr * g
+///
+/// Without momentum and weight_decay, `minimize` touches only those rows of a parameter which the loss has read, where
+/// it is read by `embedding` or `gather` along axis 0 alone: a step costs what these rows cost, not the table.
 class SGD final : public Optimizer {
  public:
   /// Throws InvalidArgument as all optimisers do, on negative options, and on `nesterov` without momentum.
@@ -29,6 +32,8 @@ class SGD final : public Optimizer {
 
  private:
   Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const override;
+  bool takes_rows() const override;
+  Tensor update_rows(size_t i, const RowsGradient& gradient, const Tensor& lr) const override;
 
   SGDOptions options_;
   std::vector<Variable> velocities_;  // empty without momentum

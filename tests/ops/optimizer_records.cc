@@ -113,6 +113,32 @@ void add_adagrad(std::vector<Record>& all, const char* label, const AdagradUpdat
       [a, counted](auto in) { return adagrad_update(in[0], in[1], state_of(in, 1 + counted), in[3 + counted], a); });
 }
 
+/// Every row of p that is named, once, by the sum of its rows.
+void add_sgd_rows(std::vector<Record>& all, DType indices, double most, std::vector<std::vector<Shape>> shapes) {
+  Record r{.op = "SGDRowsUpdate", .label = name_of(indices).data()};
+  r.call = [](auto in) { return Tensors{sgd_rows_update(in[0], in[1], in[2], in[3])}; };
+  r.reference = [](std::span<const Array> in) -> Arrays {
+    Array p = in[0];
+    p.magnitude.resize(p.values.size());
+    const size_t rows = static_cast<size_t>(p.shape[0]), columns = rows ? p.values.size() / rows : 0;
+    for (size_t i = 0; i < p.values.size(); ++i) p.magnitude[i] = std::abs(p.values[i]);
+    for (size_t i = 0; i < in[2].values.size(); ++i)
+      for (size_t k = 0; k < columns; ++k) {
+        const size_t to = static_cast<size_t>(in[2].values[i]) * columns + k;
+        const double step = in[3].values[0] * in[1].values[i * columns + k];
+        p.values[to] -= step, p.magnitude[to] += std::abs(step);
+      }
+    for (double& v : p.values) v = stored(v, p.dtype);
+    return {p};
+  };
+  r.shapes = std::move(shapes);
+  r.dtypes = {float32, float64};
+  r.fixed = {{}, {}, indices, float64};
+  r.samples = {{-3, 3}, {-3, 3}, {0, most}, {0.01, 0.1}};
+  r.tolerance32 = 1e-6;
+  all.push_back(r);
+}
+
 }  // namespace
 
 void add_optimizer_records(std::vector<Record>& all) {
@@ -123,6 +149,14 @@ void add_optimizer_records(std::vector<Record>& all) {
   add_sgd(all, "decay", {.weight_decay = 0.2});
   add_sgd(all, "momentum", {.momentum = 0.9});
   add_sgd(all, "Nesterov, decay", {.momentum = 0.9, .weight_decay = 0.2, .nesterov = true});
+  add_sgd_rows(all, int32, 4,
+               {{{5, 3}, {3, 3}, {3}, {}},
+                {{5}, {}, {}, {}},
+                {{5, 0}, {2, 0}, {2}, {}},
+                {{7, 2}, {0, 2}, {0}, {}},
+                {{5, 2, 3}, {2, 2, 2, 3}, {2, 2}, {}},
+                {{6, 301}, {400, 301}, {400}, {}}});
+  add_sgd_rows(all, int64, 20000, {{{20001, 3}, {300, 3}, {300}, {}}, {{20001, 5}, {9000, 5}, {9000}, {}}});
   add_rmsprop(all, "plain", {});
   add_rmsprop(all, "decay, momentum", {.alpha = 0.9, .eps = 1e-2, .weight_decay = 0.1, .momentum = 0.5});
   add_rmsprop(all, "centered, momentum", {.alpha = 0.9, .eps = 1e-2, .momentum = 0.5, .centered = true});
