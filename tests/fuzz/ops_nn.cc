@@ -95,6 +95,15 @@ bool propose_update(Generator& g, Instruction& i, int state, bool counted) {
   i.outputs = 1 + state + counted;
   return true;
 }
+/// A parameter, indices that are taken modulo its rows, and a rate.
+bool propose_rows_update(Generator& g, Instruction& i) {
+  const int p = g.pick_floating();
+  if (p < 0 || g.shape(p).rank() == 0 || g.shape(p)[0] == 0) return false;
+  const tf::Shape indices = g.rng().one_in(4) ? tf::Shape{} : tf::Shape{g.rng().below(6)};
+  i.inputs = {p, g.value_of(g.rng().one_in(2) ? tf::int32 : tf::int64, indices), g.value_of(tf::float64, {})};
+  i.sizes = {g.shape(p)[0]};
+  return true;
+}
 Values inputs(State& s, const Instruction& i) {
   Values all;
   for (int v : i.inputs) all.push_back(s.value(v));
@@ -150,6 +159,15 @@ void add_nn_entries(std::vector<OpEntry>& all) {
            [](State& s, const I& i) {
              const auto in = inputs(s, i);
              return tf::sgd_update(in[0], in[1], state_of(in, 1), in[3], {.momentum = 0.9, .nesterov = i.flag[0]});
+           }},
+          {"sgd_rows_update", 3,
+           "tf::sgd_rows_update($0, tf::gather($0, tf::mod($1, $m)), "
+           "tf::internal::checked_indices(tf::mod($1, $m), $0), $2)",
+           propose_rows_update,
+           [](State& s, const I& i) {
+             const auto in = inputs(s, i);
+             const T indices = tf::internal::checked_indices(tf::mod(in[1], i.sizes[0]), in[0]);
+             return Values{tf::sgd_rows_update(in[0], tf::gather(in[0], indices), indices, in[2])};
            }},
           {"adam_update", 3, "tf::adam_update($0, $1, {$2, $3, $4}, $5, {.decoupled = $f})",
            [](Generator& g, I& i) { return propose_update(g, i, 2, true); },

@@ -110,15 +110,17 @@ void add_gather_records(std::vector<Record>& all) {
     all.push_back(s);
   }
 
-  Record c{.op = "CheckIndices"};
-  c.call = [](auto in) { return Tensors{internal::checked_indices(in[0], in[1])}; };
-  c.reference = [](std::span<const Array> in) -> Arrays { return {in[0]}; };
-  c.shapes = {{{3}, {5}}, {{}, {5, 3}}, {{2, 2}, {5, 0}}, {{0}, {7, 2}}, {{257}, {5}}};
-  c.dtypes = {int32, int64};
-  c.fixed = {{}, float32};
-  c.samples = {{0, 4}, {-3, 3}};
-  c.exact = true;
-  all.push_back(c);
+  for (const DType indices : {int32, int64}) {
+    Record c{.op = "CheckIndices", .label = std::string(name_of(indices))};
+    c.call = [](auto in) { return Tensors{internal::checked_indices(in[0], in[1])}; };
+    c.reference = [](std::span<const Array> in) -> Arrays { return {in[0]}; };
+    c.shapes = {{{3}, {5}}, {{}, {5, 3}}, {{2, 2}, {5, 0}}, {{0}, {7, 2}}, {{257}, {5}}};
+    c.dtypes = {float32};
+    c.fixed = {indices, {}};
+    c.samples = {{0, 4}, {-3, 3}};
+    c.exact = true;
+    all.push_back(c);
+  }
 
   Record e{.op = "Gather", .label = "embedding"};
   e.call = [](auto in) { return Tensors{embedding(in[0], in[1])}; };

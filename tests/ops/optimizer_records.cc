@@ -115,7 +115,7 @@ void add_adagrad(std::vector<Record>& all, const char* label, const AdagradUpdat
 
 /// Every row of p that is named, once, by the sum of its rows.
 void add_sgd_rows(std::vector<Record>& all, DType indices, double most, std::vector<std::vector<Shape>> shapes) {
-  Record r{.op = "SGDRowsUpdate", .label = name_of(indices).data()};
+  Record r{.op = "SGDRowsUpdate", .label = std::string(name_of(indices))};
   r.call = [](auto in) { return Tensors{sgd_rows_update(in[0], in[1], in[2], in[3])}; };
   r.reference = [](std::span<const Array> in) -> Arrays {
     Array p = in[0];

@@ -83,6 +83,8 @@ const std::map<std::string, const char*> kNames = {
     {"operator!=", "does not compile: compile_fail"},
     {"SymbolOwner", "a symbol's graph as its handle sees it: the library's own"},
     {"op_of", "an op's record: the cases of the updates run it"},
+    {"sgd_rows_update_op", "an op's record: the cases of the update run it"},
+    {"gradients_but_rows", "the gradients that minimize asks for: rows_update_test"},
     {"line_of", "words on a line: errors_test"},
     {"Feed::entry", "returns what it was given"},
     {"train::Optimizer::initializer", "variables_initializer of what state() lists: train_test"},

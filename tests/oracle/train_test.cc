@@ -106,6 +106,43 @@ ORACLE(train::SGD, sgd_update, train::Optimizer::apply_gradients, train::assign_
   CHECK(off(tf::eagerly([&] { return train::read_all({v}); })[0], tf::float32, Shape{}, {1}) == "");
 }
 
+ORACLE(sgd_rows_update) {
+  for_floating([](auto, DType t) {
+    const auto update = [&](const Reals& p, const Reals& rows, const std::vector<int64_t>& indices, double lr) {
+      const auto n = static_cast<int64_t>(indices.size()), extent = static_cast<int64_t>(p.size());
+      return tf::eagerly([&] {
+        return tf::sgd_rows_update(make(t, {extent, 1}, p), make(t, {n, 1}, rows), tf::tensor(indices), scalar(lr));
+      });
+    };
+    const real most =
+        tf::dispatch(t, [](auto zero) { return static_cast<real>(std::numeric_limits<decltype(zero)>::max()); });
+    const real least = t == tf::float32 ? real{std::numeric_limits<float>::denorm_min()}
+                                        : real{std::numeric_limits<double>::denorm_min()};
+    // p - lr * (the sum of its rows), once; what was not taken keeps every bit, -0 and NaN too.
+    CHECK(off(update({1, -0.0L, kNaN, kInf, 5}, {1, 2, 4}, {0, 4, 0}, 0.5), t, {5, 1}, {-1.5, -0.0L, kNaN, kInf, 4}) ==
+          "");
+    CHECK(off(update({1, 2, most, -most, least}, {kInf, kNaN, -most, -most, least}, {0, 1, 2, 3, 4}, 1), t, {5, 1},
+              {-kInf, kNaN, kInf, 0, 0}) == "");
+    CHECK(off(update({1, 2}, {kInf, -kInf}, {0, 0}, 1), t, {2, 1}, {kNaN, 2}) == "");
+    CHECK(off(update({1, 2}, {kInf}, {1}, 0), t, {2, 1}, {1, kNaN}) == "");
+    CHECK(off(update({1, 2, -0.0L}, {3}, {0}, kInfinity), t, {3, 1}, {-kInf, kNaN, kNaN}) == "");
+    CHECK(off(update({1, 2}, {}, {}, kNan), t, {2, 1}, {kNaN, kNaN}) == "");
+    CHECK(off(update({1, 2}, {}, {}, 0.5), t, {2, 1}, {1, 2}) == "");
+    CHECK(off(update({}, {}, {}, 0.5), t, {0, 1}, {}) == "");
+    // A rate beyond the dtype is infinite in it.
+    if (t == tf::float32) CHECK(off(update({1, 2}, {1}, {0}, 1e300), t, {2, 1}, {-kInf, kNaN}) == "");
+    CHECK_ERROR(update({1, 2}, {1, 2, 3}, {0, 1}, 1), InvalidArgument, "");
+    CHECK_ERROR(
+        tf::eagerly([&] { return tf::sgd_rows_update(make(t, Shape{}, {1}), make(t, Shape{}, {1}), tf::tensor(0), scalar(1)); }),
+        InvalidArgument, "A scalar has no rows");
+    for (const int64_t index : {int64_t{-1}, int64_t{2}, std::numeric_limits<int64_t>::max()})
+      CHECK_ERROR(tf::eagerly([&] {
+                    return tf::internal::checked_indices(tf::tensor(std::vector<int64_t>{0, index}), make(t, {1, 2}));
+                  }),
+                  OutOfRange, std::to_string(index));
+  });
+}
+
 ORACLE(train::Adam, train::AdamW, adam_update) {
   const auto moments = [](Point& x, real g, int t, real b1, real b2, real lr, real eps) {
     x.m = b1 * x.m + (1 - b1) * g;
