@@ -21,7 +21,7 @@ OWN = set("""
   is_integer line_of make_ref mix new_random_body next_eager_random_counter next_random_key nn::to_string numerics_word
   op_of parallel_for parse_device perturb_field pointwise_records pop_profiler_range print_field profiler_ranges_wanted
   promote push_profiler_range random_key_of relu_grad resolve_all rmsprop_update same_field set_eager_random_counter
-  set_eager_random_state sgd_rows_update sgd_update sigmoid_grad silu_grad size_of spelling_of sum_slices supports tanh_grad
+  set_eager_random_state sgd_rows_update sgd_rows_update_op sgd_update sigmoid_grad silu_grad size_of spelling_of sum_slices supports tanh_grad
   train::assign_all train::read_all train::update_all variable_key vjp
 """.split())
 # Free functions of the namespaces that programs use; classes begin with a capital.
