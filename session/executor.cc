@@ -127,12 +127,6 @@ void Plan::give_frame(std::unique_ptr<Frame> frame) const {
   frames_.push_back(std::move(frame));
 }
 
-void Plan::set_external(Frame& frame, uint32_t external, Tensor t) const {
-  auto* data = static_cast<std::byte*>(t.value()->data());
-  for (uint32_t a : externals_[external].args) frame.args[a] = data + args_[a].offset;
-  frame.externals[external] = std::move(t);
-}
-
 Tensor Plan::tensor_of(const Frame& frame, const Source& s) const {
   if (s.from == Source::From::constant) return s.constant;
   if (s.from == Source::From::arena) {
@@ -140,7 +134,7 @@ Tensor Plan::tensor_of(const Frame& frame, const Source& s) const {
     return Tensor::adopt(Value::borrow(s.spec.dtype, s.spec.shape, data, s.device).detach());
   }
   const Tensor& t = frame.externals[s.external];
-  if (!s.spec.shape.is_known() || t.shape() == s.spec.shape) return t;
+  if (!s.spec.shape.is_known() || t.value()->shape() == s.spec.shape) return t;
   return Tensor::adopt(Value::view(Ref<Value>(t.value()), s.spec.shape, 0).detach());
 }
 
