@@ -1,38 +1,9 @@
-#include <twofold/kernels/conv2d/patches_cpu.h>
+#include <twofold/kernels/conv2d/columns_cpu.h>
 #include <twofold/kernels/conv2d/winograd_cpu.h>
 #include <twofold/kernels/matmul/gemm_cpu.h>
 
 namespace twofold {
 namespace {
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return GemmPlan::ceil_div(a, b); }
-
-/// An extent cut into `count` pieces.
-struct Cut {
-  int64_t extent, count, length;
-
-  static Cut of_length(int64_t extent, int64_t length) { return {extent, ceil_div(extent, length), length}; }
-  /// As few as can be of at most `most`, and as equal.
-  static Cut evenly(int64_t extent, int64_t most) {
-    return extent == 0 ? of_length(0, most) : of_length(extent, ceil_div(extent, ceil_div(extent, most)));
-  }
-  int64_t begin(int64_t i) const { return i * length; }
-  int64_t size(int64_t i) const { return std::min(length, extent - begin(i)); }
-};
-
-/// The most that blocks measure, small enough for packing buffers on the stack.
-template <class T>
-struct BlockSize {
-  static constexpr int64_t kPixels = 448 / sizeof(T);
-  static constexpr int64_t kDepth = 96;  ///< of patches
-  static constexpr int64_t kChannels = 64;
-
-  /// The pixels of an image, cut into whole rows where they are short.
-  static Cut pixels(const Patches& p) {
-    const int64_t row = p.w.outputs;
-    return Cut::of_length(p.pixels(), row == 0 || row > kPixels ? kPixels : kPixels / row * row);
-  }
-};
 
 // The output and the input's gradient are one computation, weights times patches: that of x, or that of dy, once for
 // every phase of the stride.
@@ -96,17 +67,17 @@ class PatchProductRun {
         packed_(static_cast<T*>(workspace)),
         depth_(Cut::evenly(p.patches.depth(), Size::kDepth)),
         channels_(Cut::evenly(p.channels, Size::kChannels)),
-        pixels_(Size::pixels(p.patches)) {}
+        tiles_(p.patches, p.batch) {}
 
   /// `bias`: added to each of the result's channels; null for none.
   void run(T* result, const T* bias, const KernelContext& ctx) const {
     ctx.parallel_for(p_.patches.groups * channels_.count * depth_.count, [&](int64_t i) {
       pack_weight(i / depth_.count / channels_.count, i / depth_.count % channels_.count, i % depth_.count);
     });
-    ctx.parallel_for(p_.batch * p_.patches.groups * pixels_.count * channels_.count, [&](int64_t i) {
-      const int64_t tile = i / channels_.count, image = tile / pixels_.count;
-      multiply(result, bias, image / p_.patches.groups, image % p_.patches.groups, tile % pixels_.count,
-               i % channels_.count);
+    const int64_t groups = p_.patches.groups;
+    ctx.parallel_for(tiles_.count() * groups * channels_.count, [&](int64_t i) {
+      const int64_t block = i / channels_.count;
+      multiply(result, bias, tiles_[block / groups], block % groups, i % channels_.count);
     });
   }
 
@@ -137,25 +108,26 @@ class PatchProductRun {
     p_.nchw() ? Gemm::pack_a(to, block, depth, false, depth, rows) : Gemm::pack_b(to, block, depth, true, depth, rows);
   }
 
-  void multiply(T* result, const T* bias, int64_t image, int64_t group, int64_t pixels, int64_t c) const {
+  void multiply(T* result, const T* bias, const typename PixelTiles<T>::Tile& tile, int64_t group, int64_t c) const {
     const Patches& s = p_.patches;
-    const int64_t p0 = pixels_.begin(pixels), count = pixels_.size(pixels);
+    const int64_t p0 = tile.begin, count = tile.count;
     const int64_t channels = channels_.size(c), rows = filled(p_, channels);
     const int64_t plane = p_.result_h * p_.result_w, all = s.groups * p_.channels;
     const int64_t channel = group * p_.channels + channels_.begin(c);
-    T* to = result + image * all * plane + channel * (p_.nchw() ? plane : 1);
+    T* to = result + tile.image * all * plane + channel * (p_.nchw() ? plane : 1);
     alignas(64) T buffer[Size::kDepth * Size::kPixels + Patches::kSlack], packed[Size::kDepth * Size::kPixels],
-        tile[Size::kChannels * Size::kPixels];
-    const bool in_place = p_.whole() && rows == channels && depth_.count > 0;
-    T* product = !in_place ? tile : to + p0 * (p_.nchw() ? 1 : all);
+        local[Size::kChannels * Size::kPixels];
+    const bool together = !p_.nchw() || p0 + count <= plane;  // the tile's pixels in the result
+    const bool in_place = p_.whole() && rows == channels && depth_.count > 0 && together;
+    T* product = !in_place ? local : to + p0 * (p_.nchw() ? 1 : all);
     const int64_t stride = !in_place ? (p_.nchw() ? count : rows) : p_.nchw() ? plane : all;
-    if (depth_.count == 0) std::fill_n(tile, std::size(tile), T(0));  // a sum of nothing
+    if (depth_.count == 0) std::fill_n(local, std::size(local), T(0));  // a sum of nothing
     for (int64_t d = 0; d < depth_.count; ++d) {
       const int64_t depth = depth_.size(d);
-      const auto block = s.block(source_, image, group, depth_.begin(d), depth, p0, count, buffer);
+      const auto block = s.block(source_, tile.image, group, depth_.begin(d), depth, p0, count, buffer);
       const T* weight = packed_weight(group, c, d);
       if (p_.nchw()) {
-        Gemm::pack_b(packed, block.data, block.stride, false, depth, count);
+        Gemm::pack_b(packed, block.data, block.stride, s.by_pixel(), depth, count);
         Gemm::multiply(product, stride, weight, packed, rows, depth, count, d == 0);
       } else {
         Gemm::pack_a(packed, block.data, block.stride, false, depth, count);
@@ -163,7 +135,7 @@ class PatchProductRun {
       }
     }
     if (bias) add_bias(product, stride, bias + channel, count, channels);
-    if (!in_place) scatter(tile, stride, to, p0, count, channels);
+    if (!in_place) scatter(local, stride, to, p0, count, channels);
   }
 
   void add_bias(T* product, int64_t stride, const T* bias, int64_t count, int64_t channels) const {
@@ -175,20 +147,24 @@ class PatchProductRun {
         for (int64_t m = 0; m < channels; ++m) product[i * stride + m] += bias[m];
   }
 
-  /// Copies a tile to where its pixels lie in the result.
-  void scatter(const T* tile, int64_t stride, T* to, int64_t p0, int64_t count, int64_t channels) const {
+  /// Copies a tile's product to where its pixels lie in the result.
+  void scatter(const T* product, int64_t stride, T* to, int64_t p0, int64_t count, int64_t channels) const {
     const Taps &h = p_.patches.h, &w = p_.patches.w;
     const int64_t plane = p_.result_h * p_.result_w, all = p_.patches.groups * p_.channels;
-    int64_t row = p0 / w.outputs, column = p0 % w.outputs;
+    const int64_t rows = p_.whole() ? 1 : h.outputs, columns = p_.whole() ? plane : w.outputs;
+    int64_t row = p0 / columns, column = p0 % columns;
     for (int64_t i = 0; i < count; ++row, column = 0) {
-      const int64_t run = std::min(w.outputs - column, count - i);
+      if (row == rows) row = 0, to += plane * all;
+      const int64_t run = std::min(columns - column, count - i);
       const int64_t pixel = (h.first + row * h.spacing) * p_.result_w + w.first + column * w.spacing;
-      if (p_.nchw())
+      if (p_.nchw() && w.spacing == 1)
+        for (int64_t m = 0; m < channels; ++m) std::copy_n(product + m * stride + i, run, to + m * plane + pixel);
+      else if (p_.nchw())
         for (int64_t m = 0; m < channels; ++m)
-          for (int64_t j = 0; j < run; ++j) to[m * plane + pixel + j * w.spacing] = tile[m * stride + i + j];
+          for (int64_t j = 0; j < run; ++j) to[m * plane + pixel + j * w.spacing] = product[m * stride + i + j];
       else
         for (int64_t j = 0; j < run; ++j)
-          std::copy_n(tile + (i + j) * stride, channels, to + (pixel + j * w.spacing) * all);
+          std::copy_n(product + (i + j) * stride, channels, to + (pixel + j * w.spacing) * all);
       i += run;
     }
   }
@@ -196,7 +172,8 @@ class PatchProductRun {
   const PatchProduct& p_;
   const T *source_, *weight_;
   T* packed_;
-  Cut depth_, channels_, pixels_;
+  Cut depth_, channels_;
+  PixelTiles<T> tiles_;
 };
 
 template <class T>
@@ -244,10 +221,11 @@ class WeightGradient {
   explicit WeightGradient(const Conv2dProblem& p)
       : p_(p),
         patches_{p.format, p.groups, p.in_channels, Taps::of_output(p.h), Taps::of_output(p.w)},
-        pixels_(Size::pixels(patches_)),
+        outputs_(Patches::each(p.format, p.groups, p.out_channels, p.h.out * p.w.out, 0, p.h.out * p.w.out)),
+        tiles_(patches_, p.batch),
         depth_(Cut::evenly(patches_.depth(), Size::kDepth)),
         channels_(Cut::evenly(p.out_channels, Size::kChannels)),
-        chunks_(Cut::of_length(p.batch * pixels_.count, 1)) {
+        chunks_(Cut::of_length(tiles_.count(), 1)) {
     // Few enough that the partial sums are small beside the work, and their memory is bounded.
     constexpr int64_t kMaxChunks = 32, kMinBlocks = 4, kMaxBytes = 64 << 20;
     const int64_t bytes = std::max<int64_t>(1, size() * static_cast<int64_t>(sizeof(T)));
@@ -272,45 +250,57 @@ class WeightGradient {
   int64_t size() const { return p_.groups * p_.out_channels * patches_.depth(); }
 
   void multiply(const T* x, const T* dy, T* partial, int64_t chunk, int64_t group, int64_t c, int64_t d) const {
-    const bool nchw = p_.format == DataFormat::nchw;
-    const int64_t cols = depth_.size(d), rows = channels_.size(c), all = p_.groups * p_.out_channels;
+    const int64_t cols = depth_.size(d), rows = channels_.size(c);
     const int64_t channel = group * p_.out_channels + channels_.begin(c);
     T* to = partial + channel * patches_.depth() + depth_.begin(d);
     alignas(64) T buffer[Size::kDepth * Size::kPixels + Patches::kSlack], packed_b[Size::kDepth * Size::kPixels],
         packed_a[Size::kPixels * Size::kChannels];
+    static_assert(Size::kChannels <= Size::kDepth);
     const int64_t first = chunks_.begin(chunk);
     for (int64_t i = first; i < first + chunks_.size(chunk); ++i) {
-      const int64_t image = i / pixels_.count, p0 = pixels_.begin(i % pixels_.count);
-      const int64_t count = pixels_.size(i % pixels_.count), plane = patches_.pixels();
-      const auto block = patches_.block(x, image, group, depth_.begin(d), cols, p0, count, buffer);
-      Gemm::pack_b(packed_b, block.data, block.stride, nchw, count, cols);
-      if (nchw)
-        Gemm::pack_a(packed_a, dy + (image * all + channel) * plane + p0, plane, false, count, rows);
-      else
-        Gemm::pack_a(packed_a, dy + (image * plane + p0) * all + channel, all, true, count, rows);
+      const auto [image, p0, count] = tiles_[i];
+      const auto b = patches_.block(x, image, group, depth_.begin(d), cols, p0, count, buffer);
+      Gemm::pack_b(packed_b, b.data, b.stride, !patches_.by_pixel(), count, cols);
+      const auto a = outputs_.block(dy, image, group, channels_.begin(c), rows, p0, count, buffer);
+      Gemm::pack_a(packed_a, a.data, a.stride, outputs_.by_pixel(), count, rows);
       Gemm::multiply(to, patches_.depth(), packed_a, packed_b, rows, count, cols, i == first);
     }
   }
 
   /// The gradient of output channel `o`, whose elements lie in the patches' order in the partial sums.
   void add_up(T* dw, const T* partials, int64_t o) const {
-    const int64_t depth = patches_.depth();
-    for (int64_t k = 0; k < depth; ++k) {
-      T sum = T(0);
-      for (int64_t chunk = 0; chunk < chunks_.count; ++chunk) sum += partials[chunk * size() + o * depth + k];
-      const Patches::Element e = patches_.element(k);
-      dw[((o * p_.in_channels + e.channel) * p_.h.kernel + e.tap_h) * p_.w.kernel + e.tap_w] = sum;
+    const int64_t depth = patches_.depth(), taps = p_.h.kernel * p_.w.kernel;
+    const bool nchw = p_.format == DataFormat::nchw;
+    alignas(64) T sum[Size::kDepth];
+    for (int64_t k0 = 0; k0 < depth; k0 += Size::kDepth) {
+      const int64_t n = std::min(Size::kDepth, depth - k0);
+      std::fill_n(sum, n, T(0));
+      for (int64_t chunk = 0; chunk < chunks_.count; ++chunk)
+        for (int64_t k = 0; k < n; ++k) sum[k] += partials[chunk * size() + o * depth + k0 + k];
+      if (nchw)
+        std::copy_n(sum, n, dw + o * depth + k0);
+      else
+        for (int64_t k = 0; k < n; ++k)
+          dw[o * depth + (k0 + k) % p_.in_channels * taps + (k0 + k) / p_.in_channels] = sum[k];
     }
   }
 
   Conv2dProblem p_;
-  Patches patches_;
-  Cut pixels_, depth_, channels_, chunks_;
+  Patches patches_, outputs_;  ///< of x, and dy itself
+  PixelTiles<T> tiles_;
+  Cut depth_, channels_, chunks_;
 };
 
 template <class T>
 void weight_gradient(const void* params, void* const* args, KernelContext& ctx) noexcept {
   WeightGradient<T>(*static_cast<const Conv2dProblem*>(params)).run(args, ctx);
+}
+
+/// `inputs`: how many, before the result.
+template <class T, int inputs>
+void input_gradient_by_columns(const void* params, void* const* args, KernelContext& ctx) noexcept {
+  InputGradientByColumns<T>(*static_cast<const Conv2dProblem*>(params))
+      .run(static_cast<const T*>(args[0]), static_cast<const T*>(args[1]), static_cast<T*>(args[inputs]), ctx);
 }
 
 template <class T>
@@ -324,6 +314,9 @@ template <class T>
 Prepared choose_input_gradient(const Signature& s) {
   const Conv2dProblem p(s.attrs_as<Conv2dTransposeOptions>(), s.outputs[0].shape, s.inputs[1].shape, s.inputs[0].shape);
   if (std::is_same_v<T, float> && winograd::fits(p)) return winograd::input_gradient(p, s.inputs.size());
+  if (const InputGradientByColumns<T> by_columns(p); by_columns.cheaper())
+    return {s.inputs.size() == 3 ? input_gradient_by_columns<T, 3> : input_gradient_by_columns<T, 2>, p,
+            by_columns.workspace()};
   return {s.inputs.size() == 3 ? input_gradient<T, 3> : input_gradient<T, 2>, p,
           PatchProductRun<T>::workspace(PatchProduct::input(p, 0, 0))};
 }

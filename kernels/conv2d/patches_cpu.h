@@ -59,9 +59,19 @@ struct Taps {
   }
 };
 
+/// Elements that are moved together: so many, which lie so far apart in the image.
+struct Run {
+  int64_t length, step;
+
+  /// Of each element, beside that of one moved by itself: what it takes to begin is shared, and neighbours go in
+  /// vectors. Measured, as what columns_cpu.h says of costs is.
+  float cost() const { return 6.f / static_cast<float>(length) + (step == 1 ? 0.25f : 1.25f); }
+};
+
 /// The matrix of an image's patches: for each output pixel, in row-major order, the elements of the source that it
-/// sums, `depth()` in number. In nchw they go by channel and then by tap and the matrix is depth x pixels; in nhwc by
-/// tap and then by channel, and it is pixels x depth: so that runs of it lie together in the image.
+/// sums, `depth()` in number. In nchw they go by channel and then by tap, in nhwc by tap and then by channel. The
+/// matrix is depth x pixels, or pixels x depth where by_pixel(): as runs of it that lie together in the image are
+/// longer.
 struct Patches {
   DataFormat format;
   int64_t groups, channels;  ///< channels of one group
@@ -70,12 +80,24 @@ struct Patches {
   int64_t depth() const { return channels * h.count * w.count; }
   int64_t pixels() const { return h.outputs * w.outputs; }
   int64_t source_pixels() const { return h.source * w.source; }
-  /// Whether the image is the matrix already.
+  /// Those of a 1x1 kernel, for outputs [begin, begin + count) of one that is as large as the image: the image itself,
+  /// as one row.
+  static Patches each(DataFormat format, int64_t groups, int64_t channels, int64_t pixels, int64_t begin,
+                      int64_t count) {
+    return {format, groups, channels, {1, 0, 1, 0, 1, 1, 1, 1, 0, 1}, {1, 0, 1, begin, 1, 1, pixels, count, 0, 1}};
+  }
+  /// Whether the image is the matrix already, from its column w.offset on.
   bool direct() const {
     const auto plain = [](const Taps& t) {
-      return t.count == 1 && t.stride == 1 && t.offset == 0 && t.outputs == t.source;
+      return t.count == 1 && t.stride == 1 && t.offset >= 0 && t.offset + t.outputs <= t.source;
     };
-    return plain(h) && plain(w);
+    return plain(h) && plain(w) && h.outputs == h.source && (w.outputs == w.source || h.source == 1);
+  }
+
+  bool by_pixel() const {
+    if (format == DataFormat::nhwc || (direct() && source_pixels() == 1)) return true;
+    constexpr float kTranspose = 0.5f;  // what packing has to do then
+    return w.offset_step == 1 && Run{w.count, 1}.cost() + kTranspose < Run{w.outputs, w.stride}.cost();
   }
 
   struct Element {
@@ -92,24 +114,28 @@ struct Patches {
     const T* data;
     int64_t stride;
   };
-  /// Elements [k0, k0 + depth) of pixels [p0, p0 + count) of one image and group, in `buffer`, which has room for
-  /// kSlack elements more, or where they are.
+  /// Elements [k0, k0 + depth) of one group and of pixels [p0, p0 + count) of an image, which may run on into the
+  /// images after it; in `buffer`, which has room for kSlack elements more, or where they are.
   static constexpr int64_t kSlack = 16;
   template <class T>
   Block<T> block(const T* images, int64_t image, int64_t group, int64_t k0, int64_t depth, int64_t p0, int64_t count,
                  T* buffer) const {
-    const int64_t all = groups * channels;
+    const int64_t all = groups * channels, last = p0 + count <= pixels() ? 0 : (p0 + count - 1) / pixels();
+    const bool nchw = format == DataFormat::nchw;
     const T* from = images + image * all * source_pixels();
-    if (format == DataFormat::nchw) {
-      from += group * channels * source_pixels();
-      if (direct()) return {from + k0 * source_pixels() + p0, source_pixels()};
-      gather_rows(from, k0, depth, p0, count, buffer);
+    const T* end = from + (last + 1) * all * source_pixels();
+    from += group * channels * (nchw ? source_pixels() : 1);
+    if (direct() && by_pixel() && (last == 0 || pixels() == source_pixels()))
+      return {from + (w.offset + p0) * all + k0, all};
+    if (direct() && !by_pixel() && last == 0) return {from + k0 * source_pixels() + w.offset + p0, source_pixels()};
+    if (!by_pixel()) {
+      gather_rows(from, end, k0, depth, p0, count, buffer);
       return {buffer, count};
     }
-    const T* end = from + all * source_pixels();
-    from += group * channels;
-    if (direct()) return {from + p0 * all + k0, all};
-    gather_pixels(from, end, k0, depth, p0, count, buffer);
+    if (nchw || (groups == 1 && w.offset_step == 1))
+      gather_runs(from, end, k0, depth, p0, count, buffer);
+    else
+      gather_pixels(from, end, k0, depth, p0, count, buffer);
     return {buffer, depth};
   }
 
@@ -152,28 +178,62 @@ struct Patches {
   };
 
   template <class T>
-  void gather_rows(const T* from, int64_t k0, int64_t depth, int64_t p0, int64_t count, T* buffer) const {
-    Writer<T> to(buffer, from + channels * source_pixels());
-    const int64_t first_row = p0 / w.outputs, first_column = p0 % w.outputs;
+  void gather_rows(const T* from, const T* source_end, int64_t k0, int64_t depth, int64_t p0, int64_t count,
+                   T* buffer) const {
+    Writer<T> to(buffer, source_end);
+    const int64_t first_row = p0 / w.outputs, first_column = p0 % w.outputs,
+                  next_image = groups * channels * source_pixels();
     Element e = element(k0);
     for (int64_t k = 0; k < depth; ++k) {
       const auto [begin, end] = w.inside(e.tap_w);
       const T* plane = from + e.channel * source_pixels();
-      int64_t y = first_row * h.stride + h.at(e.tap_h), column = first_column;
-      for (int64_t left = count; left > 0; y += h.stride, column = 0) {
-        const int64_t stop = std::min(w.outputs, column + left);
-        left -= stop - column;
-        if (y < 0 || y >= h.source) {
-          to.zeros(stop - column);
-          continue;
+      int64_t row = first_row, column = first_column;
+      for (int64_t left = count; left > 0; row = 0, plane += next_image) {
+        int64_t y = row * h.stride + h.at(e.tap_h);
+        for (; left > 0 && row < h.outputs; ++row, y += h.stride, column = 0) {
+          const int64_t stop = std::min(w.outputs, column + left);
+          left -= stop - column;
+          if (y < 0 || y >= h.source) {
+            to.zeros(stop - column);
+            continue;
+          }
+          const int64_t first = std::clamp(begin, column, stop), last = std::clamp(end, first, stop);
+          to.zeros(first - column);
+          if (first < last) to.copy(plane + y * w.source + w.at(e.tap_w) + first * w.stride, last - first, w.stride);
+          to.zeros(stop - last);
         }
-        const int64_t first = std::clamp(begin, column, stop), last = std::clamp(end, first, stop);
-        to.zeros(first - column);
-        if (first < last) to.copy(plane + y * w.source + w.at(e.tap_w) + first * w.stride, last - first, w.stride);
-        to.zeros(stop - last);
       }
       if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
       if (e.tap_h == h.count) e.tap_h = 0, ++e.channel;
+    }
+  }
+
+  /// By pixel, where a row of the window lies together: of one channel, or under nhwc of all.
+  template <class T>
+  void gather_runs(const T* from, const T* source_end, int64_t k0, int64_t depth, int64_t p0, int64_t count,
+                   T* buffer) const {
+    Writer<T> to(buffer, source_end);
+    const int64_t unit = format == DataFormat::nchw ? 1 : channels, run = w.count * unit, line = w.source * unit;
+    int64_t row = p0 / w.outputs, column = p0 % w.outputs;
+    for (int64_t p = 0; p < count; ++p) {
+      const T* plane = from + k0 / run / h.count * source_pixels();
+      int64_t tap = k0 / run % h.count, within = k0 % run;
+      for (int64_t left = depth; left > 0; within = 0) {
+        const int64_t n = std::min(left, run - within), y = row * h.stride + h.at(tap);
+        const int64_t x = (column * w.stride + w.offset) * unit + within;
+        if (y < 0 || y >= h.source) {
+          to.zeros(n);
+        } else {
+          const int64_t first = std::clamp<int64_t>(-x, 0, n), last = std::clamp(line - x, first, n);
+          to.zeros(first);
+          if (first < last) to.copy(plane + y * line + x + first, last - first);
+          to.zeros(n - last);
+        }
+        left -= n;
+        if (++tap == h.count) tap = 0, plane += source_pixels();
+      }
+      if (++column == w.outputs) column = 0, ++row;
+      if (row == h.outputs) row = 0, from += groups * channels * source_pixels();
     }
   }
 
@@ -196,6 +256,7 @@ struct Patches {
         if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
       }
       if (++column == w.outputs) column = 0, ++row;
+      if (row == h.outputs) row = 0, from += groups * channels * source_pixels();
     }
   }
 };
