@@ -44,7 +44,7 @@ class PixelTiles {
 
   PixelTiles(const Patches& p, int64_t batch)
       : pixels_(p.pixels()),
-        runs_on_(2 * pixels_ <= kMost && !(p.direct() && pixels_ >= 32)),
+        runs_on_(2 * pixels_ <= kMost && !(p.direct && pixels_ >= 32)),
         cut_(Cut::of_length(runs_on_ ? batch * pixels_ : pixels_,
                             runs_on_ || p.w.outputs > kMost ? kMost : kMost / p.w.outputs * p.w.outputs)),
         count_(runs_on_ ? cut_.count : batch * cut_.count) {}

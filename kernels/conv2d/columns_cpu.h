@@ -163,10 +163,10 @@ class InputGradientByColumns {
           part.dy.block(dy, part.image + tile.image, group, depth_.begin(d), depth, tile.begin, count, buffer);
       const T* weight = packed_weight(packed_weights, group, r, d);
       if (along_taps_) {
-        Gemm::pack_a(packed, block.data, block.stride, !part.dy.by_pixel(), depth, count);
+        Gemm::pack_a(packed, block.data, block.stride, !part.dy.by_pixel, depth, count);
         Gemm::multiply(to, stride, packed, weight, count, depth, rows, d == 0);
       } else {
-        Gemm::pack_b(packed, block.data, block.stride, part.dy.by_pixel(), depth, count);
+        Gemm::pack_b(packed, block.data, block.stride, part.dy.by_pixel, depth, count);
         Gemm::multiply(to, stride, weight, packed, rows, depth, count, d == 0);
       }
     }

@@ -127,7 +127,7 @@ class PatchProductRun {
       const auto block = s.block(source_, tile.image, group, depth_.begin(d), depth, p0, count, buffer);
       const T* weight = packed_weight(group, c, d);
       if (p_.nchw()) {
-        Gemm::pack_b(packed, block.data, block.stride, s.by_pixel(), depth, count);
+        Gemm::pack_b(packed, block.data, block.stride, s.by_pixel, depth, count);
         Gemm::multiply(product, stride, weight, packed, rows, depth, count, d == 0);
       } else {
         Gemm::pack_a(packed, block.data, block.stride, false, depth, count);
@@ -260,9 +260,9 @@ class WeightGradient {
     for (int64_t i = first; i < first + chunks_.size(chunk); ++i) {
       const auto [image, p0, count] = tiles_[i];
       const auto b = patches_.block(x, image, group, depth_.begin(d), cols, p0, count, buffer);
-      Gemm::pack_b(packed_b, b.data, b.stride, !patches_.by_pixel(), count, cols);
+      Gemm::pack_b(packed_b, b.data, b.stride, !patches_.by_pixel, count, cols);
       const auto a = outputs_.block(dy, image, group, channels_.begin(c), rows, p0, count, buffer);
-      Gemm::pack_a(packed_a, a.data, a.stride, outputs_.by_pixel(), count, rows);
+      Gemm::pack_a(packed_a, a.data, a.stride, outputs_.by_pixel, count, rows);
       Gemm::multiply(to, patches_.depth(), packed_a, packed_b, rows, count, cols, i == first);
     }
   }

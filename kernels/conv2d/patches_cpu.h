@@ -70,12 +70,25 @@ struct Run {
 
 /// The matrix of an image's patches: for each output pixel, in row-major order, the elements of the source that it
 /// sums, `depth()` in number. In nchw they go by channel and then by tap, in nhwc by tap and then by channel. The
-/// matrix is depth x pixels, or pixels x depth where by_pixel(): as runs of it that lie together in the image are
+/// matrix is depth x pixels, or pixels x depth where `by_pixel`: as runs of it that lie together in the image are
 /// longer.
 struct Patches {
   DataFormat format;
   int64_t groups, channels;  ///< channels of one group
   Taps h, w;
+  bool direct;    ///< the image is the matrix already, from its column w.offset on
+  bool by_pixel;  ///< the matrix is pixels x depth
+
+  Patches(DataFormat f, int64_t num_groups, int64_t of_group, const Taps& vertical, const Taps& horizontal)
+      : format(f), groups(num_groups), channels(of_group), h(vertical), w(horizontal) {
+    const auto plain = [](const Taps& t) {
+      return t.count == 1 && t.stride == 1 && t.offset >= 0 && t.offset + t.outputs <= t.source;
+    };
+    direct = plain(h) && plain(w) && h.outputs == h.source && (w.outputs == w.source || h.source == 1);
+    constexpr float kTranspose = 0.5f;  // what packing has to do then
+    by_pixel = format == DataFormat::nhwc || (direct && source_pixels() == 1) ||
+               (w.offset_step == 1 && Run{w.count, 1}.cost() + kTranspose < Run{w.outputs, w.stride}.cost());
+  }
 
   int64_t depth() const { return channels * h.count * w.count; }
   int64_t pixels() const { return h.outputs * w.outputs; }
@@ -86,20 +99,6 @@ struct Patches {
                       int64_t count) {
     return {format, groups, channels, {1, 0, 1, 0, 1, 1, 1, 1, 0, 1}, {1, 0, 1, begin, 1, 1, pixels, count, 0, 1}};
   }
-  /// Whether the image is the matrix already, from its column w.offset on.
-  bool direct() const {
-    const auto plain = [](const Taps& t) {
-      return t.count == 1 && t.stride == 1 && t.offset >= 0 && t.offset + t.outputs <= t.source;
-    };
-    return plain(h) && plain(w) && h.outputs == h.source && (w.outputs == w.source || h.source == 1);
-  }
-
-  bool by_pixel() const {
-    if (format == DataFormat::nhwc || (direct() && source_pixels() == 1)) return true;
-    constexpr float kTranspose = 0.5f;  // what packing has to do then
-    return w.offset_step == 1 && Run{w.count, 1}.cost() + kTranspose < Run{w.outputs, w.stride}.cost();
-  }
-
   struct Element {
     int64_t channel, tap_h, tap_w;
   };
@@ -125,11 +124,12 @@ struct Patches {
     const T* from = images + image * all * source_pixels();
     const T* end = from + (last + 1) * all * source_pixels();
     from += group * channels * (nchw ? source_pixels() : 1);
-    if (direct() && by_pixel() && (last == 0 || pixels() == source_pixels()))
+    if (direct && by_pixel && (last == 0 || pixels() == source_pixels()))
       return {from + (w.offset + p0) * all + k0, all};
-    if (direct() && !by_pixel() && last == 0) return {from + k0 * source_pixels() + w.offset + p0, source_pixels()};
-    if (!by_pixel()) {
-      gather_rows(from, end, k0, depth, p0, count, buffer);
+    if (direct && !by_pixel && last == 0) return {from + k0 * source_pixels() + w.offset + p0, source_pixels()};
+    if (!by_pixel) {
+      last == 0 ? gather_rows<false>(from, end, k0, depth, p0, count, buffer)
+                : gather_rows<true>(from, end, k0, depth, p0, count, buffer);
       return {buffer, count};
     }
     if (nchw || (groups == 1 && w.offset_step == 1))
@@ -177,20 +177,20 @@ struct Patches {
     const T* end_;
   };
 
-  template <class T>
+  /// `runs_on`: into images after the first.
+  template <bool runs_on, class T>
   void gather_rows(const T* from, const T* source_end, int64_t k0, int64_t depth, int64_t p0, int64_t count,
                    T* buffer) const {
     Writer<T> to(buffer, source_end);
-    const int64_t first_row = p0 / w.outputs, first_column = p0 % w.outputs,
-                  next_image = groups * channels * source_pixels();
+    const int64_t first_y = p0 / w.outputs * h.stride, first_column = p0 % w.outputs;
+    const int64_t in_first = runs_on ? pixels() - p0 : count, next_image = groups * channels * source_pixels();
     Element e = element(k0);
     for (int64_t k = 0; k < depth; ++k) {
       const auto [begin, end] = w.inside(e.tap_w);
       const T* plane = from + e.channel * source_pixels();
-      int64_t row = first_row, column = first_column;
-      for (int64_t left = count; left > 0; row = 0, plane += next_image) {
-        int64_t y = row * h.stride + h.at(e.tap_h);
-        for (; left > 0 && row < h.outputs; ++row, y += h.stride, column = 0) {
+      int64_t y = first_y + h.at(e.tap_h), column = first_column, left = in_first, rest = count - in_first;
+      for (;;) {
+        for (; left > 0; y += h.stride, column = 0) {
           const int64_t stop = std::min(w.outputs, column + left);
           left -= stop - column;
           if (y < 0 || y >= h.source) {
@@ -202,6 +202,9 @@ struct Patches {
           if (first < last) to.copy(plane + y * w.source + w.at(e.tap_w) + first * w.stride, last - first, w.stride);
           to.zeros(stop - last);
         }
+        if (!runs_on || rest == 0) break;
+        left = std::min(rest, pixels()), rest -= left;
+        y = h.at(e.tap_h), plane += next_image;
       }
       if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
       if (e.tap_h == h.count) e.tap_h = 0, ++e.channel;
