@@ -69,7 +69,7 @@ struct LongRows {
     constexpr int64_t kCounters = 4096;
     for (int64_t b = 0; b < p.batch; ++b) {
       uint32_t counters[kCounters] = {};
-      for (int64_t i = 0; i < p.count; ++i) ++counters[indices[b * p.count + i] % kCounters];
+      for (int64_t i = 0; i < p.count; ++i) ++counters[static_cast<uint64_t>(indices[b * p.count + i]) % kCounters];
       if (*std::max_element(counters, counters + kCounters) > kShortSum) return false;
     }
     return true;

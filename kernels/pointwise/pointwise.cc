@@ -87,6 +87,9 @@ constexpr Reads reads_of(uint32_t bits) { return {.inputs = bits & (A | B), .out
 /// x, but no further from 0 than `most`: beside what vanishes from there on, where an infinite x would make NaN.
 Tensor bounded(const Tensor& x, double most) { return minimum(maximum(x, -most), most); }
 
+/// a / b^2, where b^2 may be too large a number.
+Tensor divided_twice(const Tensor& a, const Tensor& b) { return a / b / b; }
+
 /// y log(a), 0 where a <= 0 or y = a^b is 0.
 Tensor pow_slope_by_b(const Tensor& a, const Tensor& y) {
   const Tensor power = where(less_equal(a, 0), 0, y);

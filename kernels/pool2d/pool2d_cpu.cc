@@ -149,6 +149,11 @@ void avg_pool(const void* params, void* const* args, KernelContext& ctx) noexcep
       if ((rows.last - rows.first) * (columns.last - columns.first) > Pool2dProblem::kShortSum) {
         long_sums(
             rows, columns, u.lanes, [&](int64_t r, int64_t k) { return x + (r * p.w.in + k) * u.lanes; }, sum);
+      } else if (u.lanes == 1) {
+        T total = 0;
+        for (int64_t r = rows.first; r < rows.last; ++r)
+          for (int64_t k = columns.first; k < columns.last; ++k) total += x[r * p.w.in + k];
+        *sum = total;
       } else {
         std::fill_n(sum, u.lanes, T(0));
         for (int64_t r = rows.first; r < rows.last; ++r)
@@ -166,12 +171,16 @@ void avg_pool_grad(const void* params, void* const* args, KernelContext& ctx) no
   const auto& p = *static_cast<const Pool2dProblem*>(params);
   for_gradients(p, static_cast<T*>(args[2]), ctx, [&](const Unit u, int64_t unit, auto* dx) {
     const T* dy = static_cast<const T*>(args[0]) + unit * u.out;
+    if (u.lanes == 0) return;
     for_windows(p, [&](int64_t i, int64_t j, auto rows, auto columns) {
       const T* from = dy + (i * p.w.out + j) * u.lanes;
-      const T count = static_cast<T>(p.count(i, j));
+      const T count = static_cast<T>(p.count(i, j)), first = from[0] / count;
       for (int64_t r = rows.first; r < rows.last; ++r)
-        for (int64_t k = columns.first; k < columns.last; ++k)
-          for (int64_t c = 0; c < u.lanes; ++c) dx[(r * p.w.in + k) * u.lanes + c] += from[c] / count;
+        for (int64_t k = columns.first; k < columns.last; ++k) {
+          auto* to = dx + (r * p.w.in + k) * u.lanes;
+          to[0] += first;
+          for (int64_t c = 1; c < u.lanes; ++c) to[c] += from[c] / count;
+        }
     });
   });
 }
