@@ -1,4 +1,5 @@
-// What an op costs beside its arithmetic, in both modes, and two loads of work: the rows of docs/benchmarks.md.
+// What an op costs beside its arithmetic, in both modes, and loads of work: the rows of docs/benchmarks.md, and
+// convolutions.
 #include <benchmark/benchmark.h>
 
 #include <time.h>
@@ -84,8 +85,9 @@ void relu_eager(benchmark::State& state) {
 BENCHMARK(relu_eager)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void relu_deferred(benchmark::State& state, bool optimize) {
-  const auto [u_value, w_value] =
-      tf::eagerly([] { return std::pair{tf::random_uniform({kLarge}), tf::random_uniform({kLarge})}; });
+  const auto [u_value, w_value] = tf::eagerly([] {
+    return std::pair{tf::random_uniform({kLarge}), tf::random_uniform({kLarge})};
+  });
   const tf::Graph graph;
   const auto current = graph.as_default();
   const tf::Tensor u = tf::placeholder(tf::float32, {kLarge}), w = tf::placeholder(tf::float32, {kLarge});
@@ -95,6 +97,28 @@ void relu_deferred(benchmark::State& state, bool optimize) {
 }
 BENCHMARK_CAPTURE(relu_deferred, off, false)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK_CAPTURE(relu_deferred, on, true)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// A convolution, or its gradient by x (which conv2d_transpose is), eagerly.
+void convolution(benchmark::State& state, const tf::Shape& x_shape, const tf::Shape& w_shape,
+                 const tf::Conv2dOptions& options, bool by_x) {
+  const tf::EagerMode eager;
+  const tf::Tensor x = tf::random_normal(x_shape), w = tf::random_normal(w_shape), y = tf::conv2d(x, w, options);
+  const tf::Conv2dTransposeOptions transposed{.stride = options.stride, .padding = options.padding};
+  for (auto _ : state)
+    benchmark::DoNotOptimize(by_x ? tf::conv2d_transpose(y, w, transposed) : tf::conv2d(x, w, options));
+  state.SetItemsProcessed(state.iterations() * y.num_elements() * w.num_elements() / w_shape[0]);
+}
+// Words of a sentence, 300 numbers each, three at a time; the last layer of a decoder of images. Items are products.
+void wide_kernel(benchmark::State& state, bool by_x) {
+  convolution(state, {16, 1, 20, 300}, {100, 1, 3, 300}, {}, by_x);
+}
+void one_channel(benchmark::State& state, bool by_x) {
+  convolution(state, {8, 1, 64, 64}, {64, 1, 4, 4}, {.stride = 2, .padding = 1}, by_x);
+}
+BENCHMARK_CAPTURE(wide_kernel, conv2d, false)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(wide_kernel, by_x, true)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(one_channel, conv2d, false)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(one_channel, by_x, true)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 double thread_nanoseconds() {
   timespec t;
