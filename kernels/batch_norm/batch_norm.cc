@@ -55,6 +55,7 @@ Shape per_channel(std::optional<int64_t> channels) { return {channels.value_or(-
 void infer(InferContext& c) {
   check_dtypes(c, c.num_inputs());
   const auto& attrs = c.attrs<BatchNormAttrs>();
+  if (!(attrs.epsilon >= 0)) c.fail(fmt::format("Epsilon must not be negative, but is {}", attrs.epsilon));
   const auto channels = infer_channels(c, c.shape(0), attrs.axis, {1, 2});
   c.output(c.dtype(0), c.shape(0));
   for (int i = 0; i < 3; ++i) c.output(c.dtype(0), per_channel(channels));
@@ -219,6 +220,7 @@ Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand s
     fail(Code::InvalidArgument,
          std::string(kName) + "() takes floating-point numbers, not " + std::string(name_of(t.dtype())),
          "tf::cast(x, tf::float32)");
+  if (!(o.epsilon >= 0)) fail(Code::InvalidArgument, fmt::format("{}() with an epsilon of {}", kName, o.epsilon));
   size_t input = 0;
   const auto per_channel = [&](const Operand& v, const char* name) {
     const Tensor& vector = v.resolve(t.dtype());

@@ -22,7 +22,8 @@ struct BatchNormResult {
 ///
 /// Shapes: x of rank 2 and above with C channels along `axis`; scale and offset (C,); y as x; mean and variance (C,),
 /// both differentiable too. float32 and float64; sums are taken in float64. A channel of one element has variance 0.
-/// Throws InvalidArgument on other shapes and dtypes, and where channels have no elements: there is no mean of nothing.
+/// Throws InvalidArgument on other shapes and dtypes, where channels have no elements, as there is no mean of nothing,
+/// and for a negative epsilon.
 /// Source: PyTorch's batch_norm(training=True), ONNX BatchNormalization(training_mode=1).
 BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOptions options = {});
 
@@ -30,8 +31,8 @@ BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOp
 /// has gathered are.
 ///
 /// Shapes: x of rank 2 and above with C channels along `axis`; all others (C,); y as x. float32 and float64. Made of
-/// other ops: differentiable by each of the five, of every order. InvalidArgument: other shapes and dtypes. Source:
-/// TensorFlow's batch_normalization, ONNX BatchNormalization.
+/// other ops: differentiable by each of the five, of every order. InvalidArgument: other shapes and dtypes, a negative
+/// epsilon. Source: TensorFlow's batch_normalization, ONNX BatchNormalization.
 Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand scale, Operand offset,
                             BatchNormOptions options = {});
 

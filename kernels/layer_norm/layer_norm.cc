@@ -1,5 +1,7 @@
 #include <twofold/kernels/layer_norm/layer_norm.h>
 
+#include <fmt/format.h>
+
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/shape_check/shape_check.h>
@@ -10,6 +12,8 @@ Tensor layer_norm(Operand x, Operand scale, Operand offset, Axes axes, LayerNorm
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
   check_input("layer_norm", 0, t, x.where());
+  if (!(options.epsilon >= 0))
+    fail(Code::InvalidArgument, fmt::format("layer_norm() with an epsilon of {}", options.epsilon));
   size_t input = 0;
   const auto broadcasting = [&](const Operand& v, const char* name) {
     const Tensor& given = v.resolve(t.dtype());

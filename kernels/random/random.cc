@@ -43,7 +43,7 @@ void infer_uniform(InferContext& c) {
   const auto& attrs = c.attrs<RandomAttrs>();
   const bool finite = finite_in(attrs.dtype, attrs.a) && finite_in(attrs.dtype, attrs.b);
   if (!finite || !std::isfinite(attrs.b - attrs.a) || attrs.a > attrs.b)
-    c.fail("low and high must be finite and low <= high, but are " + print_field(attrs.a) + " and " +
+    c.fail("low, high and high - low must be finite and low <= high, but are " + print_field(attrs.a) + " and " +
            print_field(attrs.b));
   infer(c);
 }

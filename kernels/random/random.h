@@ -48,7 +48,7 @@ Tensor truncated_normal(const Extents& shape, RandomNormalOptions options = {},
                         std::source_location where = std::source_location::current());
 
 /// Numbers uniform in [low, high), with 24 random bits for float32 and 53 for float64; low where both are equal. low <=
-/// high and both finite, else InvalidArgument. Of int32 or int64 as random_uniform_int, low and high being whole and
+/// high, both and high - low being finite, else InvalidArgument. Of int32 or int64 as random_uniform_int, low and high being whole and
 /// given. Otherwise as random_normal. Source: TensorFlow's random_uniform.
 Tensor random_uniform(const Extents& shape, RandomUniformOptions options = {},
                       std::source_location where = std::source_location::current());

@@ -45,7 +45,8 @@ Tensor any(Operand x, Axes axes = {}, ReduceOptions options = {});
 Tensor all(Operand x, Axes axes = {}, ReduceOptions options = {});
 
 /// log(sum(exp(x), axes)), without overflow: the largest element m is taken out as m + log(sum(exp(x - m))). Floating
-/// dtypes; of no elements or of -inf alone it is -inf. TensorFlow's reduce_logsumexp, PyTorch's logsumexp.
+/// dtypes; of no elements or of -inf alone it is -inf. The gradient is softmax(x), 0 of -inf alone; beside an element
+/// that is inf it is NaN, as in PyTorch. TensorFlow's reduce_logsumexp, PyTorch's logsumexp.
 Tensor logsumexp(Operand x, Axes axes = {}, ReduceOptions options = {});
 
 /// sqrt(sum(x^2, axes)), the Euclidean norm. Nothing on the way overflows or underflows: only a norm that the dtype

@@ -80,20 +80,22 @@ std::string BatchNorm2d::extra_repr() const {
                      options_.momentum, options_.affine ? "True" : "False");
 }
 
-static std::pair<Variable, Variable> make_layer_norm(const Shape& shape, DType dtype, std::source_location where) {
+static std::pair<Variable, Variable> make_layer_norm(const Shape& shape, const LayerNormOptions& o,
+                                                     std::source_location where) {
   const SourceFrame frame(where);
+  if (!(o.eps >= 0)) fail(Code::InvalidArgument, fmt::format("LayerNorm needs eps >= 0, not {}", o.eps));
   if (!shape.is_known() || shape.rank() == 0)
     fail(Code::InvalidArgument, fmt::format("LayerNorm needs a known shape of one axis at least, not {}", shape.str()));
   const NameScope scope("LayerNorm");
   const auto filled = [&](const char* name, double value) {
-    return Variable(full(shape, value, {.dtype = dtype}), {.name = name});
+    return Variable(full(shape, value, {.dtype = o.dtype}), {.name = name});
   };
   const Variable weight = filled("weight", 1);
   return {weight, filled("bias", 0)};
 }
 
 LayerNorm::LayerNorm(Shape normalized_shape, LayerNormOptions options, std::source_location where)
-    : LayerNorm(normalized_shape, options, make_layer_norm(normalized_shape, options.dtype, where)) {}
+    : LayerNorm(normalized_shape, options, make_layer_norm(normalized_shape, options, where)) {}
 
 LayerNorm::LayerNorm(Shape normalized_shape, LayerNormOptions options, const std::pair<Variable, Variable>& made)
     : shape_(normalized_shape),

@@ -57,7 +57,8 @@ struct Arguments {
 };
 
 /// Holds the value of `call`, its gradients and the gradients of those to `reference`. Each within `eps` of the dtype's
-/// epsilon times the largest of the reference's magnitudes there.
+/// epsilon times the largest of the reference's magnitudes there; a gradient within 4 times that, and one of the second
+/// order, whose terms are as large as slopes by arguments and may cancel, within 16 times.
 template <class Reference>
 void hold(const std::string& name, DType dtype, const std::function<Tensor(const Tensors&)>& call,
           const Reference& reference, Arguments args, real eps = 8) {
@@ -109,6 +110,10 @@ void hold(const std::string& name, DType dtype, const std::function<Tensor(const
   INFO(name << " of " << dtype);
   CHECK(off_list(tf::reshape(got[0], {-1}), dtype, y, {.size = eps * largest(y), .zero_sign = false}) == "");
 
+  real least = kInf;  // of the sizes of the arguments
+  for (const size_t k : args.by)
+    if (const real l = largest(args.values[k]); l > 0) least = std::min(least, l);
+
   // The derivatives along each element of each argument.
   for (size_t n = 0; n < args.by.size(); ++n) {
     const size_t k = args.by[n];
@@ -131,7 +136,7 @@ void hold(const std::string& name, DType dtype, const std::function<Tensor(const
                    {.size = eps * 4 * largest(first), .zero_sign = false}) == "");
     INFO("of the second order");
     CHECK(off_list(tf::reshape(got[1 + args.by.size() + n], {-1}), dtype, second,
-                   {.size = eps * 16 * std::max(largest(second), largest(first)), .zero_sign = false}) == "");
+                   {.size = eps * 16 * std::max(largest(second), largest(first) / least), .zero_sign = false}) == "");
   }
 }
 

@@ -1,5 +1,5 @@
-// Extents that are given as tensors, be they values or what a run finds: what is made of 0 and 1, and the error where an
-// extent is negative or a product overflows, the same at once and in a run.
+// Extents that are given as tensors, be they values or what a run finds: what is made of 0 and 1, and the error where
+// an extent is negative or a product overflows, the same at once and in a run.
 #include "oracle.h"
 
 using namespace oracle;
@@ -49,12 +49,22 @@ const Source kSources[] = {
     {"full", [](const Tensor& n) { return tf::full({n[0], n[1]}, 2.5f); }, {3, 1}, {0, 1}, 2.5L},
     {"broadcast_to", [](const Tensor& n) { return tf::broadcast_to(kOne, {n[0], n[1]}); }, {3, 1}, {0, 1}, 7},
     {"tile", [](const Tensor& n) { return tf::tile(kOne, {n[0], n[1]}); }, {3, 1}, {0, 1}, 7},
-    {"pad", [](const Tensor& n) {
-       return tf::pad(kOne, {{n[0], 0}, {n[1], 0}}, {.value = 7});
-     }, {4, 2}, {1, 2}, 7},
-    {"random_uniform", [](const Tensor& n) { return tf::sign(tf::random_uniform({n[0], n[1]}, {.low = 1, .high = 2})); }, {3, 1}, {0, 1}, 1},
-    {"random_normal", [](const Tensor& n) { return tf::random_normal({n[0], n[1]}, {.mean = 5, .stddev = 0}); }, {3, 1}, {0, 1}, 5},
-    {"truncated_normal", [](const Tensor& n) { return tf::truncated_normal({n[0], n[1]}, {.mean = 5, .stddev = 0}); }, {3, 1}, {0, 1}, 5},
+    {"pad", [](const Tensor& n) { return tf::pad(kOne, {{n[0], 0}, {n[1], 0}}, {.value = 7}); }, {4, 2}, {1, 2}, 7},
+    {"random_uniform",
+     [](const Tensor& n) { return tf::sign(tf::random_uniform({n[0], n[1]}, {.low = 1, .high = 2})); },
+     {3, 1},
+     {0, 1},
+     1},
+    {"random_normal",
+     [](const Tensor& n) { return tf::random_normal({n[0], n[1]}, {.mean = 5, .stddev = 0}); },
+     {3, 1},
+     {0, 1},
+     5},
+    {"truncated_normal",
+     [](const Tensor& n) { return tf::truncated_normal({n[0], n[1]}, {.mean = 5, .stddev = 0}); },
+     {3, 1},
+     {0, 1},
+     5},
 };
 
 }  // namespace
@@ -94,9 +104,7 @@ TEST_CASE("oracle: reshape, slice, range, eye and one_hot by extents that are te
   fails(reshape, {-2, 3}, "InvalidArgument");
   fails(reshape, {4, 2}, "InvalidArgument");
 
-  const Make slice = [&](const Tensor& n) {
-    return tf::slice(x, {0, n[0]}, {-1, n[1]});
-  };
+  const Make slice = [&](const Tensor& n) { return tf::slice(x, {0, n[0]}, {-1, n[1]}); };
   CHECK(off(of(slice, {1, 2}), tf::float32, {2, 2}, {2, 3, 5, 6}) == "");
   CHECK(off(of(slice, {3, 0}), tf::float32, {2, 0}, {}) == "");
   CHECK(off(of(slice, {-1, 1}), tf::float32, {2, 1}, {3, 6}) == "");

@@ -161,6 +161,12 @@ ORACLE(layer_norm, nn::LayerNorm, nn::LayerNorm::forward, nn::LayerNorm::weight,
   CHECK_ERROR(tf::layer_norm(x, v, v, {0, 0}), InvalidArgument, "");
   CHECK_ERROR(tf::layer_norm(x, tf::tensor({1.f, 1.f, 1.f}), v), InvalidArgument, "");
   CHECK_ERROR(tf::eagerly([&] { return tf::nn::LayerNorm({-1}); }), InvalidArgument, "");
+  for (const double wrong : {-1.0, -double(INFINITY), double(NAN)}) {
+    CHECK_ERROR(tf::layer_norm(x, v, v, -1, {.epsilon = wrong}), InvalidArgument, "epsilon");
+    CHECK_ERROR(tf::eagerly([&] { return tf::nn::LayerNorm({2}, {.eps = wrong}); }), InvalidArgument, "eps");
+    CHECK_ERROR(tf::batch_norm(x, v, v, {.epsilon = wrong}), InvalidArgument, "psilon");
+    CHECK_ERROR(tf::batch_norm_inference(x, v, v, v, v, {.epsilon = wrong}), InvalidArgument, "epsilon");
+  }
 }
 
 ORACLE(batch_norm, batch_norm_inference, running_statistics) {

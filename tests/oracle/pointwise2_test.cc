@@ -65,7 +65,7 @@ const Binary kFunctions[] = {
      [](real a, real b) { return 2 * a / b / b / b; },
      {.ulps = 0.5},
      {.ulps = 3, .zero_sign = false},
-     {.ulps = 16, .zero_sign = false},
+     {.ulps = 16, .zero_sign = false},  // a quotient of quotients of quotients
      true},
     {"multiply_no_nan",
      [](real a, real b) { return b == 0 ? 0 : a * b; },
