@@ -88,7 +88,6 @@ void hold(const std::string& name, DType dtype, const std::function<Tensor(const
     for (size_t i = 0; i < args.values[k].size(); ++i) v.back().push_back(weight(i, k));
   }
 
-  Shape y_shape;
   const auto program = [&](const Tensors& xs) -> Tensors {
     tf::GradientTape tape({.persistent = true});
     std::vector<tf::Differentiable> by;

@@ -362,7 +362,7 @@ ORACLE(broadcast_to, broadcast_like, shape, size, rank, where, if_arrived, cast)
                      {.ulps = 0.5}) == "");
     });
   });
-  for_integers([&](auto zero, DType from) {
+  for_integers([&](auto zero, DType) {
     const auto v = integers<decltype(zero)>();
     for_integers([&](auto other, DType to) {
       Reals wanted;
