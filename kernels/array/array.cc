@@ -75,8 +75,10 @@ std::vector<Tensor> split(Operand x, Axes sizes, int64_t axis) {
   int64_t sum = 0, gaps = 0;
   bool fits = true;
   for (int64_t s : sizes) {
-    s == -1 ? ++gaps : sum += s;
-    fits = fits && s >= -1;
+    if (s == -1)
+      ++gaps;
+    else
+      fits = fits && s >= 0 && !__builtin_add_overflow(sum, s, &sum);
   }
   if (!fits || gaps > 1 || sum > extent || (gaps == 0 && sum != extent))
     fail(Code::InvalidArgument, fmt::format("split() of an axis of extent {} into {}", extent, print_field(sizes)));
