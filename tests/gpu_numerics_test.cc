@@ -1,5 +1,7 @@
 // The switches between exactness and speed.
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include <twofold/lib/op/numerics.h>
 #include <twofold/twofold.h>
@@ -156,5 +158,98 @@ TEST_CASE("gpu: without determinism results are as good") {
     INFO("result " << i);
     CHECK(testing::same_bits(strict[i], again[i]));
     CHECK(distance(loose[i], strict[i]) < 1e-4);
+  }
+}
+
+namespace {
+
+/// Of NCHW or NHWC images, by square kernels that keep the size.
+struct Masked {
+  tf::Shape x;
+  int64_t outputs, kernel, groups;
+  bool last;  ///< NHWC
+
+  tf::Conv2dOptions options() const {
+    return {.padding = kernel / 2, .groups = groups, .data_format = last ? tf::DataFormat::nhwc : tf::DataFormat::nchw};
+  }
+  int64_t height() const { return x[last ? 1 : 2]; }
+  int64_t width() const { return x[last ? 2 : 3]; }
+  tf::Shape weight() const { return {outputs, x[last ? 3 : 1] / groups, kernel, kernel}; }
+  tf::Shape y() const {
+    return last ? tf::Shape{x[0], height(), width(), outputs} : tf::Shape{x[0], outputs, height(), width()};
+  }
+  /// (1, 1, h, w) or (1, h, w, 1): 1 in the middle.
+  Tensor middle() const {
+    std::vector<float> one(static_cast<size_t>(height() * width()));
+    one[static_cast<size_t>(height() / 2 * width() + width() / 2)] = 1;
+    return tf::tensor(one, last ? tf::Shape{1, height(), width(), 1} : tf::Shape{1, 1, height(), width()}).to("/gpu:0");
+  }
+};
+/// Small and large ones, for kernels of the library and for others.
+const Masked kMasked[] = {
+    {{8, 32, 32, 32}, 64, 3, 1, false}, {{8, 32, 32, 32}, 64, 3, 1, true},  {{16, 128, 28, 28}, 128, 3, 1, false},
+    {{8, 32, 32, 32}, 64, 3, 2, false}, {{8, 32, 32, 32}, 32, 5, 1, false}, {{2, 16, 9, 9}, 17, 3, 1, false},
+};
+
+/// y, dx and dw, for dy.
+std::vector<Tensor> passes(const Masked& m, const Tensor& x, const Tensor& w, const Tensor& dy) {
+  tf::GradientTape tape({.persistent = true});
+  tape.watch(x), tape.watch(w);
+  const Tensor y = tf::conv2d(x, w, m.options()), loss = tf::sum(y * dy);
+  return {y, tape.gradient(loss, x), tape.gradient(loss, w)};
+}
+
+}  // namespace
+
+TEST_CASE("gpu: what a mask covers leaves no trace, under any math mode") {
+  if (testing::lacks_gpu()) return;
+  const Switches switches;
+  const tf::EagerMode eager;
+  for (const Masked& m : kMasked) {
+    std::vector<float> before(static_cast<size_t>(m.kernel * m.kernel));
+    std::fill_n(before.begin(), before.size() / 2, 1.f);
+    const Tensor mask = tf::tensor(before, {1, 1, m.kernel, m.kernel}).to("/gpu:0"), w = random(m.weight(), 2) * mask;
+    const Tensor pixel = m.middle(), other = 1.f - pixel;
+    const Tensor x = random(m.x, 1) * other, dy = random(m.y(), 3) * other, huge = pixel * 1e7f;
+    // Which elements have the pixel among their terms: found with ones, in one channel.
+    const Masked one{m.last ? tf::Shape{1, m.height(), m.width(), 1} : tf::Shape{1, 1, m.height(), m.width()}, 1,
+                     m.kernel, 1, m.last};
+    const auto meets = passes(one, pixel, mask, pixel);
+    for (const tf::MathMode mode : {tf::MathMode::strict, tf::MathMode::tf32, tf::MathMode::pedantic}) {
+      tf::math_mode(mode);
+      const auto wanted = passes(m, x, w, dy), got = passes(m, x + huge, w, dy + huge);
+      for (size_t i = 0; i < 2; ++i) {
+        INFO("x " << m.x << ", " << m.outputs << " channels of y, result " << i << ", mode " << static_cast<int>(mode));
+        const Tensor without = tf::equal(meets[i], 0.f);
+        CHECK(testing::same_bits(tf::where(without, got[i], 0.f), tf::where(without, wanted[i], 0.f)));
+      }
+    }
+  }
+}
+
+TEST_CASE("gpu: a float32 convolution's error is bounded by its terms, in the strict and the pedantic mode") {
+  if (testing::lacks_gpu()) return;
+  const Switches switches;
+  const tf::EagerMode eager;
+  for (const Masked& m : kMasked) {
+    const auto rarely_huge = [](const tf::Shape& shape, int64_t seed) {
+      const Tensor rare = tf::cast(random(shape, seed + 10) > 1.5f, tf::float32);
+      return random(shape, seed) * (rare * 1e7f + 1.f);
+    };
+    const Tensor x = rarely_huge(m.x, 1), w = random(m.weight(), 2), dy = rarely_huge(m.y(), 3);
+    const auto wide = [](const Tensor& t) { return tf::cast(t, tf::float64); };
+    const auto exact = passes(m, wide(x), wide(w), wide(dy));
+    const auto magnitudes = passes(m, tf::abs(wide(x)), tf::abs(wide(w)), tf::abs(wide(dy)));
+    const int64_t taps = m.kernel * m.kernel;
+    const int64_t terms[] = {m.weight()[1] * taps, m.outputs / m.groups * taps, m.x[0] * m.height() * m.width()};
+    for (const tf::MathMode mode : {tf::MathMode::strict, tf::MathMode::pedantic}) {
+      tf::math_mode(mode);
+      const auto got = passes(m, x, w, dy);
+      for (size_t i = 0; i < 3; ++i) {
+        INFO("x " << m.x << ", " << m.outputs << " channels of y, result " << i << ", mode " << static_cast<int>(mode));
+        const Tensor error = tf::abs(wide(got[i]) - exact[i]) / magnitudes[i];
+        CHECK(tf::max(error).item<double>() <= 0x1p-24 * static_cast<double>(terms[i]));
+      }
+    }
   }
 }

@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kCandidates = 8;
 constexpr const char* kKind = "conv2d";  ///< in the cache on disk
+constexpr int kRules = 2;                ///< which engines may be taken, by number: choices by others do not count
 constexpr const char* kOwn = "own";      ///< there, in place of an engine
 constexpr double kManyProducts = 1 << 22;
 /// Of what the terms' magnitudes sum to. In float32 most engines are within 2e-7; one of weight gradients, which no
@@ -35,6 +36,7 @@ std::string key_of(const Convolution& c, const Constraints& constraints, bool ow
   const auto add_all = [&](const char* name, const auto& values) {
     std::apply([&](const auto&... v) { add(name, v...); }, values);
   };
+  add("rules", kRules);
   add("cuDNN", cudnnGetVersion());
   add("pass", static_cast<int>(c.pass));
   add("float64", c.float64);

@@ -1,4 +1,5 @@
 #include <twofold/kernels/conv2d/columns_cpu.h>
+#include <twofold/kernels/conv2d/taps_cpu.h>
 #include <twofold/kernels/conv2d/winograd_cpu.h>
 #include <twofold/kernels/matmul/gemm_cpu.h>
 
@@ -98,8 +99,8 @@ class PatchProductRun {
     const Patches& s = p_.patches;
     alignas(64) T block[Size::kChannels * Size::kDepth];
     const int64_t depth = depth_.size(d), channels = channels_.size(c), rows = filled(p_, channels);
-    for (int64_t k = 0; k < depth; ++k) {
-      const Patches::Element e = s.element(depth_.begin(d) + k);
+    Patches::Element e = s.element(depth_.begin(d));
+    for (int64_t k = 0; k < depth; ++k, s.to_next(e)) {
       const T* from = weight_ + group * p_.of_group + channels_.begin(c) * p_.of_result + e.channel * p_.of_sum +
                       (s.h.kernel + e.tap_h * s.h.kernel_step) * p_.kernel_w + s.w.kernel + e.tap_w * s.w.kernel_step;
       for (int64_t m = 0; m < rows; ++m) block[m * depth + k] = m < channels ? from[m * p_.of_result] : T(0);
@@ -183,18 +184,46 @@ void zero(T* to, int64_t n, const KernelContext& ctx) {
                    [&](int64_t i) { std::fill_n(to + i * kChunk, std::min(kChunk, n - i * kChunk), T(0)); });
 }
 
+/// Of the output, and of the input's gradient.
+struct Params {
+  Conv2dProblem problem;
+  bool winograd;         ///< where the weights suit
+  bool columns = false;  ///< of the gradient, where all taps take part
+};
+
 template <class T, bool with_bias>
 void output(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const auto p = PatchProduct::output(*static_cast<const Conv2dProblem*>(params));
+  const auto& [problem, winograd, columns] = *static_cast<const Params*>(params);
+  const auto* weight = static_cast<const T*>(args[1]);
   const T* bias = with_bias ? static_cast<const T*>(args[2]) : nullptr;
-  PatchProductRun<T>(p, args, ctx.workspace).run(static_cast<T*>(args[with_bias ? 3 : 2]), bias, ctx);
+  T* y = static_cast<T*>(args[with_bias ? 3 : 2]);
+  const UsedTaps used(problem, weight, ctx.workspace);
+  void* workspace = static_cast<std::byte*>(ctx.workspace) + UsedTaps::workspace(problem);
+  if constexpr (std::is_same_v<T, float>) {
+    const auto product = winograd::Product::output(problem);
+    if (winograd && used.all() && product.suits(weight))
+      return product.run(static_cast<const T*>(args[0]), weight, bias, y, workspace, ctx);
+  }
+  auto p = PatchProduct::output(problem);
+  used.restrict(p.patches);
+  PatchProductRun<T>(p, args, workspace).run(y, bias, ctx);
 }
 
 /// `inputs`: how many, before the result.
 template <class T, int inputs>
 void input_gradient(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const auto& problem = *static_cast<const Conv2dProblem*>(params);
+  const auto& [problem, winograd, columns] = *static_cast<const Params*>(params);
+  const auto* weight = static_cast<const T*>(args[1]);
   T* dx = static_cast<T*>(args[inputs]);
+  const UsedTaps used(problem, weight, ctx.workspace);
+  void* workspace = static_cast<std::byte*>(ctx.workspace) + UsedTaps::workspace(problem);
+  if constexpr (std::is_same_v<T, float>) {
+    const auto product = winograd::Product::input_gradient(problem);
+    if (winograd && used.all() && product.suits(weight))
+      return product.run(static_cast<const T*>(args[0]), weight, nullptr, dx, workspace, ctx);
+  }
+  if (columns && used.all())
+    return InputGradientByColumns<T>(problem).run(static_cast<const T*>(args[0]), weight, dx, ctx);
   // Where strides pass over inputs, some phases meet no kernel element.
   bool all_met = problem.out_channels > 0;
   for (const WindowAxis* a : {&problem.h, &problem.w})
@@ -204,8 +233,10 @@ void input_gradient(const void* params, void* const* args, KernelContext& ctx) n
   for (int64_t i = 0; i < std::min(problem.h.stride, problem.h.in); ++i) {
     if (Taps::of_input(problem.h, i).count == 0) continue;
     for (int64_t j = 0; j < std::min(problem.w.stride, problem.w.in); ++j) {
-      const auto p = PatchProduct::input(problem, i, j);
-      if (p.patches.depth() > 0) PatchProductRun<T>(p, args, ctx.workspace).run(dx, nullptr, ctx);
+      auto p = PatchProduct::input(problem, i, j);
+      if (p.patches.w.count == 0) continue;
+      used.restrict(p.patches);
+      PatchProductRun<T>(p, args, workspace).run(dx, nullptr, ctx);
     }
   }
 }
@@ -296,34 +327,40 @@ void weight_gradient(const void* params, void* const* args, KernelContext& ctx) 
   WeightGradient<T>(*static_cast<const Conv2dProblem*>(params)).run(args, ctx);
 }
 
-/// `inputs`: how many, before the result.
-template <class T, int inputs>
-void input_gradient_by_columns(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  InputGradientByColumns<T>(*static_cast<const Conv2dProblem*>(params))
-      .run(static_cast<const T*>(args[0]), static_cast<const T*>(args[1]), static_cast<T*>(args[inputs]), ctx);
+/// Whether the shapes are for Winograd's algorithm, and so it may be. Whether the weights are, too, a run sees.
+template <class T>
+bool may_transform(const Conv2dProblem& p, MathMode mode) {
+  return std::is_same_v<T, float> && mode != MathMode::pedantic && winograd::fits(p);
+}
+
+/// Of a run of `p`, and of `product` where that may be instead.
+template <class T>
+size_t workspace(const Params& params, const PatchProduct& p, const winograd::Product& product) {
+  const size_t patches = PatchProductRun<T>::workspace(p), tiles = params.winograd ? product.workspace() : 0;
+  return UsedTaps::workspace(params.problem) + std::max(patches, tiles);
 }
 
 template <class T>
 Prepared choose_output(const Signature& s) {
   const Conv2dProblem p(s.attrs_as<Conv2dOptions>(), s.inputs[0].shape, s.inputs[1].shape, s.outputs[0].shape);
-  if (std::is_same_v<T, float> && winograd::fits(p)) return winograd::output(p, s.inputs.size() == 3);
-  return {s.inputs.size() == 3 ? output<T, true> : output<T, false>, p,
-          PatchProductRun<T>::workspace(PatchProduct::output(p))};
+  const Params params{p, may_transform<T>(p, s.math_mode)};
+  return {s.inputs.size() == 3 ? output<T, true> : output<T, false>, params,
+          workspace<T>(params, PatchProduct::output(p), winograd::Product::output(p))};
 }
 template <class T>
 Prepared choose_input_gradient(const Signature& s) {
   const Conv2dProblem p(s.attrs_as<Conv2dTransposeOptions>(), s.outputs[0].shape, s.inputs[1].shape, s.inputs[0].shape);
-  if (std::is_same_v<T, float> && winograd::fits(p)) return winograd::input_gradient(p, s.inputs.size());
-  if (const InputGradientByColumns<T> by_columns(p); by_columns.cheaper())
-    return {s.inputs.size() == 3 ? input_gradient_by_columns<T, 3> : input_gradient_by_columns<T, 2>, p,
-            by_columns.workspace()};
-  return {s.inputs.size() == 3 ? input_gradient<T, 3> : input_gradient<T, 2>, p,
-          PatchProductRun<T>::workspace(PatchProduct::input(p, 0, 0))};
+  const InputGradientByColumns<T> by_columns(p);
+  const bool winograd = may_transform<T>(p, s.math_mode), columns = !winograd && by_columns.cheaper();
+  const Params params{p, winograd, columns};
+  const size_t bytes = workspace<T>(params, PatchProduct::input(p, 0, 0), winograd::Product::input_gradient(p));
+  return {s.inputs.size() == 3 ? input_gradient<T, 3> : input_gradient<T, 2>, params,
+          columns ? std::max(bytes, by_columns.workspace()) : bytes};
 }
 template <class T>
 Prepared choose_weight_gradient(const Signature& s) {
   const Conv2dProblem p(s.attrs_as<Conv2dOptions>(), s.inputs[0].shape, s.outputs[0].shape, s.inputs[1].shape);
-  if (std::is_same_v<T, float> && winograd::fits(p)) return winograd::weight_gradient(p);
+  if (may_transform<T>(p, s.math_mode)) return winograd::weight_gradient(p);
   return {weight_gradient<T>, p, WeightGradient<T>(p).workspace()};
 }
 

@@ -117,7 +117,8 @@ class Operation {
   bool good() const { return graph_.good(); }
   const Descriptor& graph() const { return graph_; }
 
-  /// At most `most` engines that keep to the constraints, the most promising first.
+  /// At most `most` engines that keep to the constraints, the most promising first. None goes by transforms
+  /// (Winograd's, Fourier's), so that float32 errors are bounded by a result's own terms.
   std::vector<Engine> engines(const Constraints& constraints, size_t most) const;
 
  private:

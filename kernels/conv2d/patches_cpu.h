@@ -68,6 +68,11 @@ struct Run {
   float cost() const { return 6.f / static_cast<float>(length) + (step == 1 ? 0.25f : 1.25f); }
 };
 
+/// A tap along both axes.
+struct Tap {
+  int32_t h, w;
+};
+
 /// The matrix of an image's patches: for each output pixel, in row-major order, the elements of the source that it
 /// sums, `depth()` in number. In nchw they go by channel and then by tap, in nhwc by tap and then by channel. The
 /// matrix is depth x pixels, or pixels x depth where `by_pixel`: as runs of it that lie together in the image are
@@ -76,8 +81,10 @@ struct Patches {
   DataFormat format;
   int64_t groups, channels;  ///< channels of one group
   Taps h, w;
-  bool direct;    ///< the image is the matrix already, from its column w.offset on
-  bool by_pixel;  ///< the matrix is pixels x depth
+  bool direct;                ///< the image is the matrix already, from its column w.offset on
+  bool by_pixel;              ///< the matrix is pixels x depth
+  const Tap* used = nullptr;  ///< the taps that take part, in row-major order; null for all
+  int64_t num_used = 0;
 
   Patches(DataFormat f, int64_t num_groups, int64_t of_group, const Taps& vertical, const Taps& horizontal)
       : format(f), groups(num_groups), channels(of_group), h(vertical), w(horizontal) {
@@ -90,7 +97,14 @@ struct Patches {
                (w.offset_step == 1 && Run{w.count, 1}.cost() + kTranspose < Run{w.outputs, w.stride}.cost());
   }
 
-  int64_t depth() const { return channels * h.count * w.count; }
+  /// Leaves all taps but these out, which outlive it.
+  void restrict_to(const Tap* taps, int64_t n) {
+    used = taps, num_used = n;
+    by_pixel = format == DataFormat::nhwc;  // no runs of taps lie together
+  }
+
+  int64_t taps() const { return used ? num_used : h.count * w.count; }
+  int64_t depth() const { return channels * taps(); }
   int64_t pixels() const { return h.outputs * w.outputs; }
   int64_t source_pixels() const { return h.source * w.source; }
   /// Those of a 1x1 kernel, for outputs [begin, begin + count) of one that is as large as the image: the image itself,
@@ -101,10 +115,36 @@ struct Patches {
   }
   struct Element {
     int64_t channel, tap_h, tap_w;
+    int64_t tap;  ///< which of `used`, where there are such
   };
   Element element(int64_t k) const {
-    const int64_t taps = h.count * w.count, tap = format == DataFormat::nchw ? k % taps : k / channels;
-    return {format == DataFormat::nchw ? k / taps : k % channels, tap / w.count, tap % w.count};
+    const bool nchw = format == DataFormat::nchw;
+    const int64_t n = taps(), tap = nchw ? k % n : k / channels, channel = nchw ? k / n : k % channels;
+    if (used) return {channel, used[tap].h, used[tap].w, tap};
+    return {channel, tap / w.count, tap % w.count, 0};
+  }
+
+  /// To the next tap; whether that is the first again.
+  bool to_next_tap(Element& e) const {
+    if (used) {
+      if (++e.tap == num_used) e.tap = 0;
+      e.tap_h = used[e.tap].h, e.tap_w = used[e.tap].w;
+      return e.tap == 0;
+    }
+    if (++e.tap_w < w.count) return false;
+    e.tap_w = 0;
+    if (++e.tap_h < h.count) return false;
+    e.tap_h = 0;
+    return true;
+  }
+  /// To the one of the matrix's next row, or in nhwc column.
+  void to_next(Element& e) const {
+    if (format == DataFormat::nchw) {
+      if (to_next_tap(e)) ++e.channel;
+    } else if (++e.channel == channels) {
+      e.channel = 0;
+      to_next_tap(e);
+    }
   }
 
   /// A block of the matrix, as it lies in memory; `stride` is that of its rows.
@@ -132,7 +172,7 @@ struct Patches {
                 : gather_rows<true>(from, end, k0, depth, p0, count, buffer);
       return {buffer, count};
     }
-    if (nchw || (groups == 1 && w.offset_step == 1))
+    if (!used && (nchw || (groups == 1 && w.offset_step == 1)))
       gather_runs(from, end, k0, depth, p0, count, buffer);
     else
       gather_pixels(from, end, k0, depth, p0, count, buffer);
@@ -206,8 +246,7 @@ struct Patches {
         left = std::min(rest, pixels()), rest -= left;
         y = h.at(e.tap_h), plane += next_image;
       }
-      if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
-      if (e.tap_h == h.count) e.tap_h = 0, ++e.channel;
+      if (to_next_tap(e)) ++e.channel;
     }
   }
 
@@ -256,7 +295,7 @@ struct Patches {
         else
           to.copy(from + (y * w.source + x) * groups * channels + e.channel, n);
         left -= n, e.channel = 0;
-        if (++e.tap_w == w.count) e.tap_w = 0, ++e.tap_h;
+        to_next_tap(e);
       }
       if (++column == w.outputs) column = 0, ++row;
       if (row == h.outputs) row = 0, from += groups * channels * source_pixels();

@@ -60,84 +60,27 @@ struct Tiles {
   }
 };
 
-// The output and the input's gradient are one computation: kernels times tiles of x, or kernels turned around times
-// tiles of dy.
-
-struct Product {
-  int64_t batch, groups;
-  int64_t from_channels, to_channels;  ///< of one group
-  int64_t from_h, from_w, to_h, to_w;
-  int64_t pad_h, pad_w;                 ///< zeros before the source
-  int64_t of_group, of_result, of_sum;  ///< steps in the weight: to the next group, result channel, summed channel
-  int64_t first_tap, step_h, step_w;    ///< of a kernel's elements
-
-  static Product output(const Conv2dProblem& p) {
-    return {p.batch,
-            p.groups,
-            p.in_channels,
-            p.out_channels,
-            p.h.in,
-            p.w.in,
-            p.h.out,
-            p.w.out,
-            p.h.pad(),
-            p.w.pad(),
-            p.out_channels * p.in_channels * 9,
-            p.in_channels * 9,
-            9,
-            0,
-            3,
-            1};
-  }
-  static Product input(const Conv2dProblem& p) {
-    return {p.batch,
-            p.groups,
-            p.out_channels,
-            p.in_channels,
-            p.h.out,
-            p.w.out,
-            p.h.in,
-            p.w.in,
-            2 - p.h.pad(),
-            2 - p.w.pad(),
-            p.out_channels * p.in_channels * 9,
-            9,
-            p.in_channels * 9,
-            8,
-            -3,
-            -1};
-  }
-  Tiles tiles() const { return {batch, to_h, to_w}; }
-  int64_t to_blocks() const { return ceil_div(to_channels, kChannels); }
-  int64_t from_blocks() const { return ceil_div(from_channels, kChannels); }
-  size_t workspace() const {
-    return static_cast<size_t>(groups * to_blocks() * from_blocks() * kPlaces * kChannels * kChannels) * sizeof(float);
-  }
-};
-
 int64_t part(int64_t all, int64_t block, int64_t size) { return std::min(size, all - block * size); }
+
+int64_t blocks(int64_t channels) { return ceil_div(channels, kChannels); }
 
 class ProductRun {
  public:
-  ProductRun(const Product& p, void* const* args, void* workspace)
-      : p_(p),
-        source_(static_cast<const float*>(args[0])),
-        weight_(static_cast<const float*>(args[1])),
-        packed_(static_cast<float*>(workspace)) {}
+  ProductRun(const Product& p, const float* source, const float* weight, void* workspace)
+      : p_(p), source_(source), weight_(weight), packed_(static_cast<float*>(workspace)) {}
 
   void run(float* result, const float* bias, const KernelContext& ctx) const {
-    ctx.parallel_for(p_.groups * p_.to_blocks() * p_.from_blocks(), [&](int64_t i) {
-      pack_weight(i / p_.from_blocks() / p_.to_blocks(), i / p_.from_blocks() % p_.to_blocks(), i % p_.from_blocks());
+    ctx.parallel_for(p_.groups * to_blocks_ * from_blocks_, [&](int64_t i) {
+      pack_weight(i / from_blocks_ / to_blocks_, i / from_blocks_ % to_blocks_, i % from_blocks_);
     });
-    const int64_t blocks = p_.tiles().blocks();
-    ctx.parallel_for(p_.groups * blocks, [&](int64_t i) { compute(result, bias, i / blocks, i % blocks); });
+    const int64_t n = tiles_.blocks();
+    ctx.parallel_for(p_.groups * n, [&](int64_t i) { compute(result, bias, i / n, i % n); });
   }
 
  private:
   static int64_t filled(int64_t channels) { return ceil_div(channels, Gemm::Traits::nr) * Gemm::Traits::nr; }
   float* packed_weight(int64_t group, int64_t to, int64_t from, int place) const {
-    return packed_ +
-           (((group * p_.to_blocks() + to) * p_.from_blocks() + from) * kPlaces + place) * kChannels * kChannels;
+    return packed_ + (((group * to_blocks_ + to) * from_blocks_ + from) * kPlaces + place) * kChannels * kChannels;
   }
 
   void pack_weight(int64_t group, int64_t to, int64_t from) const {
@@ -158,11 +101,11 @@ class ProductRun {
   void compute(float* result, const float* bias, int64_t group, int64_t block) const {
     Block<kChannels> product;
     alignas(64) float packed[kPlaces][kChannels * kTiles];
-    const int64_t tiles = p_.tiles().in_block(block);
-    for (int64_t to = 0; to < p_.to_blocks(); ++to) {
-      for (int64_t from = 0; from < p_.from_blocks(); ++from) {
+    const int64_t tiles = tiles_.in_block(block);
+    for (int64_t to = 0; to < to_blocks_; ++to) {
+      for (int64_t from = 0; from < from_blocks_; ++from) {
         const int64_t k = part(p_.from_channels, from, kChannels);
-        if (to == 0 || p_.from_blocks() > 1) pack_source(group, block, from, packed);
+        if (to == 0 || from_blocks_ > 1) pack_source(group, block, from, packed);
         for (int place = 0; place < kPlaces; ++place)
           Gemm::multiply(product.at(place, 0, 0), kStride, packed_weight(group, to, from, place), packed[place],
                          filled(part(p_.to_channels, to, kChannels)), k, tiles, from == 0);
@@ -175,7 +118,7 @@ class ProductRun {
     Block<kChannels> source;
     const int64_t k = part(p_.from_channels, from, kChannels), size = p_.from_h * p_.from_w;
     const Reader reader{source_, source_ + p_.batch * p_.groups * p_.from_channels * size, p_.from_h, p_.from_w};
-    for (const Tiles::Run& run : p_.tiles().runs(block)) {
+    for (const Tiles::Run& run : tiles_.runs(block)) {
       const Window window(run.column - p_.pad_w, p_.from_w);
       const float* first = source_ + ((run.image * p_.groups + group) * p_.from_channels + from * kChannels) * size;
       for (int64_t c = 0; c < k; ++c)
@@ -183,13 +126,13 @@ class ProductRun {
                          source.kStep);
     }
     for (int place = 0; place < kPlaces; ++place)
-      Gemm::pack_b(packed[place], source.at(place, 0, 0), kStride, false, k, p_.tiles().in_block(block));
+      Gemm::pack_b(packed[place], source.at(place, 0, 0), kStride, false, k, tiles_.in_block(block));
   }
 
   void write(float* result, const float* bias, int64_t group, int64_t block, int64_t to,
              Block<kChannels>& product) const {
     const int64_t m = part(p_.to_channels, to, kChannels), size = p_.to_h * p_.to_w;
-    for (const Tiles::Run& run : p_.tiles().runs(block)) {
+    for (const Tiles::Run& run : tiles_.runs(block)) {
       const int64_t channel = group * p_.to_channels + to * kChannels;
       float* first =
           result + (run.image * p_.groups * p_.to_channels + channel) * size + run.row * p_.to_w + run.column;
@@ -204,6 +147,8 @@ class ProductRun {
   }
 
   const Product& p_;
+  const Tiles tiles_{p_.batch, p_.to_h, p_.to_w};
+  const int64_t to_blocks_ = blocks(p_.to_channels), from_blocks_ = blocks(p_.from_channels);
   const float *source_, *weight_;
   float* packed_;
 };
@@ -285,17 +230,6 @@ class WeightGradientRun {
   int64_t per_chunk_;
 };
 
-template <bool with_bias>
-void output_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const float* bias = with_bias ? static_cast<const float*>(args[2]) : nullptr;
-  ProductRun(*static_cast<const Product*>(params), args, ctx.workspace)
-      .run(static_cast<float*>(args[with_bias ? 3 : 2]), bias, ctx);
-}
-template <int inputs>
-void input_gradient_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  ProductRun(*static_cast<const Product*>(params), args, ctx.workspace)
-      .run(static_cast<float*>(args[inputs]), nullptr, ctx);
-}
 void weight_gradient_kernel(const void* params, void* const* args, KernelContext& ctx) noexcept {
   WeightGradientRun(*static_cast<const Conv2dProblem*>(params)).run(args, ctx);
 }
@@ -311,14 +245,66 @@ bool fits(const Conv2dProblem& p) {
          p.out_channels >= kFewChannels && p.batch > 0;
 }
 
-Prepared output(const Conv2dProblem& p, bool bias) {
-  const Product product = Product::output(p);
-  return {bias ? output_kernel<true> : output_kernel<false>, product, product.workspace()};
+Product Product::output(const Conv2dProblem& p) {
+  return {p.batch,
+          p.groups,
+          p.in_channels,
+          p.out_channels,
+          p.h.in,
+          p.w.in,
+          p.h.out,
+          p.w.out,
+          p.h.pad(),
+          p.w.pad(),
+          p.out_channels * p.in_channels * 9,
+          p.in_channels * 9,
+          9,
+          0,
+          3,
+          1};
 }
-Prepared input_gradient(const Conv2dProblem& p, size_t inputs) {
-  const Product product = Product::input(p);
-  return {inputs == 3 ? input_gradient_kernel<3> : input_gradient_kernel<2>, product, product.workspace()};
+
+Product Product::input_gradient(const Conv2dProblem& p) {
+  return {p.batch,
+          p.groups,
+          p.out_channels,
+          p.in_channels,
+          p.h.out,
+          p.w.out,
+          p.h.in,
+          p.w.in,
+          2 - p.h.pad(),
+          2 - p.w.pad(),
+          p.out_channels * p.in_channels * 9,
+          9,
+          p.in_channels * 9,
+          8,
+          -3,
+          -1};
 }
+
+size_t Product::workspace() const {
+  const int64_t packed = groups * blocks(to_channels) * blocks(from_channels);
+  return static_cast<size_t>(packed * kPlaces * kChannels * kChannels) * sizeof(float);
+}
+
+bool Product::suits(const float* weight) const {
+  constexpr uint32_t kAll = (1 << 9) - 1;
+  for (int64_t i = 0; i < groups * to_channels; ++i) {
+    const float* kernel = weight + i / to_channels * of_group + i % to_channels * of_result;
+    uint32_t taps = 0;
+    for (int64_t c = 0; c < from_channels && taps != kAll; ++c, kernel += of_sum)
+      for (int k = 0; k < 9; ++k) taps |= static_cast<uint32_t>(kernel[k] != 0) << k;
+    if (taps != kAll && taps != 0) return false;
+  }
+  return true;
+}
+
+void Product::run(const float* source, const float* weight, const float* bias, float* result, void* workspace,
+                  const KernelContext& ctx) const {
+  ProductRun(*this, source, weight, workspace).run(result, bias, ctx);
+}
+
 Prepared weight_gradient(const Conv2dProblem& p) {
   return {weight_gradient_kernel, p, WeightGradientRun(p).workspace()};
 }

@@ -21,8 +21,9 @@ struct TensorSpec {
 };
 
 enum class MathMode : uint8_t {
-  strict,  ///< no operand is narrowed
-  tf32,    ///< matrix products may round float32 operands to TF32
+  strict,    ///< no operand is narrowed
+  tf32,      ///< matrix products and convolutions may round float32 operands to TF32
+  pedantic,  ///< strict, and a sum of products is that of its own terms, not of transforms of them
 };
 
 /// Everything a kernel's choice of algorithm may depend on: two calls with equal signatures do the same arithmetic.

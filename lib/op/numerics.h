@@ -7,8 +7,16 @@
 
 namespace twofold {
 
-/// How float32 matrix products and convolutions on a GPU may round their operands, from the next op and plan on.
-/// Strict at first. The CPU is always strict.
+/// How float32 matrix products and convolutions are computed, from the next op and plan on. Where y is a sum of n terms
+/// a_i b_i, and u = 2^-24, half of float32's epsilon:
+/// - strict, the default: no operand is narrowed. |y - exact| <= n u sum |a_i b_i|, but for some 3x3 convolutions on
+///   the CPU: they go by Winograd's algorithm, whose error follows the largest numbers that meet. conv2d says which.
+/// - tf32: on a GPU operands may be rounded to TF32, 10 bits of fraction. On the CPU it is strict.
+/// - pedantic: |y - exact| <= n u sum |a_i b_i| always, for no transforms are used. It is for numbers of very different
+///   sizes side by side. Those convolutions take 1.3 to 4 times as long; on a GPU it is strict.
+///
+/// (All to first order in u, and where nothing overflows or is subnormal.) float64 is as under `pedantic` always, with
+/// u = 2^-53. Source: cuBLAS's math modes, whose CUBLAS_PEDANTIC_MATH also goes without algorithmic shortcuts.
 void math_mode(MathMode mode);
 inline MathMode math_mode();
 

@@ -98,8 +98,8 @@ TEST_CASE("oracle: sums of products, and of elements, with zeros, subnormals, in
       return;
     if (r.label == "einsum ab,bc,cd->ad") return;  // inf * 0 comes or goes with the order of the two products
     INFO(op_test::describe(r, shapes, dtype));
-    // Beyond an image's edge x is 0, which an infinite weight makes NaN of; Winograd's neighbours of what is not finite
-    // may be NaN (conv2d.h).
+    // Beyond an image's edge x is 0, which an infinite weight makes NaN of; by Winograd's algorithm a
+    // sum that is infinite may be NaN (conv2d.h).
     const bool convolution = r.op.starts_with("Conv2D"), winograd = r.label.find("many channels") != std::string::npos;
     const std::function<bool(double)> finite = [](double v) { return std::fabs(v) < 2; };
     CHECK(run(r, with_ends(r, op_test::sample(r, shapes, dtype, false, random), random, convolution ? 1 : 9,
