@@ -300,14 +300,14 @@ class WeightGradient {
 
   /// The gradient of output channel `o`, whose elements lie in the patches' order in the partial sums.
   void add_up(T* dw, const T* partials, int64_t o) const {
-    const int64_t depth = patches_.depth(), taps = p_.h.kernel * p_.w.kernel;
+    const int64_t depth = patches_.depth(), taps = p_.h.kernel * p_.w.kernel, of_chunk = size();
     const bool nchw = p_.format == DataFormat::nchw;
     alignas(64) T sum[Size::kDepth];
     for (int64_t k0 = 0; k0 < depth; k0 += Size::kDepth) {
       const int64_t n = std::min(Size::kDepth, depth - k0);
       std::fill_n(sum, n, T(0));
       for (int64_t chunk = 0; chunk < chunks_.count; ++chunk)
-        for (int64_t k = 0; k < n; ++k) sum[k] += partials[chunk * size() + o * depth + k0 + k];
+        for (int64_t k = 0; k < n; ++k) sum[k] += partials[chunk * of_chunk + o * depth + k0 + k];
       if (nchw)
         std::copy_n(sum, n, dw + o * depth + k0);
       else
