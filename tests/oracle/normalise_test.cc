@@ -110,17 +110,15 @@ ORACLE(layer_norm, nn::LayerNorm, nn::LayerNorm::forward, nn::LayerNorm::weight,
   const auto reference = [](real epsilon) {
     return [epsilon](const auto& in) {
       using R = typename std::remove_cvref_t<decltype(in[0])>::value_type;
-      size_t row = 0;
       return rows_of(in[0], 4, [&](const auto& r) {
         const R m = mean_of(r), d = R(1) / sqrt(variance_of(r) + R(epsilon));
         std::vector<R> y;
         for (size_t i = 0; i < 4; ++i) y.push_back((r[i] - m) * d * in[1][i] + in[2][i]);
-        ++row;
         return y;
       });
     };
   };
-  for_floating([&](auto zero, DType dtype) {
+  for_floating([&](auto, DType dtype) {
     const Reals scale = {1, -2, 0.5, 3}, offset = {0, 1, -1, 0.25};
     const auto call = [](double epsilon) {
       return [epsilon](const Tensors& in) { return tf::layer_norm(in[0], in[1], in[2], -1, {.epsilon = epsilon}); };
