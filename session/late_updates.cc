@@ -81,12 +81,13 @@ class LateUpdates {
       for (uint32_t k = 0; k < p_.nodes[c].num_outputs; ++k) written_over_.insert(written_over(p_.nodes[c], k));
   }
 
-  // The variable of which `v` is the value, perhaps under another shape; null: of none.
+  // The variable of which `v` is the value, perhaps under another shape or assigned to another; null: of none. As
+  // MemoryPlan finds values that are the same memory.
   const VariableState* read_by(ValueId v) const {
     for (int32_t i = p_.values[v].producer; i >= 0; i = p_.values[v].producer) {
       const ProgramNode& n = p_.nodes[static_cast<size_t>(i)];
       if (n.op == &read_variable_op) return variable_of(n);
-      if (is_host_step(n) || !is_alias(p_, n)) return nullptr;
+      if (is_host_step(n) || !(is_alias(p_, n) || n.op == &assign_op)) return nullptr;
       v = n.inputs[0];
     }
     return nullptr;

@@ -139,6 +139,25 @@ TEST_CASE("Updates go over the old values, unless somebody holds these", "[train
     }
 }
 
+TEST_CASE("A copy of a variable that is trained in the same run is of the old value", "[train]") {
+  FreshGraph fresh;
+  const tf::Variable w({1.f, 2.f}), target({0.f, 0.f});
+  const Tensor copy = target.assign(w.read()), flat = tf::reshape(copy, {2, 1});
+  const tf::Operation step = train::SGD({w}, {.lr = 0.25}).minimize(tf::sum(tf::square(w)));
+  for (const bool optimize : {false, true}) {
+    const tf::Session session({.optimize = optimize});
+    session.run(tf::global_variables_initializer());
+    for (const auto& fetched : {session.run({copy, step}), session.run({flat, step})}) static_cast<void>(fetched);
+    const auto [copied, reshaped, done] = session.run({copy, flat, step});
+    CHECK(floats(copied) == std::vector<float>{0.25f, 0.5f});
+    CHECK(floats(reshaped) == std::vector<float>{0.25f, 0.5f});
+    session.run(step);
+    CHECK(floats(session.run(target)) == std::vector<float>{0.25f, 0.5f});
+    CHECK(floats(copied) == std::vector<float>{0.25f, 0.5f});
+    CHECK(floats(session.run(w)) == std::vector<float>{0.0625f, 0.125f});
+  }
+}
+
 TEST_CASE("A run that fails beside an update leaves the variable alone", "[train]") {
   FreshGraph fresh;
   const Tensor x = tf::placeholder(tf::float32, {});

@@ -5,7 +5,7 @@
 # usage: tests/run.sh [--quick] [NAME...]
 #   --quick   leaves out what takes longest: the Catch2 programs again under AddressSanitizer and UndefinedBehaviorSanitizer
 #             with a minute of each libFuzzer target, built by clang, and those that use threads under ThreadSanitizer; in
-#             build folders of their own
+#             build folders of their own; and the main ones in a bare Debian 13, as root, where debootstrap reaches a mirror
 #   NAME      only these tests (see tests/meson.build), quick: no other programs are built
 # environment: TWOFOLD_BUILD_OPTIONS, for meson: "-Disas=v3 -Db_pch=false"
 set -euo pipefail
@@ -63,6 +63,7 @@ if $whole; then
   export TSAN_OPTIONS=halt_on_error=1
   under_sanitizer thread thread
   CXX="$(command -v ccache || true) clang++-19" under_sanitizer address address,undefined -Dfuzzers=true
+  runs+=(build@debian)
 fi
 
 jobs=$(nproc)
