@@ -71,8 +71,7 @@ class AssignStep final : public HostStep {
     Tensor next = retained(inputs[0]);
     if (op_) {
       const Tensor& current = slot_.current();
-      if (!current.defined())
-        fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", slot_.variable->name));
+      if (!current.defined()) throw_uninitialized(*slot_.variable);
       const Tensor* pair[] = {&current, &inputs[0]};
       Outputs out;
       launch(*op_, pair, {}, 0, out);
@@ -98,9 +97,7 @@ class ReadStep final : public HostStep {
       : slot_(slots.slot(n.attrs_view().as<VariableAttrs>().variable)) {}
   void run(std::span<const Tensor>, std::span<Tensor> outputs, Ledger*) override {
     outputs[0] = slot_.current();
-    if (!outputs[0].defined())
-      fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", slot_.variable->name),
-           "session.run(tf::global_variables_initializer())");
+    if (!outputs[0].defined()) throw_uninitialized(*slot_.variable);
   }
   void add_slots(std::vector<std::pair<Slot*, bool>>& slots) const override { slots.emplace_back(&slot_, false); }
 

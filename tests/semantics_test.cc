@@ -169,6 +169,11 @@ TEST_CASE("8. Variables live in the session") {
   for (const tf::Tensor& t : {y, next})
     CHECK(message_of([&] { second.run(t); }) == "Attempting to use uninitialized value w");
   CHECK(message_of([&] { second.run(w); }) == "Attempting to use uninitialized value w");
+  // Known shape or not, read or assigned to: one error with one advice.
+  const tf::Variable u(std::vector<float>{1, 2}, {.name = "u", .shape = tf::Shape{-1}});
+  for (const tf::Tensor& t : {u * 2.f, u.assign_add(1.f), u.assign_sub(1.f), w.assign_sub(1.f)})
+    CHECK_ERROR(second.run(t), FailedPrecondition,
+                "session.run(tf::global_variables_initializer()), or, to leave others as they are");
   second.run(tf::global_variables_initializer());
   CHECK(second.run(y).item<float>() == 6);
   CHECK(first.run(y).item<float>() == 8);
