@@ -1,6 +1,7 @@
 // What a graph knows of integers before it runs: extents, and what is computed from them.
 #include <algorithm>
 #include <string_view>
+#include <unordered_map>
 
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
@@ -18,12 +19,22 @@ class KnownValues {
   explicit KnownValues(const GraphData& g) : g_(g) {}
 
   /// Of at most kMost integers, as far as they follow from nodes `depth` deep.
-  Known of(Edge e, int depth) const {
+  Known of(Edge e, int depth) {
     const TensorSpec& spec = g_.spec(e);
     if (spec.dtype != int32 && spec.dtype != int64) return {};
     const Node& n = g_.node(e.node);
     if (n.op == &constant_op) return constant(n);
     if (depth == 0 || e.output != 0) return {};
+    // A node that is read twice is looked at once: otherwise the work doubles at each n + n.
+    const uint64_t key = uint64_t{e.node} << 8 | static_cast<uint64_t>(depth);
+    if (const auto found = seen_.find(key); found != seen_.end()) return found->second;
+    return seen_[key] = follow(n, spec, depth);
+  }
+
+ private:
+  static constexpr size_t kMost = 64;
+
+  Known follow(const Node& n, const TensorSpec& spec, int depth) {
     const std::string_view op = n.op->name;
     const auto input = [&](size_t i) { return of(n.inputs[i], depth - 1); };
     Known values;
@@ -52,9 +63,6 @@ class KnownValues {
     return values ? checked(*values, spec) : values;
   }
 
- private:
-  static constexpr size_t kMost = 64;
-
   static Known constant(const Node& n) {
     const Tensor& value = n.attrs_view().as<ConstantAttrs>().value.tensor;
     if (value.shape().num_elements() > static_cast<int64_t>(kMost)) return {};
@@ -62,7 +70,7 @@ class KnownValues {
     return InferContext(*n.op, {}, {}, in).known_values(0);
   }
 
-  Known extents(const Node& n, int depth) const {
+  Known extents(const Node& n, int depth) {
     const auto& attrs = n.attrs_view().as<ExtentsAttrs>();
     PartialValues values(attrs.numbers.begin(), attrs.numbers.end());
     for (int i = 0; i < attrs.places.size(); ++i) {
@@ -123,6 +131,7 @@ class KnownValues {
   }
 
   const GraphData& g_;
+  std::unordered_map<uint64_t, Known> seen_;  // by node and depth
 };
 
 }  // namespace

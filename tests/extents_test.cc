@@ -71,6 +71,20 @@ const Tensor kPair = tf::tensor({{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}});
 
 }  // namespace
 
+TEST_CASE("integers that are read many times are followed once") {
+  // Each round reads the last one 60 times: without a memory of what was followed, 60^9 steps for the last.
+  const FreshGraph fresh;
+  for (const bool known : {true, false}) {
+    const Tensor x = tf::placeholder(tf::float32, Shape{known ? 7 : -1});
+    Tensor n = tf::shape(x);
+    for (int i = 0; i < 9; ++i) n = tf::slice(tf::concat(std::vector<Tensor>(60, n), 0), {i}, {1});
+    CHECK(tf::broadcast_to(tf::constant(1.f), {n[0]}).shape() == Shape{known ? 7 : -1});
+    Tensor twice = tf::shape(x)[0];
+    for (int i = 0; i < 20; ++i) twice = twice + twice;
+    CHECK(tf::broadcast_to(tf::constant(1.f), {twice}).shape() == Shape{known ? 7 << 20 : -1});
+  }
+}
+
 TEST_CASE("an extent that a graph does not know is no number") {
   const FreshGraph fresh;
   const Tensor x = tf::placeholder(tf::float32, {-1, 28}, {.name = "x"}), vague = tf::placeholder(tf::float32);
