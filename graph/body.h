@@ -64,9 +64,10 @@ std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsV
 void control_flow_gradient(Backward& b);
 void infer_backprop(InferContext& c);
 
-/// Nodes of `g` from `begin` on that may fail, by themselves or in a body of theirs, and that nothing in `needed` comes
-/// after. Eager, they would fail though nobody reads them.
-std::vector<uint32_t> unread_checks(const GraphData& g, uint32_t begin, std::span<const uint32_t> needed);
+/// Those of `nodes` of `g`, in order, that may fail, by themselves or in a body of theirs, and that nothing in `needed`
+/// comes after. Eager, they would fail though nobody reads them.
+std::vector<uint32_t> unread_checks(const GraphData& g, std::span<const uint32_t> nodes,
+                                    std::span<const uint32_t> needed);
 /// The subgraphs of an If or While node; empty for any other.
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs);
 /// What is known of both shapes.

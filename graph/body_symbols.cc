@@ -29,6 +29,13 @@ void BodySymbols::close() {
     if (owner) owner->close();
 }
 
+void BodySymbols::add(const GraphData& g, uint32_t id) {
+  if (&g == graph_.get())
+    nodes_.push_back(id);
+  else if (outer_)
+    outer_->add(g, id);
+}
+
 SymbolOwner* BodySymbols::owner(GraphData* g, uint32_t node) {
   if (g != graph_.get() || node < begin_) return g;
   const size_t i = node - begin_;

@@ -21,6 +21,10 @@ class BodySymbols {
   BodySymbols(const BodySymbols&) = delete;
   BodySymbols& operator=(const BodySymbols&) = delete;
 
+  /// Node `id` was added to `g` on this thread.
+  void add(const GraphData& g, uint32_t id);
+  /// The nodes of its graph that this thread has added meanwhile, in order: other threads add theirs.
+  std::span<const uint32_t> nodes() const { return nodes_; }
   /// What a handle of `node` of `g` is to hold.
   SymbolOwner* owner(GraphData* g, uint32_t node);
   /// A value that the body uses, as the constant that its node holds.
@@ -47,6 +51,7 @@ class BodySymbols {
   const uint32_t begin_;
   BodySymbols* const outer_;
   bool closed_ = false;
+  std::vector<uint32_t> nodes_;
   std::vector<Ref<Owner>> owners_;  // by node, from begin_ on; null where no handle was made
   std::unordered_map<const Value*, std::pair<Used, Tensor>> constants_;
 };

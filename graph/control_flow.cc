@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include <twofold/graph/body.h>
 #include <twofold/graph/control.h>
@@ -62,7 +63,9 @@ void find_effects(Body& b) {
   }
   std::vector<uint32_t> needed = b.effects;
   for (Edge e : b.outputs) needed.push_back(e.node);
-  const std::vector<uint32_t> unread = unread_checks(g, 0, needed);
+  std::vector<uint32_t> all(g.size());
+  std::iota(all.begin(), all.end(), 0u);
+  const std::vector<uint32_t> unread = unread_checks(g, all, needed);
   b.effects.insert(b.effects.end(), unread.begin(), unread.end());
   std::ranges::sort(b.effects);
 }
@@ -324,18 +327,21 @@ Shape merged_shape(const Shape& a, const Shape& b) {
   return both;
 }
 
-std::vector<uint32_t> unread_checks(const GraphData& g, uint32_t begin, std::span<const uint32_t> needed) {
-  std::vector<bool> is_needed(g.size() - begin);
+std::vector<uint32_t> unread_checks(const GraphData& g, std::span<const uint32_t> nodes,
+                                    std::span<const uint32_t> needed) {
+  if (nodes.empty()) return {};
+  const uint32_t begin = nodes.front();
+  std::vector<bool> is_needed(nodes.back() - begin + 1);
   const auto need = [&](uint32_t id) {
-    if (id >= begin) is_needed[id - begin] = true;
+    if (id >= begin && id <= nodes.back()) is_needed[id - begin] = true;
   };
   for (uint32_t id : needed) need(id);
   std::vector<uint32_t> unread;
-  for (uint32_t id = g.size(); id-- > begin;) {
-    const Node& n = g.node(id);
-    if (!is_needed[id - begin]) {
+  for (size_t i = nodes.size(); i-- > 0;) {
+    const Node& n = g.node(nodes[i]);
+    if (!is_needed[nodes[i] - begin]) {
       if (!may_fail(n)) continue;
-      unread.push_back(id);
+      unread.push_back(nodes[i]);
     }
     for (Edge e : n.inputs) need(e.node);
     for (uint32_t c : n.controls) need(c);

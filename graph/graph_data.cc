@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <twofold/graph/body_symbols.h>
 #include <twofold/graph/control.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
@@ -118,6 +119,7 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   node->generation = static_cast<uint16_t>(generation);
   node->where = where;
   size_.store(id + 1, std::memory_order_release);
+  if (t_state.symbols) t_state.symbols->add(*this, id);
   return id;
 }
 

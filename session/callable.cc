@@ -107,6 +107,8 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
   scatter(fetches, fetched, results);
 }
 
+void Callable::forget_plans() const { state_->session->forget(state_->fetches); }
+
 Tensor Callable::call(std::initializer_list<Feed::Value> values) const {
   SmallVector<Tensor, 4> results(state_->fetches.size());
   called_at(state_->where, *state_->session, [&] { state_->call(values, results); });

@@ -23,6 +23,8 @@ class Plan;
 
 namespace internal {
 
+class StepRunner;
+
 /// What is fed: a concrete Tensor or a literal. An argument type: it may refer to the caller's memory.
 class FeedValue {
  public:
@@ -241,9 +243,12 @@ class Callable {
 
  private:
   friend class Session;
+  friend class internal::StepRunner;
   struct State;
   explicit Callable(std::shared_ptr<State> state) : state_(std::move(state)) {}
   Tensor call(std::initializer_list<Feed::Value> values) const;
+  /// It will not be called any more: the session need not keep plans for these fetches.
+  void forget_plans() const;
   std::shared_ptr<State> state_;
 };
 

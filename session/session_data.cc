@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <map>
+#include <ranges>
+#include <span>
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/log.h>
@@ -177,6 +179,23 @@ void SessionData::forget(const Plan* plan) {
     }
   }
   if (Ledger* ledger = current_ledger()) ledger->add_plan_given_up();
+}
+
+void SessionData::forget(std::span<const Target> fetches) {
+  const auto is_for_them = [&](const auto& entry) {
+    const auto& words = entry.first.words;  // as `plan` writes them
+    return words[1] == fetches.size() &&
+           std::ranges::equal(std::span(words).subspan(2, fetches.size()), fetches, {}, {}, &Target::word);
+  };
+  std::list<std::pair<PlanKey, std::shared_ptr<const Plan>>> gone;  // ends when the lock is given back
+  std::lock_guard lock(mutex_);
+  for (auto it = order_.begin(); it != order_.end();) {
+    const auto at = it++;
+    if (!is_for_them(*at)) continue;
+    if (last_ == &*at) last_ = nullptr;
+    plans_.erase(at->first);
+    gone.splice(gone.end(), order_, at);
+  }
 }
 
 void check_key(const Target& t) {

@@ -62,6 +62,9 @@ class SessionData {
   std::shared_ptr<const Plan> plan(std::span<const Target> fetches, std::span<const Target> feeds,
                                    std::span<const Tensor> values, Ledger* ledger);
 
+  /// Keeps no plan for these fetches any more; a run that needs one makes it anew.
+  void forget(std::span<const Target> fetches);
+
   /// A value for feed key `t`, of its dtype; throws InvalidArgument where it does not fit.
   Tensor fed(const Target& t, const Fetch& key, const Feed::Value& value) const;
 

@@ -11,6 +11,7 @@
 #include <twofold/eager/tape.h>
 #include <twofold/graph/body.h>
 #include <twofold/graph/body_symbols.h>
+#include <twofold/graph/control.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/log.h>
@@ -98,11 +99,11 @@ void check_arguments(std::initializer_list<Feed::Value> arguments, const std::ve
   }
 }
 
-// Nodes that do something, by themselves or in a branch or loop of theirs, and what checks and is not read: eager, the
-// body does it all. `fetched` is run anyway.
-std::vector<Operation> effects(GraphData& g, uint32_t begin, std::span<const Fetch> fetched) {
+// Those of `nodes` that do something, by themselves or in a branch or loop of theirs, and what checks and is not read:
+// eager, the body does it all. `fetched` is run anyway.
+std::vector<Operation> effects(GraphData& g, std::span<const uint32_t> nodes, std::span<const Fetch> fetched) {
   std::vector<uint32_t> found;
-  for (uint32_t id = begin; id < g.size(); ++id) {
+  for (uint32_t id : nodes) {
     const Node& n = g.node(id);
     const auto bodies = bodies_of(*n.op, n.attrs_view());
     if (n.op->flags.effect || n.op->flags.random ||
@@ -114,7 +115,7 @@ std::vector<Operation> effects(GraphData& g, uint32_t begin, std::span<const Fet
     if (f.tensor().is_symbolic()) needed.push_back(f.tensor().node());
     if (f.operation().defined()) needed.push_back(f.operation().node());
   }
-  const std::vector<uint32_t> unread = unread_checks(g, begin, needed);
+  const std::vector<uint32_t> unread = unread_checks(g, nodes, needed);
   found.insert(found.end(), unread.begin(), unread.end());
   std::ranges::sort(found);
   std::vector<Operation> all;
@@ -155,7 +156,8 @@ struct StepRunner::State {
 
   std::atomic<bool> warned = false;
 
-  std::mutex mutex;  // guards all below
+  std::recursive_mutex building;  // held while the body is built, which may touch what only one thread may
+  std::mutex mutex;               // guards all below; taken after `building`
   std::shared_ptr<SharedSession> shared;
   std::multimap<Signature, std::shared_ptr<const Built>> built;
 
@@ -182,6 +184,8 @@ struct StepRunner::State {
     return nullptr;
   }
   std::shared_ptr<const Built> build(const Signature& signature, const Body& body);
+  std::shared_ptr<const Built> find_or_build(const Signature& signature, const Body& body);
+  void drop_outdated();
   Result run_now(std::initializer_list<Feed::Value> arguments, const Body& body);
   Result run_inline(std::initializer_list<Feed::Value> arguments, const Body& body, const StepScope* outer);
   Result run_built(std::initializer_list<Feed::Value> arguments, const Body& body);
@@ -195,7 +199,7 @@ std::shared_ptr<const Built> StepRunner::State::build(const Signature& signature
   std::vector<Fetch> returned;
   std::vector<Fetch> keys;
   const auto scope = graph->as_default();
-  const uint32_t begin = graph->data()->size();
+  const ControlScope free(*graph->data(), {}, true);  // the step runs now, whatever nodes made here are bound to
   BodySymbols symbols(*graph->data());
   {
     const StepScope step(this, false, given, where);
@@ -221,7 +225,7 @@ std::shared_ptr<const Built> StepRunner::State::build(const Signature& signature
     fetches.push_back(returned[i]);
     made->fetched.push_back(i);
   }
-  for (Operation& effect : effects(*graph->data(), begin, fetches)) fetches.emplace_back(std::move(effect));
+  for (Operation& effect : effects(*graph->data(), symbols.nodes(), fetches)) fetches.emplace_back(std::move(effect));
   timer.stop();
   if (!fetches.empty()) made->run.emplace(session().make_callable(fetches, keys, where));
   symbols.close();
@@ -234,6 +238,34 @@ std::shared_ptr<const Built> StepRunner::State::build(const Signature& signature
   if (const auto held = symbols.held(known); !held.empty()) warn_of_held(held);
   made->used = symbols.shared_values();
   return made;
+}
+
+std::shared_ptr<const Built> StepRunner::State::find_or_build(const Signature& signature, const Body& body) {
+  std::lock_guard one(building);
+  {
+    std::lock_guard lock(mutex);
+    if (auto made = find(signature)) return made;  // by another thread
+  }
+  auto made = build(signature, body);
+  drop_outdated();
+  std::lock_guard lock(mutex);
+  built.emplace(signature, made);
+  return made;
+}
+
+// Builds that no call can use any more, with their plans.
+void StepRunner::State::drop_outdated() {
+  std::vector<std::shared_ptr<const Built>> outdated;  // end when the lock is given back
+  {
+    std::lock_guard lock(mutex);
+    std::erase_if(built, [&](const auto& entry) {
+      if (!SwitchReads::outdated(entry.second->settings)) return false;
+      outdated.push_back(entry.second);
+      return true;
+    });
+  }
+  for (const auto& b : outdated)
+    if (b->run) b->run->forget_plans();
 }
 
 void StepRunner::State::warn_of_held(std::span<const uint32_t> nodes) {
@@ -328,14 +360,11 @@ StepRunner::Result StepRunner::State::run_built(std::initializer_list<Feed::Valu
   }
   std::shared_ptr<const Built> now;
   {
-    std::unique_lock lock(mutex);
+    std::lock_guard lock(mutex);
     now = find(signature);
   }
   if (!now) {
-    auto made = build(signature, body);
-    std::lock_guard lock(mutex);
-    now = find(signature);
-    if (!now) now = built.emplace(std::move(signature), std::move(made))->second;
+    now = find_or_build(signature, body);
   } else if (!now->used.empty()) {
     warn_of_gone(*now);
   }

@@ -377,6 +377,62 @@ TEST_CASE("A session is closed while a run plans a body") {
   }
 }
 
+TEST_CASE("Steps first called from eight threads at once do what their bodies do, and no more") {
+  constexpr int kSteps = 16, kCalls = 3;
+  FreshGraph fresh;
+  using Step = tf::Step<std::function<tf::Tensor()>>;
+  std::vector<tf::Variable> variables;
+  for (int i = 0; i < kThreads * kSteps; ++i) variables.emplace_back(0.f);
+  std::vector<std::unique_ptr<Step>> steps;
+  for (const tf::Variable& v : variables)
+    steps.emplace_back(new Step(tf::step(std::function<tf::Tensor()>([&v] {
+      tf::Variable w = v;
+      w.assign_add(1.f);  // an effect
+      tf::assert_that(w.read() > 0.f, "a check that nobody reads");
+      return w.assign_add(1.f);
+    }))));
+  check_at_once([&](int t) {
+    bool right = true;
+    for (int k = 0; k < kSteps; ++k)
+      for (int call = 1; call <= kCalls; ++call)
+        right &= number((*steps[static_cast<size_t>(t * kSteps + k)])()) == 2.f * static_cast<float>(call);
+    return right;
+  });
+  for (size_t i = 0; i < steps.size(); ++i) CHECK(number(steps[i]->evaluate(variables[i])) == 2.f * kCalls);
+}
+
+TEST_CASE("What another thread adds to the graph while a step is built is none of the step's") {
+  FreshGraph fresh;
+  tf::Variable a(0.f), b(0.f);
+  auto other = tf::step([&] { return b.assign_add(1.f); });
+  const tf::Tensor fed = tf::placeholder(tf::float32, {});
+  auto step = tf::step([&] {
+    std::thread([&] {
+      const auto scope = fresh.graph.as_default();
+      b.assign_add(10.f);
+      tf::assert_that(fed > 0.f, "a check that is not the step's");
+      other();
+    }).join();
+    return a.assign_add(1.f);
+  });
+  for (int i = 1; i <= 3; ++i) CHECK(number(step()) == static_cast<float>(i));
+  CHECK(number(step.evaluate(b)) == 1);
+}
+
+TEST_CASE("A step first called from eight threads at once is built once") {
+  FreshGraph fresh;
+  tf::Variable a(0.f);
+  std::atomic<int> built{0};
+  auto step = tf::step([&] {
+    ++built;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for the others to arrive
+    return a.assign_add(1.f);
+  });
+  check_at_once([&](int) { return number(step()) > 0; });
+  CHECK(built == 1);
+  CHECK(number(step.evaluate(a)) == kThreads);
+}
+
 TEST_CASE("A GradientTape may end on another thread, which is no place to use it") {
   const tf::EagerMode eager;
   const tf::Variable w(3.f);

@@ -459,6 +459,40 @@ TEST_CASE("A schedule that is set after the first step is obeyed", "[step]") {
   });
 }
 
+TEST_CASE("Builds of a step that no call can use again are given up, others kept", "[step]") {
+  for (const How how : {How::deferred, How::optimized})
+    in_mode(how, [&](tf::Session& session) {
+      constexpr int64_t kRows = 256;  // a frame holds more than one such square
+      tf::Variable w(tf::ones({kRows, kRows}));
+      nn::Dropout dropout(0.5);
+      train::SGD opt({w}, {.lr = 1});
+      opt.set_schedule([](const Tensor&) { return tf::constant(0.f); });
+      session.run(tf::global_variables_initializer());
+      int built = 0;
+      auto step = tf::step(session, [&](Tensor x) {
+        ++built;
+        opt.minimize(tf::sum(tf::matmul(w, tf::tanh(tf::matmul(w, dropout(x))))));
+      });
+      const Tensor x = tf::tensor(std::vector<float>(kRows * kRows, 1e-4f), {kRows, kRows});
+      const auto use = [&] {
+        dropout.eval(), step(x);
+        dropout.train(), step(x);
+      };
+      use(), use();
+      CHECK(built == 2);
+      const int64_t plans = session.num_plans();
+      const auto in_use = tf::allocator_stats().in_use;
+      for (int i = 0; i < 8; ++i) {
+        opt.set_schedule([](const Tensor&) { return tf::constant(0.f); });
+        use(), use();
+      }
+      CHECK(built == 2 + 8 * 2);
+      CHECK(session.num_plans() == plans);
+      CHECK(tf::allocator_stats().in_use < in_use + kRows * kRows * 4);
+      return 0;
+    });
+}
+
 TEST_CASE("A step obeys the device that it is called under", "[step]") {
   in_each_mode([](tf::Session& session) {
     auto step = tf::step(session, [](Tensor x) { return x + 1; });
@@ -466,6 +500,22 @@ TEST_CASE("A step obeys the device that it is called under", "[step]") {
     const auto on = tf::device("/cpu:0");
     CHECK(number(step(2.f)) == 3);
   });
+}
+
+TEST_CASE("A step first called under control dependencies is not bound to them", "[step]") {
+  FreshGraph fresh;
+  tf::Variable a(0.f), b(0.f);
+  const Tensor other = b.assign_add(5.f), fed = tf::placeholder(tf::float32, {});
+  auto step = tf::step([&] {
+    const auto after = tf::control_dependencies({b.assign_add(1.f)});  // the body's own hold
+    return a.assign_add(b);
+  });
+  {
+    const auto after = tf::control_dependencies({other, fed});
+    CHECK(number(step()) == 1);
+  }
+  CHECK(number(step()) == 3);
+  CHECK(number(step.evaluate(b)) == 2);
 }
 
 // ------------------------------------------------------------------------------------------------- late initialisation

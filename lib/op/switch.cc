@@ -34,4 +34,9 @@ bool SwitchReads::hold(const List& list) {
   return std::ranges::all_of(list, [](const auto& entry) { return entry.first.peek() == entry.second; });
 }
 
+bool SwitchReads::outdated(const List& list) {
+  return std::ranges::any_of(
+      list, [](const auto& entry) { return entry.first.counts_ && entry.first.peek() != entry.second; });
+}
+
 }  // namespace twofold

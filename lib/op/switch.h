@@ -15,7 +15,9 @@ namespace twofold {
 /// do. Copies alias.
 class Setting {
  public:
-  explicit Setting(uint64_t value = 0) : value_(std::make_shared<std::atomic<uint64_t>>(value)) {}
+  /// One that counts how often it has changed, so that no former value comes back.
+  Setting() : Setting(0, true) {}
+  explicit Setting(uint64_t value) : Setting(value, false) {}
   /// As it stands, noted by the SwitchReads of this thread.
   uint64_t read() const;
   /// Both throw FailedPrecondition with these words within the body of a step, which could not do it again at each call
@@ -25,8 +27,10 @@ class Setting {
 
  private:
   friend class SwitchReads;
+  Setting(uint64_t value, bool counts) : value_(std::make_shared<std::atomic<uint64_t>>(value)), counts_(counts) {}
   uint64_t peek() const { return value_->load(std::memory_order_relaxed); }
   std::shared_ptr<std::atomic<uint64_t>> value_;
+  bool counts_;
 };
 
 /// A setting that is on or off, such as whether a module trains.
@@ -57,6 +61,8 @@ class [[nodiscard]] SwitchReads {
   const List& list() const { return list_; }
   /// Whether all stand as they did.
   static bool hold(const List& list);
+  /// Whether one that counts has changed: they will never hold again.
+  static bool outdated(const List& list);
 
  private:
   friend class Setting;
