@@ -116,7 +116,7 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   node->base = base;
   node->ordinal = unique(scope, base);
   node->device = t_state.device;
-  node->generation = static_cast<uint16_t>(generation);
+  node->generation = generation;
   node->where = where;
   size_.store(id + 1, std::memory_order_release);
   if (t_state.symbols) t_state.symbols->add(*this, id);

@@ -36,7 +36,7 @@ struct Node {
   uint32_t base = 0;        ///< interned last part of the name
   uint32_t ordinal = 0;     ///< "_2" behind it; 0: none
   int8_t device = -1;       ///< -1: left open
-  uint16_t generation = 0;  ///< of a random op: which of the graph's random sequences it draws from
+  uint32_t generation = 0;  ///< of a random op: which of the graph's random sequences it draws from
   std::source_location where{};
 
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }

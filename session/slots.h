@@ -110,7 +110,8 @@ class SessionSlots {
   /// How often random ops have run, by execution_id, of those that have, in a graph that has come to `generation`.
   std::map<uint64_t, uint64_t> executions(uint32_t generation) {
     std::lock_guard lock(mutex_);
-    std::map<uint64_t, uint64_t> found = loaded_;
+    std::map<uint64_t, uint64_t> found;
+    for (const auto& [id, count] : loaded_) found.emplace(execution_id(id, generation - loaded_generation_), count);
     for (const auto& [op, counter] : counters_)
       if (const uint64_t count = *counter)
         found.insert_or_assign(execution_id(op.first, generation - op.second), count);
@@ -136,7 +137,7 @@ class SessionSlots {
   std::unordered_map<uint64_t, std::unique_ptr<Slot>> slots_;
   std::map<std::pair<uint64_t, uint32_t>, std::unique_ptr<std::atomic<uint64_t>>> counters_;  // by key and generation
   std::map<uint64_t, uint64_t> loaded_;  // executions of ops that no plan has met yet
-  uint32_t loaded_generation_ = 0;
+  uint32_t loaded_generation_ = 0;       // the graph's when they were loaded: their ids say how old they were then
 };
 
 }  // namespace twofold

@@ -1,4 +1,6 @@
 // Random numbers that go on where another program stopped, in either mode.
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -114,6 +116,63 @@ TEST_CASE("Eager, ops of a plain loop go on too", "[random_state]") {
   tf::load_random_state(unused, state);
   const Tensor again = tf::random_normal({2}), seeded_again = tf::random_normal({2}, {.seed = 1});
   CHECK(same_bits({next, seeded}, {again, seeded_again}));
+}
+
+TEST_CASE("A state that is read, loaded and read again keeps what has not drawn since", "[random_state]") {
+  // A program that makes a step, sets the seed, makes another ...: the first draws on, the last starts anew.
+  using Step = tf::Step<std::function<Tensor()>>;
+  using Steps = std::vector<std::unique_ptr<Step>>;
+  const auto make = [](tf::Session& session, Steps& steps) {
+    tf::set_random_seed(1);
+    steps.emplace_back(new Step(tf::step(session, std::function<Tensor()>([] { return tf::random_uniform({4}); }))));
+  };
+  State first;
+  std::vector<Tensor> draws;
+  in_mode(How::eager, [&](tf::Session& session) {
+    Steps steps;
+    make(session, steps);
+    for (int i = 0; i < 3; ++i) draws.push_back((*steps[0])());
+    first = tf::read_random_state(session);
+    draws.push_back((*steps[0])());
+    return 0;
+  });
+  for (const How how : kWays) {
+    INFO("mode " << static_cast<int>(how));
+    State state = first;
+    for (int seeds = 1; seeds < 5; ++seeds) {
+      State next;
+      for (const bool goes_on : {false, true})
+        for (const How there : kWays) {
+          INFO(seeds << " seeds, " << (goes_on ? "goes on" : "in mode " + std::to_string(static_cast<int>(there))));
+          in_mode(goes_on ? how : there, [&](tf::Session& session) {
+            Steps steps;
+            tf::Variable unused(0.f);  // a graph that a session can be asked about
+            for (int i = 0; i < seeds; ++i) make(session, steps);
+            tf::load_random_state(session, state);
+            if (goes_on) make(session, steps), next = tf::read_random_state(session);
+            CHECK(same_bits({(*steps[0])()}, {draws[3]}));
+            for (size_t i = 1; i < steps.size(); ++i) CHECK(same_bits({(*steps[i])()}, {draws[0]}));
+            return 0;
+          });
+        }
+      state = next;
+    }
+  }
+}
+
+TEST_CASE("Each of very many seeds starts a sequence", "[random_state]") {
+  FreshGraph fresh;
+  tf::set_random_seed(1);
+  const Tensor first = tf::random_uniform({});
+  Tensor last;
+  for (int i = 0; i < 1 << 16; ++i) {
+    tf::set_random_seed(1);
+    last = tf::random_uniform({});
+  }
+  tf::Session session;
+  const Tensor start = session.run(first);
+  CHECK_FALSE(same_bits({session.run(first)}, {start}));
+  CHECK(same_bits({session.run(last)}, {start}));
 }
 
 TEST_CASE("Random states that cannot be loaded", "[random_state]") {

@@ -23,6 +23,9 @@ struct EagerRandom {
     std::weak_ptr<RandomCounters> counters;  // bodies hold them
   };
   std::vector<Older> older;
+  // Loaded counts of what has not drawn since, by execution_id as of loaded_generation.
+  std::map<uint64_t, uint64_t> loaded;
+  uint32_t loaded_generation = 0;
 };
 EagerRandom& eager_random() {
   static auto* state = new EagerRandom;
@@ -66,13 +69,17 @@ void set_random_seed(int64_t seed, std::source_location where) {
     restart(graph_random_ordinals(), seed);
     return;
   }
-  std::erase_if(eager.older, [](const auto& old) { return old.counters.expired(); });
   eager.older.push_back({eager.ordinals.generation, eager.counters});
   eager.counters = std::make_shared<RandomCounters>();
+  std::erase_if(eager.older, [](const auto& old) { return old.counters.expired(); });
+  if (std::ranges::none_of(eager.older, [&](const auto& old) { return old.generation <= eager.loaded_generation; }))
+    eager.loaded.clear();  // nobody is left to go on from them
   restart(eager.ordinals, seed);
 }
 
-uint64_t execution_id(uint64_t key, uint32_t age) { return age ? mix(key, age) : key; }
+uint64_t execution_id(uint64_t key, uint32_t age) {
+  return key + age * 0x9e3779b97f4a7c15ull;  // 2^64 over the golden ratio: multiples lie far apart, and keys are hashes
+}
 
 uint32_t current_random_generation() {
   std::lock_guard lock(eager_random().mutex);
@@ -83,6 +90,8 @@ RandomState eager_random_state() {
   EagerRandom& eager = eager_random();
   std::lock_guard lock(eager.mutex);
   RandomState state{eager.ordinals, {eager.counters->begin(), eager.counters->end()}};
+  for (const auto& [id, count] : eager.loaded)
+    state.executions.emplace(execution_id(id, eager.ordinals.generation - eager.loaded_generation), count);
   for (const auto& old : eager.older)
     if (const auto counters = old.counters.lock())
       for (const auto& [key, count] : *counters)
@@ -93,18 +102,15 @@ RandomState eager_random_state() {
 void set_eager_random_state(RandomState state) {
   EagerRandom& eager = eager_random();
   std::lock_guard lock(eager.mutex);
-  // Counts of what older bodies have drawn go by other names.
   for (const auto& old : eager.older)
-    if (const auto counters = old.counters.lock())
-      for (auto& [key, count] : *counters) {
-        const auto found = state.executions.extract(execution_id(key, eager.ordinals.generation - old.generation));
-        count = found ? found.mapped() : 0;
-      }
+    if (const auto counters = old.counters.lock()) counters->clear();
+  eager.counters->clear();
+  eager.loaded = std::move(state.executions);
   const uint32_t generation = eager.ordinals.generation;
   eager.ordinals = std::move(state.ordinals);
   eager.ordinals.generation = generation;
   eager.ordinals.used = true;
-  *eager.counters = {state.executions.begin(), state.executions.end()};
+  eager.loaded_generation = generation;
 }
 
 RandomOrdinals copy_of(const RandomOrdinals& ordinals) {
@@ -142,9 +148,17 @@ uint64_t random_key_of(AttrsView attrs) {
 }
 
 uint64_t next_eager_random_counter(uint64_t key) {
-  std::lock_guard lock(eager_random().mutex);
+  EagerRandom& eager = eager_random();
+  std::lock_guard lock(eager.mutex);
   const auto& counters = current_counters();
-  const uint64_t before = (*counters)[key]++;
+  const auto [counter, is_new] = counters->try_emplace(key, 0);
+  if (is_new && !eager.loaded.empty()) {
+    const uint32_t generation = (counters == eager.counters ? eager.ordinals : current_ordinals()).generation;
+    if (generation <= eager.loaded_generation)
+      if (const auto known = eager.loaded.extract(execution_id(key, eager.loaded_generation - generation)))
+        counter->second = known.mapped();
+  }
+  const uint64_t before = counter->second++;
   if (t_state.transaction) t_state.transaction->drew(counters, key, before);
   return before;
 }

@@ -74,7 +74,8 @@ RandomOrdinals copy_of(const RandomOrdinals& ordinals);
 
 /// The key in the attributes of a random op, which must begin with it.
 uint64_t random_key_of(AttrsView attrs);
-/// What an op of a generation that is `age` generations old goes by in RandomState::executions.
+/// What an op of a generation that is `age` generations old goes by in RandomState::executions. Ages add up: this of
+/// such a name is what it goes by `age` generations later.
 uint64_t execution_id(uint64_t key, uint32_t age);
 /// The generation of the random op about to be made.
 uint32_t current_random_generation();
