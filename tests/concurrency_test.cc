@@ -388,6 +388,7 @@ TEST_CASE("Steps first called from eight threads at once do what their bodies do
     steps.emplace_back(new Step(tf::step(std::function<tf::Tensor()>([&v] {
       tf::Variable w = v;
       w.assign_add(1.f);  // an effect
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // others add theirs
       tf::assert_that(w.read() > 0.f, "a check that nobody reads");
       return w.assign_add(1.f);
     }))));
