@@ -1,12 +1,10 @@
 #include <twofold/session/plan_memory.h>
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 #include <tuple>
 #include <vector>
 
+#include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/gpu_memory.h>
 #include <twofold/lib/core/plugin.h>
 #include <twofold/session/plan.h>
@@ -14,15 +12,8 @@
 namespace twofold {
 namespace {
 
-// The host's memory or, in a container that has less, what that may use.
-int64_t host_memory() {
-  int64_t bytes = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
-  if (int64_t most = 0; std::ifstream("/sys/fs/cgroup/memory.max") >> most && most > 0) bytes = std::min(bytes, most);
-  return bytes;
-}
-
 int64_t memory_of(Device device) {
-  if (device.is_cpu()) return host_memory();
+  if (device.is_cpu()) return static_cast<int64_t>(host_memory_bytes());
   size_t free = 0, total = 0;
   gpu_runtime()->memory(device.gpu(), &free, &total);
   return static_cast<int64_t>(total);

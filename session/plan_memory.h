@@ -30,7 +30,8 @@ class PlanMemory final : public MemoryHolder {
   /// Its session ends: nobody asks it for memory any more.
   void stop() { leave(); }
 
-  /// Is told which plan has given up memory, without any lock: to be held no more.
+  /// Is told which plan has given up memory: to be held no more. By whatever thread lacks memory, with the locks that
+  /// it holds (a run's, those of reclaim_memory), but none of this class.
   void on_given_up(std::function<void(const Plan*)> f) { given_up_ = std::move(f); }
 
   /// A plan that holds these constants, until it is removed.

@@ -1,6 +1,9 @@
 // lib/core: dtypes, shapes, memory, small containers, threads.
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdint>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <string>
@@ -137,6 +140,14 @@ TEST_CASE("Memory that is not there is ResourceExhausted, and the cache keeps it
   tf::deallocate(tf::allocate(100000), 100000);
   CHECK(tf::allocator_stats().cached == 0);
   tf::set_allocator_cache_limit(int64_t{2} << 30);
+}
+
+TEST_CASE("The host has no more memory than its machine or its container") {
+  const size_t bytes = tf::host_memory_bytes();
+  CHECK(bytes > 0);
+  CHECK(bytes <= static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE)));
+  if (size_t most = 0; std::ifstream("/sys/fs/cgroup/memory.max") >> most) CHECK(bytes <= most);
+  CHECK_ERROR(tf::allocate(bytes + 1), ResourceExhausted, "bytes were asked for");
 }
 
 TEST_CASE("SmallVector keeps its elements across growth, copies and moves") {

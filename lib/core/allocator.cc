@@ -4,7 +4,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <fstream>
 
 #include <twofold/lib/core/caching_allocator.h>
 #include <twofold/lib/core/error.h>
@@ -13,15 +15,10 @@
 namespace twofold {
 namespace {
 
-// What this machine has. A system that overcommits hands out more, and kills whoever writes there.
-size_t physical_bytes() {
-  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return bytes;
-}
-
 class HostMemory final : public MemorySource {
  public:
-  void* take(size_t bytes) override { return bytes > physical_bytes() ? nullptr : std::aligned_alloc(64, bytes); }
+  // A system that overcommits hands out more than there is, and kills whoever writes there.
+  void* take(size_t bytes) override { return bytes > host_memory_bytes() ? nullptr : std::aligned_alloc(64, bytes); }
   void give(void* p, size_t) noexcept override { std::free(p); }
 };
 
@@ -33,6 +30,15 @@ CachingAllocator& the_allocator() {
 }
 
 }  // namespace
+
+size_t host_memory_bytes() {
+  static const size_t known = [] {
+    const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    size_t most = 0;  // "max" where there is no limit, which is no number
+    return std::ifstream("/sys/fs/cgroup/memory.max") >> most && most > 0 ? std::min(bytes, most) : bytes;
+  }();
+  return known;
+}
 
 void* allocate(size_t bytes) {
   do {

@@ -19,6 +19,9 @@ void* allocate(size_t bytes);
 /// Gives back what allocate(bytes) returned.
 void deallocate(void* p, size_t bytes) noexcept;
 
+/// What the host has or, in a container that may use less, that.
+size_t host_memory_bytes();
+
 AllocatorStats allocator_stats();
 void reset_peak_allocation();
 /// Bounds what is kept for reuse (default: 2 GiB), and gives back what is over it.
