@@ -30,6 +30,12 @@ Tape::Tape(const Apart& apart) : apart_(true), everything_(apart.everything), ou
 }
 Tape::~Tape() { stop(); }
 
+uint64_t Tape::this_thread() {
+  static std::atomic<uint64_t> g_next{1};
+  static thread_local const uint64_t number = g_next.fetch_add(1, std::memory_order_relaxed);
+  return number;
+}
+
 void Tape::destroy(Tape* tape) {
   const bool is_here = tape->is_of_this_thread();
   if (!is_here && tape->ownership_.exchange(Ownership::abandoned) != Ownership::orphaned) return;

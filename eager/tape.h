@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <memory>
-#include <thread>
 #include <unordered_set>
 #include <vector>
 
@@ -38,7 +37,7 @@ class Tape final : public RecordList {
   void stop();
   bool recording() const { return recording_; }
   /// Whether this is the thread that it records.
-  bool is_of_this_thread() const { return thread_ == std::this_thread::get_id(); }
+  bool is_of_this_thread() const { return thread_ == this_thread(); }
   /// Ends a tape that was made by `new`. On another thread than its own it is left to that, which may be recording.
   static void destroy(Tape* tape);
   /// The next tape that records what this one does.
@@ -77,6 +76,8 @@ class Tape final : public RecordList {
   struct AtThreadEnd {
     ~AtThreadEnd();
   };
+  /// A number of this thread's alone. A std::thread::id is given again once its thread has ended.
+  static uint64_t this_thread();
   /// Takes what was abandoned off this thread's list.
   static void sweep();
 
@@ -97,7 +98,7 @@ class Tape final : public RecordList {
   bool apart_ = false, everything_ = false;
   std::unordered_set<uint64_t> watched_variables_;
   bool recording_ = true;
-  const std::thread::id thread_ = std::this_thread::get_id();
+  const uint64_t thread_ = this_thread();
   std::atomic<Ownership> ownership_{Ownership::kept};
   Tape* outer_;
   std::vector<Record> records_;
