@@ -28,8 +28,14 @@ void rethrow_for_node(const Error& e, const GraphData& g, uint32_t node) {
   throw Error(e.code(), std::move(facts));
 }
 
-Frame::Frame(const Plan& p)
-    : plan(p), arenas(p.arenas_.size()), args(p.args_.size()), externals(p.externals_.size()), pools(p.arenas_.size()) {
+Frame::Frame(const Plan& p, WithoutArenas)
+    : plan(p),
+      arenas(p.arenas_.size()),
+      args(p.args_.size()),
+      externals(p.externals_.size()),
+      pools(p.arenas_.size()),
+      counts(p.counters_.size()) {}
+Frame::Frame(const Plan& p) : Frame(p, WithoutArenas()) {  // the destructor frees those that are there if one fails
   for (size_t d = 0; d < arenas.size(); ++d) {
     const size_t bytes = p.arenas_[d].bytes;
     if (!bytes) continue;
@@ -156,10 +162,7 @@ void Plan::run_code_as(std::span<const Instruction> code, Frame& frame, GpuRun* 
   [[maybe_unused]] Clock::duration accounted{};  // to kernels and host steps; the rest is dispatch
   for (const Instruction& i : code) {
     switch (i.what) {
-      case Do::random:
-        context.random_counter = counters_[i.aux]->fetch_add(1, std::memory_order_relaxed);
-        frame.drawn = i.aux + 1;
-        [[fallthrough]];
+      case Do::random: context.random_counter = draw(frame, i.aux); [[fallthrough]];
       case Do::kernel:
       case Do::kernel_that_may_fail:
         if constexpr (kTimed) start = Clock::now();
@@ -178,6 +181,7 @@ void Plan::run_code_as(std::span<const Instruction> code, Frame& frame, GpuRun* 
         const External& e = externals_[i.aux];
         const Slot* const slot = in_place_[i.aux];
         const bool over_the_old = slot && (gpu ? gpu->capturing() : slot->value.value()->is_writable());
+        if (over_the_old && !gpu) slot->value.value()->overwrite();
         set_external(
             frame, i.aux,
             over_the_old ? slot->value : Tensor::adopt(Value::make(e.spec.dtype, e.spec.shape, e.device).detach()));
@@ -212,8 +216,6 @@ void Plan::run_code_as(std::span<const Instruction> code, Frame& frame, GpuRun* 
         break;
       }
       case Do::gpu_random:
-        if (!gpu->capturing()) frame.drawn = i.aux + 1;
-        [[fallthrough]];
       case Do::gpu_kernel: gpu->launch(i, ledger); break;
       case Do::transfer: {
         const Source& s = transferred_[i.aux];
@@ -268,16 +270,17 @@ void Plan::unlock_slots() const noexcept {
     if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
 }
 
-// What random ops of a run that fails have drawn is drawn again by the next.
+// What random ops of a run that fails have drawn is drawn again by the next, unless other runs have drawn since.
 class Plan::Drawing {
  public:
   Drawing(const Plan& plan, Frame& frame) : plan_(plan), frame_(&frame) { frame.drawn = 0; }
   ~Drawing() {
-    for (uint32_t i = 0; frame_ && i < frame_->drawn; ++i) plan_.counters_[i]->fetch_sub(1, std::memory_order_relaxed);
+    for (uint32_t i = 0; frame_ && i < frame_->drawn; ++i)
+      give_back(*plan_.counters_[i], {frame_->counts[i], frame_->counts[i] + 1});
   }
   /// The run has succeeded; of a body's, the run around it may not.
   void keep(bool body) {
-    for (uint32_t i = 0; body && i < frame_->drawn; ++i) RandomDraws::note(*plan_.counters_[i]);
+    for (uint32_t i = 0; body && i < frame_->drawn; ++i) RandomDraws::note(*plan_.counters_[i], frame_->counts[i]);
     frame_ = nullptr;
   }
 

@@ -46,7 +46,7 @@ void GpuRun::launch(const Plan::Instruction& i, Ledger* ledger) {
     if (counters_) {
       c.random_counter_at = counters_ + i.aux;
     } else {
-      c.random_counter = plan_.counters_[i.aux]->fetch_add(1, std::memory_order_relaxed);
+      c.random_counter = plan_.draw(frame_, i.aux);
     }
   } else {
     c.tag = first_tag_ + i.aux;

@@ -36,6 +36,11 @@ struct Frame {
   std::vector<Ref<GpuPool>> pools;  ///< that the arenas are from, by Device::index
   bool counted = false;             ///< among what its plan holds
   uint32_t drawn = 0;               ///< of the plan's counters, from the first: those that this run has taken from
+  std::vector<uint64_t> counts;     ///< what it took
+
+ private:
+  struct WithoutArenas {};
+  Frame(const Plan& plan, WithoutArenas);
 };
 
 /// Work on the host between kernels, on tensors instead of pointers: control flow, printing, ops of unknown shape.
@@ -85,12 +90,6 @@ class Plan {
   void execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;
 
   size_t num_fetches() const { return fetches_.size() + fetched_slots_.size(); }
-  size_t num_instructions() const { return code_.size(); }
-  /// Of the arena on a device, which is 0 if nothing lies there.
-  size_t arena_bytes(Device d = {}) const {
-    const auto i = static_cast<size_t>(d.index);
-    return i < arenas_.size() ? arenas_[i].bytes : 0;
-  }
   /// When a run last used it, by memory_clock.
   uint64_t last_used() const { return last_used_.load(std::memory_order_relaxed); }
 
@@ -177,6 +176,11 @@ class Plan {
     const Arg* const planned = args_.data();
     for (uint32_t a : externals_[external].args) args[a] = data + planned[a].offset;
     frame.externals[external] = std::move(t);
+  }
+  /// The next count of a counter, which the run has taken.
+  uint64_t draw(Frame& frame, uint32_t counter) const {
+    frame.drawn = counter + 1;
+    return frame.counts[counter] = counters_[counter]->fetch_add(1, std::memory_order_relaxed);
   }
   Tensor tensor_of(const Frame& frame, const Source& s) const;
   void lock_slots() const;

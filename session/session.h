@@ -32,8 +32,8 @@ class FeedValue {
   FeedValue(const Tensor& t, Where = {}) : tensor_(t), is_tensor_(true) {}
   FeedValue(std::initializer_list<Literal> v, Where where = Where::current()) : literal_(v, where) {}
   template <class T>
-    requires(!std::derived_from<T, Tensor>)
-  FeedValue(const T& v, Where where = Where::current()) : literal_(literal_of(v, where)) {
+  requires(!std::derived_from<T, Tensor>) FeedValue(const T& v, Where where = Where::current())
+      : literal_(literal_of(v, where)) {
     if constexpr (std::derived_from<T, Variable>) {
       static_assert(kNever<T>,
                     "a run is fed with values: for a Variable's write session.run(v), or v.read() if it is eager");
@@ -67,8 +67,8 @@ struct FeedEntry {
   FeedEntry(Fetch k, FeedValue v) : key(std::move(k)), value(std::move(v)) {}
   // In place, which is less work for a run of a few nodes.
   template <std::convertible_to<Fetch> K, class V>
-    requires(!std::same_as<V, FeedValue>)
-  FeedEntry(const K& k, const V& v, std::source_location where = std::source_location::current())
+  requires(!std::same_as<V, FeedValue>)
+      FeedEntry(const K& k, const V& v, std::source_location where = std::source_location::current())
       : key(k), value(v, where) {}
   Fetch key;
   FeedValue value;
@@ -100,7 +100,8 @@ template <class P>
 concept FeedPair = requires(const P& p) {
   p.first;
   p.second;
-} && std::convertible_to<decltype((std::declval<const P&>().first)), Fetch>;
+}
+&&std::convertible_to<decltype((std::declval<const P&>().first)), Fetch>;
 template <class R>
 concept FeedRange = std::ranges::input_range<const R&> && FeedPair<std::ranges::range_value_t<const R&>>;
 
@@ -149,7 +150,9 @@ namespace internal {
 template <class T>
 concept Fetchable = std::convertible_to<const T&, Fetch>;
 template <class T>
-concept MapLike = requires { typename T::mapped_type; };
+concept MapLike = requires {
+  typename T::mapped_type;
+};
 
 // The type that fetching a T gives: the same nest with a Tensor at each leaf; void if T is none.
 template <class T>
@@ -181,7 +184,7 @@ struct FetchedNest<std::vector<T, Rest...>> {
   using type = std::vector<Fetched<T>>;
 };
 template <template <class...> class M, class K, FetchNest V, class... Rest>
-  requires MapLike<M<K, V, Rest...>>
+requires MapLike<M<K, V, Rest...>>
 struct FetchedNest<M<K, V, Rest...>> {
   using type = M<K, Fetched<V>>;
 };
@@ -191,8 +194,7 @@ void flatten(const T& leaf, std::vector<Fetch>& out) {
   out.emplace_back(leaf);
 }
 template <class T>
-  requires(!Fetchable<T>)
-void flatten(const T& nest, std::vector<Fetch>& out) {
+requires(!Fetchable<T>) void flatten(const T& nest, std::vector<Fetch>& out) {
   if constexpr (MapLike<T>) {
     for (const auto& [key, value] : nest) flatten(value, out);
   } else if constexpr (requires { nest.begin(); }) {
@@ -253,7 +255,8 @@ class Callable {
 };
 
 /// Runs a graph: `session.run(y, {{x, 3.f}})`. Holds a value for each variable, which another session does not see.
-/// Safe from several threads; a failed run leaves every variable as it was.
+/// Safe from several threads; a failed run leaves every variable as it was. What its random ops have drawn is drawn
+/// again by the next run, unless others have drawn from them meanwhile: two runs that succeed never draw the same.
 class Session {
  public:
   using Where = std::source_location;
@@ -267,8 +270,9 @@ class Session {
 
   /// The value of a Tensor or Variable, by handle or name; a Variable's is read after the run's writes.
   template <class T>
-    requires std::same_as<T, Tensor> || std::same_as<T, Variable> || std::convertible_to<const T&, std::string>
-  Tensor run(const T& fetch, const internal::FeedList& feeds = {}, Where where = Where::current()) const {
+  requires std::same_as<T, Tensor> || std::same_as<T, Variable> || std::convertible_to<const T&, std::string> Tensor
+  run(const T& fetch, const internal::FeedList& feeds = {}, Where where = Where::current())
+  const {
     const Fetch one(fetch);
     Tensor result;
     run_flat({&one, 1}, feeds, {&result, 1}, where);
@@ -291,8 +295,8 @@ class Session {
   }
   /// Any nesting of tuples, pairs, arrays, vectors and maps gives the same nesting.
   template <class Nest>
-    requires(!internal::Fetchable<Nest>)
-  auto run(const Nest& nest, const internal::FeedList& feeds = {}, Where where = Where::current()) const {
+  requires(!internal::Fetchable<Nest>) auto run(const Nest& nest, const internal::FeedList& feeds = {},
+                                                Where where = Where::current()) const {
     if constexpr (internal::FetchNest<Nest>) {
       std::vector<Fetch> flat;
       internal::flatten(nest, flat);
@@ -313,9 +317,9 @@ class Session {
   Callable make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys = {},
                          Where where = Where::current()) const;
   template <class T>
-    requires(!std::same_as<T, std::vector<Fetch>>)
-  Callable make_callable(const T& fetch, const std::vector<Fetch>& feed_keys = {},
-                         Where where = Where::current()) const {
+  requires(!std::same_as<T, std::vector<Fetch>>) Callable
+      make_callable(const T& fetch, const std::vector<Fetch>& feed_keys = {}, Where where = Where::current())
+  const {
     if constexpr (internal::Fetchable<T>) {
       return make_callable(std::vector<Fetch>{Fetch(fetch)}, feed_keys, where);
     } else {

@@ -31,6 +31,13 @@ struct Slot {
   const Tensor& current() const { return pending.defined() ? pending : value; }
 };
 
+/// Gives counts back that a failed run has taken, unless other runs have taken some since: these must not be drawn
+/// again.
+inline void give_back(std::atomic<uint64_t>& counter, const TakenCounts& taken) {
+  uint64_t expected = taken.end;
+  counter.compare_exchange_strong(expected, taken.begin, std::memory_order_relaxed);
+}
+
 /// Counts that the bodies of a run's control flow have taken, to be given back where the run fails.
 class RandomDraws {
  public:
@@ -41,19 +48,20 @@ class RandomDraws {
 
   /// The next count, noted by the run under way on this thread.
   static uint64_t take(std::atomic<uint64_t>& counter) {
-    if (t_state.draws) ++t_state.draws->taken_[&counter];
-    return counter.fetch_add(1, std::memory_order_relaxed);
+    const uint64_t count = counter.fetch_add(1, std::memory_order_relaxed);
+    note(counter, count);
+    return count;
   }
-  static void note(std::atomic<uint64_t>& counter) {
-    if (t_state.draws) ++t_state.draws->taken_[&counter];
+  static void note(std::atomic<uint64_t>& counter, uint64_t count) {
+    if (t_state.draws) t_state.draws->taken_[&counter].add(count);
   }
   void give_back() {
-    for (auto& [counter, n] : taken_) counter->fetch_sub(n, std::memory_order_relaxed);
+    for (const auto& [counter, taken] : taken_) twofold::give_back(*counter, taken);
   }
 
  private:
   RandomDraws* outer_;
-  std::unordered_map<std::atomic<uint64_t>*, uint64_t> taken_;
+  std::unordered_map<std::atomic<uint64_t>*, TakenCounts> taken_;
 };
 
 /// Throws FailedPrecondition: "Attempting to use uninitialized value w".

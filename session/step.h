@@ -49,7 +49,7 @@ using ArgumentTensor = Tensor;
 
 /// What can be the body of a step, as far as that shows before it is called.
 template <class F>
-concept StepBody = (std::is_class_v<F> || std::is_function_v<std::remove_pointer_t<F>>) && !Fetchable<F>;
+concept StepBody = (std::is_class_v<F> || std::is_function_v<std::remove_pointer_t<F>>)&&!Fetchable<F>;
 
 }  // namespace internal
 
@@ -139,7 +139,9 @@ class Step {
 /// still holds when it is built is warned of.
 ///
 /// A call that throws leaves variables, optimisers' state and counts of random ops as they were, in both modes; other
-/// C++ objects are not restored. Steps may call steps of the same graph and session, which are part of the outer one
+/// C++ objects are not restored. What other threads have put into a variable meanwhile stays (eager they see, and build
+/// on, what a call has assigned so far), and where they have drawn from a random op meanwhile it does not draw the
+/// failed call's numbers again. Steps may call steps of the same graph and session, which are part of the outer one
 /// then, in deferred mode as if their bodies stood there. A step that is called in its own body is FailedPrecondition.
 ///
 /// Without a session, steps of one graph share one while any of them lives, in which variables are initialised on first

@@ -9,8 +9,10 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
@@ -340,6 +342,138 @@ TEST_CASE("Concurrent draws of a random op are those of a sequence, in some orde
   CHECK(drawn == expected);
 }
 
+TEST_CASE("Runs that succeed beside runs that fail never draw the same") {
+  FreshGraph fresh;
+  const tf::Tensor bad = tf::placeholder(tf::bool_, Shape{});
+  const tf::Tensor plain = tf::random_uniform({}, {.dtype = tf::float64});
+  const auto [n, looped] = tf::while_loop([](const tf::Tensor& i, const tf::Tensor&) { return i < 3; },
+                                          [](const tf::Tensor& i, const tf::Tensor&) {
+                                            return std::tuple{i + 1, tf::random_uniform({}, {.dtype = tf::float64})};
+                                          },
+                                          std::tuple{tf::constant(0), tf::zeros({}, tf::float64)});
+  // Time for others to draw before it fails.
+  const tf::Tensor zeros = tf::zeros({160, 160}, tf::float64);
+  const tf::Tensor slow = tf::matmul(zeros + plain, zeros + looped);
+  const tf::Tensor checked =
+      tf::check_numerics(tf::reduce_sum(slow) / tf::where(bad, tf::constant(0.0), tf::constant(1.0)), "bad");
+  const tf::Session session;
+  std::mutex mutex;
+  std::set<double> plains, loops;
+  std::atomic<int> succeeded{0};
+  check_at_once([&](int t) {
+    bool right = true;
+    for (int i = 0; i < 60; ++i) {
+      const bool fails = t % 2 && i % 2;
+      try {
+        const auto [p, l, c] = session.run({plain, looped, checked}, {{bad, fails}});
+        right &= !fails;
+        ++succeeded;
+        const std::lock_guard lock(mutex);
+        plains.insert(p.item<double>());
+        loops.insert(l.item<double>());
+      } catch (const tf::Error&) {
+        right &= fails;
+      }
+    }
+    return right;
+  });
+  CHECK(plains.size() == static_cast<size_t>(succeeded));
+  CHECK(loops.size() == static_cast<size_t>(succeeded));
+}
+
+// Eager code of another thread.
+void elsewhere(const std::function<void()>& f) {
+  std::thread([&] {
+    const tf::EagerMode eager;
+    f();
+  }).join();
+}
+
+TEST_CASE("An eager step that fails undoes what it has assigned, and nothing of other threads'") {
+  const tf::EagerMode eager;
+  const tf::Variable a(0.f), b(0.f);
+  const auto failing = [](const std::function<void()>& body) {
+    auto step = tf::step([&] {
+      body();
+      throw std::runtime_error("the data ended");
+    });
+    CHECK_THROWS_AS(step(), std::runtime_error);
+  };
+  failing([&] {
+    a.assign_add(1.f);
+    b.assign_add(1.f);
+    elsewhere([&] { a.assign_add(10.f); });
+  });
+  CHECK(number(a) == 11);  // the other's sum, of what it saw
+  CHECK(number(b) == 0);
+  a.assign(0.f);
+  failing([&] {  // assigned before and after
+    a.assign_add(1.f);
+    elsewhere([&] { a.assign_add(10.f); });
+    a.assign_add(100.f);
+  });
+  CHECK(number(a) == 11);
+  a.assign(0.f);
+  failing([&] {  // a step in the step fails by itself, then all
+    a.assign_add(1.f);
+    failing([&] { a.assign_add(10.f); });
+    CHECK(number(a) == 1);
+  });
+  CHECK(number(a) == 0);
+  failing([&] {  // the inner one succeeds
+    a.assign_add(1.f);
+    elsewhere([&] { a.assign_add(10.f); });
+    auto inner = tf::step([&] { a.assign_add(100.f); });
+    inner();
+    a.assign_add(1000.f);
+    CHECK(number(a) == 1111);
+  });
+  CHECK(number(a) == 11);
+  auto kept = tf::step([&] { a.assign(5.f); });
+  failing([&] { kept(), a.assign_add(1.f); });
+  CHECK(number(a) == 11);
+}
+
+TEST_CASE("What an eager step that fails has drawn is not drawn again if others have drawn since") {
+  const tf::EagerMode eager;
+  std::function<void()> meanwhile;
+  auto step = tf::step([&](const tf::Tensor& fails) {
+    const tf::Tensor drawn = tf::random_uniform({}, {.dtype = tf::float64});
+    if (const auto f = std::exchange(meanwhile, nullptr)) f();
+    if (fails.item<bool>()) throw std::runtime_error("the data ended");
+    return drawn;
+  });
+  std::multiset<double> drawn;
+  const auto draw = [&] { drawn.insert(step(false).item<double>()); };
+  draw();
+  for (int i = 0; i < 3; ++i) {
+    meanwhile = [&] { elsewhere(draw); };
+    CHECK_THROWS_AS(step(true), std::runtime_error);
+    draw();
+    draw();
+  }
+  CHECK(drawn.size() == 10);
+  CHECK(std::set<double>(drawn.begin(), drawn.end()).size() == 10);
+}
+
+TEST_CASE("Steps of several threads that train the same variables lose no update, in whatever order they name them") {
+  const tf::EagerMode eager;
+  const tf::Variable a(std::vector<float>(100, 0.f)), b(std::vector<float>(100, 0.f));
+  check_at_once([&](int t) {
+    const tf::EagerMode here;
+    tf::train::SGD opt(t % 2 ? std::vector{a, b} : std::vector{b, a}, {.lr = 0.5});
+    auto step = tf::step([&] { opt.minimize(tf::sum(a) + tf::sum(b)); });
+    for (int i = 0; i < 50; ++i) {
+      step();
+      (void)number(tf::sum(a));  // holds the values now and then
+    }
+    return true;
+  });
+  const std::vector<float> all(100, -0.5f * 50 * kThreads);
+  CHECK(elements<float>(a.read()) == all);
+  CHECK(elements<float>(b.read()) == all);
+}
+
 // A run that holds a variable's lock plans the body of a branch, for which it asks the session for the variable, while
 // `close` waits for that lock.
 TEST_CASE("A session is closed while a run plans a body") {
@@ -465,4 +599,32 @@ TEST_CASE("A GradientTape may end on another thread, which is no place to use it
     (void)(w * w);
   }).join();
   left.reset();
+}
+
+// A thread gets a number that one before it had: pthread_self, as a rule.
+TEST_CASE("A GradientTape of a thread that has ended is of no other") {
+  for (int round = 0; round < 20; ++round) {
+    std::unique_ptr<tf::GradientTape> tape;
+    tf::Tensor x, y;
+    elsewhere([&] {
+      tape = std::make_unique<tf::GradientTape>(tf::GradientTapeOptions{.persistent = true});
+      x = tf::constant(2.f);
+      tape->watch(x);
+      y = x * x;
+    });
+    std::vector<std::string> errors;
+    elsewhere([&] {
+      const std::vector<std::function<void()>> uses{[&] { tape->gradient(y, x); }, [&] { tape->watch(y); }};
+      for (const auto& use : uses) {
+        try {
+          use();
+        } catch (const tf::Error& e) {
+          errors.emplace_back(e.what());
+        }
+      }
+      tape.reset();
+    });
+    REQUIRE(errors.size() == 2);
+    for (const auto& e : errors) CHECK(e.find("A GradientTape is of the thread that made it") != std::string::npos);
+  }
 }

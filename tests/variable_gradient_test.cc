@@ -1,3 +1,7 @@
+#include <functional>
+#include <thread>
+#include <vector>
+
 #include <twofold/twofold.h>
 
 #include "both_modes.h"
@@ -77,8 +81,10 @@ TEST_CASE("a branch that is not taken assigns nothing, and what is read after it
     const tf::Variable v(2.0);
     const Tensor p = tf::constant(false);
     tf::GradientTape tape({.persistent = true});
-    const auto a = tf::cond(p, [&] { return v.assign_add(1.0); }, [&] { return v.read(); });
-    const auto b = tf::cond(p, [&] { return v.assign_add(1.0); }, [&] { return v.read() * v.read(); });
+    const auto a = tf::cond(
+        p, [&] { return v.assign_add(1.0); }, [&] { return v.read(); });
+    const auto b = tf::cond(
+        p, [&] { return v.assign_add(1.0); }, [&] { return v.read() * v.read(); });
     return std::vector<Tensor>{tape.gradient(a * b, v)};
   });
   CHECK(doubles(d[0]) == std::vector<double>{12});  // 3 v^2
@@ -130,4 +136,46 @@ TEST_CASE("a gradient is a tensor of its own, also where it equals what was give
   });
   CHECK(doubles(d[0]) == std::vector<double>{14});
   CHECK(doubles(d[1]) == std::vector<double>{7});
+}
+
+// Its elements lie where those of the old one lay.
+TEST_CASE("a value that is written over another is not that one to a tape") {
+  const std::vector<float> start(100, 1.f);
+  const auto check = [](const std::function<Tensor()>& value, const std::function<void()>& update) {
+    const tf::EagerMode eager;
+    tf::GradientTape tape({.persistent = true});
+    tape.watch(value());
+    update();
+    const Tensor now = value();
+    CHECK_FALSE(tape.gradient(tf::sum(now * 2.f), now).defined());
+  };
+  SECTION("deferred") {
+    const tf::Graph graph;
+    const auto scope = graph.as_default();
+    const tf::Variable w(start);
+    tf::train::SGD opt({w}, {.lr = 0.5});
+    const tf::Operation train = opt.minimize(tf::sum(w.read()));
+    const tf::Session session(graph);
+    session.run(tf::global_variables_initializer());
+    session.run(train);  // the first value is the graph's constant
+    const auto value = [&] { return session.run(w); };
+    check(value, [&] { session.run(train); });
+    CHECK(doubles(value())[0] == 0);
+  }
+  SECTION("eager") {
+    const tf::EagerMode eager;
+    const tf::Variable w(start);
+    tf::train::SGD opt({w}, {.lr = 0.5});
+    auto train = tf::step([&] { opt.minimize(tf::sum(w.read())); });
+    train();
+    const auto value = [&] {  // read where no tape is
+      Tensor read;
+      std::thread([&] {
+        const tf::EagerMode here;
+        read = w.read();
+      }).join();
+      return read;
+    };
+    check(value, [&] { train(); });
+  }
 }

@@ -48,7 +48,7 @@ constexpr int64_t extent_of(I v) {
 /// An extent of any integral type, so that `Shape{v.size(), n}` draws no narrowing complaint.
 struct Extent {
   template <class I>
-    requires std::is_integral_v<I>
+  requires std::is_integral_v<I>
   constexpr Extent(I v) : value(extent_of(v)) {}
   int64_t value;
 };
@@ -68,8 +68,9 @@ class Shape {
     for (auto e : extents) push_back(e.value, where);
   }
   template <std::ranges::input_range R>
-    requires std::is_integral_v<std::ranges::range_value_t<R>> && (!std::is_same_v<std::remove_cvref_t<R>, Shape>)
-  explicit constexpr Shape(const R& extents, std::source_location where = std::source_location::current()) {
+  requires std::is_integral_v<std::ranges::range_value_t<R>> &&
+      (!std::is_same_v<std::remove_cvref_t<R>, Shape>)explicit constexpr Shape(
+          const R& extents, std::source_location where = std::source_location::current()) {
     for (auto e : extents) push_back(internal::extent_of(e), where);
   }
   static constexpr Shape unknown() {
@@ -172,7 +173,7 @@ class Shape {
       if (knows(i) && o.knows(i) && extent(i) != o.extent(i)) return false;
     return true;
   }
-  /// What both know. Precondition: compatible_with(o).
+  /// What either knows. Precondition: compatible_with(o).
   constexpr Shape merged_with(const Shape& o) const {
     if (rank_ < 0) return o;
     Shape s = *this;
@@ -209,13 +210,12 @@ class Axes {
     for (auto a : axes) push_back(a.value, where);
   }
   template <class I>
-    requires std::is_integral_v<I>
-  constexpr Axes(I axis) {
-    push_back(internal::extent_of(axis));
-  }
+  requires std::is_integral_v<I>
+  constexpr Axes(I axis) { push_back(internal::extent_of(axis)); }
   template <std::ranges::input_range R>
-    requires std::is_integral_v<std::ranges::range_value_t<R>> && (!std::is_same_v<std::remove_cvref_t<R>, Axes>)
-  explicit constexpr Axes(const R& axes, std::source_location where = std::source_location::current()) {
+  requires std::is_integral_v<std::ranges::range_value_t<R>> &&
+      (!std::is_same_v<std::remove_cvref_t<R>, Axes>)explicit constexpr Axes(
+          const R& axes, std::source_location where = std::source_location::current()) {
     for (auto a : axes) push_back(internal::extent_of(a), where);
   }
   constexpr void push_back(int64_t axis, std::source_location where = {}) {

@@ -72,8 +72,6 @@ class LateUnit final : public RefCounted {
   void check() {
     if (failed()) raise();
   }
-  /// Nobody need be told.
-  void set_told() { told_ = true; }
 
   /// Throws what units of this thread and of `owner` have reported so far, that nobody has been told of.
   static void check_unread(uint64_t owner);

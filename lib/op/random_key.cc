@@ -163,12 +163,14 @@ uint64_t next_eager_random_counter(uint64_t key) {
   return before;
 }
 
-void set_eager_random_counter(RandomCounters& counters, uint64_t key, uint64_t count) {
+void give_back_eager_counts(RandomCounters& counters, uint64_t key, const TakenCounts& taken) {
   std::lock_guard lock(eager_random().mutex);
-  if (count == 0)
-    counters.erase(key);  // as if it had never run
+  const auto found = counters.find(key);
+  if (found == counters.end() || found->second != taken.end) return;
+  if (taken.begin == 0)
+    counters.erase(found);  // as if it had never run
   else
-    counters[key] = count;
+    found->second = taken.begin;
 }
 
 }  // namespace twofold

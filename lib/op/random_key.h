@@ -21,6 +21,18 @@ struct RandomOrdinals {
   std::unordered_map<uint64_t, uint64_t> next;
 };
 
+/// Consecutive counts of one random op, [begin, end): those that a run or step has taken last. Where it fails they are
+/// given back if the op still stands at `end`; what others have taken since would be drawn twice otherwise.
+struct TakenCounts {
+  uint64_t begin = 0, end = 0;
+  /// More were taken. If others took some in between, what was taken before is not given back.
+  void add(const TakenCounts& more) {
+    if (begin == end || more.begin != end) begin = more.begin;
+    end = more.end;
+  }
+  void add(uint64_t count) { add({count, count + 1}); }
+};
+
 /// How often the ops of one generation have run in eager mode, by key.
 using RandomCounters = std::unordered_map<uint64_t, uint64_t>;
 
@@ -81,7 +93,7 @@ uint64_t execution_id(uint64_t key, uint32_t age);
 uint32_t current_random_generation();
 /// The eager count of executions of `key`, before this one.
 uint64_t next_eager_random_counter(uint64_t key);
-/// Sets an eager count back.
-void set_eager_random_counter(RandomCounters& counters, uint64_t key, uint64_t count);
+/// Sets an eager count back to before `taken`, if these are the last that were taken.
+void give_back_eager_counts(RandomCounters& counters, uint64_t key, const TakenCounts& taken);
 
 }  // namespace twofold

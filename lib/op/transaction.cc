@@ -51,8 +51,20 @@ std::vector<const Tensor*> Transaction::Update::operands(std::span<const Tensor*
   return all;
 }
 
-void Transaction::keep(VariableState& v, const Tensor& value) {
-  kept_.try_emplace(v.id, Ref<VariableState>(&v), value, v.eager_initial_value().defined());
+void Transaction::assign(VariableState& v, Tensor next) {
+  Kept& kept = kept_[v.id];
+  std::lock_guard lock(v.mutex_);
+  if (!v.slot_.defined()) {  // a new variable
+    kept_.erase(v.id);
+    v.initial_ = true;
+    std::swap(v.slot_, next);
+    return;
+  }
+  if (!kept.variable || kept.put != v.version_)  // what another thread has put there meanwhile is to stay
+    kept = {Ref<VariableState>(&v), v.slot_, v.initial_, v.version_, 0};
+  v.initial_ = false;
+  std::swap(v.slot_, next);
+  kept.put = ++v.version_;
 }
 
 bool Transaction::wait(const OpDef& op, AttrsView attrs, const Variable& parameter, std::span<const Tensor> gradient,
@@ -95,52 +107,60 @@ void Transaction::settle_own(const VariableState& v) {
 
 void Transaction::run_keeping(const Update& update) {
   const WithoutTape hidden;
-  std::vector<std::unique_lock<std::mutex>> locks;
+  const Locks locks = lock({&update, 1}, false);
   std::vector<Tensor> now;
   std::vector<const Tensor*> values;
-  for (const auto& v : update.variables) locks.emplace_back(v->updating());
   for (const auto& v : update.variables) now.push_back(v->eager_value());
   for (const Tensor& t : now) values.push_back(&t);
   Outputs next;
   const CurrentOp current(update.op->name, update.where);
   const OnDevice on(update.device());
   eager_apply(*update.op, update.operands(values), update.attrs_view(), update.where, next);
-  for (size_t i = 0; i < now.size(); ++i) {
-    keep(*update.variables[i], now[i]);
-    update.variables[i]->set_eager_value(next[i]);
-  }
+  for (size_t i = 0; i < now.size(); ++i) assign(*update.variables[i], next[i]);
 }
 
-// Memory for what cannot lie over the old values, so that nothing is left that may throw.
+// Locks the variables' updates and, with `values`, what they hold, so that nobody takes hold of a value that is to be
+// written over. By order of creation: others may be locking some of them too.
+Transaction::Locks Transaction::lock(std::span<const Update> updates, bool values) {
+  std::vector<VariableState*> all;
+  for (const Update& update : updates)
+    for (const auto& v : update.variables) all.push_back(v.get());
+  std::ranges::sort(all, {}, &VariableState::id);
+  const auto twice = std::ranges::unique(all);
+  all.erase(twice.begin(), twice.end());
+  Locks locks;
+  locks.reserve(2 * all.size());
+  for (VariableState* v : all) locks.emplace_back(v->updating_);
+  for (VariableState* v : all)
+    if (values) locks.emplace_back(v->mutex_);
+  return locks;
+}
+
+// Where an update's results go: over the old values or, where these are held by others, into new memory. The values are
+// locked until the update is done, so that nothing is left to be allocated then, which might fail.
 std::vector<Tensor> Transaction::places_for(const Update& update) {
   std::vector<Tensor> places;
   for (size_t i = 0; i < update.variables.size(); ++i) {
-    VariableState& v = *update.variables[i];
-    std::lock_guard lock(v.mutex_);
-    const Value& old = *v.slot_.value();
-    const bool fits = may_lie_over_old(*update.op, i) && old.is_writable();
-    places.push_back(fits ? Tensor() : Tensor::adopt(Value::make(old.dtype(), old.shape(), old.device()).detach()));
+    const Tensor& old = update.variables[i]->slot_;
+    const Value& v = *old.value();
+    places.push_back(may_lie_over_old(*update.op, i) && v.is_writable()
+                         ? old
+                         : Tensor::adopt(Value::make(v.dtype(), v.shape(), v.device()).detach()));
   }
   return places;
 }
 
-// The variables' locks are held, so that no other thread takes hold of a value while it is written over.
-void Transaction::run_in_place(const Update& update, std::vector<Tensor> places) {
-  std::vector<std::unique_lock<std::mutex>> locks;
-  for (const auto& v : update.variables) locks.emplace_back(v->updating_);
-  for (const auto& v : update.variables) locks.emplace_back(v->mutex_);
+void Transaction::run_in_place(const Update& update, std::span<const Tensor> places) {
   std::vector<const Tensor*> values;
   for (const auto& v : update.variables) values.push_back(&v->slot_);
-  for (size_t i = 0; i < places.size(); ++i) {
-    const Tensor& old = update.variables[i]->slot_;
-    if (!places[i].defined() && old.value()->is_writable()) places[i] = old;
-  }
   Outputs next;
   const CurrentOp current(update.op->name, update.where);
   const OnDevice on(update.device());
   eager_apply(*update.op, update.operands(values), update.attrs_view(), update.where, next, places);
   for (size_t i = 0; i < update.variables.size(); ++i) {
     VariableState& v = *update.variables[i];
+    if (const auto kept = kept_.find(v.id); kept != kept_.end() && kept->second.put == v.version_) ++kept->second.put;
+    ++v.version_;
     v.initial_ = false;
     if (next[i].same_as(v.slot_))
       v.slot_.value()->overwrite();
@@ -153,23 +173,34 @@ void Transaction::commit() {
   if (outer_) return hand_to_outer();
   const WithoutTape hidden;
   check_operands();
-  if (late_gpus_) {  // updates on the host of a step that may yet fail on a GPU are undone like assignments
-    const auto on_gpu = [](const Update& u) { return !u.device().is_cpu(); };
-    const auto on_host = std::ranges::stable_partition(waiting_, on_gpu);
-    for (const Update& update : on_host) run_keeping(update);
-    waiting_.erase(on_host.begin(), on_host.end());
+  if (late_gpus_) {
+    // Kernels skip what they would store if the step has failed on their own GPU. Updates elsewhere can but be undone,
+    // like assignments.
+    const auto knows_failures = [this](const Update& u) {
+      const Device d = u.device();
+      return !d.is_cpu() && late_gpus_ == uint64_t{1} << d.gpu();
+    };
+    const auto rest = std::ranges::stable_partition(waiting_, knows_failures);
+    const std::vector<Update> elsewhere(std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));
+    waiting_.erase(rest.begin(), rest.end());
+    for (const Update& update : elsewhere) run_keeping(update);
   }
-  std::vector<std::vector<Tensor>> places;
-  for (const Update& update : waiting_) places.push_back(places_for(update));
-  std::vector<Update> updates = std::move(waiting_);
-  waiting_.clear();  // so that reads find the variables as they are
-  for (size_t i = 0; i < updates.size(); ++i) {
-    run_in_place(updates[i], std::move(places[i]));
-    updates[i].gradient.clear();
-  }
+  run_waiting();
   if (late_gpus_) commit_on_gpus();
   committed_ = true;
   if (unit_) unit_->close();
+}
+
+void Transaction::run_waiting() {
+  std::vector<Update> updates = std::move(waiting_);
+  waiting_.clear();  // so that reads find the variables as they are
+  const Locks locks = lock(updates, true);
+  std::vector<std::vector<Tensor>> places;
+  for (const Update& update : updates) places.push_back(places_for(update));
+  for (size_t i = 0; i < updates.size(); ++i) {
+    run_in_place(updates[i], places[i]);
+    updates[i].gradient.clear();
+  }
 }
 
 // Kernels skip what they store where the step itself has failed. What others may have spoiled is waited for.
@@ -192,8 +223,20 @@ void Transaction::check_operands() const {
 }
 
 void Transaction::hand_to_outer() {
-  for (auto& [id, kept] : kept_) outer_->kept_.try_emplace(id, std::move(kept));
-  for (auto& [key, count] : drawn_) outer_->drawn_.try_emplace(key, std::move(count));
+  for (auto& [id, mine] : kept_) {
+    const auto [at, is_new] = outer_->kept_.try_emplace(id, std::move(mine));
+    if (is_new) continue;
+    Kept& outers = at->second;
+    if (outers.put == mine.before)
+      outers.put = mine.put;
+    else
+      outers = std::move(mine);  // another thread has put something between the two
+  }
+  for (auto& [key, mine] : drawn_) {
+    Drawn& outers = outer_->drawn_[key];
+    outers.counters = std::move(mine.counters);
+    outers.taken.add(mine.taken);
+  }
   std::ranges::move(waiting_, std::back_inserter(outer_->waiting_));
   outer_->late_gpus_ |= late_gpus_;
   committed_ = true;
@@ -215,37 +258,50 @@ void Transaction::commit_on_gpus() {
   std::vector<void*> to;
   std::vector<const void*> from;
   std::vector<size_t> bytes;
-  std::vector<std::pair<VariableState*, Tensor>> set;
+  struct Set {
+    Kept* kept;
+    Tensor memory, next;
+  };
+  std::vector<Set> set;
   for (auto& [id, kept] : kept_) {
     VariableState& v = *kept.variable;
-    const Tensor next = v.eager_value();
-    if (!(next.value()->spec() == kept.value.value()->spec())) return wait();  // no memory serves both
-    const Tensor old = std::move(kept.value);
+    std::unique_lock lock(v.mutex_);
+    if (v.version_ != kept.put) continue;  // another thread's value stays
+    const Tensor next = v.slot_;
+    lock.unlock();
+    const Tensor& old = kept.value;
+    if (!(next.value()->spec() == old.value()->spec())) return wait();  // no memory serves both
     const Tensor memory = old.value()->is_writable() ? old : copy_to(old, old.value()->device());
-    kept.value = old;
     to.push_back(memory.value()->data());
     from.push_back(next.value()->data());
     bytes.push_back(next.value()->bytes());
-    set.emplace_back(&v, memory);
+    set.push_back({&kept, memory, next});
   }
   const GpuRuntime& runtime = *gpu_runtime();
   check_gpu(
       runtime.commit(runtime.stream(gpu), unit_->known_word(gpu), to.size(), to.data(), from.data(), bytes.data()),
       "new values of variables");
-  for (auto& [v, memory] : set) {
+  for (auto& [kept, memory, next] : set) {
     memory.value()->overwrite();
-    v->set_eager_value(std::move(memory));
+    VariableState& v = *kept->variable;
+    std::lock_guard lock(v.mutex_);
+    if (v.version_ != kept->put) continue;
+    ++v.version_;
+    std::swap(v.slot_, memory);
   }
 }
 
 void Transaction::undo() noexcept {
   waiting_.clear();
   for (auto& [id, kept] : kept_) {
-    std::lock_guard lock(kept.variable->mutex_);
-    kept.variable->slot_ = std::move(kept.value);
-    kept.variable->initial_ = kept.initial;
+    VariableState& v = *kept.variable;
+    std::lock_guard lock(v.mutex_);
+    if (v.version_ != kept.put) continue;
+    std::swap(v.slot_, kept.value);
+    v.initial_ = kept.initial;
+    v.version_ = kept.before;  // which an outer transaction may have put
   }
-  for (const auto& [key, count] : drawn_) set_eager_random_counter(*count.first, key.second, count.second);
+  for (const auto& [key, drawn] : drawn_) give_back_eager_counts(*drawn.counters, key.second, drawn.taken);
 }
 
 }  // namespace twofold

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <source_location>
 #include <span>
 #include <unordered_map>
@@ -21,7 +22,8 @@ class LateUnit;
 /// From its construction to `commit`, or else to its end, which undoes: old values of variables that this thread has
 /// assigned, counts of the random ops that have drawn, and the updates of optimisers, which wait. Updates write over
 /// old values when the outermost transaction commits, for nothing can fail then; one whose variables are read before
-/// that is done at once, and the old values are kept like others.
+/// that is done at once, and the old values are kept like others. What other threads have put into a variable or taken
+/// of a count since is not undone.
 ///
 /// On a GPU kernels fail after the call that made them. Updates and commits there skip what they would store once one
 /// has. What lies on the host, counts of draws and variables, is committed when the GPU is known to have done its part.
@@ -43,15 +45,17 @@ class Transaction {
             std::span<const Variable> state, const Tensor& lr);
 
   // What the floors below tell of on this thread.
-  /// `v`, of that value, is about to be assigned.
-  void keep(VariableState& v, const Tensor& value);
+  /// `v` gets a new value.
+  void assign(VariableState& v, Tensor next);
   /// Does what waits to write `v`, here or further out.
   void settle(const VariableState& v) {
     for (Transaction* t = this; t; t = t->outer_)
       if (!t->waiting_.empty()) t->settle_own(v);
   }
   void drew(const std::shared_ptr<RandomCounters>& counters, uint64_t key, uint64_t before) {
-    drawn_.try_emplace({counters.get(), key}, counters, before);
+    Drawn& drawn = drawn_[{counters.get(), key}];
+    drawn.counters = counters;
+    drawn.taken.add(before);
   }
   /// The unit of all that the outermost transaction enqueues on GPUs. `gpu`: where a kernel that may fail will be; -1:
   /// no such kernel.
@@ -61,7 +65,13 @@ class Transaction {
   struct Kept {
     Ref<VariableState> variable;
     Tensor value;
-    bool initial;  // it was the variable's first
+    bool initial = false;  // it was the variable's first
+    uint64_t before = 0;   // its version
+    uint64_t put = 0;      // that of what the transaction has put there
+  };
+  struct Drawn {
+    std::shared_ptr<RandomCounters> counters;
+    TakenCounts taken;
   };
   struct Update {
     const OpDef* op;
@@ -81,7 +91,10 @@ class Transaction {
   void settle_own(const VariableState& v);
   void run_keeping(const Update& update);
   static std::vector<Tensor> places_for(const Update& update);
-  static void run_in_place(const Update& update, std::vector<Tensor> places);
+  void run_in_place(const Update& update, std::span<const Tensor> places);
+  using Locks = std::vector<std::unique_lock<std::mutex>>;
+  static Locks lock(std::span<const Update> updates, bool values);
+  void run_waiting();
   void hand_to_outer();
   void check_operands() const;
   void commit_on_gpus();
@@ -90,7 +103,7 @@ class Transaction {
   Transaction* const outer_;
   bool committed_ = false;
   std::unordered_map<uint64_t, Kept> kept_;  // by VariableState::id
-  std::map<std::pair<const RandomCounters*, uint64_t>, std::pair<std::shared_ptr<RandomCounters>, uint64_t>> drawn_;
+  std::map<std::pair<const RandomCounters*, uint64_t>, Drawn> drawn_;
   std::vector<Update> waiting_;
   uint64_t late_gpus_ = 0;  // a bit each: those with kernels that may fail
   Ref<LateUnit> unit_;      // of the outermost

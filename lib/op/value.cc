@@ -185,7 +185,9 @@ Tensor retained(const Tensor& t) {
 }
 
 void* Value::overwrite() {
-  if (const Value* host = host_.exchange(nullptr, std::memory_order_acq_rel)) host->release();
+  if (!device_.is_cpu())
+    if (const Value* host = host_.exchange(nullptr, std::memory_order_acq_rel)) host->release();
+  id_.store(0, std::memory_order_relaxed);
   return data_;
 }
 

@@ -49,7 +49,8 @@ class Value final : public RefCounted {
     const auto owns = [](const Value& v) { return v.kind_ == Kind::owner || v.kind_ == Kind::small; };
     return unique() && (owns(*this) || (kind_ == Kind::view && base()->unique() && owns(*base())));
   }
-  /// The memory, for a new value to be written over the old. What was copied to the host before is forgotten.
+  /// The memory, for a new value to be written over the old, with an id of its own. What was copied to the host before
+  /// is forgotten.
   /// Precondition: is_writable().
   void* overwrite();
   /// The same elements on the host: the value itself, or a copy that is made when first asked for and kept. Throws what
@@ -101,7 +102,7 @@ Tensor renamed(const Tensor& t);
 Tensor copy_to(const Tensor& t, Device device);
 /// A concrete tensor's elements into `to`'s memory, of the same dtype and size, which is the caller's alone.
 void copy_into(const Tensor& from, const Tensor& to);
-/// The same for an operand of an op. Numbers are kept on GPUs: programs use few of them, over and over.
+/// As copy_to, for an operand of an op. Numbers are kept on GPUs: programs use few of them, over and over.
 Tensor copied_operand(const Tensor& t, Device device);
 /// `t` itself if it is there already.
 Tensor moved_to(const Tensor& t, Device device);

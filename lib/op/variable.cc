@@ -23,8 +23,10 @@ Tensor VariableState::eager_value() const {
   return slot_;
 }
 void VariableState::set_eager_value(Tensor v) {
+  if (t_state.transaction) return t_state.transaction->assign(*this, std::move(v));
   std::lock_guard lock(mutex_);
   initial_ = !slot_.defined();
+  ++version_;
   std::swap(slot_, v);
 }
 Tensor VariableState::eager_initial_value() const {
@@ -104,7 +106,6 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
     fail_at(value.where(), op.name, Code::InvalidArgument,
             fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
                         v.name(), v.shape().str()));
-  if (t_state.transaction) t_state.transaction->keep(*v.state(), current);
   v.state()->set_eager_value(next);
   return renamed(next);
 }

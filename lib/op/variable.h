@@ -56,6 +56,7 @@ class VariableState final : public RefCounted {
   mutable std::mutex mutex_;
   Tensor slot_;           // guarded by mutex_
   bool initial_ = false;  // slot_ is the first value; guarded by mutex_
+  uint64_t version_ = 0;  // of slot_, for transactions to know what they have put; guarded by mutex_
   std::mutex updating_;
 };
 
@@ -74,8 +75,7 @@ class Variable {
   Variable& operator=(const Variable&) = default;
 
   template <class T>
-    requires(!std::is_base_of_v<Variable, std::remove_cvref_t<T>>)
-  Variable& operator=(T&&) {
+  requires(!std::is_base_of_v<Variable, std::remove_cvref_t<T>>) Variable& operator=(T&&) {
     static_assert(kNever<T>, "a Variable is state: write v.assign(value), which returns the new value");
     return *this;
   }

@@ -21,7 +21,8 @@ const Declared kDeclared[] = {
 const std::map<std::string, const char*> kHeaders = {
     {"lib/autodiff/backward.h", "what gradient rules are written with; the gradients of all ops run through it"},
     {"lib/autodiff/engine.h", "the engine behind gradients and GradientTape, whose cases run it"},
-    {"lib/autodiff/gradient_sum.h", "the sums of gradients that the engine makes; the gradients of all ops run through it"},
+    {"lib/autodiff/gradient_sum.h",
+     "the sums of gradients that the engine makes; the gradients of all ops run through it"},
     {"lib/core/ref.h", "reference counts of the library's own objects"},
     {"lib/core/small_vector.h", "a container of the library's own"},
     {"lib/op/apply.h", "how op functions make their ops; each function's case runs it"},
@@ -151,7 +152,7 @@ const std::map<std::string, const char*> kNames = {
     {"next_eager_random_counter", "random state: random_test"},
     {"current_random_generation", "random state: random_state_test"},
     {"execution_id", "random state: random_state_test"},
-    {"set_eager_random_counter", "random state: random_state_test"},
+    {"give_back_eager_counts", "random state: random_state_test"},
     {"next_random_key", "random state: random_test"},
     {"random_key_of", "random state: random_test"},
     {"read_random_state", "random state: random_state_test"},
