@@ -163,3 +163,27 @@ TEST_CASE("Parts whose extents only a run knows add up the same") {
   CHECK(doubles(session.run(dx, {{x, {{1.f}, {2.f}, {3.f}}}})) == List{1011, 1110, 10});
   CHECK(doubles(session.run(dx, {{x, {{1.f, 1.f}, {2.f, 2.f}}}})) == List{1011, 1011, 1110, 1110});
 }
+
+TEST_CASE("Rows that come through a slice into control flow are summed alike in both modes, at every order") {
+  const auto branch = [](const Tensor& y) {
+    return tf::cond(tf::sum(y) < 100.f, [&] { return tf::sin(y); }, [&] { return y; });
+  };
+  for (int i = 0; i < 40; ++i)
+    in_both_modes([&] {
+      const Tensor e = tf::constant({0.79f + 0.013f * static_cast<float>(i), 0.7f}), rows = tf::constant({0, 0, 0});
+      const Tensor again = tf::constant({0, 0, 1});
+      std::vector<Tensor> all;
+      const auto twice = [&](const std::function<Tensor(Tensor)>& f) {
+        tf::GradientTape outer({.persistent = true});
+        outer.watch(e);
+        const Tensor first = gradient_by(e, f)[0];
+        all.push_back(first);
+        all.push_back(outer.gradient(tf::sum(tf::sin(first)), e)[0]);
+      };
+      twice([&](Tensor t) {
+        return tf::sum(tf::square(branch(tf::slice(tf::gather(t, rows), 0, 3)) + tf::cos(tf::gather(t, again))));
+      });
+      twice([&](Tensor t) { return tf::sum(tf::sin(branch(tf::sin(tf::gather(t, rows)) + tf::cos(tf::gather(t, again))))); });
+      return all;
+    });
+}

@@ -151,8 +151,8 @@ void select_gradient(Backward& b) {
 
 void if_arrived_gradient(Backward& b) {
   const Tensor& arrived = b.input(0);
-  if (arrived.is_concrete())
-    static_cast<bool>(arrived) ? b.dx(1, b.dy()) : void();
+  if (arrived.is_concrete())  // eager there is nothing that has not arrived
+    b.dx_conditional(1, b.dy());
   else
     b.dx(1, b.dy(), b.arrived().defined() ? logical_and(arrived, b.arrived()) : arrived);
 }

@@ -7,11 +7,14 @@
 #include <unordered_set>
 
 #include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/value.h>
 
 namespace twofold {
 namespace {
@@ -78,7 +81,13 @@ class Engine {
   // What is asked for, complete. Gradients further back come from this very tensor, that they may be differentiated by
   // it.
   static const Tensor& finished(Gradient& g) {
-    if (!g.arrived.same_as(gradient_of(g.value).arrived)) g.value = guarded(g, 0);
+    if (g.value.is_concrete() && g.conditional) {
+      // As in a graph, so that its own gradient's parts are added up in the same way.
+      const OnDevice on(g.value.value()->device());
+      g.value = if_arrived(tensor(true), g.value, 0);
+    } else if (!g.arrived.same_as(gradient_of(g.value).arrived)) {
+      g.value = guarded(g, 0);
+    }
     return g.value;
   }
 

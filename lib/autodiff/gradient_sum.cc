@@ -55,7 +55,8 @@ void GradientSum::add(Contribution c, const Tensor& like) {
   if (c.kind == Contribution::Kind::whole) return whole_.add({std::move(c.value), std::move(c.arrived), c.conditional});
   if (!like_.defined()) like_ = like;
   auto& parts = c.kind == Contribution::Kind::slice ? slices_ : c.conditional ? conditional_rows_ : rows_;
-  parts.push_back({std::move(c.value), c.place ? *c.place : SlicePlace{}, std::move(c.indices), std::move(c.arrived)});
+  parts.push_back({std::move(c.value), c.place ? *c.place : SlicePlace{}, std::move(c.indices), std::move(c.arrived),
+                   c.conditional});
 }
 
 void GradientSum::add(GradientSum other) {
@@ -115,7 +116,7 @@ void GradientSum::add_slices() {
     }
   }
   add_neighbours();
-  whole_.add({sum, arrived, arrived.defined()});
+  whole_.add({sum, arrived, std::ranges::all_of(slices_, &Part::conditional)});
   slices_.clear();
 }
 

@@ -39,6 +39,7 @@ class GradientSum {
     SlicePlace place;  ///< of a slice
     Tensor indices;    ///< of rows; of a slice whose place a run tells, where it begins
     Tensor arrived;
+    bool conditional = false;  ///< as Contribution's
   };
   void add(GradientSum other);
   void add_slices();
