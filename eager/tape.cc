@@ -190,7 +190,7 @@ std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const 
   if (!t_state.tape)
     fail(Code::FailedPrecondition,
          "tf.gradients is not supported when eager execution is enabled and no GradientTape is live.",
-         "tf::GradientTape tape; ... tape.gradient(y, x)");
+         "tf::GradientTape tape; ... tape.gradient(y, x), or a tf::step around the opt.minimize(loss)");
   return t_state.tape->gradients(ys, xs, dys, rows);
 }
 

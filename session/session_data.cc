@@ -255,7 +255,7 @@ void SessionData::set_executions(const std::map<uint64_t, uint64_t>& executions)
 void throw_uninitialized(const VariableState& v) {
   fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", v.name),
        "session.run(tf::global_variables_initializer()), or, to leave others as they are, "
-       "session.run(tf::variables_initializer({v}))");
+       "session.run(tf::variables_initializer({v})); of an optimiser made later: session.run(opt.initializer())");
 }
 
 void SessionData::close() {

@@ -145,3 +145,8 @@ TEST_CASE("Assertions in branches, loops and steps run as eager ones do") {
   CHECK(doubles(step(tf::tensor({1.f}))) == List{2});
   CHECK_ERROR(step(tf::tensor({-1.f})), InvalidArgument, "assertion failed: [in a step]");
 }
+
+TEST_CASE("A number that names no dtype is an error") {
+  const tf::EagerMode eager;
+  CHECK_ERROR(tf::cast(tf::tensor(1.f), static_cast<tf::DType>(77)), InvalidArgument, "77 is the number of no dtype");
+}

@@ -220,7 +220,7 @@ TEST_CASE("Modes that do not go together") {
   const tf::Tensor x = tf::tensor(1.f);
   ERROR_HERE(tf::gradients(x, {x}), Code::FailedPrecondition, "",
              "tf.gradients is not supported when eager execution is enabled and no GradientTape is live.",
-             "tf::GradientTape tape; ... tape.gradient(y, x)");
+             "tf::GradientTape tape; ... tape.gradient(y, x), or a tf::step around the opt.minimize(loss)");
   tf::GradientTape tape;
   ERROR_HERE(tape.gradient(tf::tensor(1), x), Code::InvalidArgument, "",
              "Only floating tensors have gradients; y number 0 has dtype int32", "tf::cast(y, tf::float32)");
@@ -286,7 +286,7 @@ TEST_CASE("Nodes that fail in a run name the line that made them") {
   check_error([&] { session.run(read); }, read_line,
               {Code::FailedPrecondition, "ReadVariable", "Attempting to use uninitialized value w",
                "session.run(tf::global_variables_initializer()), or, to leave others as they are, "
-               "session.run(tf::variables_initializer({v}))",
+               "session.run(tf::variables_initializer({v})); of an optimiser made later: session.run(opt.initializer())",
                "w/read"});
   check_error([&] { session.run(y, {{x, {1.f, 2.f}}}); }, y_line,
               {Code::InvalidArgument, "Add",

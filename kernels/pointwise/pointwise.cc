@@ -257,6 +257,9 @@ Tensor cast(Operand x, DType to) {
   const Tensor& t = x.resolve();
   check_input(op_cast.name, 0, t, x.where());
   if (t.dtype() == to) return t;
+  if (static_cast<int>(to) >= kDTypeCount)
+    fail(Code::InvalidArgument, fmt::format("{} is the number of no dtype", static_cast<int>(to)),
+         "tf::cast(x, tf::float32)");
   return apply(op_cast, {&t}, CastAttrs{.to = to}, x.where());
 }
 
