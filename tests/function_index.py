@@ -18,7 +18,7 @@ OWN = set("""
   adagrad_update adam_update all_ops allocate apply apply_all check_gradient_arguments check_input copy_of
   current_random_generation deallocate differentiate differentiate_unsummed dispatch eager_random_state either_arrived
   execution_id fail fail_at find_op gaussian gelu_grad gradient_of gradients_but_rows guarded hash_field home_of
-  if_arrived is_floating is_integer line_of make_ref mix new_random_body next_eager_random_counter next_random_key
+  if_arrived is_floating is_integer line_of make_ref marked_arrived mix new_random_body next_eager_random_counter next_random_key
   nn::to_string numerics_word op_of parallel_for parse_device perturb_field pointwise_records pop_profiler_range
   print_field profiler_ranges_wanted promote push_profiler_range random_key_of relu_grad resolve_all rmsprop_update
   same_field set_eager_random_counter set_eager_random_state sgd_rows_update sgd_rows_update_op sgd_update

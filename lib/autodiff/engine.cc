@@ -7,14 +7,11 @@
 #include <unordered_set>
 
 #include <twofold/kernels/layout/layout.h>
-#include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/op/value.h>
 
 namespace twofold {
 namespace {
@@ -82,9 +79,7 @@ class Engine {
   // it.
   static const Tensor& finished(Gradient& g) {
     if (g.value.is_concrete() && g.conditional) {
-      // As in a graph, so that its own gradient's parts are added up in the same way.
-      const OnDevice on(g.value.value()->device());
-      g.value = if_arrived(tensor(true), g.value, 0);
+      g.value = marked_arrived(g.value);
     } else if (!g.arrived.same_as(gradient_of(g.value).arrived)) {
       g.value = guarded(g, 0);
     }

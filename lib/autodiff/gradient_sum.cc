@@ -7,7 +7,9 @@
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/sum_slices/sum_slices.h>
+#include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
+#include <twofold/lib/op/value.h>
 
 namespace twofold {
 namespace {
@@ -26,6 +28,11 @@ Tensor flat_rows(const Tensor& rows, const Tensor& indices, const Tensor& flat_i
 
 Tensor guarded(const Gradient& g, double absent) {
   return g.arrived.defined() ? if_arrived(g.arrived, g.value, absent) : g.value;
+}
+
+Tensor marked_arrived(const Tensor& t) {
+  const OnDevice on(t.value()->device());
+  return if_arrived(tensor(true), t, 0);
 }
 
 Tensor either_arrived(const Tensor& a, const Tensor& b) {

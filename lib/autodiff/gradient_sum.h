@@ -55,6 +55,9 @@ class GradientSum {
 
 /// What did not arrive as `absent`, so that it can be looked at.
 Tensor guarded(const Gradient& g, double absent);
+/// An eager gradient that control flow might have left out, guarded as in a graph: so the parts of its own gradient are
+/// added up in the same way.
+Tensor marked_arrived(const Tensor& t);
 /// Whether `a` or `b` arrived; undefined: surely.
 Tensor either_arrived(const Tensor& a, const Tensor& b);
 
