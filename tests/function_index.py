@@ -17,13 +17,13 @@ from public_functions import public_functions  # noqa: E402
 OWN = set("""
   adagrad_update adam_update all_ops allocate apply apply_all check_gradient_arguments check_input copy_of
   current_random_generation deallocate differentiate differentiate_unsummed dispatch eager_random_state either_arrived
-  execution_id fail fail_at find_op gaussian gelu_grad gradient_of gradients_but_rows guarded hash_field home_of
-  if_arrived is_floating is_integer line_of make_ref marked_arrived mix new_random_body next_eager_random_counter next_random_key
-  nn::to_string numerics_word op_of parallel_for parse_device perturb_field pointwise_records pop_profiler_range
-  print_field profiler_ranges_wanted promote push_profiler_range random_key_of relu_grad resolve_all rmsprop_update
-  same_field set_eager_random_counter set_eager_random_state sgd_rows_update sgd_rows_update_op sgd_update
-  sigmoid_grad silu_grad size_of spelling_of sum_slices supports tanh_grad train::assign_all train::read_all
-  train::update_all variable_key vjp
+  execution_id fail fail_at find_op gaussian gelu_grad give_back_eager_counts gradient_of gradients_but_rows guarded
+  hash_field home_of host_memory_bytes if_arrived is_floating is_integer line_of make_ref marked_arrived mix
+  new_random_body next_eager_random_counter next_random_key nn::to_string numerics_word op_of parallel_for
+  parse_device perturb_field pointwise_records pop_profiler_range print_field profiler_ranges_wanted promote
+  push_profiler_range random_key_of relu_grad resolve_all rmsprop_update same_field set_eager_random_counter
+  set_eager_random_state sgd_rows_update sgd_rows_update_op sgd_update sigmoid_grad silu_grad size_of spelling_of
+  sum_slices supports tanh_grad train::assign_all train::read_all train::update_all variable_key vjp
 """.split())
 # Free functions of the namespaces that programs use; classes begin with a capital.
 FUNCTION = re.compile(r"(nn::|train::|io::)?[a-z]\w+")
