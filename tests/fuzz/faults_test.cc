@@ -16,7 +16,7 @@ TEST_CASE("Random programs find planted faults") {
       {fuzz::Fault::swapped_read, "a swapped read", 4},
       {fuzz::Fault::lost_effect, "a lost effect", 4},
       {fuzz::Fault::thread_dependent, "a thread-dependent sum", 4},
-      {fuzz::Fault::missed_attribute, "a missed attribute", 5},
+      {fuzz::Fault::missed_attribute, "a missed attribute", 8},  // of a result that may need three watched operands
   }));
   fuzz::plant(fault);
   std::optional<fuzz::Difference> difference;
