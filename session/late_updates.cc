@@ -18,7 +18,7 @@ class LateUpdates {
   explicit LateUpdates(Program& p) : p_(p) {}
 
   size_t move() {
-    if (!possible() || !find_candidates()) return p_.nodes.size();
+    if (!find_candidates() || !possible()) return p_.nodes.size();
     find_uses();
     std::vector<bool> late(p_.nodes.size(), false);
     bool any = false;

@@ -74,8 +74,8 @@ void update(const void* params, void* const* args, KernelContext& ctx) noexcept 
   const auto* indices = static_cast<const I*>(args[2]);
   const auto lr = static_cast<T>(*static_cast<const double*>(args[3]));
   auto* to = static_cast<T*>(args[4]);
+  const Position* const positions = sorted(p, indices, ctx.workspace);
   if (!std::isfinite(lr)) {  // reaches every element, if only as NaN
-    const Position* positions = sorted(p, indices, ctx.workspace);
     const Position* next = positions;
     for (int64_t r = 0; r < p.extent; ++r) {
       while (next != positions + p.count && next->row < r) ++next;
@@ -89,8 +89,6 @@ void update(const void* params, void* const* args, KernelContext& ctx) noexcept 
       std::copy_n(old + first, std::min(kTaskElements, n - first), to + first);
     });
   }
-  if (p.count == 0) return;
-  const Position* positions = sorted(p, indices, ctx.workspace);
   const int64_t group = std::max<int64_t>(1, kTaskElements / (p.inner + 1));
   ctx.parallel_for(ceil_div(p.count, group), [&](int64_t task) {
     const Position *end = positions + p.count, *begin = positions + task * group;
