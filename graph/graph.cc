@@ -86,7 +86,9 @@ bool graph_has_nodes() {
 
 Tensor Tensor::symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept {
   Tensor t;
-  SymbolOwner* const owner = t_state.symbols ? t_state.symbols->owner(graph, node) : graph;
+  SymbolOwner* owner = graph;
+  if (t_state.symbols) [[unlikely]]
+    owner = t_state.symbols->owner(graph, node);
   owner->retain();
   t.object_ = owner;
   t.node_ = node;

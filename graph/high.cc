@@ -81,24 +81,25 @@ void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
   GraphData& g = current_graph();
   SmallVector<Edge, 4> edges;
   SmallVector<TensorSpec, 4> specs;
-  SmallVector<Tensor, 4> inside;
+  SmallVector<Tensor, 4> brought;  // into this graph: constants and captures
+  brought.reserve(inputs.size());
+  SmallVector<const Tensor*, 4> inside;
   for (const Tensor* t : inputs) {
     Edge e{t->node(), t->output()};
-    if (t->is_concrete()) {
-      e = {add_constant(g, *t, "", where), 0};
-    } else if (t->graph() != &g) {
-      e = g.capture(*t);
+    const bool is_here = t->is_symbolic() && t->graph() == &g;
+    if (!is_here) {
+      e = t->is_concrete() ? Edge{add_constant(g, *t, "", where), 0} : g.capture(*t);
+      brought.push_back(symbol(g, e.node, e.output));
+      t = &brought.back();
     }
     edges.push_back(e);
     specs.push_back(g.spec(e));
-    inside.push_back(symbol(g, e.node, e.output));
+    inside.push_back(t);
   }
-  SmallVector<const Tensor*, 4> pointers;
-  for (const Tensor& t : inside) pointers.push_back(&t);
   const auto n = static_cast<int>(inputs.size());
   if (n < op.min_inputs || (op.max_inputs >= 0 && n > op.max_inputs))
     fail(Code::Internal, fmt::format("'{}' was given {} inputs", op.name, n));
-  InferContext context(op, specs, attrs, pointers);
+  InferContext context(op, specs, attrs, inside);
   op.infer(context);
   const auto out = context.outputs();
   const uint32_t node = g.add(op, edges, attrs, out, t_next_name, where);
