@@ -6,12 +6,12 @@
 
 #include <twofold/eager/tape.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/core/plugin.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/report/ledger.h>
-#include <twofold/lib/report/recording.h>
+#include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/plugin.h>
+#include <twofold/lib/runtime/recording.h>
 
 namespace twofold {
 namespace {

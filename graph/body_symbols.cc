@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include <twofold/lib/op/thread_state.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

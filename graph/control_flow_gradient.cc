@@ -3,7 +3,7 @@
 
 #include <twofold/graph/body.h>
 #include <twofold/lib/autodiff/backward.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

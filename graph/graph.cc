@@ -11,11 +11,11 @@
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/layout/layout.h>
-#include <twofold/lib/core/device.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/report/ledger.h>
+#include <twofold/lib/runtime/device.h>
+#include <twofold/lib/runtime/ledger.h>
 
 namespace twofold {
 namespace {

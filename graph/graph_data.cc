@@ -9,7 +9,7 @@
 #include <twofold/graph/control.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

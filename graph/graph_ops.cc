@@ -10,7 +10,7 @@
 #include <twofold/kernels/pointwise/broadcast.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/high.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

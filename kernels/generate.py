@@ -20,7 +20,7 @@ import sys
 
 # What a plugin and the library must agree on: the layout of the table and of all that they hand each other, attributes of
 # ops among it. It stands in these headers and in what they include. A plugin that was built from others is refused.
-SHARED = ("lib/core/device.h", "lib/op/kernel.h", "kernels/*/*.h")
+SHARED = ("lib/runtime/device.h", "lib/runtime/kernel.h", "kernels/*/*.h")
 INCLUDE = re.compile(r"^\s*#\s*include <twofold/(.*)>", re.M)
 
 
@@ -56,13 +56,13 @@ elif kind == "text":
             lines += [f'      {{"twofold/kernels/{header}", R"text(' + f.read() + ')text"},']
     lines += ["  };", "  return kHeaders;", "}", "}  // namespace twofold::cuda"]
 elif kind == "abi":
-    lines += ["#include <twofold/lib/core/plugin.h>", "", "namespace twofold {",
+    lines += ["#include <twofold/lib/runtime/plugin.h>", "", "namespace twofold {",
               f"uint64_t plugin_abi() {{ return {abi()}; }}", "}  // namespace twofold"]
 elif kind == "registry":
     lines += ["namespace twofold {"] + [f"void register_{f}();" for f in folders]
     lines += ["void register_all_ops() {"] + [f"  register_{f}();" for f in folders] + ["}", "}  // namespace twofold"]
 else:
-    lines += ["#include <vector>", "", "#include <twofold/lib/op/kernel.h>", "", "namespace twofold {"]
+    lines += ["#include <vector>", "", "#include <twofold/lib/runtime/kernel.h>", "", "namespace twofold {"]
     lines += [f"std::span<const KernelEntry> {kind}_kernels_{f}();" for f in folders]
     lines += [f"std::span<const TileEntry> {kind}_tiles();", "const char* plugin_isa();"]
     lines += ["const GpuRuntime* gpu_runtime();"] if kind == "gpu" else []

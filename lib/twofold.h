@@ -9,12 +9,7 @@
 #include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
 #include <twofold/lib/autodiff/gradients.h>
-#include <twofold/lib/core/allocator.h>
-#include <twofold/lib/core/build_info.h>
-#include <twofold/lib/core/device.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/core/memory_stats.h>
-#include <twofold/lib/core/thread_pool.h>
 #include <twofold/lib/io/data_loader.h>
 #include <twofold/lib/io/examples.h>
 #include <twofold/lib/io/idx.h>
@@ -28,7 +23,12 @@
 #include <twofold/lib/op/operand.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/variable.h>
-#include <twofold/lib/report/ledger.h>
+#include <twofold/lib/runtime/allocator.h>
+#include <twofold/lib/runtime/build_info.h>
+#include <twofold/lib/runtime/device.h>
+#include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/memory_stats.h>
+#include <twofold/lib/runtime/thread_pool.h>
 #include <twofold/lib/train/adam.h>
 #include <twofold/lib/train/clip.h>
 #include <twofold/lib/train/rmsprop.h>

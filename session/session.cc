@@ -1,7 +1,7 @@
 #include <twofold/session/session.h>
 
 #include <twofold/lib/op/apply.h>
-#include <twofold/session/passes/passes.h>
+#include <twofold/session/program/passes.h>
 #include <twofold/session/session_data.h>
 
 namespace twofold {

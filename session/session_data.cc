@@ -11,8 +11,8 @@
 #include <twofold/lib/core/log.h>
 #include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/value.h>
-#include <twofold/lib/report/ledger.h>
-#include <twofold/lib/report/recording.h>
+#include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/session/convert_feed.h>
 
 namespace twofold {

@@ -11,7 +11,7 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/random_key.h>
-#include <twofold/session/plan.h>
+#include <twofold/session/plan/plan.h>
 #include <twofold/session/session.h>
 
 namespace twofold {

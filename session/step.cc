@@ -22,7 +22,7 @@
 #include <twofold/lib/op/switch.h>
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/op/value.h>
-#include <twofold/lib/report/ledger.h>
+#include <twofold/lib/runtime/ledger.h>
 #include <twofold/session/shared_session.h>
 
 namespace twofold {

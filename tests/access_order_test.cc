@@ -1,6 +1,6 @@
 // Which steps of a captured graph must wait for which, and the workspaces that leave them apart.
-#include <twofold/session/access_order.h>
-#include <twofold/session/gpu_step.h>
+#include <twofold/session/plan/gpu_step.h>
+#include <twofold/session/run/access_order.h>
 
 #include <algorithm>
 #include <array>

@@ -10,13 +10,13 @@
 #include <thread>
 #include <vector>
 
-#include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/dtype.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/ref.h>
 #include <twofold/lib/core/shape.h>
 #include <twofold/lib/core/small_vector.h>
-#include <twofold/lib/core/thread_pool.h>
+#include <twofold/lib/runtime/allocator.h>
+#include <twofold/lib/runtime/thread_pool.h>
 
 #include "catch.h"
 #include "errors.h"

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <string>
 
-#include <twofold/lib/core/device.h>
-#include <twofold/lib/core/plugin.h>
+#include <twofold/lib/runtime/device.h>
+#include <twofold/lib/runtime/plugin.h>
 
 #include "catch.h"
 

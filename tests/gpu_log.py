@@ -15,10 +15,10 @@ import sys
 PARTS = ("ops", "gpu", "models", "memcheck", "racecheck")
 # What runs on GPUs or is there for them alone; to these come the files of kernels/ that they include.
 SOURCES = ("kernels/**/*.cu", "kernels/**/*_gpu.*", "kernels/cuda/*", "kernels/generate.py", "kernels/meson.build",
-           "kernels/pointwise/ops.def", "lib/core/caching_allocator.h", "lib/core/device.h", "lib/core/gpu_memory.*",
-           "lib/op/kernel.h", "lib/op/late_errors.*", "lib/op/numerics.h", "session/access_order.*",
-           "session/capture_order.*", "session/captured.*", "session/gpu_run.*", "session/gpu_step.*",
-           "session/passes/place.cc")
+           "kernels/pointwise/ops.def", "lib/runtime/caching_allocator.h", "lib/runtime/device.h", "lib/runtime/gpu_memory.*",
+           "lib/runtime/kernel.h", "lib/op/late_errors.*", "lib/op/numerics.h", "session/run/access_order.*",
+           "session/run/capture_order.*", "session/run/captured.*", "session/run/gpu_run.*", "session/plan/gpu_step.*",
+           "session/program/place.cc")
 LOG = "tests/gpu.log"
 INCLUDE = re.compile(r"^\s*#\s*include <twofold/(kernels/[^>]+)>", re.M)
 PROGRAM = re.compile(r"^== (\S+): (\d+) passed, (\d+) failed \(([\d.]+) s\)$", re.M)

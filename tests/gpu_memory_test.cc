@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include <twofold/lib/core/gpu_memory.h>
+#include <twofold/lib/runtime/gpu_memory.h>
 #include <twofold/twofold.h>
 
 #include "errors.h"

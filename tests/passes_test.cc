@@ -2,7 +2,7 @@
 // ledger that shows it.
 #include "catch.h"
 
-#include <twofold/session/passes/passes.h>
+#include <twofold/session/program/passes.h>
 #include <twofold/twofold.h>
 
 #include <cstring>

@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include <twofold/kernels/layout/walk.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 // Forward and backward are two sweeps of one form. With d = x - centre of each channel:
 //

@@ -7,7 +7,7 @@
 #include <twofold/kernels/batch_norm/running.h>
 #include <twofold/kernels/cuda/launch.h>
 #include <twofold/kernels/layout/walk.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 // The sums and formulas of batch_norm_cpu.cc. A first kernel writes partial sums, a fixed number for each shape; in a
 // second one every block adds up those of its channels, in one order, and does the second sweep.

@@ -5,7 +5,7 @@
 
 #include <twofold/kernels/batch_norm/batch_norm.h>
 #include <twofold/kernels/host_device.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

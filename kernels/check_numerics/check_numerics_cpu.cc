@@ -6,7 +6,7 @@
 
 #include <twofold/kernels/check_numerics/check_numerics.h>
 #include <twofold/kernels/layout/walk.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

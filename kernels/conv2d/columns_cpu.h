@@ -7,7 +7,7 @@
 
 #include <twofold/kernels/conv2d/blocks_cpu.h>
 #include <twofold/kernels/matmul/gemm_cpu.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

@@ -5,7 +5,7 @@
 
 #include <twofold/kernels/conv2d/conv2d.h>
 #include <twofold/kernels/window2d/axes.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

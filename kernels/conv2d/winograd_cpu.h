@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include <twofold/kernels/conv2d/problem.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold::winograd {
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold::cuda {
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include <twofold/kernels/layout/box.h>
-#include <twofold/lib/op/kernel.h>
 #include <twofold/lib/op/number.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold::cuda {
 

@@ -12,8 +12,8 @@
 
 #include <twofold/kernels/cuda/capture.h>
 #include <twofold/kernels/cuda/tuning.h>
-#include <twofold/lib/core/device.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/device.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold::cuda {
 

@@ -4,7 +4,7 @@
 
 #include <twofold/kernels/cumsum/cumsum.h>
 #include <twofold/kernels/layout/walk.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {
@@ -23,7 +23,7 @@ struct TotalOf {
   using type = std::make_unsigned_t<T>;  // wraps
 };
 template <class T>
-  requires std::is_floating_point_v<T>
+requires std::is_floating_point_v<T>
 struct TotalOf<T> {
   using type = double;
 };

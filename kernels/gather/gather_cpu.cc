@@ -7,7 +7,7 @@
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/gather/plan.h>
 #include <twofold/kernels/layout/walk.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

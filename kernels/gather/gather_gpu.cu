@@ -2,7 +2,7 @@
 #include <cuda_runtime.h>
 
 #include <twofold/kernels/gather/indices_gpu.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

@@ -10,7 +10,7 @@
 #include <twofold/kernels/cuda/sort.h>
 #include <twofold/kernels/gather/indices_gpu.h>
 #include <twofold/kernels/layout/walk.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

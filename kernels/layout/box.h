@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include <twofold/kernels/layout/layout.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold::moves {
 

@@ -6,7 +6,7 @@
 
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/layout/move_cpu.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

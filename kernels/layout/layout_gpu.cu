@@ -8,7 +8,7 @@
 #include <twofold/kernels/cuda/move.h>
 #include <twofold/kernels/cuda/words.h>
 #include <twofold/kernels/layout/box.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

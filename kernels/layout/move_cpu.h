@@ -9,7 +9,7 @@
 
 #include <twofold/kernels/layout/box.h>
 #include <twofold/kernels/layout/walk.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold::moves {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include <twofold/kernels/matmul/matmul.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include <twofold/kernels/optimizer/rules.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

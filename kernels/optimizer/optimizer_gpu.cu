@@ -4,7 +4,7 @@
 
 #include <twofold/kernels/cuda/launch.h>
 #include <twofold/kernels/optimizer/rules.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include <twofold/kernels/host_device.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

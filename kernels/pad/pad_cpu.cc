@@ -4,7 +4,7 @@
 
 #include <twofold/kernels/layout/walk.h>
 #include <twofold/kernels/pad/pad.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

@@ -1,7 +1,7 @@
 // CUDA padding with a constant.
 #include <twofold/kernels/cuda/move.h>
 #include <twofold/kernels/pad/pad.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

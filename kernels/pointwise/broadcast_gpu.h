@@ -8,7 +8,7 @@
 
 #include <twofold/kernels/cuda/launch.h>
 #include <twofold/kernels/pointwise/items.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

@@ -9,7 +9,7 @@
 #include <twofold/kernels/pointwise/dtype_class.h>
 #include <twofold/kernels/pointwise/pointwise_attrs.h>
 #include <twofold/kernels/pointwise/scalar.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 
@@ -63,7 +63,8 @@ __global__ void __launch_bounds__(kItemThreads)
     locate(b, items, at);
   [&]<int... i>(std::integer_sequence<int, i...>) {
     store(items, y, map<Op, Y>(load(items, at[i], b.strides[i][0] != 0, x)...));
-  }(std::make_integer_sequence<int, kInputs>());
+  }
+  (std::make_integer_sequence<int, kInputs>());
 }
 
 struct Params {

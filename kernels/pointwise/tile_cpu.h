@@ -2,7 +2,7 @@
 #pragma once
 
 #include <twofold/kernels/pointwise/functors.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

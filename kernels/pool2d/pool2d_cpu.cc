@@ -1,7 +1,7 @@
 // CPU pooling. A task has some planes (nchw) or some images (nhwc), whose elements no other task writes; within it the
 // order is that of the windows.
 #include <twofold/kernels/pool2d/problem.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

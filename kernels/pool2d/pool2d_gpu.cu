@@ -4,7 +4,7 @@
 
 #include <twofold/kernels/cuda/launch.h>
 #include <twofold/kernels/pool2d/problem.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

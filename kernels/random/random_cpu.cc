@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include <twofold/kernels/random/transform.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

@@ -4,7 +4,7 @@
 #include <twofold/kernels/cuda/words.h>
 #include <twofold/kernels/random/random.h>
 #include <twofold/kernels/random/transform.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

@@ -5,7 +5,7 @@
 #include <twofold/kernels/layout/walk.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/reduce/reducers_cpu.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

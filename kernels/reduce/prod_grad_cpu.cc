@@ -6,7 +6,7 @@
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/layout/walk.h>
 #include <twofold/kernels/reduce/reduce.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

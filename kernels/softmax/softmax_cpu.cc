@@ -7,7 +7,7 @@
 
 #include <twofold/kernels/layout/walk.h>
 #include <twofold/kernels/softmax/softmax.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

@@ -1,7 +1,7 @@
 // CUDA kernels of strided slices and of reversal.
 #include <twofold/kernels/cuda/move.h>
 #include <twofold/kernels/strided_slice/box.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <twofold/kernels/layout/box.h>
 #include <twofold/kernels/sum_slices/sum_slices.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold::moves {
 

@@ -5,7 +5,7 @@
 
 #include <twofold/kernels/layout/walk.h>
 #include <twofold/kernels/top_k/top_k.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 namespace {

@@ -8,8 +8,8 @@
 
 #include <twofold/lib/core/ref.h>
 #include <twofold/lib/op/tensor.h>
-#include <twofold/lib/op/thread_state.h>
 #include <twofold/lib/op/variable.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

@@ -14,7 +14,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/io/permutation.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold::io::internal {
 namespace {

@@ -8,7 +8,7 @@
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/tensor.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

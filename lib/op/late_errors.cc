@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
-#include <twofold/lib/core/plugin.h>
 #include <twofold/lib/op/launch.h>
+#include <twofold/lib/runtime/plugin.h>
 
 namespace twofold {
 namespace {

@@ -8,17 +8,17 @@
 #include <shared_mutex>
 #include <unordered_map>
 
-#include <twofold/lib/core/allocator.h>
-#include <twofold/lib/core/gpu_memory.h>
-#include <twofold/lib/core/plugin.h>
-#include <twofold/lib/core/thread_pool.h>
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/numerics.h>
-#include <twofold/lib/op/thread_state.h>
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/op/variable_ops.h>
-#include <twofold/lib/report/ledger.h>
-#include <twofold/lib/report/recording.h>
+#include <twofold/lib/runtime/allocator.h>
+#include <twofold/lib/runtime/gpu_memory.h>
+#include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/plugin.h>
+#include <twofold/lib/runtime/recording.h>
+#include <twofold/lib/runtime/thread_pool.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 namespace {

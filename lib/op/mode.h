@@ -6,7 +6,7 @@
 #include <utility>
 
 #include <twofold/lib/core/never.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 
@@ -28,11 +28,11 @@ class [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode e
 
 /// Deferred execution on this thread for the guard's lifetime: sources make symbols of the default graph.
 class [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode
-    : private EagerMode {
- public:
-  [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode()
-      : EagerMode(Mode::deferred) {}
-};
+    : private EagerMode{
+      public :
+          [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode() :
+              EagerMode(Mode::deferred){}
+    };
 
 /// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition
 /// once the default graph has nodes: "tf.enable_eager_execution must be called at program startup."

@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

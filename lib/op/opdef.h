@@ -11,7 +11,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/op/attrs.h>
-#include <twofold/lib/op/kernel.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 
@@ -118,8 +118,8 @@ struct OpDef {
   OpFlags flags{};
   const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;
   RefusalFn refusal = nullptr;
-  ViewFn view = nullptr;      ///< of ops that may find their output ready within input 0
-  uint32_t host_inputs = 0;   ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
+  ViewFn view = nullptr;     ///< of ops that may find their output ready within input 0
+  uint32_t host_inputs = 0;  ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
   SpecialiseFn specialise = nullptr;  ///< of ops that have host inputs where another op has attributes; no kernel
   uint32_t shape_inputs = 0;  ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null
   /// in_place[i]: the input of the same shape and dtype that output i may be written over; -1: none. A pointwise op's

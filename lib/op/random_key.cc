@@ -8,8 +8,8 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/high.h>
-#include <twofold/lib/op/thread_state.h>
 #include <twofold/lib/op/transaction.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 namespace {

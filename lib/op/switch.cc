@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

@@ -9,9 +9,9 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/high.h>
-#include <twofold/lib/op/thread_state.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/op/variable_ops.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

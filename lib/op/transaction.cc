@@ -5,11 +5,11 @@
 #include <mutex>
 
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/core/plugin.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/launch.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/plugin.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 namespace {

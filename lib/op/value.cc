@@ -8,14 +8,14 @@
 #include <new>
 #include <tuple>
 
-#include <twofold/lib/core/allocator.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/core/gpu_memory.h>
-#include <twofold/lib/core/plugin.h>
 #include <twofold/lib/op/late_errors.h>
-#include <twofold/lib/op/thread_state.h>
-#include <twofold/lib/report/ledger.h>
-#include <twofold/lib/report/recording.h>
+#include <twofold/lib/runtime/allocator.h>
+#include <twofold/lib/runtime/gpu_memory.h>
+#include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/plugin.h>
+#include <twofold/lib/runtime/recording.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 namespace {

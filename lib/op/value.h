@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <twofold/lib/core/device.h>
 #include <twofold/lib/core/ref.h>
-#include <twofold/lib/op/kernel.h>
 #include <twofold/lib/op/tensor.h>
+#include <twofold/lib/runtime/device.h>
+#include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {
 

@@ -9,7 +9,7 @@
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/attrs.h>
 #include <twofold/lib/op/operand.h>
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 

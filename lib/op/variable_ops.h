@@ -1,8 +1,8 @@
 // The ops that a graph's own machinery executes: no kernel does what they do.
 #pragma once
 
-#include <twofold/lib/core/device.h>
 #include <twofold/lib/op/opdef.h>
+#include <twofold/lib/runtime/device.h>
 
 namespace twofold {
 

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include <twofold/graph/graph_ops.h>
-#include <twofold/session/passes/passes.h>
+#include <twofold/session/program/passes.h>
 #include <twofold/twofold.h>
 
 namespace fuzz {

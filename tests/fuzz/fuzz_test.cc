@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <twofold/lib/core/gpu_memory.h>
+#include <twofold/lib/runtime/gpu_memory.h>
 
 #include "coverage.h"
 #include "fuzz_test.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <sstream>
 
-#include <twofold/session/passes/passes.h>
+#include <twofold/session/program/passes.h>
 
 #include "ops.h"
 #include "same_bits.h"

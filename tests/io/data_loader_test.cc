@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include <twofold/lib/op/thread_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 #include "../both_modes.h"
 #include "../errors.h"
@@ -230,7 +230,9 @@ TEST_CASE("Maps change every batch, eagerly, unseen by tapes") {
     FreshGraph fresh;
     std::vector<Position> positions;  // read while the loader has no thread
     DataLoader loader({numbers(6), numbers(6)}, {.batch_size = 4, .prefetch = prefetch});
-    loader.map([](io::Batch<2> b) { return io::Batch<2>{tf::cast(b[0], tf::float32) * tf::constant(0.5f), b[1]}; })
+    loader.map([](io::Batch<2> b) {
+            return io::Batch<2>{tf::cast(b[0], tf::float32) * tf::constant(0.5f), b[1]};
+          })
         .map([&](io::Batch<2> b, Position p) {
           positions.push_back(p);
           return io::Batch<2>{b[0] + static_cast<float>(p.batch) * 100.f, b[1]};

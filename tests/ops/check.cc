@@ -10,9 +10,9 @@
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/core/thread_pool.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/runtime/thread_pool.h>
 #include <twofold/session/session.h>
 
 namespace op_test {
@@ -193,7 +193,7 @@ constexpr std::byte kPattern{0xC9};
 /// Memory with guard bands right before and after it.
 class Guarded {
  public:
-  explicit Guarded(size_t bytes) : bytes_(bytes), all_(new(std::align_val_t(64)) std::byte[bytes + 2 * kGuard]) {
+  explicit Guarded(size_t bytes) : bytes_(bytes), all_(new (std::align_val_t(64)) std::byte[bytes + 2 * kGuard]) {
     std::memset(all_, static_cast<int>(kPattern), bytes_ + 2 * kGuard);
   }
   ~Guarded() { ::operator delete[](all_, std::align_val_t(64)); }

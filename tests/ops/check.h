@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include <twofold/lib/core/device.h>
+#include <twofold/lib/runtime/device.h>
 #include <twofold/session/options.h>
 
 #include "record.h"

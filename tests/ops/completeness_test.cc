@@ -9,8 +9,8 @@
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/kernels/pointwise/pointwise.h>
-#include <twofold/lib/core/plugin.h>
 #include <twofold/lib/op/launch.h>
+#include <twofold/lib/runtime/plugin.h>
 #include <twofold/twofold.h>
 
 #include "../catch.h"
@@ -62,7 +62,8 @@ void machinery(Samples& found) {
   v.assign_add(x);
   v.assign_sub(x);
   tf::no_op();
-  const tf::Tensor chosen = tf::cond(tf::sum(x) > 0.f, [&] { return x * v; }, [&] { return -x; });
+  const tf::Tensor chosen = tf::cond(
+      tf::sum(x) > 0.f, [&] { return x * v; }, [&] { return -x; });
   tf::gradients(chosen, {x, v});
   tf::while_loop([](const tf::Tensor& i) { return i < 3; }, [](const tf::Tensor& i) { return i + 1; },
                  std::tuple{tf::constant(0)});

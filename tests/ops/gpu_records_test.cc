@@ -7,10 +7,10 @@
 
 #include <twofold/graph/graph.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/core/gpu_memory.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/runtime/gpu_memory.h>
 
 #include "cases.h"
 #include "gpu.h"
@@ -91,7 +91,8 @@ std::string gpu_parity(const Call& call, const Arrays& inputs, const Tensors& ex
   for (const bool optimize : {false, true}) {
     const tf::SessionOptions options{.optimize = optimize, .device = "/gpu:0"};
     const std::string mode = optimize ? "deferred, optimised" : "deferred";
-    attempt(mode, [&] { return run_deferred(call, host, Known::shapes, options, kRuns); }, kRuns);
+    attempt(
+        mode, [&] { return run_deferred(call, host, Known::shapes, options, kRuns); }, kRuns);
     if (needs_rank || brief()) continue;
     attempt(
         mode + ", shapes unknown, fed from the GPU",

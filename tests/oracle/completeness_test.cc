@@ -27,14 +27,14 @@ const std::map<std::string, const char*> kHeaders = {
     {"lib/core/small_vector.h", "a container of the library's own"},
     {"lib/op/apply.h", "how op functions make their ops; each function's case runs it"},
     {"lib/op/attrs.h", "ops' attributes as data: ops_test perturbs every field of every op"},
-    {"lib/op/kernel.h", "what kernels are given: plug-ins' side"},
+    {"lib/runtime/kernel.h", "what kernels are given: plug-ins' side"},
     {"lib/op/opdef.h", "what an op says of itself: ops_test walks the registry"},
     {"lib/op/switch.h", "a module's bool for training, which nn::Module::train sets"},
-    {"lib/op/thread_state.h", "what a thread has set; guards set it"},
-    {"lib/report/ledger.h", "times and counts, which depend on the machine: gpu_test and api_test hold what adds up"},
-    {"lib/core/memory_stats.h", "counts bytes: core_test holds them to what is allocated"},
-    {"lib/core/allocator.h", "hands out memory: core_test holds its counts, its limit and its alignment"},
-    {"lib/core/thread_pool.h", "how many threads run: ops_test runs every op with 1, 2 and 5, to the same bits"},
+    {"lib/runtime/thread_state.h", "what a thread has set; guards set it"},
+    {"lib/runtime/ledger.h", "times and counts, which depend on the machine: gpu_test and api_test hold what adds up"},
+    {"lib/runtime/memory_stats.h", "counts bytes: core_test holds them to what is allocated"},
+    {"lib/runtime/allocator.h", "hands out memory: core_test holds its counts, its limit and its alignment"},
+    {"lib/runtime/thread_pool.h", "how many threads run: ops_test runs every op with 1, 2 and 5, to the same bits"},
 };
 
 /// Functions, and classes with all of theirs ("Graph" stands for "Graph::finalize").

@@ -1,0 +1,76 @@
+// What is under way on one thread: mode, tapes, ledger, location. Every guard is an entry here.
+#pragma once
+
+#include <cstdint>
+#include <source_location>
+
+#include <twofold/lib/runtime/device.h>
+
+namespace twofold {
+
+class GraphData;
+class Tape;
+class GpuPools;
+class Ledger;
+class RandomFrame;
+class SwitchReads;
+class Transaction;
+class StepScope;
+class BodySymbols;
+class RandomDraws;
+
+enum class Mode : int8_t { deferred, eager };
+
+struct ThreadState {
+  Mode mode = Mode::deferred;  ///< of the innermost guard; of no account while mode_guards is 0
+  int32_t mode_guards = 0;
+  int32_t frame_guards = 0;        ///< SourceFrames
+  int8_t device = -1;              ///< of the innermost device guard; -1: none
+  std::source_location frame{};    ///< of the outermost SourceFrame
+  std::source_location current{};  ///< the op under way, for errors
+  const char* current_op = "";     ///< its type; empty if none
+  Tape* tape = nullptr;            ///< the innermost live tape, whose outer_ is the next
+  GpuPools* pools = nullptr;       ///< of the session under way, where it runs on a GPU
+  Ledger* ledger = nullptr;        ///< the ledger that records this thread, if any
+  GraphData* graph = nullptr;      ///< of the innermost as_default; null: the default graph
+  uint32_t scope = 0;              ///< the name scope in that graph; 0: its root
+  uint64_t scope_path = 0;  ///< hash of the scopes' names as given, in both modes: what random keys are made from
+  RandomFrame* random_frame = nullptr;  ///< the innermost step, loop or branch body
+  SwitchReads* switch_reads = nullptr;  ///< the innermost, if any
+  Transaction* transaction = nullptr;   ///< of the innermost eager step
+  const StepScope* step = nullptr;      ///< the innermost step whose body is under way, in either mode
+  BodySymbols* symbols = nullptr;       ///< of the step that is being built
+  RandomDraws* draws = nullptr;         ///< of the run under way, where it has bodies that draw
+};
+
+// initial-exec: one instruction instead of a call for each access.
+extern thread_local constinit ThreadState t_state __attribute__((tls_model("initial-exec")));
+
+/// No tape sees what is done on this thread during its lifetime.
+class [[nodiscard]] WithoutTape {
+ public:
+  WithoutTape() : tape_(t_state.tape) { t_state.tape = nullptr; }
+  ~WithoutTape() { t_state.tape = tape_; }
+  WithoutTape(const WithoutTape&) = delete;
+  WithoutTape& operator=(const WithoutTape&) = delete;
+
+ private:
+  Tape* tape_;
+};
+
+/// Ops made on this thread during its lifetime run on `device`.
+class [[nodiscard]] OnDevice {
+ public:
+  explicit OnDevice(Device device) : outer_(t_state.device) { t_state.device = device.index; }
+  ~OnDevice() { t_state.device = outer_; }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  int8_t outer_;
+};
+
+/// The mode that sources and toolkits see now on this thread.
+bool executing_eagerly();
+
+}  // namespace twofold

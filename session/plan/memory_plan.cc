@@ -1,0 +1,123 @@
+#include <twofold/session/plan/memory_plan.h>
+
+#include <twofold/graph/graph_ops.h>
+#include <twofold/session/run/host_steps.h>
+
+namespace twofold {
+
+bool is_skipped(const Program& p, const ProgramNode& n) {
+  if (n.dead || n.op == &no_op_op) return true;
+  return n.num_outputs && !n.has_effect() && p.values[n.first_output].constant.defined();
+}
+
+bool is_assignment(const OpDef& op) { return &op == &assign_op || &op == &assign_add_op || &op == &assign_sub_op; }
+
+bool is_alias(const Program& p, const ProgramNode& n) {
+  if (n.op->flags.alias) return true;
+  if (!n.op->view) return false;
+  const Shape &x = p.values[n.inputs[0]].spec.shape, &y = p.values[n.first_output].spec.shape;
+  return x.is_known() && y.is_known() && x.saturated_elements() == y.saturated_elements() &&
+         n.op->view(n.attrs_view(), x, y) == 0;
+}
+
+bool is_host_step(const ProgramNode& n) { return n.dynamic || is_host_op(*n.op); }
+
+MemoryPlan::MemoryPlan(Program& p, bool reuse) : p_(p), reuse_(reuse), homes_(p.values.size()), arenas_(1) {
+  for (ValueId v = 0; v < p_.values.size(); ++v) homes_[v].root = v;
+  find_aliases();
+  find_externals();
+  find_last_uses();
+}
+
+void MemoryPlan::find_aliases() {
+  for (const ProgramNode& n : p_.nodes) {
+    if (is_skipped(p_, n) || is_host_step(n)) continue;
+    if (is_alias(p_, n) || n.op == &assign_op) homes_[n.first_output].root = homes_[n.inputs[0]].root;
+  }
+}
+
+void MemoryPlan::find_externals() {
+  for (ValueId v = 0; v < p_.values.size(); ++v)
+    if (p_.values[v].feed >= 0) home(v).must_be_external = true;
+  for (ValueId v : p_.fetches) home(v).must_be_external = true;
+  for (const ProgramNode& n : p_.nodes) {
+    if (is_skipped(p_, n)) continue;
+    if (is_assignment(*n.op)) home(n.op == &assign_op ? n.inputs[0] : n.first_output).must_be_external = true;
+    if (n.op == &read_variable_op || n.op == &transfer_op || is_host_step(n))
+      for (uint32_t i = 0; i < n.num_outputs; ++i) home(n.first_output + i).must_be_external = true;
+    if (is_host_step(n) || n.op == &transfer_op)
+      for (ValueId v : n.inputs) home(v).kept = true;
+  }
+}
+
+void MemoryPlan::find_last_uses() {
+  for (size_t i = 0; i < p_.nodes.size(); ++i) {
+    const ProgramNode& n = p_.nodes[i];
+    if (is_skipped(p_, n)) continue;
+    for (ValueId v : n.inputs) home(v).last_use = static_cast<uint32_t>(i);
+    for (uint32_t k = 0; k < n.num_outputs; ++k) home(n.first_output + k).last_use = static_cast<uint32_t>(i);
+  }
+  // Which arena values end at which node, without a list per node.
+  ends_.assign(p_.nodes.size() + 1, 0);
+  std::vector<ValueId> roots;
+  for (ValueId v = 0; v < p_.values.size(); ++v) {
+    if (homes_[v].root != v || homes_[v].must_be_external || homes_[v].kept) continue;
+    ++ends_[homes_[v].last_use + 1];
+    roots.push_back(v);
+  }
+  for (size_t i = 1; i < ends_.size(); ++i) ends_[i] += ends_[i - 1];
+  ending_.resize(roots.size());
+  std::vector<uint32_t> next(ends_.begin(), ends_.end());
+  for (ValueId v : roots) ending_[next[homes_[v].last_use]++] = v;
+}
+
+size_t MemoryPlan::bytes_of(ValueId root) const {
+  const TensorSpec& s = p_.values[root].spec;
+  return checked_bytes(s.dtype, s.shape);
+}
+
+void MemoryPlan::end_node(size_t node) {
+  for (uint32_t i = ends_[node]; i < ends_[node + 1]; ++i) {
+    const Home& h = homes_[ending_[i]];
+    if (h.placed && !h.taken_over && reuse_)
+      arena(p_.values[ending_[i]].device).release(h.offset, bytes_of(ending_[i]));
+  }
+}
+
+void MemoryPlan::place(ValueId v) {
+  Home& h = home(v);
+  if (h.placed) return;
+  Arena& a = arena(p_.values[root(v)].device);
+  const size_t before = a.top();
+  h.offset = a.take(bytes_of(root(v)));
+  h.placed = true;
+  shared_ += a.top() == before;
+}
+
+void MemoryPlan::place_over_operand(const ProgramNode& n) {
+  Home& to = home(n.first_output);
+  if (!reuse_ || to.must_be_external || to.placed) return;
+  const TensorSpec& spec = p_.values[n.first_output].spec;
+  const auto index = static_cast<size_t>(&n - p_.nodes.data());
+  for (ValueId v : n.inputs) {
+    Home& from = home(v);
+    const ProgramValue& other = p_.values[root(v)];
+    if (from.must_be_external || from.kept || !from.placed || from.taken_over || is_constant(v) ||
+        from.last_use != index || other.spec.shape != spec.shape || size_of(other.spec.dtype) != size_of(spec.dtype) ||
+        other.device != n.device)
+      continue;
+    to.offset = from.offset;
+    to.placed = from.taken_over = true;
+    ++shared_;
+    return;
+  }
+}
+
+ValueId MemoryPlan::add_external(const ProgramValue& value) {
+  const auto v = static_cast<ValueId>(p_.values.size());
+  p_.values.push_back(value);
+  homes_.push_back({.root = v, .must_be_external = true});
+  return v;
+}
+
+}  // namespace twofold

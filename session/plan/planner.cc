@@ -1,0 +1,448 @@
+// From a program to a plan: which memory each value lies in, and the instructions.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <twofold/graph/graph_ops.h>
+#include <twofold/kernels/pointwise/fused.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/launch.h>
+#include <twofold/lib/runtime/ledger.h>
+#include <twofold/session/plan/memory_plan.h>
+#include <twofold/session/plan/plan.h>
+#include <twofold/session/program/late_updates.h>
+#include <twofold/session/program/node_error.h>
+#include <twofold/session/program/passes.h>
+#include <twofold/session/run/host_steps.h>
+
+namespace twofold {
+
+class Planner {
+ public:
+  Planner(Program program, const SessionOptions& options, SessionSlots& slots)
+      : p_(std::move(program)),
+        options_(options),
+        slots_(slots),
+        plan_(std::make_unique<Plan>()),
+        first_late_(pass_enabled(options, kMemoryPass) ? move_late_updates(p_) : p_.nodes.size()),
+        memory_(p_, pass_enabled(options, kMemoryPass)) {
+    plan_->graph_ = Ref<GraphData>(p_.graph);
+    plan_->session_ = &slots;
+  }
+
+  /// How many values share memory with others.
+  int64_t shared() const { return memory_.shared(); }
+
+  std::unique_ptr<const Plan> make() {
+    check_placeholders();
+    for (size_t i = 0; i < first_late_; ++i) emit_at(i);
+    prepare_late();
+    plan_->first_late_ = plan_->code_.size();
+    for (size_t i = first_late_; i < p_.nodes.size(); ++i) emit_at(i);
+    finish();
+    return std::move(plan_);
+  }
+
+ private:
+  MemoryPlan::Home& home(ValueId v) { return memory_.home(v); }
+  bool is_constant(ValueId v) const { return memory_.is_constant(v); }
+
+  void check_placeholders() const {
+    for (const ProgramNode& n : p_.nodes) {
+      if (n.dead || n.op != &placeholder_op) continue;
+      const Node& node = p_.graph->node(n.graph_node);
+      const TensorSpec& s = node.outputs[0];
+      throw Error(Code::InvalidArgument,
+                  {.message = fmt::format("You must feed a value for placeholder tensor '{}' with dtype {}{}",
+                                          p_.graph->node_name(n.graph_node), name_of(s.dtype),
+                                          s.shape.has_rank() ? " and shape " + s.shape.brackets() : ""),
+                   .op = "Placeholder",
+                   .node = p_.graph->node_name(n.graph_node),
+                   .where = node.where,
+                   .hint = fmt::format("session.run(fetches, {{{{{}, value}}}})", p_.graph->node_name(n.graph_node))});
+    }
+  }
+
+  uint32_t external(ValueId v) {
+    MemoryPlan::Home& h = home(v);
+    if (h.external == MemoryPlan::kNone) {
+      h.external = static_cast<uint32_t>(plan_->externals_.size());
+      const ProgramValue& value = p_.values[memory_.root(v)];
+      plan_->externals_.push_back({.spec = value.spec, .device = value.device, .feed = value.feed, .args = {}});
+      if (value.feed >= 0) plan_->feeds_.emplace_back(static_cast<uint32_t>(value.feed), h.external);
+    }
+    return h.external;
+  }
+
+  // One pointer argument.
+  void push_arg(ValueId v) {
+    const auto index = static_cast<uint32_t>(plan_->args_.size());
+    Plan::Arg arg;
+    if (is_constant(v)) {
+      const Tensor& t = p_.values[memory_.root(v)].constant;
+      arg = {.from = Plan::Arg::From::constant, .constant = t.value()->data()};
+      keep_constant(v);
+    } else if (home(v).must_be_external) {
+      arg = {.from = Plan::Arg::From::external, .external = external(v)};
+      plan_->externals_[arg.external].args.push_back(index);
+    } else {
+      memory_.place(v);
+      arg = {.from = Plan::Arg::From::arena, .device = p_.values[v].device, .offset = home(v).offset};
+    }
+    plan_->args_.push_back(arg);
+  }
+
+  void keep_constant(ValueId v) {
+    const ProgramValue& root = p_.values[memory_.root(v)];
+    const Tensor& t = root.constant;
+    if (!plan_->constants_.empty() && plan_->constants_.back().same_as(t)) return;
+    plan_->constants_.push_back(t);
+    // Computed for this plan, or taken to where it is read; others are the graph's.
+    if ((root.producer >= 0 || !t.value()->device().is_cpu()) && counted_.insert(t.value()->data()).second)
+      constants_[t.value()->device().index] += static_cast<int64_t>(t.value()->bytes());
+  }
+
+  Plan::Source source(ValueId v) {
+    Plan::Source s;
+    s.spec = p_.values[v].spec;
+    s.device = p_.values[v].device;
+    if (is_constant(v)) {
+      s.from = Plan::Source::From::constant;
+      s.constant = p_.values[memory_.root(v)].constant;
+      keep_constant(v);
+      if (s.constant.shape() != s.spec.shape && s.spec.shape.is_known())
+        s.constant = Tensor::adopt(Value::view(Ref<Value>(s.constant.value()), s.spec.shape, 0).detach());
+    } else if (home(v).must_be_external) {
+      s.from = Plan::Source::From::external;
+      s.external = external(v);
+      const ProgramValue& root = p_.values[memory_.root(v)];
+      s.fed = root.feed >= 0;
+      s.read = root.producer >= 0 && p_.nodes[static_cast<size_t>(root.producer)].op == &read_variable_op;
+    } else {
+      memory_.place(v);
+      s.from = Plan::Source::From::arena;
+      s.offset = home(v).offset;
+    }
+    return s;
+  }
+
+  void emit_at(size_t i) {
+    const ProgramNode& n = p_.nodes[i];
+    if (is_skipped(p_, n)) return;
+    with_node(*p_.graph, n.graph_node, [&] { emit(n); });
+    memory_.end_node(i);
+  }
+
+  // Memory for the results of late updates, which lies over the old values where the variables alone hold these.
+  void prepare_late() {
+    std::unordered_set<const VariableState*> written;
+    for (size_t i = first_late_; i < p_.nodes.size(); ++i)
+      if (is_assignment(*p_.nodes[i].op)) written.insert(p_.nodes[i].attrs_view().as<VariableAttrs>().variable.get());
+    for (size_t i = 0; i < first_late_ && !written.empty(); ++i) {
+      const ProgramNode& n = p_.nodes[i];
+      if (n.op == &read_variable_op && !is_skipped(p_, n) &&
+          written.contains(n.attrs_view().as<VariableAttrs>().variable.get()))
+        plan_->code_.push_back({.node = n.graph_node, .aux = external(n.first_output), .what = Plan::Do::release});
+    }
+    for (size_t i = first_late_; i < p_.nodes.size(); ++i) {
+      const ProgramNode& n = p_.nodes[i];
+      if (!is_assignment(*n.op)) make_outputs(n.first_output, n.num_outputs, n.graph_node);
+    }
+  }
+
+  // An output that is a tensor of its own is made just before the kernel that writes it, those of late updates before
+  // the first of them.
+  void make_outputs(ValueId first, uint32_t count, uint32_t node) {
+    for (uint32_t i = 0; i < count; ++i) {
+      if (!home(first + i).must_be_external) continue;
+      plan_->code_.push_back({.node = node, .aux = external(first + i), .what = Plan::Do::make});
+    }
+  }
+
+  void emit(const ProgramNode& n) {
+    if (is_host_step(n)) return emit_host(n);
+    if (n.op == &read_variable_op)
+      return emit_read(*n.attrs_view().as<VariableAttrs>().variable, n.first_output, n.graph_node);
+    if (is_assignment(*n.op)) return emit_assignment(n);
+    if (is_alias(p_, n)) return;
+    if (n.op == &transfer_op) return emit_transfer(n);
+    if (n.op->flags.session) fail(Code::Internal, fmt::format("'{}' cannot be planned", n.op->name));
+    const bool elementwise =
+        n.op->flags.pointwise && n.num_outputs == 1 && n.attrs_view().type() != &internal::kAttrsType<FusedAttrs>;
+    if (elementwise) memory_.place_over_operand(n);
+    if (static_cast<size_t>(&n - p_.nodes.data()) < first_late_)
+      make_outputs(n.first_output, n.num_outputs, n.graph_node);
+    emit_kernel(*n.op, n.attrs_view(), n.device, n.inputs, n.first_output, n.num_outputs, n.graph_node);
+  }
+
+  void emit_kernel(const OpDef& op, AttrsView attrs, Device device, std::span<const ValueId> inputs, ValueId first,
+                   uint32_t count, uint32_t node) {
+    SmallVector<TensorSpec, 4> in;
+    SmallVector<TensorSpec, 2> out;
+    for (ValueId v : inputs) in.push_back(p_.values[v].spec);
+    for (uint32_t i = 0; i < count; ++i) out.push_back(p_.values[first + i].spec);
+    Plan::Instruction instruction{.node = node, .device = device};
+    const Prepared* prepared = remembered(op, attrs, device, in, out);
+    instruction.fn = prepared->fn;
+    instruction.params = prepared->params;
+    instruction.what = !device.is_cpu()    ? op.flags.random ? Plan::Do::gpu_random : Plan::Do::gpu_kernel
+                       : op.flags.random   ? Plan::Do::random
+                       : op.flags.can_fail ? Plan::Do::kernel_that_may_fail
+                                           : Plan::Do::kernel;
+    if (op.flags.random) {
+      instruction.aux = static_cast<uint32_t>(plan_->counters_.size());
+      plan_->counters_.push_back(&slots_.counter(random_key_of(attrs), p_.graph->node(node).generation));
+    }
+    if (!device.is_cpu() && op.flags.can_fail) {
+      const Node& n = p_.graph->node(node);
+      instruction.aux = static_cast<uint32_t>(late_calls_.size());
+      late_calls_.push_back({&op, attrs ? make_ref<AttrsBox>(attrs) : nullptr, p_.graph->node_name(node), n.where});
+      plan_->fails_late_ = true;
+    }
+    const auto d = static_cast<size_t>(device.index);
+    if (workspace_.size() <= d) workspace_.resize(d + 1);
+    workspace_[d] = std::max(workspace_[d], prepared->workspace);
+    if (!device.is_cpu()) {
+      plan_->gpu_steps_.resize(plan_->code_.size());
+      plan_->gpu_steps_.emplace_back(op, device, in, out, prepared->workspace);
+    }
+    instruction.args = static_cast<uint32_t>(plan_->args_.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (i < 32 && (op.shape_inputs >> i & 1)) {
+        plan_->args_.push_back({.from = Plan::Arg::From::constant});  // the kernel does not look
+      } else {
+        push_arg(inputs[i]);
+      }
+    }
+    for (uint32_t i = 0; i < count; ++i) push_arg(first + i);
+    plan_->ops_.resize(plan_->code_.size());
+    plan_->ops_.push_back(&op);
+    plan_->code_.push_back(instruction);
+  }
+
+  // Chains of like ops have like signatures: the last one is tried before the process's cache.
+  const Prepared* remembered(const OpDef& op, AttrsView attrs, Device device, std::span<const TensorSpec> in,
+                             std::span<const TensorSpec> out) {
+    Recent& r = recent_[static_cast<size_t>(op.id) % std::size(recent_)];
+    if (r.op == &op && r.device == device && r.attrs == attrs && std::ranges::equal(r.in, in) &&
+        std::ranges::equal(r.out, out))
+      return r.prepared;
+    plan_->prepared_.push_back(prepare(op, attrs, in, out, device));
+    r = {&op, device, attrs, {in.begin(), in.end()}, {out.begin(), out.end()}, plan_->prepared_.back().get()};
+    return r.prepared;
+  }
+
+  void use_slot(Slot& slot, bool write) {
+    plan_->slots_.emplace_back(&slot, write);
+    plan_->writes_ |= write;
+  }
+
+  void emit_read(const VariableState& v, ValueId to, uint32_t node) {
+    Slot& slot = slots_.slot(Ref<VariableState>(const_cast<VariableState*>(&v)));
+    use_slot(slot, false);
+    plan_->code_.push_back({.params = &slot, .args = external(to), .node = node, .what = Plan::Do::read});
+  }
+
+  void emit_assignment(const ProgramNode& n) {
+    const Ref<VariableState>& v = n.attrs_view().as<VariableAttrs>().variable;
+    Slot& slot = slots_.slot(v);
+    use_slot(slot, true);
+    ValueId value = n.inputs[0];
+    if (n.op != &assign_op) {
+      // variable + value, as the eager `assign_add` computes it.
+      const ValueId current =
+          memory_.add_external({.spec = p_.values[n.first_output].spec, .device = p_.values[n.first_output].device});
+      emit_read(*v, current, n.graph_node);
+      const OpDef& op = *find_op(n.op == &assign_add_op ? "Add" : "Sub");
+      const ValueId inputs[] = {current, value};
+      make_outputs(n.first_output, 1, n.graph_node);
+      emit_kernel(op, {}, n.device, inputs, n.first_output, 1, n.graph_node);
+      value = n.first_output;
+    }
+    const auto source_index = static_cast<uint32_t>(plan_->assigned_.size());
+    plan_->assigned_.push_back(source(value));
+    plan_->code_.push_back({.params = &slot, .node = n.graph_node, .aux = source_index, .what = Plan::Do::assign});
+  }
+
+  void emit_transfer(const ProgramNode& n) {
+    const auto source_index = static_cast<uint32_t>(plan_->transferred_.size());
+    plan_->transferred_.push_back(source(n.inputs[0]));
+    plan_->code_.push_back({.args = external(n.first_output),
+                            .node = n.graph_node,
+                            .aux = source_index,
+                            .what = Plan::Do::transfer,
+                            .device = n.device});
+  }
+
+  void emit_host(const ProgramNode& n) {
+    Plan::Host host;
+    host.step = make_host_step(n, p_, options_, slots_);
+    host.step->add_slots(plan_->slots_);
+    plan_->fails_late_ |= !n.device.is_cpu();
+    for (const auto& [slot, write] : plan_->slots_) plan_->writes_ |= write;
+    for (ValueId v : n.inputs) host.inputs.push_back(source(v));
+    for (uint32_t i = 0; i < n.num_outputs; ++i) host.outputs.push_back(external(n.first_output + i));
+    plan_->code_.push_back({.node = n.graph_node,
+                            .aux = static_cast<uint32_t>(plan_->hosts_.size()),
+                            .what = Plan::Do::host,
+                            .device = n.device});
+    plan_->hosts_.push_back(std::move(host));
+  }
+
+  void finish() {
+    for (ValueId v : p_.fetches) plan_->fetches_.push_back(source(v));
+    for (const auto& v : p_.fetched_variables) {
+      plan_->fetched_slots_.push_back(&slots_.slot(v));
+      use_slot(*plan_->fetched_slots_.back(), false);
+    }
+    // Each slot once, written if anything writes it, in the order in which runs lock.
+    auto& slots = plan_->slots_;
+    std::ranges::sort(slots, [](const auto& a, const auto& b) {
+      return std::pair(a.first->variable->id, !a.second) < std::pair(b.first->variable->id, !b.second);
+    });
+    const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
+    slots.erase(std::unique(slots.begin(), slots.end(), same), slots.end());
+    plan_->draws_ = !plan_->counters_.empty() || !plan_->hosts_.empty();
+    find_in_place();
+    find_obstacle();
+    // After the values of each device comes room for any of its kernels, while any value lives.
+    workspace_.resize(std::max(workspace_.size(), memory_.num_devices()));
+    for (size_t d = 0; d < workspace_.size(); ++d) {
+      Arena& arena = memory_.arena({static_cast<int8_t>(d)});
+      const size_t offset = d ? add_workspaces(arena, d) : arena.take_apart(workspace_[d]);
+      plan_->arenas_.push_back({arena.top(), offset});
+    }
+    plan_->late_calls_ = std::make_shared<const LateCalls>(std::move(late_calls_));
+    plan_->last_used_ = memory_clock();
+    DeviceBytes constants;
+    for (const auto& [device, bytes] : constants_) constants.emplace_back(Device{device}, bytes);
+    slots_.plans.make_room(nullptr, constants);
+    slots_.plans.add(*plan_, constants);
+  }
+
+  size_t add_workspaces(Arena& arena, size_t d) {
+    const size_t least = gpu_aligned(workspace_[d]);
+    const size_t more = plan_->obstacle_.empty() ? arena.top() / kShareForWorkspaces : 0;
+    const size_t bytes = place_workspaces(plan_->gpu_steps_, {static_cast<int8_t>(d)}, least + more);
+    return gpu_aligned(arena.take_apart(bytes + kGpuAlignment));
+  }
+
+  // New values of variables that may be written over the old ones. On a GPU, by a captured run: made by an op that can,
+  // after the last op that may fail, when nobody reads the old value any more. On the CPU: those of late updates.
+  void find_in_place() {
+    plan_->in_place_.resize(plan_->externals_.size());
+    for (size_t i = first_late_; i < p_.nodes.size(); ++i) {
+      const ProgramNode& n = p_.nodes[i];
+      for (uint32_t k = 0; k < std::min<uint32_t>(n.num_outputs, std::size(n.op->in_place)); ++k) {
+        if (n.op->in_place[k] < 0) continue;
+        const ValueId old = n.inputs[static_cast<size_t>(n.op->in_place[k])];
+        const ProgramNode& read = p_.nodes[static_cast<size_t>(p_.values[old].producer)];
+        plan_->in_place_[external(n.first_output + k)] = &slots_.slot(read.attrs_view().as<VariableAttrs>().variable);
+      }
+    }
+    struct Use {
+      uint32_t last_read = 0;
+      int assignments = 0;
+      ValueId assigned = 0;
+    };
+    std::unordered_map<const VariableState*, Use> uses;
+    uint32_t first = 0;  // behind the last op that may fail
+    for (uint32_t i = 0; i < p_.nodes.size(); ++i) {
+      const ProgramNode& n = p_.nodes[i];
+      if (is_skipped(p_, n)) continue;
+      if (n.op->flags.can_fail) first = i + 1;
+      const AttrsView attrs = n.attrs_view();
+      if (!attrs || attrs.type() != &internal::kAttrsType<VariableAttrs>) continue;
+      Use& use = uses[attrs.as<VariableAttrs>().variable.get()];
+      if (is_assignment(*n.op)) {
+        ++use.assignments;
+        use.assigned = memory_.root(n.inputs[0]);
+      } else {
+        const ValueId read = memory_.root(n.first_output);
+        const bool fetched = std::ranges::any_of(p_.fetches, [&](ValueId v) { return memory_.root(v) == read; });
+        use.last_read = std::max(use.last_read, fetched ? ~uint32_t{0} : home(read).last_use);
+      }
+    }
+    for (uint32_t i = first; i < p_.nodes.size(); ++i) {
+      const ProgramNode& n = p_.nodes[i];
+      if (is_skipped(p_, n) || n.device.is_cpu()) continue;
+      for (uint32_t k = 0; k < std::min<uint32_t>(n.num_outputs, std::size(n.op->in_place)); ++k) {
+        if (n.op->in_place[k] < 0) continue;
+        const int32_t reader = p_.values[memory_.root(n.inputs[static_cast<size_t>(n.op->in_place[k])])].producer;
+        if (reader < 0 || p_.nodes[static_cast<size_t>(reader)].op != &read_variable_op) continue;
+        const auto& v = p_.nodes[static_cast<size_t>(reader)].attrs_view().as<VariableAttrs>().variable;
+        const Use& use = uses[v.get()];
+        if (use.assignments == 1 && use.assigned == memory_.root(n.first_output + k) && use.last_read <= i)
+          plan_->in_place_[external(n.first_output + k)] = &slots_.slot(v);
+      }
+    }
+  }
+
+  // Why the plan cannot become a captured graph.
+  void find_obstacle() {
+    if (!pass_enabled(options_, kCapturePass)) plan_->obstacle_ = "optimisation is off";
+    for (const Plan::Instruction& i : plan_->code_) {
+      const bool on_gpu = !i.device.is_cpu();
+      plan_->launches_ |= on_gpu;
+      if (on_gpu && plan_->gpu_ < 0) plan_->gpu_ = i.device.gpu();
+      const bool fed = i.what == Plan::Do::transfer && plan_->transferred_[i.aux].fed && on_gpu;
+      const bool captures = i.what == Plan::Do::read || i.what == Plan::Do::assign || i.what == Plan::Do::make ||
+                            i.what == Plan::Do::gpu_kernel || i.what == Plan::Do::gpu_random || fed;
+      if (plan_->obstacle_.empty() && (!captures || (on_gpu && i.device.gpu() != plan_->gpu_)))
+        plan_->obstacle_ = fmt::format("'{}' runs on {}{}", p_.graph->node_name(i.node),
+                                       i.what == Plan::Do::host ? "the host, beside " : "", i.device.name());
+    }
+    if (plan_->gpu_ < 0) plan_->obstacle_ = "nothing of it runs on a GPU";
+    for (const auto& [slot, write] : plan_->slots_)
+      if (plan_->gpu_ < 0 && !slot->device.is_cpu()) plan_->gpu_ = slot->device.gpu();  // values of its are copied
+    for (const auto& [slot, write] : plan_->slots_)
+      if (plan_->gpu_ >= 0 && slot->device.gpu() != plan_->gpu_ && plan_->obstacle_.empty())
+        plan_->obstacle_ = fmt::format("the variable '{}' lies on {}", slot->variable->name, slot->device.name());
+  }
+
+  /// Of the memory for values, what more than one workspace may take: one part in so many. A step of training gains
+  /// nothing from more.
+  static constexpr size_t kShareForWorkspaces = 16;
+
+  struct Recent {
+    const OpDef* op = nullptr;
+    Device device;
+    AttrsView attrs;
+    std::vector<TensorSpec> in, out;
+    const Prepared* prepared = nullptr;
+  };
+
+  Program p_;
+  const SessionOptions& options_;
+  SessionSlots& slots_;
+  std::unique_ptr<Plan> plan_;
+  size_t first_late_;  // of the program's nodes
+  MemoryPlan memory_;
+  LateCalls late_calls_;
+  std::map<int8_t, int64_t> constants_;      // bytes that the plan alone holds, by Device::index
+  std::unordered_set<const void*> counted_;  // what is among them
+  std::vector<size_t> workspace_;            // by Device::index
+  Recent recent_[16];
+};
+
+std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& options,
+                                      SessionSlots& slots, Ledger* ledger) {
+  PhaseTimer pruning(ledger, Phase::prune);
+  const std::vector<uint32_t> nodes = prune(g, request);
+  Program program = lower(g, request, nodes);
+  place(program, slots);
+  pruning.stop();
+  PhaseTimer optimizing(ledger, Phase::optimize);
+  if (options.optimize) run_passes(program, options, ledger);
+  optimizing.stop();
+  PhaseTimer planning(ledger, Phase::plan);
+  Planner planner(std::move(program), options, slots);
+  auto plan = planner.make();
+  if (ledger && options.optimize) ledger->add_pass(kMemoryPass, planner.shared());
+  return plan;
+}
+
+}  // namespace twofold

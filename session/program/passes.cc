@@ -1,0 +1,57 @@
+#include <twofold/session/program/passes.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/runtime/ledger.h>
+
+namespace twofold {
+
+namespace {
+std::vector<Pass>& passes() {
+  static std::vector<Pass> all = {
+      {"fold", "computes what depends on constants alone, once", fold_constants},
+      {"cse", "computes equal subexpressions once", eliminate_common_subexpressions},
+      {"dce", "drops what nobody reads", eliminate_dead_code},
+      {"batch_norm", "lets batch normalisation do the relu that follows it", fuse_batch_norm},
+      {"fuse", "runs groups of pointwise ops tile by tile", fuse_pointwise},
+  };
+  return all;
+}
+}  // namespace
+
+std::span<const Pass> all_passes() { return passes(); }
+
+void add_first_pass(const Pass& pass) { passes().insert(passes().begin(), pass); }
+
+void check_options(const SessionOptions& options) {
+  if (options.max_plans < 1)
+    fail(Code::InvalidArgument, fmt::format("max_plans is {}; a session needs one at least", options.max_plans),
+         "{.max_plans = 256}");
+  if (options.plan_memory < 0)
+    fail(Code::InvalidArgument, fmt::format("plan_memory is {} bytes; it must be 0 or more", options.plan_memory),
+         "{.plan_memory = int64_t{1} << 30}");
+  std::vector<std::string_view> names = {kMemoryPass, kCapturePass};
+  for (const Pass& pass : all_passes()) names.push_back(pass.name);
+  for (const std::string& name : options.disabled_passes)
+    if (std::ranges::find(names, name) == names.end())
+      fail(Code::InvalidArgument,
+           fmt::format("There is no pass '{}' to disable; there are {}", name, fmt::join(names, ", ")));
+}
+
+bool pass_enabled(const SessionOptions& options, std::string_view name) {
+  return options.optimize && std::ranges::find(options.disabled_passes, name) == options.disabled_passes.end();
+}
+
+void run_passes(Program& p, const SessionOptions& options, Ledger* ledger) {
+  for (const Pass& pass : all_passes()) {
+    if (!pass_enabled(options, pass.name)) continue;
+    const int64_t changes = pass.run(p);
+    if (ledger) ledger->add_pass(pass.name, changes);
+  }
+}
+
+}  // namespace twofold

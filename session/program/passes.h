@@ -1,0 +1,48 @@
+// The optimiser: passes over a program, each with a name, a switch and a count.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <twofold/session/options.h>
+#include <twofold/session/program/program.h>
+
+namespace twofold {
+
+class Ledger;
+
+/// Changes `p` into a program with the same results to the bit, and returns how many changes it made.
+using PassFn = int64_t (*)(Program& p);
+
+struct Pass {
+  std::string_view name;
+  std::string_view doc;
+  PassFn run;
+  bool inexact = false;  ///< may change last bits; none does yet
+};
+
+/// Lets values that live at different times lie in the same memory. It belongs to the planner, but is switched and
+/// counted (by values that share) like the passes.
+inline constexpr std::string_view kMemoryPass = "memory";
+
+/// Captures what a plan does on a GPU when it runs for the second time, and replays it from then on.
+inline constexpr std::string_view kCapturePass = "capture";
+
+/// Throws InvalidArgument for the name of no pass, and for less than one plan.
+void check_options(const SessionOptions& options);
+bool pass_enabled(const SessionOptions& options, std::string_view name);
+
+/// In the order in which they run.
+std::span<const Pass> all_passes();
+/// Adds one, which runs before all others. To be called before any session plans; tests use it.
+void add_first_pass(const Pass& pass);
+void run_passes(Program& p, const SessionOptions& options, Ledger* ledger);
+
+int64_t fold_constants(Program& p);
+int64_t eliminate_common_subexpressions(Program& p);
+int64_t eliminate_dead_code(Program& p);
+int64_t fuse_batch_norm(Program& p);
+int64_t fuse_pointwise(Program& p);
+
+}  // namespace twofold

@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <map>
+
+#include <twofold/graph/graph_ops.h>
+#include <twofold/lib/op/value.h>
+#include <twofold/session/program/program.h>
+#include <twofold/session/run/host_steps.h>
+#include <twofold/session/run/slots.h>
+
+namespace twofold {
+namespace {
+
+class Placement {
+ public:
+  Placement(Program& p, const SessionSlots& slots) : p_(p), slots_(slots) {}
+
+  void run() {
+    std::vector<ProgramNode> placed;
+    placed.reserve(p_.nodes.size());
+    std::swap(placed, p_.nodes);
+    for (ProgramNode& n : placed) {
+      n.device = device_of(n);
+      if (!is_host_op(*n.op) && !n.dynamic) take_inputs(n);
+      const auto index = static_cast<int32_t>(p_.nodes.size());
+      for (uint32_t k = 0; k < n.num_outputs; ++k) {
+        ProgramValue& v = p_.values[n.first_output + k];
+        v.producer = index, v.device = n.device;
+        // Known already, on the host.
+        if (v.constant.defined()) v.device = v.constant.value()->device();
+      }
+      p_.nodes.push_back(std::move(n));
+    }
+  }
+
+ private:
+  static bool is_elsewhere(const OpDef& op, size_t i) {
+    return i < 32 && ((op.host_inputs | op.shape_inputs) >> i & 1);
+  }
+
+  Device device_of(const ProgramNode& n) const {
+    const AttrsView attrs = n.attrs_view();
+    if (n.op == &transfer_op) return {static_cast<int8_t>(attrs.as<TransferAttrs>().device)};
+    if (attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>)
+      return slots_.device_of(*attrs.as<VariableAttrs>().variable);
+    if (n.op->flags.host_only && !is_host_op(*n.op)) return {};
+    if (const int8_t wanted = p_.graph->node(n.graph_node).device; wanted >= 0) return {wanted};
+    bool from_host = false, all_on_host = true;  // what is computed from shapes stays where they are
+    for (size_t i = 0; i < n.inputs.size(); ++i) {
+      const ProgramValue& v = p_.values[n.inputs[i]];
+      // A lone `like` says where, too.
+      if (is_elsewhere(*n.op, i) && (n.inputs.size() > 1 || n.op->host_inputs)) continue;
+      if (!v.device.is_cpu()) return v.device;
+      const bool computed_on_host = v.producer >= 0 && p_.nodes[static_cast<size_t>(v.producer)].device.is_cpu();
+      from_host = from_host || computed_on_host;
+      all_on_host = all_on_host && (computed_on_host || v.constant.defined());
+    }
+    return from_host && all_on_host ? Device{} : slots_.device;
+  }
+
+  void take_inputs(ProgramNode& n) {
+    for (size_t i = 0; i < n.inputs.size(); ++i) {
+      const ValueId v = n.inputs[i];
+      const Device wanted = i < 32 && (n.op->host_inputs >> i & 1) ? Device{} : n.device;
+      if (p_.values[v].device == wanted || (i < 32 && (n.op->shape_inputs >> i & 1)) || n.op == &transfer_op) continue;
+      n.inputs[i] = taken(v, wanted, n.graph_node);
+    }
+  }
+
+  // The value `v` on `device`: a constant is copied now, others by a node.
+  ValueId taken(ValueId v, Device device, uint32_t graph_node) {
+    const auto [known, fresh] = taken_.emplace(std::pair(v, device.index), static_cast<ValueId>(p_.values.size()));
+    if (!fresh) return known->second;
+    const ProgramValue from = p_.values[v];
+    p_.values.push_back({.spec = from.spec, .device = device});
+    if (from.constant.defined()) {
+      p_.values.back().constant = copy_to(from.constant, device);
+      return known->second;
+    }
+    ProgramNode n;
+    n.op = &transfer_op;
+    n.attrs = make_ref<AttrsBox>(AttrsView(TransferAttrs{device.index}));
+    n.inputs.push_back(v);
+    n.first_output = known->second;
+    n.num_outputs = 1;
+    n.graph_node = graph_node;
+    n.device = device;
+    p_.values.back().producer = static_cast<int32_t>(p_.nodes.size());
+    p_.nodes.push_back(std::move(n));
+    return known->second;
+  }
+
+  Program& p_;
+  const SessionSlots& slots_;
+  std::map<std::pair<ValueId, int8_t>, ValueId> taken_;
+};
+
+// Whether anything may lie or run elsewhere than on the CPU.
+bool all_on_cpu(const Program& p, const SessionSlots& slots) {
+  const auto on_cpu = [&](const ProgramNode& n) {
+    const AttrsView attrs = n.attrs_view();
+    const bool of_variable = attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>;
+    return p.graph->node(n.graph_node).device <= 0 && n.op != &transfer_op &&
+           (!of_variable || attrs.as<VariableAttrs>().variable->device <= 0);
+  };
+  return slots.device.is_cpu() &&
+         std::ranges::all_of(p.values, [](const ProgramValue& v) { return v.device.is_cpu(); }) &&
+         std::ranges::all_of(p.nodes, on_cpu);
+}
+
+}  // namespace
+
+void place(Program& p, const SessionSlots& slots) {
+  if (!all_on_cpu(p, slots)) Placement(p, slots).run();
+}
+
+}  // namespace twofold

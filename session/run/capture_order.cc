@@ -1,0 +1,38 @@
+#include <twofold/session/run/capture_order.h>
+
+#include <algorithm>
+
+#include <twofold/lib/op/late_errors.h>
+#include <twofold/lib/runtime/plugin.h>
+
+namespace twofold {
+
+void CaptureOrder::begin_step(std::span<const Access> accesses) {
+  const std::vector<uint32_t> before = order_.add(accesses);
+  for (const uint32_t step : before) steps_[step].followed = true;
+  come_after(before);
+}
+
+void CaptureOrder::end_step() {
+  void* const* nodes = nullptr;
+  size_t n = 0;
+  check_gpu(gpu_runtime()->captured_ends(stream_, &nodes, &n), "the ends of what is captured");
+  steps_.push_back({.ends = {nodes, nodes + n}});
+}
+
+void CaptureOrder::join() {
+  std::vector<uint32_t> last;
+  for (uint32_t step = 0; step < steps_.size(); ++step)
+    if (!steps_[step].followed) last.push_back(step);
+  come_after(last);
+}
+
+void CaptureOrder::come_after(std::span<const uint32_t> steps) {
+  std::vector<void*> nodes;
+  for (const uint32_t step : steps) nodes.insert(nodes.end(), steps_[step].ends.begin(), steps_[step].ends.end());
+  std::ranges::sort(nodes);
+  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+  check_gpu(gpu_runtime()->capture_after(stream_, nodes.data(), nodes.size()), "what is captured comes after");
+}
+
+}  // namespace twofold

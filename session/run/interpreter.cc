@@ -1,0 +1,174 @@
+#include <twofold/session/run/interpreter.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <twofold/graph/graph_ops.h>
+#include <twofold/kernels/shape_check/shape_check.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/constant.h>
+#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/launch.h>
+#include <twofold/session/program/node_error.h>
+#include <twofold/session/program/program.h>
+#include <twofold/session/run/control_flow.h>
+
+namespace twofold {
+
+void Interpreter::feed(const VariableState& v, const Tensor& value) { fed_[v.id] = value; }
+
+Traced Interpreter::run(const OpDef& op, AttrsView attrs, std::span<const Tensor> inputs, std::source_location where) {
+  const auto body = [&](std::span<const Tensor> inside) {
+    if (&op == &while_op) return loop(attrs.as<WhileAttrs>(), inside, where);
+    const auto& branches = attrs.as<IfAttrs>();
+    return call(truth_of(inside[0], "If") ? branches.then_body : branches.else_body, {}, inside);
+  };
+  return run_traced(inputs, body, {.where = where, .everything = true});
+}
+
+std::vector<Tensor> Interpreter::loop(const WhileAttrs& attrs, std::span<const Tensor> inputs,
+                                      std::source_location where) {
+  const auto first = inputs.first(attrs.body.parameters.size());
+  std::vector<Tensor> state(first.begin(), first.end());
+  const auto go_on = [&] {
+    const WithoutTape hidden;
+    return truth_of(call(attrs.test, state, inputs)[0], "While");
+  };
+  const auto pass = [&](std::span<const Tensor> values) { return call(attrs.body, values, inputs); };
+  while (go_on()) state = run_traced(state, pass, {.where = where, .everything = true}).outputs;
+  return state;
+}
+
+std::vector<Tensor> Interpreter::call(const Body& body, std::span<const Tensor> parameters,
+                                      std::span<const Tensor> inputs) {
+  const GraphData& g = *body.graph;
+  auto& order = orders_[&g];
+  if (order.empty()) order = prune(g, {.fetches = body.outputs, .operations = body.effects});
+  std::vector<Outputs> values(g.size());
+  for (size_t i = 0; i < parameters.size(); ++i) values[body.parameters[i].node].push_back(parameters[i]);
+  for (size_t i = 0; i < body.captures.size(); ++i)
+    values[body.captures[i].node].push_back(inputs[body.capture_inputs[i]]);
+  for (uint32_t id : order) {
+    if (!values[id].empty()) continue;
+    const Node& node = g.node(id);
+    SmallVector<const Tensor*, 4> pointers;
+    for (Edge e : node.inputs) pointers.push_back(&values[e.node][e.output]);
+    with_node(g, id, [&] { execute(node, pointers, values[id]); });
+  }
+  std::vector<Tensor> outputs;
+  for (Edge e : body.outputs) outputs.push_back(values[e.node][e.output]);
+  return outputs;
+}
+
+void Interpreter::execute(const Node& node, Inputs inputs, Outputs& outputs) {
+  const OpDef& op = *node.op;
+  const AttrsView attrs = node.attrs_view();
+  const auto all = [&] {
+    std::vector<Tensor> tensors;
+    for (const Tensor* t : inputs) tensors.push_back(*t);
+    return tensors;
+  };
+  if (&op == &constant_op) {
+    outputs.push_back(attrs.as<ConstantAttrs>().value.tensor);
+  } else if (&op == &variable_op || &op == &no_op_op) {
+    return;
+  } else if (&op == &read_variable_op) {
+    outputs.push_back(read(attrs.as<VariableAttrs>().variable));
+  } else if (attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>) {
+    outputs.push_back(assign(op, attrs.as<VariableAttrs>().variable, *inputs[0]));
+  } else if (&op == &print_op) {
+    write_print(attrs.as<PrintAttrs>().message, *inputs[0]);
+    outputs.push_back(*inputs[0]);
+  } else if (&op == &assert_op) {
+    check_assertion(attrs.as<AssertAttrs>().message, inputs);
+  } else if (&op == &shape_check_op) {
+    Outputs checked;
+    launch(op, inputs, attrs, 0, checked);
+    outputs.push_back(*inputs[0]);
+  } else if (&op == &with_effects_op) {
+    outputs.push_back(*inputs[0]);
+  } else if (&op == &if_op || &op == &while_op) {
+    Traced traced = run(op, attrs, all(), node.where);
+    for (Tensor& t : traced.outputs) outputs.push_back(std::move(t));
+    outputs.push_back(trace_handle(std::move(traced.trace)));
+  } else if (&op == &backprop_op) {
+    Traced traced = run_backprop_node(attrs.as<BackpropAttrs>(), all(), slots_, true);
+    for (Tensor& t : traced.outputs) outputs.push_back(std::move(t));
+    outputs.push_back(trace_handle(std::move(traced.trace)));
+  } else if (op.flags.random) {
+    const OnDevice on(node.device >= 0 ? Device{node.device} : slots_.device);
+    launch(op, inputs, attrs, RandomDraws::take(slots_.counter(random_key_of(attrs), node.generation)), outputs);
+  } else if (op.flags.session && &op != &transfer_op) {
+    fail(Code::Internal, fmt::format("'{}' cannot be run in a body", op.name));
+  } else {
+    const bool on_gpu = std::ranges::any_of(inputs, [](const Tensor* t) { return !t->value()->device().is_cpu(); });
+    const OnDevice on(node.device >= 0 ? Device{node.device} : on_gpu ? Device{-1} : slots_.device);
+    eager_apply(op, inputs, attrs, node.where, outputs);
+  }
+}
+
+Tensor Interpreter::read(const Ref<VariableState>& v) {
+  Tensor value;
+  if (const auto it = fed_.find(v->id); it != fed_.end()) {
+    value = it->second;
+  } else {
+    const Tensor& stored = slots_.slot(v).current();
+    if (!stored.defined()) throw_uninitialized(*v);
+    value = stored;
+  }
+  return t_state.tape && is_floating(v->dtype) ? eager_read(v, value) : value;
+}
+
+Tensor Interpreter::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given) {
+  Slot& slot = slots_.slot(v);
+  Tensor next = renamed(moved_to(given, slot.device));
+  if (&op != &assign_op) {
+    if (!slot.current().defined()) throw_uninitialized(*v);
+    const Tensor* pair[] = {&slot.current(), &given};
+    Outputs sum;
+    launch(*find_op(&op == &assign_add_op ? "Add" : "Sub"), pair, {}, 0, sum);
+    next = moved_to(sum[0], slot.device);
+  }
+  if (!next.shape().compatible_with(v->shape))
+    fail(Code::InvalidArgument, fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}",
+                                            next.shape().str(), v->name, v->shape.str()));
+  slot.pending = next;
+  return renamed(next);
+}
+
+Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, SessionSlots& slots, bool keep) {
+  const auto* trace = static_cast<const Trace*>(inputs[0].value()->object());
+  if (!trace) fail(Code::Internal, "a gradient is asked of control flow that left no trace");
+  const auto n = static_cast<size_t>(attrs.num_inputs);
+  Backprop request;
+  request.inputs.assign(inputs.begin() + 1, inputs.begin() + 1 + static_cast<std::ptrdiff_t>(n));
+  request.dys.resize(static_cast<size_t>(attrs.num_outputs));
+  request.arrived.assign(request.dys.size(), true);
+  for (size_t i = 0; i < attrs.dys.size(); ++i) request.dys[static_cast<size_t>(attrs.dys[i])] = inputs[1 + n + i];
+  for (size_t k = 0; k < attrs.conditional.size(); ++k) {
+    const auto dy = static_cast<size_t>(attrs.dys[static_cast<size_t>(attrs.conditional[k])]);
+    request.arrived[dy] = static_cast<bool>(inputs[1 + n + attrs.dys.size() + k]);
+  }
+  for (int64_t i : attrs.wanted) request.wanted.push_back(static_cast<size_t>(i));
+  for (int64_t i : attrs.wanted_variables) request.variables.push_back(attrs.variables[static_cast<size_t>(i)]);
+  Traced traced = run_backprop(*trace, request, keep);
+  const size_t wanted = traced.outputs.size();
+  for (size_t i = 0; i < wanted; ++i) {
+    traced.outputs.push_back(tensor(traced.outputs[i].defined()));
+    if (traced.outputs[i].defined()) continue;
+    Shape shape = attrs.shapes[i];
+    if (i < request.wanted.size()) {
+      shape = request.inputs[request.wanted[i]].shape();
+    } else if (!shape.is_known()) {
+      const Tensor& stored = slots.slot(request.variables[i - request.wanted.size()]).current();
+      shape = stored.defined() ? stored.shape() : Shape{};
+    }
+    traced.outputs[i] = tensor(0, shape, {.dtype = attrs.dtypes[i]});
+  }
+  return traced;
+}
+
+Tensor trace_handle(Ref<Trace> trace) { return Tensor::adopt(Value::handle(std::move(trace)).detach()); }
+
+}  // namespace twofold

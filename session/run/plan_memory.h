@@ -1,0 +1,73 @@
+// What a session's plans hold between runs, and giving it up.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include <twofold/lib/core/small_vector.h>
+#include <twofold/lib/runtime/reclaim.h>
+
+namespace twofold {
+
+class GpuPools;
+class Plan;
+
+/// Bytes on devices.
+using DeviceBytes = SmallVector<std::pair<Device, int64_t>, 2>;
+
+/// Counts what plans hold, bodies' plans among them: constants that were computed for them, and the memory that their
+/// runs leave to the next. Beyond a bound, and where a device's memory runs out, the plans used least recently give up
+/// what no run is using. Safe from several threads.
+class PlanMemory final : public MemoryHolder {
+ public:
+  /// `limit` bytes at most on each device; 0: half of what the device has, or of `gpu_limit`, if that is not 0. `pools`
+  /// are those that GPUs' memory comes from.
+  PlanMemory(int64_t limit, int64_t gpu_limit, const GpuPools& pools)
+      : limit_(limit), gpu_limit_(gpu_limit), pools_(pools) {}
+  ~PlanMemory() override { leave(); }
+  /// Its session ends: nobody asks it for memory any more.
+  void stop() { leave(); }
+
+  /// Is told which plan has given up memory: to be held no more. By whatever thread lacks memory, with the locks that
+  /// it holds (a run's, those of reclaim_memory), but none of this class.
+  void on_given_up(std::function<void(const Plan*)> f) { given_up_ = std::move(f); }
+
+  /// A plan that holds these constants, until it is removed.
+  void add(const Plan& plan, const DeviceBytes& constants);
+  void remove(const Plan& plan) noexcept;
+  /// What `plan` holds grows, or falls where it is negative.
+  void hold(const Plan& plan, const DeviceBytes& bytes);
+  /// Before `plan` takes this: has others give up theirs as far as that keeps to the bound.
+  void make_room(const Plan* plan, const DeviceBytes& bytes);
+  /// Whether more is held than the bound allows.
+  bool is_over(const DeviceBytes& bytes);
+
+  uint64_t oldest(Device device, const GpuPool* pool) override;
+  bool give_up(Device device, const GpuPool* pool) override { return give_up_other(device, pool, nullptr); }
+
+ private:
+  struct Held {
+    uint64_t added = 0;  // the how manieth plan it is
+    DeviceBytes constants, bytes;
+  };
+  bool give_up_other(Device device, const GpuPool* pool, const Plan* but);
+  int64_t limit_of(Device device);
+  bool is_of(Device device, const GpuPool* pool) const;
+  int64_t held(Device device) {
+    std::lock_guard lock(mutex_);
+    return total_[device.index];
+  }
+
+  const int64_t limit_, gpu_limit_;
+  const GpuPools& pools_;
+  std::function<void(const Plan*)> given_up_;
+  std::mutex mutex_;                    // guards all below
+  std::map<const Plan*, Held> plans_;   // those that live
+  std::map<int8_t, int64_t> total_;     // by Device::index
+  std::map<int8_t, int64_t> capacity_;  // what devices have, once asked
+  uint64_t added_ = 0;
+};
+
+}  // namespace twofold
