@@ -113,7 +113,7 @@ with tempfile.TemporaryDirectory() as scratch:
 
     plugin = next(t for t in ("kernels/twofold_cpu_v3.so", "kernels/twofold_cpu_v2.so", "kernels/twofold_cpu_v4.so")
                   if os.path.exists(os.path.join(build, t)))
-    library = next(f for f in os.listdir(build) if re.fullmatch(r"libtwofold\.so(\.\d+){3}", f))
+    library = os.path.basename(os.path.realpath(os.path.join(build, "libtwofold.so")))
     made = {}  # object of the build: the one compiled anew
 
     def compile_copy(name, target):

@@ -19,8 +19,8 @@ with tempfile.TemporaryDirectory() as folder:
     # A copy of a program and of the library, beside which lie plugins whose number is another.
     for name in ("tests", "kernels"):
         os.mkdir(os.path.join(folder, name))
-    shutil.copy(os.path.realpath(glob.glob(os.path.join(build, "libtwofold.so*"))[0]),
-                os.path.join(folder, "libtwofold.so.0"))
+    library = os.path.join(build, "libtwofold.so")
+    shutil.copy(os.path.realpath(library), os.path.join(folder, os.readlink(library)))  # the link has the name it is loaded by
     program = shutil.copy(os.path.join(build, "tests", "semantics_test"), os.path.join(folder, "tests"))
     for plugin in glob.glob(os.path.join(build, "kernels", "twofold_cpu_*.so")):
         with open(plugin, "rb") as f:
