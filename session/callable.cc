@@ -21,10 +21,10 @@ struct Callable::State {
   std::vector<std::pair<size_t, size_t>> fed_fetches;  ///< variables (fetch, feed) that are fetched as they are fed
   std::vector<size_t> order;                           ///< value i of a call is feed order[i] of the plan
   std::mutex mutex;
-  std::shared_ptr<const Plan> plan;  // of the last call, guarded by mutex
-  std::vector<TensorSpec> specs;     // what it was planned for, guarded by mutex
-  std::vector<Device> devices;       // likewise
-  uint64_t numerics = 0;             // likewise
+  std::shared_ptr<Executor> plan;  // of the last call, guarded by mutex
+  std::vector<TensorSpec> specs;   // what it was planned for, guarded by mutex
+  std::vector<Device> devices;     // likewise
+  uint64_t numerics = 0;           // likewise
 };
 
 Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys,
@@ -70,7 +70,7 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
   SmallVector<Tensor, 4> values(given.size());
   for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
   for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
-  std::shared_ptr<const Plan> used;
+  std::shared_ptr<Executor> used;
   bool hit;
   {
     std::lock_guard lock(mutex);
@@ -103,7 +103,7 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
     ledger->add_run();
   }
   SmallVector<Tensor, 4> fetched(used->num_fetches());
-  used->execute(values, fetched, ledger, false);
+  used->run(values, fetched, ledger, false);
   scatter(fetches, fetched, results);
 }
 

@@ -121,8 +121,8 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
   return t;
 }
 
-std::shared_ptr<const Plan> SessionData::plan(std::span<const Target> fetches, std::span<const Target> feeds,
-                                              std::span<const Tensor> values, Ledger* ledger) {
+std::shared_ptr<Executor> SessionData::plan(std::span<const Target> fetches, std::span<const Target> feeds,
+                                            std::span<const Tensor> values, Ledger* ledger) {
   Words words;
   words.push_back(numerics_word());
   words.push_back(fetches.size());
@@ -150,7 +150,7 @@ std::shared_ptr<const Plan> SessionData::plan(std::span<const Target> fetches, s
   }
   if (ledger) ledger->add_plan(false);
   report_growth();
-  std::shared_ptr<const Plan> made = make_plan(*graph_, request(fetches, feeds, values), options_, slots_, ledger);
+  std::shared_ptr<Executor> made = make_executor(*graph_, request(fetches, feeds, values), options_, context_, ledger);
   std::lock_guard lock(mutex_);
   PlanKey key{{words.begin(), words.end()}, hash_of(words)};
   const auto found = plans_.find(key);
@@ -166,8 +166,8 @@ std::shared_ptr<const Plan> SessionData::plan(std::span<const Target> fetches, s
   return made;
 }
 
-void SessionData::forget(const Plan* plan) {
-  std::shared_ptr<const Plan> gone;  // ends when the lock is given back
+void SessionData::forget(const PlanHolder* plan) {
+  std::shared_ptr<Executor> gone;  // ends when the lock is given back
   {
     std::lock_guard lock(mutex_);
     const auto found = std::ranges::find(order_, plan, [](const auto& entry) { return entry.second.get(); });
@@ -187,7 +187,7 @@ void SessionData::forget(std::span<const Target> fetches) {
     return words[1] == fetches.size() &&
            std::ranges::equal(std::span(words).subspan(2, fetches.size()), fetches, {}, {}, &Target::word);
   };
-  std::list<std::pair<PlanKey, std::shared_ptr<const Plan>>> gone;  // ends when the lock is given back
+  std::list<std::pair<PlanKey, std::shared_ptr<Executor>>> gone;  // ends when the lock is given back
   std::lock_guard lock(mutex_);
   for (auto it = order_.begin(); it != order_.end();) {
     const auto at = it++;
@@ -224,7 +224,7 @@ void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
   for (const auto& [variable, value] : values) {
     const Fetch key(variable);
     const Target target = resolve(key, "variable");
-    Slot& slot = slots_.slot(target.variable);
+    Slot& slot = context_.slots.slot(target.variable);
     const Tensor given = retained(fed(target, key, value));
     check_late_errors(given);
     ready[target.variable->id] = {&slot, moved_to(given, slot.device)};
@@ -236,7 +236,7 @@ void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
 
 bool SessionData::is_initialized(const Variable& v) {
   check_open();
-  Slot& slot = slots_.slot(resolve(Fetch(v), "variable").variable);
+  Slot& slot = context_.slots.slot(resolve(Fetch(v), "variable").variable);
   const std::shared_lock lock(slot.lock);
   return slot.value.defined();
 }
@@ -244,18 +244,12 @@ bool SessionData::is_initialized(const Variable& v) {
 RandomState SessionData::random_state() {
   check_open();
   RandomOrdinals ordinals = copy_of(graph_->random);
-  return {ordinals, slots_.executions(ordinals.generation)};
+  return {ordinals, context_.slots.executions(ordinals.generation)};
 }
 
 void SessionData::set_executions(const std::map<uint64_t, uint64_t>& executions) {
   check_open();
-  slots_.set_executions(executions, copy_of(graph_->random).generation);
-}
-
-void throw_uninitialized(const VariableState& v) {
-  fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", v.name),
-       "session.run(tf::global_variables_initializer()), or, to leave others as they are, "
-       "session.run(tf::variables_initializer({v})); of an optimiser made later: session.run(opt.initializer())");
+  context_.slots.set_executions(executions, copy_of(graph_->random).generation);
 }
 
 void SessionData::close() {
@@ -266,7 +260,8 @@ void SessionData::close() {
     plans_.clear();
     order_.clear();
   }
-  slots_.release_values();
+  context_.slots.release_values();
+  context_.pools.release_cached();
 }
 
 Request SessionData::request(std::span<const Target> fetches, std::span<const Target> feeds,
@@ -333,7 +328,7 @@ void SessionData::run(std::span<const Fetch> fetches, const internal::FeedList& 
   const auto plan = this->plan(fetch_targets, feed_targets, values, ledger);
   if (ledger) ledger->add_run();
   SmallVector<Tensor, 4> fetched(plan->num_fetches());
-  plan->execute(values, fetched, ledger, false);
+  plan->run(values, fetched, ledger, false);
   scatter(fetch_targets, fetched, results);
 }
 

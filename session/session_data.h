@@ -11,7 +11,7 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/random_key.h>
-#include <twofold/session/plan/plan.h>
+#include <twofold/session/run/executor.h>
 #include <twofold/session/session.h>
 
 namespace twofold {
@@ -41,10 +41,10 @@ struct PlanKeyHash {
 class SessionData {
  public:
   SessionData(Ref<GraphData> graph, SessionOptions options)
-      : graph_(std::move(graph)), options_(std::move(options)), slots_(options_) {
-    slots_.plans.on_given_up([this](const Plan* plan) { forget(plan); });
+      : graph_(std::move(graph)), options_(std::move(options)), context_(options_) {
+    context_.plans.on_given_up([this](const PlanHolder* plan) { forget(plan); });
   }
-  ~SessionData() { slots_.plans.stop(); }
+  ~SessionData() { context_.plans.stop(); }
 
   const Ref<GraphData>& graph() const { return graph_; }
 
@@ -59,8 +59,8 @@ class SessionData {
   void set(const std::vector<std::pair<Variable, Tensor>>& values);
 
   /// The plan for these targets and fed values, made if need be.
-  std::shared_ptr<const Plan> plan(std::span<const Target> fetches, std::span<const Target> feeds,
-                                   std::span<const Tensor> values, Ledger* ledger);
+  std::shared_ptr<Executor> plan(std::span<const Target> fetches, std::span<const Target> feeds,
+                                 std::span<const Tensor> values, Ledger* ledger);
 
   /// Keeps no plan for these fetches any more; a run that needs one makes it anew.
   void forget(std::span<const Target> fetches);
@@ -85,7 +85,7 @@ class SessionData {
   Request request(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values) const;
 
   // Holds a plan no more that has given up its memory.
-  void forget(const Plan* plan);
+  void forget(const PlanHolder* plan);
 
   // A graph that grows between runs is the classic leak: ops made inside the training loop.
   void report_growth();
@@ -94,13 +94,13 @@ class SessionData {
 
   const Ref<GraphData> graph_;
   const SessionOptions options_;
-  SessionSlots slots_;
+  SessionContext context_;
   std::atomic<bool> closed_{false};
 
-  mutable std::mutex mutex_;                                          // guards all below
-  std::list<std::pair<PlanKey, std::shared_ptr<const Plan>>> order_;  // most recent first
+  mutable std::mutex mutex_;                                        // guards all below
+  std::list<std::pair<PlanKey, std::shared_ptr<Executor>>> order_;  // most recent first
   std::unordered_map<PlanKey, decltype(order_)::iterator, PlanKeyHash> plans_;
-  const std::pair<PlanKey, std::shared_ptr<const Plan>>* last_ = nullptr;
+  const std::pair<PlanKey, std::shared_ptr<Executor>>* last_ = nullptr;
   uint32_t planned_size_ = 0;
   int growths_ = 0;
 };

@@ -1,5 +1,5 @@
 // Which steps of a captured graph must wait for which, and the workspaces that leave them apart.
-#include <twofold/session/plan/gpu_step.h>
+#include <twofold/session/plan/gpu_launch.h>
 #include <twofold/session/run/access_order.h>
 
 #include <algorithm>
@@ -82,13 +82,13 @@ TEST_CASE("Access order: workspaces of which one holds part of another") {
 TEST_CASE("Workspaces are taken in turn, from as much room as there is use for") {
   constexpr tf::Device kGpu{1}, kOther{2};
   const auto placed = [&](size_t room, size_t used) {
-    std::vector<tf::GpuStep> steps(6);
+    std::vector<tf::GpuLaunch> steps(6);
     const size_t bytes[] = {1000, 0, 300, 100, 1024, 256};
     for (size_t i = 0; i < steps.size(); ++i)
       steps[i].device = i == 3 ? kOther : kGpu, steps[i].workspace_bytes = bytes[i];
     CHECK(tf::place_workspaces(steps, kGpu, room) == used);
     std::vector<size_t> begins;
-    for (const tf::GpuStep& s : steps) begins.push_back(s.workspace);
+    for (const tf::GpuLaunch& s : steps) begins.push_back(s.workspace);
     return begins;
   };
   using Begins = std::vector<size_t>;

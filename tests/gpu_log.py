@@ -17,7 +17,7 @@ PARTS = ("ops", "gpu", "models", "memcheck", "racecheck")
 SOURCES = ("kernels/**/*.cu", "kernels/**/*_gpu.*", "kernels/cuda/*", "kernels/generate.py", "kernels/meson.build",
            "kernels/pointwise/ops.def", "lib/runtime/caching_allocator.h", "lib/runtime/device.h", "lib/runtime/gpu_memory.*",
            "lib/runtime/kernel.h", "lib/op/late_errors.*", "lib/op/numerics.h", "session/run/access_order.*",
-           "session/run/capture_order.*", "session/run/captured.*", "session/run/gpu_run.*", "session/plan/gpu_step.*",
+           "session/run/capture_order.*", "session/run/captured.*", "session/run/gpu_*", "session/plan/gpu_*",
            "session/program/place.cc")
 LOG = "tests/gpu.log"
 INCLUDE = re.compile(r"^\s*#\s*include <twofold/(kernels/[^>]+)>", re.M)

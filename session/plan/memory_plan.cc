@@ -1,26 +1,9 @@
 #include <twofold/session/plan/memory_plan.h>
 
 #include <twofold/graph/graph_ops.h>
-#include <twofold/session/run/host_steps.h>
+#include <twofold/session/program/node_kinds.h>
 
 namespace twofold {
-
-bool is_skipped(const Program& p, const ProgramNode& n) {
-  if (n.dead || n.op == &no_op_op) return true;
-  return n.num_outputs && !n.has_effect() && p.values[n.first_output].constant.defined();
-}
-
-bool is_assignment(const OpDef& op) { return &op == &assign_op || &op == &assign_add_op || &op == &assign_sub_op; }
-
-bool is_alias(const Program& p, const ProgramNode& n) {
-  if (n.op->flags.alias) return true;
-  if (!n.op->view) return false;
-  const Shape &x = p.values[n.inputs[0]].spec.shape, &y = p.values[n.first_output].spec.shape;
-  return x.is_known() && y.is_known() && x.saturated_elements() == y.saturated_elements() &&
-         n.op->view(n.attrs_view(), x, y) == 0;
-}
-
-bool is_host_step(const ProgramNode& n) { return n.dynamic || is_host_op(*n.op); }
 
 MemoryPlan::MemoryPlan(Program& p, bool reuse) : p_(p), reuse_(reuse), homes_(p.values.size()), arenas_(1) {
   for (ValueId v = 0; v < p_.values.size(); ++v) homes_[v].root = v;
@@ -31,7 +14,7 @@ MemoryPlan::MemoryPlan(Program& p, bool reuse) : p_(p), reuse_(reuse), homes_(p.
 
 void MemoryPlan::find_aliases() {
   for (const ProgramNode& n : p_.nodes) {
-    if (is_skipped(p_, n) || is_host_step(n)) continue;
+    if (is_skipped(p_, n) || is_host_op(n)) continue;
     if (is_alias(p_, n) || n.op == &assign_op) homes_[n.first_output].root = homes_[n.inputs[0]].root;
   }
 }
@@ -43,9 +26,9 @@ void MemoryPlan::find_externals() {
   for (const ProgramNode& n : p_.nodes) {
     if (is_skipped(p_, n)) continue;
     if (is_assignment(*n.op)) home(n.op == &assign_op ? n.inputs[0] : n.first_output).must_be_external = true;
-    if (n.op == &read_variable_op || n.op == &transfer_op || is_host_step(n))
+    if (n.op == &read_variable_op || n.op == &transfer_op || is_host_op(n))
       for (uint32_t i = 0; i < n.num_outputs; ++i) home(n.first_output + i).must_be_external = true;
-    if (is_host_step(n) || n.op == &transfer_op)
+    if (is_host_op(n) || n.op == &transfer_op)
       for (ValueId v : n.inputs) home(v).kept = true;
   }
 }

@@ -9,14 +9,6 @@
 
 namespace twofold {
 
-/// Nodes whose results are known, and names without work.
-bool is_skipped(const Program& p, const ProgramNode& n);
-bool is_assignment(const OpDef& op);
-/// Whether output 0 is input 0's bytes: always, or for the shapes that the plan is for.
-bool is_alias(const Program& p, const ProgramNode& n);
-/// Done on tensors by the host, rather than by a kernel on pointers.
-bool is_host_step(const ProgramNode& n);
-
 /// Values that outlive the run, or come from outside it, are tensors of their own, *externals*; the others lie in one
 /// arena for each device, where values that live at different times share memory.
 class MemoryPlan {

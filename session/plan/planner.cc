@@ -1,36 +1,36 @@
-// From a program to a plan: which memory each value lies in, and the instructions.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
-#include <unordered_map>
 #include <unordered_set>
 
+#include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/pointwise/fused.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/session/plan/gpu_plan.h>
 #include <twofold/session/plan/memory_plan.h>
-#include <twofold/session/plan/plan.h>
+#include <twofold/session/plan/planner.h>
 #include <twofold/session/program/late_updates.h>
 #include <twofold/session/program/node_error.h>
+#include <twofold/session/program/node_kinds.h>
 #include <twofold/session/program/passes.h>
-#include <twofold/session/run/host_steps.h>
 
 namespace twofold {
+namespace {
 
 class Planner {
  public:
-  Planner(Program program, const SessionOptions& options, SessionSlots& slots)
+  Planner(Program program, const SessionOptions& options, Slots& slots)
       : p_(std::move(program)),
         options_(options),
         slots_(slots),
         plan_(std::make_unique<Plan>()),
         first_late_(pass_enabled(options, kMemoryPass) ? move_late_updates(p_) : p_.nodes.size()),
         memory_(p_, pass_enabled(options, kMemoryPass)) {
-    plan_->graph_ = Ref<GraphData>(p_.graph);
-    plan_->session_ = &slots;
+    plan_->graph = Ref<GraphData>(p_.graph);
   }
 
   /// How many values share memory with others.
@@ -40,7 +40,7 @@ class Planner {
     check_placeholders();
     for (size_t i = 0; i < first_late_; ++i) emit_at(i);
     prepare_late();
-    plan_->first_late_ = plan_->code_.size();
+    plan_->first_late = plan_->code.size();
     for (size_t i = first_late_; i < p_.nodes.size(); ++i) emit_at(i);
     finish();
     return std::move(plan_);
@@ -69,61 +69,61 @@ class Planner {
   uint32_t external(ValueId v) {
     MemoryPlan::Home& h = home(v);
     if (h.external == MemoryPlan::kNone) {
-      h.external = static_cast<uint32_t>(plan_->externals_.size());
+      h.external = static_cast<uint32_t>(plan_->externals.size());
       const ProgramValue& value = p_.values[memory_.root(v)];
-      plan_->externals_.push_back({.spec = value.spec, .device = value.device, .feed = value.feed, .args = {}});
-      if (value.feed >= 0) plan_->feeds_.emplace_back(static_cast<uint32_t>(value.feed), h.external);
+      plan_->externals.push_back({.spec = value.spec, .device = value.device, .feed = value.feed, .args = {}});
+      if (value.feed >= 0) plan_->feeds.emplace_back(static_cast<uint32_t>(value.feed), h.external);
     }
     return h.external;
   }
 
   // One pointer argument.
   void push_arg(ValueId v) {
-    const auto index = static_cast<uint32_t>(plan_->args_.size());
-    Plan::Arg arg;
+    const auto index = static_cast<uint32_t>(plan_->args.size());
+    PlannedArg arg;
     if (is_constant(v)) {
       const Tensor& t = p_.values[memory_.root(v)].constant;
-      arg = {.from = Plan::Arg::From::constant, .constant = t.value()->data()};
+      arg = {.from = PlannedArg::From::constant, .constant = t.value()->data()};
       keep_constant(v);
     } else if (home(v).must_be_external) {
-      arg = {.from = Plan::Arg::From::external, .external = external(v)};
-      plan_->externals_[arg.external].args.push_back(index);
+      arg = {.from = PlannedArg::From::external, .external = external(v)};
+      plan_->externals[arg.external].args.push_back(index);
     } else {
       memory_.place(v);
-      arg = {.from = Plan::Arg::From::arena, .device = p_.values[v].device, .offset = home(v).offset};
+      arg = {.from = PlannedArg::From::arena, .device = p_.values[v].device, .offset = home(v).offset};
     }
-    plan_->args_.push_back(arg);
+    plan_->args.push_back(arg);
   }
 
   void keep_constant(ValueId v) {
     const ProgramValue& root = p_.values[memory_.root(v)];
     const Tensor& t = root.constant;
-    if (!plan_->constants_.empty() && plan_->constants_.back().same_as(t)) return;
-    plan_->constants_.push_back(t);
+    if (!plan_->constants.empty() && plan_->constants.back().same_as(t)) return;
+    plan_->constants.push_back(t);
     // Computed for this plan, or taken to where it is read; others are the graph's.
     if ((root.producer >= 0 || !t.value()->device().is_cpu()) && counted_.insert(t.value()->data()).second)
       constants_[t.value()->device().index] += static_cast<int64_t>(t.value()->bytes());
   }
 
-  Plan::Source source(ValueId v) {
-    Plan::Source s;
+  Source source(ValueId v) {
+    Source s;
     s.spec = p_.values[v].spec;
     s.device = p_.values[v].device;
     if (is_constant(v)) {
-      s.from = Plan::Source::From::constant;
+      s.from = Source::From::constant;
       s.constant = p_.values[memory_.root(v)].constant;
       keep_constant(v);
       if (s.constant.shape() != s.spec.shape && s.spec.shape.is_known())
         s.constant = Tensor::adopt(Value::view(Ref<Value>(s.constant.value()), s.spec.shape, 0).detach());
     } else if (home(v).must_be_external) {
-      s.from = Plan::Source::From::external;
+      s.from = Source::From::external;
       s.external = external(v);
       const ProgramValue& root = p_.values[memory_.root(v)];
       s.fed = root.feed >= 0;
       s.read = root.producer >= 0 && p_.nodes[static_cast<size_t>(root.producer)].op == &read_variable_op;
     } else {
       memory_.place(v);
-      s.from = Plan::Source::From::arena;
+      s.from = Source::From::arena;
       s.offset = home(v).offset;
     }
     return s;
@@ -140,12 +140,12 @@ class Planner {
   void prepare_late() {
     std::unordered_set<const VariableState*> written;
     for (size_t i = first_late_; i < p_.nodes.size(); ++i)
-      if (is_assignment(*p_.nodes[i].op)) written.insert(p_.nodes[i].attrs_view().as<VariableAttrs>().variable.get());
+      if (is_assignment(*p_.nodes[i].op)) written.insert(variable_of(p_.nodes[i]).get());
     for (size_t i = 0; i < first_late_ && !written.empty(); ++i) {
       const ProgramNode& n = p_.nodes[i];
-      if (n.op == &read_variable_op && !is_skipped(p_, n) &&
-          written.contains(n.attrs_view().as<VariableAttrs>().variable.get()))
-        plan_->code_.push_back({.node = n.graph_node, .aux = external(n.first_output), .what = Plan::Do::release});
+      if (n.op == &read_variable_op && !is_skipped(p_, n) && written.contains(variable_of(n).get()))
+        plan_->code.push_back(
+            {.node = n.graph_node, .aux = external(n.first_output), .what = Instruction::Do::release});
     }
     for (size_t i = first_late_; i < p_.nodes.size(); ++i) {
       const ProgramNode& n = p_.nodes[i];
@@ -158,14 +158,13 @@ class Planner {
   void make_outputs(ValueId first, uint32_t count, uint32_t node) {
     for (uint32_t i = 0; i < count; ++i) {
       if (!home(first + i).must_be_external) continue;
-      plan_->code_.push_back({.node = node, .aux = external(first + i), .what = Plan::Do::make});
+      plan_->code.push_back({.node = node, .aux = external(first + i), .what = Instruction::Do::make});
     }
   }
 
   void emit(const ProgramNode& n) {
-    if (is_host_step(n)) return emit_host(n);
-    if (n.op == &read_variable_op)
-      return emit_read(*n.attrs_view().as<VariableAttrs>().variable, n.first_output, n.graph_node);
+    if (is_host_op(n)) return emit_host(n);
+    if (n.op == &read_variable_op) return emit_read(*variable_of(n), n.first_output, n.graph_node);
     if (is_assignment(*n.op)) return emit_assignment(n);
     if (is_alias(p_, n)) return;
     if (n.op == &transfer_op) return emit_transfer(n);
@@ -184,43 +183,43 @@ class Planner {
     SmallVector<TensorSpec, 2> out;
     for (ValueId v : inputs) in.push_back(p_.values[v].spec);
     for (uint32_t i = 0; i < count; ++i) out.push_back(p_.values[first + i].spec);
-    Plan::Instruction instruction{.node = node, .device = device};
+    Instruction instruction{.node = node, .device = device};
     const Prepared* prepared = remembered(op, attrs, device, in, out);
     instruction.fn = prepared->fn;
     instruction.params = prepared->params;
-    instruction.what = !device.is_cpu()    ? op.flags.random ? Plan::Do::gpu_random : Plan::Do::gpu_kernel
-                       : op.flags.random   ? Plan::Do::random
-                       : op.flags.can_fail ? Plan::Do::kernel_that_may_fail
-                                           : Plan::Do::kernel;
+    instruction.what = !device.is_cpu()    ? op.flags.random ? Instruction::Do::gpu_random : Instruction::Do::gpu_kernel
+                       : op.flags.random   ? Instruction::Do::random
+                       : op.flags.can_fail ? Instruction::Do::kernel_that_may_fail
+                                           : Instruction::Do::kernel;
     if (op.flags.random) {
-      instruction.aux = static_cast<uint32_t>(plan_->counters_.size());
-      plan_->counters_.push_back(&slots_.counter(random_key_of(attrs), p_.graph->node(node).generation));
+      instruction.aux = static_cast<uint32_t>(plan_->counters.size());
+      plan_->counters.push_back(&slots_.counter(random_key_of(attrs), p_.graph->node(node).generation));
     }
     if (!device.is_cpu() && op.flags.can_fail) {
       const Node& n = p_.graph->node(node);
       instruction.aux = static_cast<uint32_t>(late_calls_.size());
       late_calls_.push_back({&op, attrs ? make_ref<AttrsBox>(attrs) : nullptr, p_.graph->node_name(node), n.where});
-      plan_->fails_late_ = true;
+      plan_->gpu.fails_late = true;
     }
     const auto d = static_cast<size_t>(device.index);
     if (workspace_.size() <= d) workspace_.resize(d + 1);
     workspace_[d] = std::max(workspace_[d], prepared->workspace);
     if (!device.is_cpu()) {
-      plan_->gpu_steps_.resize(plan_->code_.size());
-      plan_->gpu_steps_.emplace_back(op, device, in, out, prepared->workspace);
+      plan_->gpu.kernels.resize(plan_->code.size());
+      plan_->gpu.kernels.emplace_back(op, device, in, out, prepared->workspace);
     }
-    instruction.args = static_cast<uint32_t>(plan_->args_.size());
+    instruction.args = static_cast<uint32_t>(plan_->args.size());
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (i < 32 && (op.shape_inputs >> i & 1)) {
-        plan_->args_.push_back({.from = Plan::Arg::From::constant});  // the kernel does not look
+        plan_->args.push_back({.from = PlannedArg::From::constant});  // the kernel does not look
       } else {
         push_arg(inputs[i]);
       }
     }
     for (uint32_t i = 0; i < count; ++i) push_arg(first + i);
-    plan_->ops_.resize(plan_->code_.size());
-    plan_->ops_.push_back(&op);
-    plan_->code_.push_back(instruction);
+    plan_->ops.resize(plan_->code.size());
+    plan_->ops.push_back(&op);
+    plan_->code.push_back(instruction);
   }
 
   // Chains of like ops have like signatures: the last one is tried before the process's cache.
@@ -230,24 +229,24 @@ class Planner {
     if (r.op == &op && r.device == device && r.attrs == attrs && std::ranges::equal(r.in, in) &&
         std::ranges::equal(r.out, out))
       return r.prepared;
-    plan_->prepared_.push_back(prepare(op, attrs, in, out, device));
-    r = {&op, device, attrs, {in.begin(), in.end()}, {out.begin(), out.end()}, plan_->prepared_.back().get()};
+    plan_->prepared.push_back(prepare(op, attrs, in, out, device));
+    r = {&op, device, attrs, {in.begin(), in.end()}, {out.begin(), out.end()}, plan_->prepared.back().get()};
     return r.prepared;
   }
 
   void use_slot(Slot& slot, bool write) {
-    plan_->slots_.emplace_back(&slot, write);
-    plan_->writes_ |= write;
+    plan_->slots.emplace_back(&slot, write);
+    plan_->writes |= write;
   }
 
   void emit_read(const VariableState& v, ValueId to, uint32_t node) {
     Slot& slot = slots_.slot(Ref<VariableState>(const_cast<VariableState*>(&v)));
     use_slot(slot, false);
-    plan_->code_.push_back({.params = &slot, .args = external(to), .node = node, .what = Plan::Do::read});
+    plan_->code.push_back({.params = &slot, .args = external(to), .node = node, .what = Instruction::Do::read});
   }
 
   void emit_assignment(const ProgramNode& n) {
-    const Ref<VariableState>& v = n.attrs_view().as<VariableAttrs>().variable;
+    const Ref<VariableState>& v = variable_of(n);
     Slot& slot = slots_.slot(v);
     use_slot(slot, true);
     ValueId value = n.inputs[0];
@@ -262,145 +261,105 @@ class Planner {
       emit_kernel(op, {}, n.device, inputs, n.first_output, 1, n.graph_node);
       value = n.first_output;
     }
-    const auto source_index = static_cast<uint32_t>(plan_->assigned_.size());
-    plan_->assigned_.push_back(source(value));
-    plan_->code_.push_back({.params = &slot, .node = n.graph_node, .aux = source_index, .what = Plan::Do::assign});
+    const auto source_index = static_cast<uint32_t>(plan_->assigned.size());
+    plan_->assigned.push_back(source(value));
+    plan_->code.push_back(
+        {.params = &slot, .node = n.graph_node, .aux = source_index, .what = Instruction::Do::assign});
   }
 
   void emit_transfer(const ProgramNode& n) {
-    const auto source_index = static_cast<uint32_t>(plan_->transferred_.size());
-    plan_->transferred_.push_back(source(n.inputs[0]));
-    plan_->code_.push_back({.args = external(n.first_output),
-                            .node = n.graph_node,
-                            .aux = source_index,
-                            .what = Plan::Do::transfer,
-                            .device = n.device});
+    const auto source_index = static_cast<uint32_t>(plan_->transferred.size());
+    plan_->transferred.push_back(source(n.inputs[0]));
+    plan_->code.push_back({.args = external(n.first_output),
+                           .node = n.graph_node,
+                           .aux = source_index,
+                           .what = Instruction::Do::transfer,
+                           .device = n.device});
   }
 
   void emit_host(const ProgramNode& n) {
-    Plan::Host host;
-    host.step = make_host_step(n, p_, options_, slots_);
-    host.step->add_slots(plan_->slots_);
-    plan_->fails_late_ |= !n.device.is_cpu();
-    for (const auto& [slot, write] : plan_->slots_) plan_->writes_ |= write;
+    const Node& node = p_.graph->node(n.graph_node);
+    HostOp host{.op = n.op, .attrs = n.attrs, .device = n.device, .node = n.graph_node, .traced = n.traced};
+    if (n.op == &read_variable_op || is_assignment(*n.op)) {
+      host.slot = &slots_.slot(variable_of(n));
+      use_slot(*host.slot, n.op != &read_variable_op);
+    }
+    if (n.op->flags.random) host.counter = &slots_.counter(random_key_of(n.attrs_view()), node.generation);
+    for (const Body* b : bodies_of(*n.op, n.attrs_view())) {
+      for (const auto& v : b->reads) use_slot(slots_.slot(v), false);
+      for (const auto& v : b->writes) use_slot(slots_.slot(v), true);
+    }
+    host.fed = fed_variables(n);
+    plan_->gpu.fails_late |= !n.device.is_cpu();
     for (ValueId v : n.inputs) host.inputs.push_back(source(v));
     for (uint32_t i = 0; i < n.num_outputs; ++i) host.outputs.push_back(external(n.first_output + i));
-    plan_->code_.push_back({.node = n.graph_node,
-                            .aux = static_cast<uint32_t>(plan_->hosts_.size()),
-                            .what = Plan::Do::host,
-                            .device = n.device});
-    plan_->hosts_.push_back(std::move(host));
+    plan_->code.push_back({.node = n.graph_node,
+                           .aux = static_cast<uint32_t>(plan_->host_ops.size()),
+                           .what = Instruction::Do::host,
+                           .device = n.device});
+    plan_->host_ops.push_back(std::move(host));
+  }
+
+  // The input of control flow that holds the value fed for each fed variable which one of its bodies reads.
+  std::vector<FedVariable> fed_variables(const ProgramNode& n) const {
+    std::vector<FedVariable> fed;
+    if (!is_control_flow(*n.op)) return fed;
+    const size_t first = p_.feeds.size() - p_.fed_variables.size();
+    for (size_t i = 0; i < p_.fed_variables.size(); ++i) {
+      const auto it = std::ranges::find(n.inputs, p_.feeds[first + i]);
+      if (it != n.inputs.end()) fed.push_back({p_.fed_variables[i], static_cast<size_t>(it - n.inputs.begin())});
+    }
+    return fed;
   }
 
   void finish() {
-    for (ValueId v : p_.fetches) plan_->fetches_.push_back(source(v));
+    for (ValueId v : p_.fetches) plan_->fetches.push_back(source(v));
     for (const auto& v : p_.fetched_variables) {
-      plan_->fetched_slots_.push_back(&slots_.slot(v));
-      use_slot(*plan_->fetched_slots_.back(), false);
+      plan_->fetched_slots.push_back(&slots_.slot(v));
+      use_slot(*plan_->fetched_slots.back(), false);
     }
     // Each slot once, written if anything writes it, in the order in which runs lock.
-    auto& slots = plan_->slots_;
+    auto& slots = plan_->slots;
     std::ranges::sort(slots, [](const auto& a, const auto& b) {
       return std::pair(a.first->variable->id, !a.second) < std::pair(b.first->variable->id, !b.second);
     });
     const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
     slots.erase(std::unique(slots.begin(), slots.end(), same), slots.end());
-    plan_->draws_ = !plan_->counters_.empty() || !plan_->hosts_.empty();
-    find_in_place();
-    find_obstacle();
+    plan_->draws = !plan_->counters.empty() || !plan_->host_ops.empty();
+    set_in_place();
+    finish_gpu_plan(*plan_, pass_enabled(options_, kCapturePass));
     // After the values of each device comes room for any of its kernels, while any value lives.
     workspace_.resize(std::max(workspace_.size(), memory_.num_devices()));
     for (size_t d = 0; d < workspace_.size(); ++d) {
       Arena& arena = memory_.arena({static_cast<int8_t>(d)});
       const size_t offset = d ? add_workspaces(arena, d) : arena.take_apart(workspace_[d]);
-      plan_->arenas_.push_back({arena.top(), offset});
+      plan_->arenas.push_back({arena.top(), offset});
     }
-    plan_->late_calls_ = std::make_shared<const LateCalls>(std::move(late_calls_));
-    plan_->last_used_ = memory_clock();
-    DeviceBytes constants;
-    for (const auto& [device, bytes] : constants_) constants.emplace_back(Device{device}, bytes);
-    slots_.plans.make_room(nullptr, constants);
-    slots_.plans.add(*plan_, constants);
+    plan_->gpu.late_calls = std::make_shared<const LateCalls>(std::move(late_calls_));
+    for (const auto& [device, bytes] : constants_) plan_->constant_bytes.emplace_back(Device{device}, bytes);
   }
 
   size_t add_workspaces(Arena& arena, size_t d) {
     const size_t least = gpu_aligned(workspace_[d]);
-    const size_t more = plan_->obstacle_.empty() ? arena.top() / kShareForWorkspaces : 0;
-    const size_t bytes = place_workspaces(plan_->gpu_steps_, {static_cast<int8_t>(d)}, least + more);
+    const size_t more = plan_->gpu.obstacle.empty() ? arena.top() / kShareForWorkspaces : 0;
+    const size_t bytes = place_workspaces(plan_->gpu.kernels, {static_cast<int8_t>(d)}, least + more);
     return gpu_aligned(arena.take_apart(bytes + kGpuAlignment));
   }
 
-  // New values of variables that may be written over the old ones. On a GPU, by a captured run: made by an op that can,
-  // after the last op that may fail, when nobody reads the old value any more. On the CPU: those of late updates.
-  void find_in_place() {
-    plan_->in_place_.resize(plan_->externals_.size());
+  // Lets new values of variables be written over the old ones.
+  void set_in_place() {
+    plan_->in_place.resize(plan_->externals.size());
     for (size_t i = first_late_; i < p_.nodes.size(); ++i) {
       const ProgramNode& n = p_.nodes[i];
       for (uint32_t k = 0; k < std::min<uint32_t>(n.num_outputs, std::size(n.op->in_place)); ++k) {
         if (n.op->in_place[k] < 0) continue;
         const ValueId old = n.inputs[static_cast<size_t>(n.op->in_place[k])];
         const ProgramNode& read = p_.nodes[static_cast<size_t>(p_.values[old].producer)];
-        plan_->in_place_[external(n.first_output + k)] = &slots_.slot(read.attrs_view().as<VariableAttrs>().variable);
+        plan_->in_place[external(n.first_output + k)] = &slots_.slot(variable_of(read));
       }
     }
-    struct Use {
-      uint32_t last_read = 0;
-      int assignments = 0;
-      ValueId assigned = 0;
-    };
-    std::unordered_map<const VariableState*, Use> uses;
-    uint32_t first = 0;  // behind the last op that may fail
-    for (uint32_t i = 0; i < p_.nodes.size(); ++i) {
-      const ProgramNode& n = p_.nodes[i];
-      if (is_skipped(p_, n)) continue;
-      if (n.op->flags.can_fail) first = i + 1;
-      const AttrsView attrs = n.attrs_view();
-      if (!attrs || attrs.type() != &internal::kAttrsType<VariableAttrs>) continue;
-      Use& use = uses[attrs.as<VariableAttrs>().variable.get()];
-      if (is_assignment(*n.op)) {
-        ++use.assignments;
-        use.assigned = memory_.root(n.inputs[0]);
-      } else {
-        const ValueId read = memory_.root(n.first_output);
-        const bool fetched = std::ranges::any_of(p_.fetches, [&](ValueId v) { return memory_.root(v) == read; });
-        use.last_read = std::max(use.last_read, fetched ? ~uint32_t{0} : home(read).last_use);
-      }
-    }
-    for (uint32_t i = first; i < p_.nodes.size(); ++i) {
-      const ProgramNode& n = p_.nodes[i];
-      if (is_skipped(p_, n) || n.device.is_cpu()) continue;
-      for (uint32_t k = 0; k < std::min<uint32_t>(n.num_outputs, std::size(n.op->in_place)); ++k) {
-        if (n.op->in_place[k] < 0) continue;
-        const int32_t reader = p_.values[memory_.root(n.inputs[static_cast<size_t>(n.op->in_place[k])])].producer;
-        if (reader < 0 || p_.nodes[static_cast<size_t>(reader)].op != &read_variable_op) continue;
-        const auto& v = p_.nodes[static_cast<size_t>(reader)].attrs_view().as<VariableAttrs>().variable;
-        const Use& use = uses[v.get()];
-        if (use.assignments == 1 && use.assigned == memory_.root(n.first_output + k) && use.last_read <= i)
-          plan_->in_place_[external(n.first_output + k)] = &slots_.slot(v);
-      }
-    }
-  }
-
-  // Why the plan cannot become a captured graph.
-  void find_obstacle() {
-    if (!pass_enabled(options_, kCapturePass)) plan_->obstacle_ = "optimisation is off";
-    for (const Plan::Instruction& i : plan_->code_) {
-      const bool on_gpu = !i.device.is_cpu();
-      plan_->launches_ |= on_gpu;
-      if (on_gpu && plan_->gpu_ < 0) plan_->gpu_ = i.device.gpu();
-      const bool fed = i.what == Plan::Do::transfer && plan_->transferred_[i.aux].fed && on_gpu;
-      const bool captures = i.what == Plan::Do::read || i.what == Plan::Do::assign || i.what == Plan::Do::make ||
-                            i.what == Plan::Do::gpu_kernel || i.what == Plan::Do::gpu_random || fed;
-      if (plan_->obstacle_.empty() && (!captures || (on_gpu && i.device.gpu() != plan_->gpu_)))
-        plan_->obstacle_ = fmt::format("'{}' runs on {}{}", p_.graph->node_name(i.node),
-                                       i.what == Plan::Do::host ? "the host, beside " : "", i.device.name());
-    }
-    if (plan_->gpu_ < 0) plan_->obstacle_ = "nothing of it runs on a GPU";
-    for (const auto& [slot, write] : plan_->slots_)
-      if (plan_->gpu_ < 0 && !slot->device.is_cpu()) plan_->gpu_ = slot->device.gpu();  // values of its are copied
-    for (const auto& [slot, write] : plan_->slots_)
-      if (plan_->gpu_ >= 0 && slot->device.gpu() != plan_->gpu_ && plan_->obstacle_.empty())
-        plan_->obstacle_ = fmt::format("the variable '{}' lies on {}", slot->variable->name, slot->device.name());
+    for (const auto& [value, variable] : gpu_updates_in_place(p_, memory_))
+      plan_->in_place[external(value)] = &slots_.slot(variable);
   }
 
   /// Of the memory for values, what more than one workspace may take: one part in so many. A step of training gains
@@ -417,7 +376,7 @@ class Planner {
 
   Program p_;
   const SessionOptions& options_;
-  SessionSlots& slots_;
+  Slots& slots_;
   std::unique_ptr<Plan> plan_;
   size_t first_late_;  // of the program's nodes
   MemoryPlan memory_;
@@ -428,12 +387,14 @@ class Planner {
   Recent recent_[16];
 };
 
-std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& options,
-                                      SessionSlots& slots, Ledger* ledger) {
+}  // namespace
+
+std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& options, Slots& slots,
+                                      Ledger* ledger) {
   PhaseTimer pruning(ledger, Phase::prune);
   const std::vector<uint32_t> nodes = prune(g, request);
   Program program = lower(g, request, nodes);
-  place(program, slots);
+  place(program, slots.device);
   pruning.stop();
   PhaseTimer optimizing(ledger, Phase::optimize);
   if (options.optimize) run_passes(program, options, ledger);

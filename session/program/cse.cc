@@ -2,8 +2,8 @@
 
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/op/variable_ops.h>
+#include <twofold/session/program/node_kinds.h>
 #include <twofold/session/program/passes.h>
-#include <twofold/session/run/control_flow.h>
 
 namespace twofold {
 namespace {

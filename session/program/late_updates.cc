@@ -6,12 +6,10 @@
 #include <vector>
 
 #include <twofold/graph/graph_ops.h>
-#include <twofold/session/plan/memory_plan.h>
+#include <twofold/session/program/node_kinds.h>
 
 namespace twofold {
 namespace {
-
-const VariableState* variable_of(const ProgramNode& n) { return n.attrs_view().as<VariableAttrs>().variable.get(); }
 
 class LateUpdates {
  public:
@@ -43,7 +41,7 @@ class LateUpdates {
   // Bodies of control flow touch variables too, and are run within a run that may yet fail.
   bool possible() const {
     return !p_.nested && std::ranges::none_of(p_.nodes, [&](const ProgramNode& n) {
-      return !is_skipped(p_, n) && (!n.device.is_cpu() || (is_host_step(n) && n.op->flags.session));
+      return !is_skipped(p_, n) && (!n.device.is_cpu() || (is_host_op(n) && n.op->flags.session));
     });
   }
 
@@ -51,7 +49,7 @@ class LateUpdates {
     for (uint32_t i = 0; i < p_.nodes.size(); ++i) {
       const ProgramNode& n = p_.nodes[i];
       const bool in_place = std::ranges::any_of(n.op->in_place, [](int8_t input) { return input >= 0; });
-      if (in_place && !is_skipped(p_, n) && !n.op->flags.can_fail && !n.op->flags.random && !is_host_step(n))
+      if (in_place && !is_skipped(p_, n) && !n.op->flags.can_fail && !n.op->flags.random && !is_host_op(n))
         candidates_.push_back(i);
     }
     return !candidates_.empty();
@@ -68,8 +66,8 @@ class LateUpdates {
     for (uint32_t i = 0; i < p_.nodes.size(); ++i) {
       const ProgramNode& n = p_.nodes[i];
       if (is_skipped(p_, n)) continue;
-      if (n.op == &read_variable_op) uses_[variable_of(n)].last_read = i;
-      if (is_assignment(*n.op)) ++uses_[variable_of(n)].assignments;
+      if (n.op == &read_variable_op) uses_[variable_of(n).get()].last_read = i;
+      if (is_assignment(*n.op)) ++uses_[variable_of(n).get()].assignments;
       for (ValueId v : n.inputs) {
         if (n.op == &assign_op && assigned_by_[v] == kNone)
           assigned_by_[v] = i;
@@ -86,8 +84,8 @@ class LateUpdates {
   const VariableState* read_by(ValueId v) const {
     for (int32_t i = p_.values[v].producer; i >= 0; i = p_.values[v].producer) {
       const ProgramNode& n = p_.nodes[static_cast<size_t>(i)];
-      if (n.op == &read_variable_op) return variable_of(n);
-      if (is_host_step(n) || !(is_alias(p_, n) || n.op == &assign_op)) return nullptr;
+      if (n.op == &read_variable_op) return variable_of(n).get();
+      if (is_host_op(n) || !(is_alias(p_, n) || n.op == &assign_op)) return nullptr;
       v = n.inputs[0];
     }
     return nullptr;
@@ -96,7 +94,8 @@ class LateUpdates {
   // The variable that output k of a candidate is written over; null: none.
   const VariableState* written_over(const ProgramNode& n, uint32_t k) const {
     const uint32_t by = assigned_by_[n.first_output + k];
-    return by != kNone && k < std::size(n.op->in_place) && n.op->in_place[k] >= 0 ? variable_of(p_.nodes[by]) : nullptr;
+    return by != kNone && k < std::size(n.op->in_place) && n.op->in_place[k] >= 0 ? variable_of(p_.nodes[by]).get()
+                                                                                  : nullptr;
   }
 
   bool is_late(uint32_t candidate) const {
@@ -108,7 +107,7 @@ class LateUpdates {
       if (used_[v] || by == kNone) return false;
       const ValueId assigned = p_.nodes[by].first_output;
       if (used_[assigned] || assigned_by_[assigned] != kNone) return false;
-      const Uses& uses = uses_.at(variable_of(p_.nodes[by]));
+      const Uses& uses = uses_.at(variable_of(p_.nodes[by]).get());
       if (uses.assignments != 1 || uses.last_read > by || uses.handed_out) return false;
       if (const VariableState* over = written_over(n, k)) own[static_cast<size_t>(n.op->in_place[k])] = over;
     }
@@ -116,7 +115,7 @@ class LateUpdates {
       const int32_t producer = p_.values[n.inputs[i]].producer;
       if (own[i]) {
         const bool reads = producer >= 0 && p_.nodes[static_cast<size_t>(producer)].op == &read_variable_op;
-        if (!reads || variable_of(p_.nodes[static_cast<size_t>(producer)]) != own[i]) return false;
+        if (!reads || variable_of(p_.nodes[static_cast<size_t>(producer)]).get() != own[i]) return false;
       } else if (const VariableState* read = read_by(n.inputs[i]); read && written_over_.contains(read)) {
         return false;  // another update may be over it by then
       }

@@ -3,23 +3,22 @@
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/session/program/node_kinds.h>
 #include <twofold/session/program/program.h>
-#include <twofold/session/run/host_steps.h>
-#include <twofold/session/run/slots.h>
 
 namespace twofold {
 namespace {
 
 class Placement {
  public:
-  Placement(Program& p, const SessionSlots& slots) : p_(p), slots_(slots) {}
+  Placement(Program& p, Device otherwise) : p_(p), otherwise_(otherwise) {}
 
   void run() {
     std::vector<ProgramNode> placed;
     placed.reserve(p_.nodes.size());
     std::swap(placed, p_.nodes);
     for (ProgramNode& n : placed) {
-      n.device = device_of(n);
+      n.device = device_for(n);
       if (!is_host_op(*n.op) && !n.dynamic) take_inputs(n);
       const auto index = static_cast<int32_t>(p_.nodes.size());
       for (uint32_t k = 0; k < n.num_outputs; ++k) {
@@ -37,11 +36,11 @@ class Placement {
     return i < 32 && ((op.host_inputs | op.shape_inputs) >> i & 1);
   }
 
-  Device device_of(const ProgramNode& n) const {
+  Device device_for(const ProgramNode& n) const {
     const AttrsView attrs = n.attrs_view();
     if (n.op == &transfer_op) return {static_cast<int8_t>(attrs.as<TransferAttrs>().device)};
     if (attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>)
-      return slots_.device_of(*attrs.as<VariableAttrs>().variable);
+      return device_of(*attrs.as<VariableAttrs>().variable, otherwise_);
     if (n.op->flags.host_only && !is_host_op(*n.op)) return {};
     if (const int8_t wanted = p_.graph->node(n.graph_node).device; wanted >= 0) return {wanted};
     bool from_host = false, all_on_host = true;  // what is computed from shapes stays where they are
@@ -54,7 +53,7 @@ class Placement {
       from_host = from_host || computed_on_host;
       all_on_host = all_on_host && (computed_on_host || v.constant.defined());
     }
-    return from_host && all_on_host ? Device{} : slots_.device;
+    return from_host && all_on_host ? Device{} : otherwise_;
   }
 
   void take_inputs(ProgramNode& n) {
@@ -90,27 +89,26 @@ class Placement {
   }
 
   Program& p_;
-  const SessionSlots& slots_;
+  const Device otherwise_;
   std::map<std::pair<ValueId, int8_t>, ValueId> taken_;
 };
 
 // Whether anything may lie or run elsewhere than on the CPU.
-bool all_on_cpu(const Program& p, const SessionSlots& slots) {
+bool all_on_cpu(const Program& p, Device otherwise) {
   const auto on_cpu = [&](const ProgramNode& n) {
     const AttrsView attrs = n.attrs_view();
     const bool of_variable = attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>;
     return p.graph->node(n.graph_node).device <= 0 && n.op != &transfer_op &&
            (!of_variable || attrs.as<VariableAttrs>().variable->device <= 0);
   };
-  return slots.device.is_cpu() &&
-         std::ranges::all_of(p.values, [](const ProgramValue& v) { return v.device.is_cpu(); }) &&
+  return otherwise.is_cpu() && std::ranges::all_of(p.values, [](const ProgramValue& v) { return v.device.is_cpu(); }) &&
          std::ranges::all_of(p.nodes, on_cpu);
 }
 
 }  // namespace
 
-void place(Program& p, const SessionSlots& slots) {
-  if (!all_on_cpu(p, slots)) Placement(p, slots).run();
+void place(Program& p, Device otherwise) {
+  if (!all_on_cpu(p, otherwise)) Placement(p, otherwise).run();
 }
 
 }  // namespace twofold

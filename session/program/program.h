@@ -71,10 +71,9 @@ struct Program {
 std::vector<uint32_t> prune(const GraphData& g, const Request& request);
 /// The program for them, shapes inferred anew from what is fed. Throws InvalidArgument where shapes do not fit.
 Program lower(GraphData& g, const Request& request, std::span<const uint32_t> nodes);
-class SessionSlots;
 /// Gives every node its device, and takes values to where they are read: a node runs where a guard said, else on the
-/// GPU that an operand is on, else where the session runs. Operands read on the host stay there.
-void place(Program& p, const SessionSlots& slots);
+/// GPU that an operand is on, else `otherwise`. Operands read on the host stay there.
+void place(Program& p, Device otherwise);
 /// The value's elements if they can be computed now from constants and shapes alone; undefined otherwise.
 Tensor fold_value(Program& p, ValueId v);
 

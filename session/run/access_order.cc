@@ -17,20 +17,20 @@ void AccessOrder::cut(uintptr_t at) {
 }
 
 void AccessOrder::read(uintptr_t begin, uintptr_t end) {
-  const auto step = static_cast<uint32_t>(before_.size());
+  const auto launch = static_cast<uint32_t>(before_.size());
   cut(begin), cut(end);
   for (auto it = pieces_.lower_bound(begin); begin < end; ++it) {
     const uintptr_t next = it == pieces_.end() ? end : std::min(end, it->first);
     if (begin < next) it = pieces_.emplace_hint(it, begin, Piece{.end = next});
     Piece& piece = it->second;
     if (piece.writer != kNone) found_.push_back(piece.writer);
-    piece.readers.push_back(step);
+    piece.readers.push_back(launch);
     begin = piece.end;
   }
 }
 
 void AccessOrder::write(uintptr_t begin, uintptr_t end) {
-  const auto step = static_cast<uint32_t>(before_.size());
+  const auto launch = static_cast<uint32_t>(before_.size());
   cut(begin), cut(end);
   const auto first = pieces_.lower_bound(begin), last = pieces_.lower_bound(end);
   for (auto it = first; it != last; ++it) {
@@ -38,11 +38,11 @@ void AccessOrder::write(uintptr_t begin, uintptr_t end) {
     if (piece.writer != kNone && piece.readers.empty()) found_.push_back(piece.writer);  // readers come after it
     found_.insert(found_.end(), piece.readers.begin(), piece.readers.end());
   }
-  pieces_.emplace_hint(pieces_.erase(first, last), begin, Piece{.end = end, .writer = step});
+  pieces_.emplace_hint(pieces_.erase(first, last), begin, Piece{.end = end, .writer = launch});
 }
 
 std::vector<uint32_t> AccessOrder::add(std::span<const Access> accesses) {
-  const auto step = static_cast<uint32_t>(before_.size());
+  const auto launch = static_cast<uint32_t>(before_.size());
   found_.clear();
   for (const bool writes : {false, true}) {
     for (const Access& a : accesses) {
@@ -55,7 +55,7 @@ std::vector<uint32_t> AccessOrder::add(std::span<const Access> accesses) {
   std::vector<uint32_t> result;
   std::bitset<kNear> reached;
   for (const uint32_t other : found_) {
-    const size_t distance = step - other;
+    const size_t distance = launch - other;
     const bool near = distance < kNear;
     if (distance == 0 || (near ? reached[distance] : !result.empty() && result.back() == other)) continue;
     result.push_back(other);

@@ -1,4 +1,4 @@
-// Which steps must come after which, by the memory that they touch.
+// Which launches must come after which, by the memory that they touch.
 #pragma once
 
 #include <bitset>
@@ -10,17 +10,17 @@
 
 namespace twofold {
 
-/// A piece of memory that a step reads, or also writes.
+/// A piece of memory that a launch reads, or also writes.
 struct Access {
   const void* at = nullptr;
   size_t bytes = 0;
   bool writes = false;
 };
 
-/// Takes steps in an order in which they give the right results, and tells which of them that depends on.
+/// Takes launches in an order in which they give the right results, and tells which of them that depends on.
 class AccessOrder {
  public:
-  /// Adds a step: the earlier ones, by number, that it must come after because one of the two writes what the other
+  /// Adds a launch: the earlier ones, by number, that it must come after because one of the two writes what the other
   /// touches. Descending. Those that another of them comes after, and is not far from, are left out.
   std::vector<uint32_t> add(std::span<const Access> accesses);
 
@@ -41,8 +41,8 @@ class AccessOrder {
   void write(uintptr_t begin, uintptr_t end);
 
   Pieces pieces_;                           // by beginning; disjoint
-  std::vector<std::bitset<kNear>> before_;  // by step: bit n says that it comes after the step n before it
-  std::vector<uint32_t> found_;             // what the step being added must come after
+  std::vector<std::bitset<kNear>> before_;  // by launch: bit n says that it comes after the launch n before it
+  std::vector<uint32_t> found_;             // what the launch being added must come after
 };
 
 }  // namespace twofold

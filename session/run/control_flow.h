@@ -2,24 +2,37 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
-#include <twofold/session/plan/plan.h>
+#include <twofold/graph/body.h>
+#include <twofold/session/run/host_call.h>
 
 namespace twofold {
 
-bool is_control_flow(const OpDef& op);
-/// The truth of a predicate. Throws InvalidArgument unless it is a bool scalar.
-bool truth_of(const Tensor& p, const char* op);
-/// The hidden output of a node whose gradient nobody wants.
-Tensor no_trace();
+using BodyResults = SmallVector<Tensor, 4>;
 
-/// A fed variable that a body reads, and the input of the If or While node with its value.
-struct FedVariable {
-  Ref<VariableState> variable;
-  size_t input;
+/// How the bodies of one If or While node are carried out: by plans (planned_bodies.h), or op by op and recorded, so
+/// that what they did can be differentiated (traced_bodies.h). `inputs` are those of the node.
+class Bodies {
+ public:
+  virtual BodyResults branch(const Body& taken, std::span<const Tensor> inputs) = 0;
+  /// Whether a loop in this state goes on.
+  virtual bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) = 0;
+  /// The state after one pass of a loop.
+  virtual BodyResults pass(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) = 0;
+
+ protected:
+  ~Bodies() = default;
 };
 
-std::unique_ptr<HostStep> make_control_flow_step(const ProgramNode& n, const Program& p, const SessionOptions& options,
-                                                 SessionSlots& slots);
+/// Does an If or While node: its visible outputs.
+BodyResults run_bodies(AttrsView attrs, std::span<const Tensor> inputs, Bodies& bodies);
+
+/// The truth of a predicate. Throws InvalidArgument unless it is a bool scalar.
+bool truth_of(const Tensor& p, const char* op);
+
+/// An If, While or Backprop node.
+std::unique_ptr<HostCall> make_control_flow_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
+                                                 SessionContext& context);
 
 }  // namespace twofold

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <tuple>
-#include <vector>
 
 #include <twofold/lib/runtime/allocator.h>
 #include <twofold/lib/runtime/gpu_memory.h>
 #include <twofold/lib/runtime/plugin.h>
-#include <twofold/session/plan/plan.h>
 
 namespace twofold {
 namespace {
@@ -38,13 +36,13 @@ int64_t on(const DeviceBytes& bytes, Device device) {
 
 }  // namespace
 
-void PlanMemory::add(const Plan& plan, const DeviceBytes& constants) {
+void PlanMemory::add(PlanHolder& plan, const DeviceBytes& constants) {
   std::lock_guard lock(mutex_);
   plans_[&plan] = {added_++, constants, {}};
   for (const auto& [device, n] : constants) total_[device.index] += n;
 }
 
-void PlanMemory::remove(const Plan& plan) noexcept {
+void PlanMemory::remove(PlanHolder& plan) noexcept {
   std::lock_guard lock(mutex_);
   const auto found = plans_.find(&plan);
   if (found == plans_.end()) return;
@@ -53,7 +51,7 @@ void PlanMemory::remove(const Plan& plan) noexcept {
   plans_.erase(found);
 }
 
-void PlanMemory::hold(const Plan& plan, const DeviceBytes& bytes) {
+void PlanMemory::hold(PlanHolder& plan, const DeviceBytes& bytes) {
   std::lock_guard lock(mutex_);
   add_to(plans_[&plan].bytes, bytes);
   for (const auto& [device, n] : bytes) total_[device.index] += n;
@@ -72,7 +70,7 @@ int64_t PlanMemory::limit_of(Device device) {
   return capacity / 2;
 }
 
-void PlanMemory::make_room(const Plan* plan, const DeviceBytes& bytes) {
+void PlanMemory::make_room(PlanHolder* plan, const DeviceBytes& bytes) {
   for (const auto& [device, n] : bytes)
     while (held(device) + n > limit_of(device) && give_up_other(device, nullptr, plan)) {
     }
@@ -93,21 +91,21 @@ uint64_t PlanMemory::oldest(Device device, const GpuPool* pool) {
   return time;
 }
 
-bool PlanMemory::give_up_other(Device device, const GpuPool* pool, const Plan* but) {
+bool PlanMemory::give_up_other(Device device, const GpuPool* pool, PlanHolder* but) {
   if (!is_of(device, pool)) return false;
-  const Plan* gone = nullptr;
+  PlanHolder* gone = nullptr;
   bool some = false;
   {
     std::lock_guard lock(mutex_);  // as long as frames go: their plan must be there
-    std::vector<std::tuple<uint64_t, uint64_t, const Plan*>> candidates;
+    std::vector<std::tuple<uint64_t, uint64_t, PlanHolder*>> candidates;
     for (const auto& [plan, held] : plans_)
       if (plan != but && on(held.bytes, device) + on(held.constants, device) > 0)
         candidates.emplace_back(plan->last_used(), held.added, plan);
     std::ranges::sort(candidates);
     for (const auto& [time, number, plan] : candidates) {
-      const Plan::Idle idle = plan->take_idle();
+      const IdleMemory idle = plan->take_idle();
       Held& h = plans_[plan];
-      const DeviceBytes bytes = idle.bytes();
+      const DeviceBytes& bytes = idle.bytes;
       for (const auto& [where, n] : bytes) total_[where.index] -= n;
       DeviceBytes less;
       for (const auto& [where, n] : bytes) less.emplace_back(where, -n);

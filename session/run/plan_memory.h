@@ -1,21 +1,52 @@
 // What a session's plans hold between runs, and giving it up.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <vector>
 
-#include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/runtime/reclaim.h>
+#include <twofold/session/plan/plan.h>
 
 namespace twofold {
 
 class GpuPools;
-class Plan;
 
-/// Bytes on devices.
-using DeviceBytes = SmallVector<std::pair<Device, int64_t>, 2>;
+/// Memory that no run uses now; it goes with this.
+struct IdleMemory {
+  DeviceBytes bytes;
+  std::vector<std::shared_ptr<const void>> pieces;
+};
+
+/// Whoever keeps a plan's memory between its runs.
+class PlanHolder {
+ public:
+  /// What runs have left to the next, as long as none takes it.
+  virtual IdleMemory take_idle() = 0;
+
+  /// When a run last used it, by memory_clock.
+  uint64_t last_used() const { return last_used_.load(std::memory_order_relaxed); }
+  void use() { last_used_.store(memory_clock(), std::memory_order_relaxed); }
+  /// The same, before all that is used from now on.
+  void use_before_others() {
+    last_used_.store(tick_memory_clock(), std::memory_order_relaxed);
+    tick_memory_clock();
+  }
+  /// Its session has been told to hold it no more.
+  void set_given_up() { given_up_.store(true, std::memory_order_relaxed); }
+  bool is_given_up() const { return given_up_.load(std::memory_order_relaxed); }
+
+ protected:
+  ~PlanHolder() = default;
+
+ private:
+  std::atomic<uint64_t> last_used_{0};
+  std::atomic<bool> given_up_{false};
+};
 
 /// Counts what plans hold, bodies' plans among them: constants that were computed for them, and the memory that their
 /// runs leave to the next. Beyond a bound, and where a device's memory runs out, the plans used least recently give up
@@ -32,15 +63,15 @@ class PlanMemory final : public MemoryHolder {
 
   /// Is told which plan has given up memory: to be held no more. By whatever thread lacks memory, with the locks that
   /// it holds (a run's, those of reclaim_memory), but none of this class.
-  void on_given_up(std::function<void(const Plan*)> f) { given_up_ = std::move(f); }
+  void on_given_up(std::function<void(PlanHolder*)> f) { given_up_ = std::move(f); }
 
   /// A plan that holds these constants, until it is removed.
-  void add(const Plan& plan, const DeviceBytes& constants);
-  void remove(const Plan& plan) noexcept;
+  void add(PlanHolder& plan, const DeviceBytes& constants);
+  void remove(PlanHolder& plan) noexcept;
   /// What `plan` holds grows, or falls where it is negative.
-  void hold(const Plan& plan, const DeviceBytes& bytes);
+  void hold(PlanHolder& plan, const DeviceBytes& bytes);
   /// Before `plan` takes this: has others give up theirs as far as that keeps to the bound.
-  void make_room(const Plan* plan, const DeviceBytes& bytes);
+  void make_room(PlanHolder* plan, const DeviceBytes& bytes);
   /// Whether more is held than the bound allows.
   bool is_over(const DeviceBytes& bytes);
 
@@ -52,7 +83,7 @@ class PlanMemory final : public MemoryHolder {
     uint64_t added = 0;  // the how manieth plan it is
     DeviceBytes constants, bytes;
   };
-  bool give_up_other(Device device, const GpuPool* pool, const Plan* but);
+  bool give_up_other(Device device, const GpuPool* pool, PlanHolder* but);
   int64_t limit_of(Device device);
   bool is_of(Device device, const GpuPool* pool) const;
   int64_t held(Device device) {
@@ -62,9 +93,9 @@ class PlanMemory final : public MemoryHolder {
 
   const int64_t limit_, gpu_limit_;
   const GpuPools& pools_;
-  std::function<void(const Plan*)> given_up_;
+  std::function<void(PlanHolder*)> given_up_;
   std::mutex mutex_;                    // guards all below
-  std::map<const Plan*, Held> plans_;   // those that live
+  std::map<PlanHolder*, Held> plans_;   // those that live
   std::map<int8_t, int64_t> total_;     // by Device::index
   std::map<int8_t, int64_t> capacity_;  // what devices have, once asked
   uint64_t added_ = 0;

@@ -1,8 +1,10 @@
-#include <twofold/session/run/interpreter.h>
+#include <twofold/session/run/traced_bodies.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/shape_check/shape_check.h>
@@ -12,36 +14,36 @@
 #include <twofold/lib/op/launch.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/program.h>
-#include <twofold/session/run/control_flow.h>
+#include <twofold/session/run/random_draws.h>
 
 namespace twofold {
 
-void Interpreter::feed(const VariableState& v, const Tensor& value) { fed_[v.id] = value; }
+void TracedBodies::feed(const VariableState& v, const Tensor& value) { fed_[v.id] = value; }
 
-Traced Interpreter::run(const OpDef& op, AttrsView attrs, std::span<const Tensor> inputs, std::source_location where) {
-  const auto body = [&](std::span<const Tensor> inside) {
-    if (&op == &while_op) return loop(attrs.as<WhileAttrs>(), inside, where);
-    const auto& branches = attrs.as<IfAttrs>();
-    return call(truth_of(inside[0], "If") ? branches.then_body : branches.else_body, {}, inside);
-  };
-  return run_traced(inputs, body, {.where = where, .everything = true});
+static std::vector<Tensor> vector_of(BodyResults results) {
+  return {std::make_move_iterator(results.begin()), std::make_move_iterator(results.end())};
 }
 
-std::vector<Tensor> Interpreter::loop(const WhileAttrs& attrs, std::span<const Tensor> inputs,
-                                      std::source_location where) {
-  const auto first = inputs.first(attrs.body.parameters.size());
-  std::vector<Tensor> state(first.begin(), first.end());
-  const auto go_on = [&] {
-    const WithoutTape hidden;
-    return truth_of(call(attrs.test, state, inputs)[0], "While");
-  };
-  const auto pass = [&](std::span<const Tensor> values) { return call(attrs.body, values, inputs); };
-  while (go_on()) state = run_traced(state, pass, {.where = where, .everything = true}).outputs;
-  return state;
+Traced TracedBodies::run(AttrsView attrs, std::span<const Tensor> inputs) {
+  const auto bodies = [&](std::span<const Tensor> inside) { return vector_of(run_bodies(attrs, inside, *this)); };
+  return run_traced(inputs, bodies, {.where = where_, .everything = true});
 }
 
-std::vector<Tensor> Interpreter::call(const Body& body, std::span<const Tensor> parameters,
-                                      std::span<const Tensor> inputs) {
+BodyResults TracedBodies::branch(const Body& taken, std::span<const Tensor> inputs) { return call(taken, {}, inputs); }
+
+bool TracedBodies::test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) {
+  const WithoutTape hidden;
+  return truth_of(call(test, state, inputs)[0], "While");
+}
+
+BodyResults TracedBodies::pass(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) {
+  const auto once = [&](std::span<const Tensor> inside) { return vector_of(call(body, inside, inputs)); };
+  BodyResults next;
+  for (Tensor& t : run_traced(state, once, {.where = where_, .everything = true}).outputs) next.push_back(std::move(t));
+  return next;
+}
+
+BodyResults TracedBodies::call(const Body& body, std::span<const Tensor> parameters, std::span<const Tensor> inputs) {
   const GraphData& g = *body.graph;
   auto& order = orders_[&g];
   if (order.empty()) order = prune(g, {.fetches = body.outputs, .operations = body.effects});
@@ -56,12 +58,12 @@ std::vector<Tensor> Interpreter::call(const Body& body, std::span<const Tensor> 
     for (Edge e : node.inputs) pointers.push_back(&values[e.node][e.output]);
     with_node(g, id, [&] { execute(node, pointers, values[id]); });
   }
-  std::vector<Tensor> outputs;
+  BodyResults outputs;
   for (Edge e : body.outputs) outputs.push_back(values[e.node][e.output]);
   return outputs;
 }
 
-void Interpreter::execute(const Node& node, Inputs inputs, Outputs& outputs) {
+void TracedBodies::execute(const Node& node, Inputs inputs, Outputs& outputs) {
   const OpDef& op = *node.op;
   const AttrsView attrs = node.attrs_view();
   const auto all = [&] {
@@ -89,7 +91,9 @@ void Interpreter::execute(const Node& node, Inputs inputs, Outputs& outputs) {
   } else if (&op == &with_effects_op) {
     outputs.push_back(*inputs[0]);
   } else if (&op == &if_op || &op == &while_op) {
-    Traced traced = run(op, attrs, all(), node.where);
+    const std::source_location outer = std::exchange(where_, node.where);
+    Traced traced = run(attrs, all());
+    where_ = outer;
     for (Tensor& t : traced.outputs) outputs.push_back(std::move(t));
     outputs.push_back(trace_handle(std::move(traced.trace)));
   } else if (&op == &backprop_op) {
@@ -108,36 +112,23 @@ void Interpreter::execute(const Node& node, Inputs inputs, Outputs& outputs) {
   }
 }
 
-Tensor Interpreter::read(const Ref<VariableState>& v) {
+Tensor TracedBodies::read(const Ref<VariableState>& v) {
   Tensor value;
   if (const auto it = fed_.find(v->id); it != fed_.end()) {
     value = it->second;
   } else {
-    const Tensor& stored = slots_.slot(v).current();
-    if (!stored.defined()) throw_uninitialized(*v);
-    value = stored;
+    value = slots_.slot(v).current();
   }
   return t_state.tape && is_floating(v->dtype) ? eager_read(v, value) : value;
 }
 
-Tensor Interpreter::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given) {
+Tensor TracedBodies::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given) {
   Slot& slot = slots_.slot(v);
-  Tensor next = renamed(moved_to(given, slot.device));
-  if (&op != &assign_op) {
-    if (!slot.current().defined()) throw_uninitialized(*v);
-    const Tensor* pair[] = {&slot.current(), &given};
-    Outputs sum;
-    launch(*find_op(&op == &assign_add_op ? "Add" : "Sub"), pair, {}, 0, sum);
-    next = moved_to(sum[0], slot.device);
-  }
-  if (!next.shape().compatible_with(v->shape))
-    fail(Code::InvalidArgument, fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}",
-                                            next.shape().str(), v->name, v->shape.str()));
-  slot.pending = next;
-  return renamed(next);
+  slot.pending = renamed(assigned(slot, op, given));
+  return renamed(slot.pending);
 }
 
-Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, SessionSlots& slots, bool keep) {
+Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, Slots& slots, bool keep) {
   const auto* trace = static_cast<const Trace*>(inputs[0].value()->object());
   if (!trace) fail(Code::Internal, "a gradient is asked of control flow that left no trace");
   const auto n = static_cast<size_t>(attrs.num_inputs);
@@ -161,8 +152,8 @@ Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inp
     if (i < request.wanted.size()) {
       shape = request.inputs[request.wanted[i]].shape();
     } else if (!shape.is_known()) {
-      const Tensor& stored = slots.slot(request.variables[i - request.wanted.size()]).current();
-      shape = stored.defined() ? stored.shape() : Shape{};
+      const Slot& slot = slots.slot(request.variables[i - request.wanted.size()]);
+      shape = slot.has_current() ? slot.current().shape() : Shape{};
     }
     traced.outputs[i] = tensor(0, shape, {.dtype = attrs.dtypes[i]});
   }

@@ -9,10 +9,10 @@
 
 namespace twofold {
 
-struct GpuStep {
-  GpuStep() = default;
-  GpuStep(const OpDef& op, Device device, std::span<const TensorSpec> inputs, std::span<const TensorSpec> outputs,
-          size_t workspace_bytes);
+struct GpuLaunch {
+  GpuLaunch() = default;
+  GpuLaunch(const OpDef& op, Device device, std::span<const TensorSpec> inputs, std::span<const TensorSpec> outputs,
+            size_t workspace_bytes);
 
   Device device;  ///< the CPU: none
   size_t num_inputs = 0;
@@ -27,8 +27,8 @@ struct GpuStep {
 constexpr size_t kGpuAlignment = 256;
 constexpr size_t gpu_aligned(size_t bytes) { return (bytes + kGpuAlignment - 1) / kGpuAlignment * kGpuAlignment; }
 
-/// Gives the steps on `device` workspaces in turn, over and over, in `room` bytes, of which as many are used as is
-/// returned: the larger the room, the more steps may run side by side. It is at least that of the largest.
-size_t place_workspaces(std::span<GpuStep> steps, Device device, size_t room);
+/// Gives the kernels on `device` workspaces in turn, over and over, in `room` bytes, of which as many are used as is
+/// returned: the larger the room, the more of them may run side by side. It is at least that of the largest.
+size_t place_workspaces(std::span<GpuLaunch> kernels, Device device, size_t room);
 
 }  // namespace twofold

@@ -1,11 +1,11 @@
-#include <twofold/session/plan/gpu_step.h>
+#include <twofold/session/plan/gpu_launch.h>
 
 #include <algorithm>
 
 namespace twofold {
 
-GpuStep::GpuStep(const OpDef& op, Device device, std::span<const TensorSpec> inputs,
-                 std::span<const TensorSpec> outputs, size_t workspace_bytes)
+GpuLaunch::GpuLaunch(const OpDef& op, Device device, std::span<const TensorSpec> inputs,
+                     std::span<const TensorSpec> outputs, size_t workspace_bytes)
     : device(device),
       num_inputs(inputs.size()),
       reports_errors(op.flags.can_fail),
@@ -16,9 +16,9 @@ GpuStep::GpuStep(const OpDef& op, Device device, std::span<const TensorSpec> inp
       arg_bytes.push_back(static_cast<size_t>(s.shape.num_elements()) * size_of(s.dtype));
 }
 
-size_t place_workspaces(std::span<GpuStep> steps, Device device, size_t room) {
+size_t place_workspaces(std::span<GpuLaunch> kernels, Device device, size_t room) {
   size_t used = 0, most = 0;
-  for (GpuStep& s : steps) {
+  for (GpuLaunch& s : kernels) {
     if (s.device != device) continue;
     const size_t bytes = gpu_aligned(s.workspace_bytes);
     if (used + bytes > room) used = 0;

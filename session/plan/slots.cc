@@ -1,0 +1,68 @@
+#include <twofold/session/plan/slots.h>
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include <twofold/lib/core/error.h>
+#include <twofold/session/program/node_kinds.h>
+
+namespace twofold {
+
+void Slot::throw_uninitialized() const {
+  fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", variable->name),
+       "session.run(tf::global_variables_initializer()), or, to leave others as they are, "
+       "session.run(tf::variables_initializer({v})); of an optimiser made later: session.run(opt.initializer())");
+}
+
+Slot& Slots::slot(const Ref<VariableState>& v) {
+  std::lock_guard lock(mutex_);
+  auto& slot = slots_[v->id];
+  if (!slot) slot = std::make_unique<Slot>(v, device_of(*v, device));
+  return *slot;
+}
+
+void Slots::release_values() {
+  std::vector<Slot*> slots;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, slot] : slots_) slots.push_back(slot.get());
+  }
+  for (Slot* slot : slots) {
+    std::lock_guard value_lock(slot->lock);
+    slot->value = Tensor();
+  }
+}
+
+std::atomic<uint64_t>& Slots::counter(uint64_t key, uint32_t generation) {
+  std::lock_guard lock(mutex_);
+  auto& counter = counters_[{key, generation}];
+  if (!counter) {
+    counter = std::make_unique<std::atomic<uint64_t>>(0);
+    if (generation <= loaded_generation_)
+      if (const auto known = loaded_.extract(execution_id(key, loaded_generation_ - generation)))
+        *counter = known.mapped();
+  }
+  return *counter;
+}
+
+std::map<uint64_t, uint64_t> Slots::executions(uint32_t generation) {
+  std::lock_guard lock(mutex_);
+  std::map<uint64_t, uint64_t> found;
+  for (const auto& [id, count] : loaded_) found.emplace(execution_id(id, generation - loaded_generation_), count);
+  for (const auto& [op, counter] : counters_)
+    if (const uint64_t count = *counter) found.insert_or_assign(execution_id(op.first, generation - op.second), count);
+  return found;
+}
+
+void Slots::set_executions(const std::map<uint64_t, uint64_t>& executions, uint32_t generation) {
+  std::lock_guard lock(mutex_);
+  loaded_ = executions;
+  loaded_generation_ = generation;
+  for (auto& [op, counter] : counters_) {
+    const auto known = loaded_.extract(execution_id(op.first, generation - op.second));
+    *counter = known ? known.mapped() : 0;
+  }
+}
+
+}  // namespace twofold

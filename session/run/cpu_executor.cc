@@ -1,0 +1,40 @@
+#include <twofold/session/run/executor.h>
+#include <twofold/session/run/random_draws.h>
+
+namespace twofold {
+namespace {
+
+class CpuExecutor final : public Executor {
+ public:
+  CpuExecutor(std::unique_ptr<const Plan> plan, const SessionOptions& options, SessionContext& context)
+      : Executor(std::move(plan), options, context) {}
+  ~CpuExecutor() override { retire(); }
+
+  IdleMemory take_idle() override {
+    IdleMemory idle;
+    for (auto& frame : frames().take_idle()) {
+      for (const auto& entry : frame_bytes(plan(), 1)) idle.bytes.push_back(entry);
+      idle.pieces.push_back(std::move(frame));
+    }
+    return idle;
+  }
+
+ private:
+  void execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) override {
+    auto frame = frames().take();
+    Drawing drawing(*frame);
+    run_early(feeds, *frame, nullptr, ledger);
+    finish(*frame, fetched, ledger, locked);
+    drawing.keep(locked);
+    frames().give(std::move(frame));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Executor> make_cpu_executor(std::unique_ptr<const Plan> plan, const SessionOptions& options,
+                                            SessionContext& context) {
+  return std::make_unique<CpuExecutor>(std::move(plan), options, context);
+}
+
+}  // namespace twofold

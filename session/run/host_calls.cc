@@ -1,0 +1,114 @@
+#include <twofold/session/run/host_call.h>
+
+#include <fmt/format.h>
+
+#include <twofold/graph/graph_ops.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/lib/op/launch.h>
+#include <twofold/lib/runtime/ledger.h>
+#include <twofold/session/program/node_kinds.h>
+#include <twofold/session/run/control_flow.h>
+#include <twofold/session/run/random_draws.h>
+
+namespace twofold {
+namespace {
+
+// An op whose shapes the plan could not know: inferred, prepared and run as eager execution does.
+class LaunchCall final : public HostCall {
+ public:
+  explicit LaunchCall(const HostOp& op) : host_(op) {}
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
+    SmallVector<const Tensor*, 4> pointers;
+    for (const Tensor& t : inputs) pointers.push_back(&t);
+    Outputs out;
+    std::chrono::nanoseconds kernel;
+    const OnDevice on(host_.device);
+    launch(*host_.op, pointers, host_.attrs_view(), host_.counter ? RandomDraws::take(*host_.counter) : 0, out,
+           ledger ? &kernel : nullptr);
+    if (ledger) ledger->add_op(host_.op->name, kernel);
+    for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = std::move(out[i]);
+  }
+
+ private:
+  const HostOp& host_;
+};
+
+class PrintCall final : public HostCall {
+ public:
+  explicit PrintCall(const HostOp& op) : message_(op.attrs_view().as<PrintAttrs>().message) {}
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger*) override {
+    write_print(message_, inputs[0]);
+    outputs[0] = retained(inputs[0]);
+  }
+
+ private:
+  const std::string& message_;
+};
+
+class AssertCall final : public HostCall {
+ public:
+  explicit AssertCall(const HostOp& op) : message_(op.attrs_view().as<AssertAttrs>().message) {}
+  void run(std::span<const Tensor> inputs, std::span<Tensor>, Ledger*) override {
+    SmallVector<const Tensor*, 4> pointers;
+    for (const Tensor& t : inputs) pointers.push_back(&t);
+    check_assertion(message_, pointers);
+  }
+
+ private:
+  const std::string& message_;
+};
+
+// An assignment whose value's shape is known only at run time.
+class AssignCall final : public HostCall {
+ public:
+  explicit AssignCall(const HostOp& op) : slot_(*op.slot), op_(*op.op) {}
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger*) override {
+    outputs[0] = slot_.pending = assigned(slot_, op_, inputs[0]);
+  }
+
+ private:
+  Slot& slot_;
+  const OpDef& op_;
+};
+
+// A read of a variable of unknown shape.
+class ReadCall final : public HostCall {
+ public:
+  explicit ReadCall(const HostOp& op) : slot_(*op.slot) {}
+  void run(std::span<const Tensor>, std::span<Tensor> outputs, Ledger*) override { outputs[0] = slot_.current(); }
+
+ private:
+  Slot& slot_;
+};
+
+}  // namespace
+
+Tensor assigned(const Slot& slot, const OpDef& op, const Tensor& given) {
+  Tensor next = retained(given);
+  if (&op != &assign_op) {
+    const Tensor* pair[] = {&slot.current(), &given};
+    Outputs sum;
+    launch(*find_op(&op == &assign_add_op ? "Add" : "Sub"), pair, {}, 0, sum);
+    next = sum[0];
+  }
+  next = moved_to(next, slot.device);
+  const VariableState& v = *slot.variable;
+  if (!next.shape().compatible_with(v.shape))
+    fail(Code::InvalidArgument, fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}",
+                                            next.shape().str(), v.name, v.shape.str()));
+  return next;
+}
+
+std::unique_ptr<HostCall> make_host_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
+                                         SessionContext& context) {
+  if (is_control_flow(*op.op)) return make_control_flow_call(op, graph, options, context);
+  if (op.op == &print_op) return std::make_unique<PrintCall>(op);
+  if (op.op == &assert_op) return std::make_unique<AssertCall>(op);
+  if (op.op == &read_variable_op) return std::make_unique<ReadCall>(op);
+  if (is_assignment(*op.op)) return std::make_unique<AssignCall>(op);
+  if (op.op->flags.session && op.op != &transfer_op)
+    fail(Code::Internal, fmt::format("'{}' cannot be run", op.op->name));
+  return std::make_unique<LaunchCall>(op);
+}
+
+}  // namespace twofold

@@ -1,0 +1,70 @@
+#include <twofold/session/run/planned_bodies.h>
+
+namespace twofold {
+
+BodyResults BodyExecutors::call(std::span<const Tensor> parameters, std::span<const Tensor> inputs, Ledger* ledger) {
+  SmallVector<Tensor, 8> feeds;
+  for (const Tensor& t : parameters) feeds.push_back(t);
+  for (uint32_t i : body_.capture_inputs) feeds.push_back(inputs[i]);
+  for (const FedVariable& f : fed_) feeds.push_back(inputs[f.input]);
+  const auto executor = executor_for(feeds);
+  BodyResults outputs(executor->num_fetches());
+  executor->run(feeds, outputs, ledger, true);
+  return outputs;
+}
+
+std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> feeds) {
+  Key key;
+  for (const Tensor& t : feeds) {
+    key.push_back(static_cast<uint64_t>(t.value()->device().index) << 16 | static_cast<uint64_t>(t.dtype()) << 8 |
+                  static_cast<uint64_t>(t.rank()));
+    for (int64_t d : t.shape()) key.push_back(static_cast<uint64_t>(d));
+  }
+  std::lock_guard lock(mutex_);
+  if (last_ && key == last_key_) return last_;
+  const uint64_t hash = hash_field(key);
+  for (auto [it, end] = executors_.equal_range(hash); it != end; ++it) {
+    if (it->second.first != key) continue;
+    last_key_ = std::move(key);
+    return last_ = it->second.second;
+  }
+  if (executors_.size() >= kMost) executors_.clear();  // a loop whose shapes never repeat; what runs keeps its own
+  Request r{.fetches = body_.outputs, .operations = body_.effects, .feeds = body_.parameters, .nested = true};
+  r.feeds.insert(r.feeds.end(), body_.captures.begin(), body_.captures.end());
+  for (const FedVariable& f : fed_) r.fed_variables.push_back(f.variable);
+  for (const Tensor& t : feeds) {
+    r.feed_specs.push_back(t.value()->spec());
+    r.feed_devices.push_back(t.value()->device());
+  }
+  last_ = make_executor(*body_.graph, r, options_, context_, nullptr);
+  last_key_ = key;
+  executors_.emplace(hash, std::pair(std::move(key), last_));
+  return last_;
+}
+
+PlannedBodies::PlannedBodies(const HostOp& op, const SessionOptions& options, SessionContext& context) {
+  for (const Body* body : bodies_of(*op.op, op.attrs_view()))
+    executors_.try_emplace(body, *body, options, context, op.fed);
+}
+
+BodyResults PlannedBodies::run(AttrsView attrs, std::span<const Tensor> inputs, Ledger* ledger) {
+  class Run final : public Bodies {
+   public:
+    Run(PlannedBodies& bodies, Ledger* ledger) : bodies_(bodies), ledger_(ledger) {}
+    BodyResults branch(const Body& taken, std::span<const Tensor> inputs) override { return pass(taken, {}, inputs); }
+    bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
+      return truth_of(pass(test, state, inputs)[0], "While");
+    }
+    BodyResults pass(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
+      return bodies_.executors_.at(&body).call(state, inputs, ledger_);
+    }
+
+   private:
+    PlannedBodies& bodies_;
+    Ledger* ledger_;
+  };
+  Run run(*this, ledger);
+  return run_bodies(attrs, inputs, run);
+}
+
+}  // namespace twofold

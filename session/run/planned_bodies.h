@@ -1,0 +1,53 @@
+// Bodies of control flow by plans of their own.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <twofold/session/run/control_flow.h>
+#include <twofold/session/run/executor.h>
+
+namespace twofold {
+
+/// The executors of one body, by the shapes that it is called with. Safe from several threads.
+class BodyExecutors {
+ public:
+  /// `fed` are the fed variables that the node has inputs for.
+  BodyExecutors(const Body& body, const SessionOptions& options, SessionContext& context,
+                const std::vector<FedVariable>& fed)
+      : body_(body), options_(options), context_(context), fed_(fed) {}
+
+  BodyResults call(std::span<const Tensor> parameters, std::span<const Tensor> inputs, Ledger* ledger);
+
+ private:
+  static constexpr size_t kMost = 64;
+  using Key = std::vector<uint64_t>;
+
+  std::shared_ptr<Executor> executor_for(std::span<const Tensor> feeds);
+
+  const Body& body_;
+  const SessionOptions options_;
+  SessionContext& context_;
+  const std::vector<FedVariable>& fed_;
+  std::mutex mutex_;  // guards all below
+  std::unordered_multimap<uint64_t, std::pair<Key, std::shared_ptr<Executor>>> executors_;
+  Key last_key_;
+  std::shared_ptr<Executor> last_;
+};
+
+/// Those of one node, for all its runs.
+class PlannedBodies {
+ public:
+  PlannedBodies(const HostOp& op, const SessionOptions& options, SessionContext& context);
+
+  BodyResults run(AttrsView attrs, std::span<const Tensor> inputs, Ledger* ledger);
+
+ private:
+  std::map<const Body*, BodyExecutors> executors_;
+};
+
+}  // namespace twofold

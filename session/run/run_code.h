@@ -1,0 +1,19 @@
+// Carrying out a plan's instructions.
+#pragma once
+
+#include <span>
+
+#include <twofold/session/run/frame.h>
+#include <twofold/session/run/host_call.h>
+
+namespace twofold {
+
+class GpuRun;
+
+/// Does `code`, part of the frame's plan, in order. `gpu`: null if nothing runs there.
+void run_code(std::span<const Instruction> code, Frame& frame, HostCalls calls, GpuRun* gpu, Ledger* ledger);
+
+/// `retained` of a tensor that the caller gives away.
+inline Tensor kept(Tensor t) { return t.value()->is_borrowed() ? retained(t) : t; }
+
+}  // namespace twofold
