@@ -15,7 +15,7 @@ alike in all. Nothing else is added, so that what compiles here compiles for the
 program.cc of just this. All share one compilation; each runs in a process and a folder of its own. The ```text block after it, before the next ```cpp
 block, is what it prints; without one it must only run. Each pair is a test case. --update writes the text blocks anew.
 
-A link to a file, or to a heading of one, must lead to it. Errors are shown whole, with op and line: a block that catches one prints its what(), not message().
+A link to a file, or to a heading of one, must lead to it; what a numbered list says to be in a file is there. Errors are shown whole, with op and line: a block that catches one prints its what(), not message().
 """
 import os
 import re
@@ -54,6 +54,18 @@ def check_links(path, document):
             fail(f"{path}:{line_of(document, link.start())}", f"there is no {file}")
         elif anchor and anchor not in anchors(target):
             fail(f"{path}:{line_of(document, link.start())}", f"{file or 'the document'} has no heading {anchor}")
+
+
+def check_names(path, document):
+    """A list's item "`name` in [file](file)", or "in the same file", names something that stands in that file."""
+    file = None
+    for item in re.finditer(r"^\d+\. `([^`]+)` in (?:\[[^]]*\]\(([^)]+)\)|the same file)", document, re.M):
+        file = item.group(2) or file
+        target = os.path.join(os.path.dirname(path), file)
+        if os.path.exists(target):  # else check_links has said so
+            with open(target) as source:
+                if not re.search(rf"(?<!\w){re.escape(item.group(1))}(?!\w)", source.read()):
+                    fail(f"{path}:{line_of(document, item.start())}", f"{file} has no {item.group(1)}")
 
 
 def compile_program(source, folder):
@@ -109,6 +121,7 @@ class Document:
         self.blocks = list(BLOCK.finditer(self.text))
         self.prologue = prologue_of(path, self.text, self.blocks)
         check_links(path, self.text)
+        check_names(path, self.text)
         for block in self.blocks:
             for call in re.finditer(r"\.message\(\)", block.group(2) if block.group(1) == "cpp" else ""):
                 fail(f"{path}:{line_of(self.text, block.start(2) + call.start())}", "print what(), which has the op and the line")

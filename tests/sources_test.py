@@ -3,7 +3,7 @@
 
 usage: sources_test.py SOURCE_ROOT OBJECTS     OBJECTS: the folder of the library's object files
 
-- Which folder may include which (the floors), with every exception named.
+- Which folder may include which (the table in floors.py), with every exception named.
 - Headers that programs reach include neither Eigen, nlohmann-json nor CUDA.
 - What lib/ calls in graph/ and eager/ is what lib/op/high.h lists.
 - Every attribute struct names all of its members in TWOFOLD_FIELDS.
@@ -15,26 +15,12 @@ import re
 import subprocess
 import sys
 
+from floors import FLOORS, floor
+
 root, objects = sys.argv[1:]
 os.chdir(root)
 problems = []
 
-CORE, RUNTIME, OP, AUTODIFF = "lib/core", "lib/runtime", "lib/op", "lib/autodiff"
-LOW = {CORE, RUNTIME, OP, AUTODIFF}
-TOOLKITS = {"lib/nn", "lib/train", "lib/io"}
-FLOORS = {
-    CORE: set(),
-    RUNTIME: {CORE},
-    OP: {CORE, RUNTIME},
-    AUTODIFF: {CORE, RUNTIME, OP},
-    "kernels": {CORE, RUNTIME, OP, AUTODIFF},
-    "graph": LOW | {"kernels"},
-    "eager": LOW | {"kernels"},
-    "session/program": LOW | {"kernels", "graph"},
-    "session/plan": LOW | {"kernels", "graph", "session/program"},
-    "session/run": LOW | {"kernels", "graph", "session/program", "session/plan"},
-    "session": LOW | {"kernels", "graph", "eager", "session/program", "session/plan", "session/run"},
-} | {toolkit: LOW | TOOLKITS | {"kernels", "graph", "session"} for toolkit in TOOLKITS}
 # What a plugin and the library say to each other lies in lib/op but is a contract of its own; a Tensor's operators and
 # a Variable's assignments are ops like any other.
 EXCEPTIONS = {
@@ -60,13 +46,6 @@ def sources():
             for name in files:
                 if name.endswith((".h", ".cc", ".cu", ".def")):
                     yield os.path.join(folder, name)
-
-
-def floor(path):
-    if path == "session/options.h":  # what a user holds, but plain data that all of session/ reads
-        return "session/program"
-    parts = path.split("/")
-    return "/".join(parts[:2]) if parts[0] == "lib" or (parts[0] == "session" and len(parts) == 3) else parts[0]
 
 
 def read(path):
