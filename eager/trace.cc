@@ -37,15 +37,15 @@ namespace {
 
 void trace_gradient(Backward& b);
 // A tape's record of a body. Inputs: those of the trace, then the variables that it read.
-const OpDef kTraceOp{.name = "Body",
-                     .doc = "A pass through a body of control flow.",
-                     .min_inputs = 0,
-                     .max_inputs = -1,
-                     .outputs = -1,
-                     .differentiable = Differentiability::rule,
-                     .gradient = trace_gradient,
-                     .flags = {.session = true},
-                     .attrs = &internal::kAttrsType<TraceAttrs>};
+constinit const OpDef kTraceOp{.key = OpName("Body"),
+                               .doc = "A pass through a body of control flow.",
+                               .min_inputs = 0,
+                               .max_inputs = -1,
+                               .outputs = -1,
+                               .differentiable = Differentiability::rule,
+                               .gradient = trace_gradient,
+                               .flags = {.session = true},
+                               .attrs = &internal::kAttrsType<TraceAttrs>};
 
 // A tensor of its own, so that gradients of the body's side and of the outer side are told apart.
 Tensor fresh(const Tensor& t) { return is_floating(t.dtype()) ? renamed(t) : retained(t); }

@@ -377,7 +377,7 @@ void infer_while(InferContext& c) {
 
 }  // namespace
 
-constinit OpDef if_op{.name = "If",
+constinit OpDef if_op{.key = OpName("If"),
                       .node_name = "cond",
                       .doc = "One of two subgraphs, by a predicate. (TensorFlow: If)",
                       .min_inputs = 1,
@@ -389,7 +389,7 @@ constinit OpDef if_op{.name = "If",
                       .gradient = control_flow_gradient,
                       .flags = {.can_fail = true, .host_only = true, .session = true},
                       .attrs = &internal::kAttrsType<IfAttrs>};
-constinit OpDef while_op{.name = "While",
+constinit OpDef while_op{.key = OpName("While"),
                          .node_name = "while",
                          .doc = "A subgraph again and again while another yields true. (TensorFlow: While)",
                          .min_inputs = 0,
@@ -402,7 +402,7 @@ constinit OpDef while_op{.name = "While",
                          .flags = {.can_fail = true, .host_only = true, .session = true},
                          .attrs = &internal::kAttrsType<WhileAttrs>};
 
-constinit OpDef backprop_op{.name = "Backprop",
+constinit OpDef backprop_op{.key = OpName("Backprop"),
                             .doc = "The gradient of a pass through If or While, from the trace that it left.",
                             .min_inputs = 1,
                             .max_inputs = -1,

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include <twofold/kernels/pointwise/broadcast.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/runtime/thread_state.h>
@@ -83,7 +84,7 @@ void infer_given(InferContext& c) { c.output(float32, unknown_shape); }
 
 }  // namespace
 
-constinit OpDef constant_op{.name = "Const",
+constinit OpDef constant_op{.key = OpName("Const"),
                             .doc = "A value known when the graph is built.",
                             .min_inputs = 0,
                             .max_inputs = 0,
@@ -91,7 +92,7 @@ constinit OpDef constant_op{.name = "Const",
                             .differentiable = Differentiability::none,
                             .flags = {.session = true},
                             .attrs = &internal::kAttrsType<ConstantAttrs>};
-constinit OpDef placeholder_op{.name = "Placeholder",
+constinit OpDef placeholder_op{.key = OpName("Placeholder"),
                                .doc = "An input that every run must feed. (TensorFlow: Placeholder)",
                                .min_inputs = 0,
                                .max_inputs = 0,
@@ -99,7 +100,7 @@ constinit OpDef placeholder_op{.name = "Placeholder",
                                .differentiable = Differentiability::none,
                                .flags = {.session = true},
                                .attrs = &internal::kAttrsType<PlaceholderAttrs>};
-constinit OpDef variable_op{.name = "Variable",
+constinit OpDef variable_op{.key = OpName("Variable"),
                             .doc = "State that a session holds between runs.",
                             .min_inputs = 0,
                             .max_inputs = 0,
@@ -108,7 +109,7 @@ constinit OpDef variable_op{.name = "Variable",
                             .differentiable = Differentiability::none,
                             .flags = {.session = true},
                             .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef read_variable_op{.name = "ReadVariable",
+constinit OpDef read_variable_op{.key = OpName("ReadVariable"),
                                  .node_name = "read",
                                  .doc = "A variable's value at this point of the program.",
                                  .min_inputs = 0,
@@ -118,25 +119,27 @@ constinit OpDef read_variable_op{.name = "ReadVariable",
                                  .gradient = gradient_same,
                                  .flags = {.session = true},
                                  .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_op{.name = "Assign",
+constinit OpDef assign_op{.key = OpName("Assign"),
                           .doc = "variable := value; the new value.",
                           .infer = infer_assign,
                           .differentiable = Differentiability::none,
                           .flags = {.effect = true, .session = true},
                           .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_add_op{.name = "AssignAdd",
+constinit OpDef assign_add_op{.key = OpName("AssignAdd"),
                               .doc = "variable := variable + value; the new value.",
                               .infer = infer_assign,
                               .differentiable = Differentiability::none,
                               .flags = {.effect = true, .session = true},
-                              .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_sub_op{.name = "AssignSub",
+                              .attrs = &internal::kAttrsType<VariableAttrs>,
+                              .combine = &add_op};
+constinit OpDef assign_sub_op{.key = OpName("AssignSub"),
                               .doc = "variable := variable - value; the new value.",
                               .infer = infer_assign,
                               .differentiable = Differentiability::none,
                               .flags = {.effect = true, .session = true},
-                              .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef no_op_op{.name = "NoOp",
+                              .attrs = &internal::kAttrsType<VariableAttrs>,
+                              .combine = &subtract_op};
+constinit OpDef no_op_op{.key = OpName("NoOp"),
                          .doc = "Does nothing; runs what it depends on by control.",
                          .min_inputs = 0,
                          .max_inputs = 0,
@@ -144,7 +147,7 @@ constinit OpDef no_op_op{.name = "NoOp",
                          .infer = infer_nothing,
                          .differentiable = Differentiability::none,
                          .flags = {.session = true}};
-constinit OpDef capture_op{.name = "Capture",
+constinit OpDef capture_op{.key = OpName("Capture"),
                            .node_name = "capture",
                            .doc = "Inside a subgraph: a value of the graph around it.",
                            .min_inputs = 0,
@@ -153,7 +156,7 @@ constinit OpDef capture_op{.name = "Capture",
                            .differentiable = Differentiability::none,
                            .flags = {.session = true},
                            .attrs = &internal::kAttrsType<CaptureAttrs>};
-constinit OpDef parameter_op{.name = "Parameter",
+constinit OpDef parameter_op{.key = OpName("Parameter"),
                              .node_name = "parameter",
                              .doc = "Inside a subgraph: a value it is called with.",
                              .min_inputs = 0,
@@ -162,14 +165,14 @@ constinit OpDef parameter_op{.name = "Parameter",
                              .differentiable = Differentiability::none,
                              .flags = {.session = true},
                              .attrs = &internal::kAttrsType<ParameterAttrs>};
-constinit OpDef print_op{.name = "Print",
+constinit OpDef print_op{.key = OpName("Print"),
                          .doc = "Writes its input when it runs; the input itself. (TensorFlow: Print)",
                          .infer = infer_same,
                          .differentiable = Differentiability::rule,
                          .gradient = gradient_same,
                          .flags = {.alias = true, .effect = true, .host_only = true, .session = true},
                          .attrs = &internal::kAttrsType<PrintAttrs>};
-constinit OpDef assert_op{.name = "Assert",
+constinit OpDef assert_op{.key = OpName("Assert"),
                           .doc = "Fails when it runs unless input 0 is true; prints the others. (TensorFlow: Assert)",
                           .max_inputs = -1,
                           .outputs = 0,
@@ -177,7 +180,7 @@ constinit OpDef assert_op{.name = "Assert",
                           .differentiable = Differentiability::none,
                           .flags = {.effect = true, .can_fail = true, .host_only = true, .session = true},
                           .attrs = &internal::kAttrsType<AssertAttrs>};
-constinit OpDef with_effects_op{.name = "WithEffects",
+constinit OpDef with_effects_op{.key = OpName("WithEffects"),
                                 .node_name = "with_effects",
                                 .doc = "Its input, once the effects tied to it by control are done.",
                                 .infer = infer_same,
@@ -185,7 +188,7 @@ constinit OpDef with_effects_op{.name = "WithEffects",
                                 .gradient = gradient_same,
                                 .flags = {.alias = true}};
 
-constinit OpDef transfer_op{.name = "Transfer",
+constinit OpDef transfer_op{.key = OpName("Transfer"),
                             .node_name = "transfer",
                             .doc = "Its input, copied to a device. (TensorFlow: _Send and _Recv)",
                             .infer = infer_same,

@@ -9,6 +9,7 @@
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/runtime/device.h>
@@ -138,8 +139,7 @@ std::source_location symbol_where(const Tensor& t) { return t.graph()->node(t.no
 
 Tensor symbol_arrived(const Tensor& t) {
   const Node& n = t.graph()->node(t.node());
-  return n.op->name == std::string_view("IfArrived") ? symbol(*t.graph(), n.inputs[0].node, n.inputs[0].output)
-                                                     : Tensor();
+  return n.op == &if_arrived_op ? symbol(*t.graph(), n.inputs[0].node, n.inputs[0].output) : Tensor();
 }
 
 Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where) {

@@ -1,11 +1,8 @@
 // What a graph knows of integers before it runs: extents, and what is computed from them.
-#include <algorithm>
-#include <string_view>
 #include <unordered_map>
 
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
-#include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/op/high.h>
 
 namespace twofold {
@@ -34,32 +31,28 @@ class KnownValues {
  private:
   static constexpr size_t kMost = 64;
 
+  /// An op's rule asks for inputs by this.
+  class Context final : public KnownContext {
+   public:
+    Context(KnownValues& known, const Node& n, int depth)
+        : KnownContext(n.outputs[0], n.attrs_view()), known_(known), node_(n), depth_(depth) {}
+    int num_inputs() const override { return static_cast<int>(node_.inputs.size()); }
+    const TensorSpec& input(int i) const override { return known_.g_.spec(edge(i)); }
+    Known values(int i) const override { return known_.of(edge(i), depth_ - 1); }
+
+   private:
+    Edge edge(int i) const { return node_.inputs[static_cast<size_t>(i)]; }
+    KnownValues& known_;
+    const Node& node_;
+    int depth_;
+  };
+
   Known follow(const Node& n, const TensorSpec& spec, int depth) {
-    const std::string_view op = n.op->name;
-    const auto input = [&](size_t i) { return of(n.inputs[i], depth - 1); };
     Known values;
-    if (op == "Shape") {
-      const Shape& s = g_.spec(n.inputs[0]).shape;
-      if (!s.has_rank()) return {};
-      values.emplace();
-      for (int i = 0; i < s.rank(); ++i) values->push_back(s.extent(i));
-    } else if (op == "Extents") {
-      values = extents(n, depth);
-    } else if (op == "Slice" && n.inputs.size() == 1) {
-      values = slice(n, input(0));
-    } else if (op == "ConcatV2") {
-      values.emplace();
-      for (size_t i = 0; values && i < n.inputs.size(); ++i) {
-        const Known part = input(i);
-        part ? void(values->insert(values->end(), part->begin(), part->end())) : values.reset();
-      }
-    } else if (op == "Prod") {
-      values = product(n, input(0));
-    } else if (n.inputs.size() == 1 && (n.op->flags.alias || op == "Cast")) {
-      values = input(0);
-    } else if (n.inputs.size() == 2 && n.op->flags.pointwise) {
-      values = pointwise(op, input(0), input(1));
-    }
+    if (n.op->known)
+      values = n.op->known(Context(*this, n, depth));
+    else if (n.op->flags.alias && n.inputs.size() == 1)
+      values = of(n.inputs[0], depth - 1);
     return values ? checked(*values, spec) : values;
   }
 
@@ -68,57 +61,6 @@ class KnownValues {
     if (value.shape().num_elements() > static_cast<int64_t>(kMost)) return {};
     const Tensor* in[] = {&value};
     return InferContext(*n.op, {}, {}, in).known_values(0);
-  }
-
-  Known extents(const Node& n, int depth) {
-    const auto& attrs = n.attrs_view().as<ExtentsAttrs>();
-    PartialValues values(attrs.numbers.begin(), attrs.numbers.end());
-    for (int i = 0; i < attrs.places.size(); ++i) {
-      const Known one = of(n.inputs[static_cast<size_t>(i)], depth - 1);
-      values[static_cast<size_t>(attrs.places[i])] = one && one->size() == 1 ? (*one)[0] : std::nullopt;
-    }
-    return values;
-  }
-
-  static Known slice(const Node& n, const Known& from) {
-    const auto& attrs = n.attrs_view().as<SliceAttrs>();
-    const Shape& taken = n.outputs[0].shape;
-    if (!from || !taken.is_known() || taken.rank() != 1 || attrs.begin.empty()) return {};
-    const auto size = static_cast<int64_t>(from->size());
-    const int64_t begin = attrs.begin[0] < 0 ? attrs.begin[0] + size : attrs.begin[0];
-    if (begin < 0 || taken[0] > size - begin) return {};
-    return PartialValues(from->begin() + begin, from->begin() + begin + taken[0]);
-  }
-
-  static Known product(const Node& n, const Known& of) {
-    if (!of || n.outputs[0].shape.rank() != 0) return {};
-    int64_t all = 1;
-    for (const Entry& v : *of)
-      if (!v || __builtin_mul_overflow(all, *v, &all)) return PartialValues{std::nullopt};
-    return PartialValues{all};
-  }
-
-  static Entry computed(std::string_view op, int64_t a, int64_t b) {
-    int64_t y = 0;
-    if (op == "Add") return __builtin_add_overflow(a, b, &y) ? Entry() : y;
-    if (op == "Sub") return __builtin_sub_overflow(a, b, &y) ? Entry() : y;
-    if (op == "Mul") return __builtin_mul_overflow(a, b, &y) ? Entry() : y;
-    if (op == "Minimum") return std::min(a, b);
-    if (op == "Maximum") return std::max(a, b);
-    if (op == "FloorDiv" && b > 0) return a / b - (a % b < 0);
-    return {};
-  }
-
-  static Known pointwise(std::string_view op, const Known& a, const Known& b) {
-    if (!a || !b || a->empty() || b->empty()) return {};
-    const size_t n = std::max(a->size(), b->size());
-    if ((a->size() != n && a->size() != 1) || (b->size() != n && b->size() != 1)) return {};
-    PartialValues values(n);
-    for (size_t i = 0; i < n; ++i) {
-      const Entry &x = (*a)[a->size() == 1 ? 0 : i], &y = (*b)[b->size() == 1 ? 0 : i];
-      if (x && y) values[i] = computed(op, *x, *y);
-    }
-    return values;
   }
 
   /// As many as there are elements, each within the dtype.

@@ -36,6 +36,7 @@ void body(Tensor a, Tensor b, Tensor p, tf::Variable v, tf::Variable w, tf::Grap
 """
 
 MEANT = {
+    "a kernel by its op's name": "tf::KernelEntry k{tf::op_name::Softmax, nullptr};",
     "handles are copied": "Tensor c = a; c = b; tf::Variable u = v; u = w;",
     "variables read as tensors": "Tensor c = v; c = v + w; v.assign(a); v.assign_add(1.f); v.assign_sub({1.f, 2.f});",
     "comparison that is meant": "auto c = tf::equal(a, v); auto d = a < 3; if (a.same_as(b) || (g == g)) return; (void)c, (void)d;",
@@ -169,6 +170,8 @@ MISUSES = {
 
 # What C++ says by itself.
 REFUSED = {
+    "a kernel of no op": ("tf::KernelEntry k{tf::op_name::Sofmax, nullptr};", "Sofmax"),
+    "a kernel by a bare name": ("tf::KernelEntry k{\"Softmax\", nullptr};", "OpName"),
     "variable from a number, implicitly": ("tf::Variable u = 1;", "Variable"),
     "float f = tensor": ("float f = a + b;", "Tensor"),
     "int i = tensor": ("int i = a;", "Tensor"),

@@ -27,7 +27,8 @@ void check_dtypes(const InferContext& c, int n) {
 }
 
 /// Number of channels, if it is known. Checks the shapes of x, whose channels lie along `along`, and of the `vectors`.
-std::optional<int64_t> infer_channels(const InferContext& c, const Shape& x, int64_t along, std::initializer_list<int> vectors) {
+std::optional<int64_t> infer_channels(const InferContext& c, const Shape& x, int64_t along,
+                                      std::initializer_list<int> vectors) {
   std::optional<int64_t> channels;
   if (x.has_rank()) {
     if (x.rank() < 2)
@@ -125,7 +126,7 @@ struct Composed {
   }
 };
 
-extern OpDef batch_norm_grad_op;
+
 
 void gradient(Backward& b) {
   const auto& attrs = b.attrs<BatchNormAttrs>();
@@ -155,8 +156,10 @@ void grad_gradient(Backward& b) {
       b.dx(i, dx.value, dx.arrived);
 }
 
-OpDef batch_norm_op{
-    .name = "BatchNorm",
+}  // namespace
+
+constinit OpDef batch_norm_op{
+    .key = op_name::BatchNorm,
     .node_name = "batch_norm",
     .doc = "y = (x - mean) / sqrt(variance + epsilon) * scale + offset over the batch (PyTorch batch_norm in training)",
     .min_inputs = 3,
@@ -170,8 +173,8 @@ OpDef batch_norm_op{
     .attrs = &internal::kAttrsType<BatchNormAttrs>,
 };
 
-OpDef batch_norm_grad_op{
-    .name = "BatchNormGrad",
+constinit OpDef batch_norm_grad_op{
+    .key = op_name::BatchNormGrad,
     .node_name = "batch_norm_grad",
     .doc =
         "(x, scale, dy, mean, inv_std) to (dx, dscale, doffset) of BatchNorm; with where y is flat too, if that is "
@@ -186,8 +189,10 @@ OpDef batch_norm_grad_op{
     .attrs = &internal::kAttrsType<BatchNormAttrs>,
 };
 
-OpDef running_statistics_op{
-    .name = "RunningStatistics",
+namespace {
+
+constinit OpDef running_statistics_op{
+    .key = op_name::RunningStatistics,
     .node_name = "running_statistics",
     .doc = "running mean and variance after a batch of x's shape with that mean and variance (PyTorch batch_norm)",
     .min_inputs = 5,

@@ -87,4 +87,10 @@ struct BatchNormLayout {
 
 void register_batch_norm();
 
+struct OpDef;
+extern OpDef batch_norm_op, batch_norm_grad_op;
+namespace op_name {
+inline constexpr OpName BatchNorm{"BatchNorm"}, BatchNormGrad{"BatchNormGrad"}, RunningStatistics{"RunningStatistics"};
+}  // namespace op_name
+
 }  // namespace twofold

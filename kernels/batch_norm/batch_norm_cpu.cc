@@ -327,9 +327,9 @@ Prepared prepare_statistics(const Signature& s) {
 }
 
 constexpr KernelEntry kKernels[] = {
-    {"BatchNorm", prepare<false>},
-    {"BatchNormGrad", prepare<true>},
-    {"RunningStatistics", prepare_statistics},
+    {op_name::BatchNorm, prepare<false>},
+    {op_name::BatchNormGrad, prepare<true>},
+    {op_name::RunningStatistics, prepare_statistics},
 };
 
 }  // namespace

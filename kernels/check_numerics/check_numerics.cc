@@ -18,8 +18,8 @@ std::string refusal(AttrsView attrs, int64_t found) {
   return attrs.as<CheckNumericsAttrs>().message + " : Tensor had " + kFound[found & 3] + " values";
 }
 
-OpDef check_numerics_op{
-    .name = "CheckNumerics",
+constinit OpDef check_numerics_op{
+    .key = op_name::CheckNumerics,
     .doc = "y = x, in which there is no NaN and no infinity; TensorFlow CheckNumerics",
     .infer = infer,
     .differentiable = Differentiability::rule,

@@ -19,4 +19,8 @@ struct CheckNumericsAttrs {
   TWOFOLD_FIELDS(message)
 };
 
+namespace op_name {
+inline constexpr OpName CheckNumerics{"CheckNumerics"};
+}  // namespace op_name
+
 }  // namespace twofold

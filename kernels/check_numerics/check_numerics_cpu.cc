@@ -53,7 +53,7 @@ Prepared prepare_check_numerics(const Signature& s) {
 
 std::span<const KernelEntry> cpu_kernels_check_numerics();
 std::span<const KernelEntry> cpu_kernels_check_numerics() {
-  static constexpr KernelEntry kTable[] = {{"CheckNumerics", prepare_check_numerics}};
+  static constexpr KernelEntry kTable[] = {{op_name::CheckNumerics, prepare_check_numerics}};
   return kTable;
 }
 

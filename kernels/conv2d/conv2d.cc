@@ -190,8 +190,8 @@ void weight_gradient_gradient(Backward& b) {
   if (b.needs(1)) b.dx(1, convolution(x, b.dy(), o));
 }
 
-OpDef conv2d_op{
-    .name = "Conv2D",
+constinit OpDef conv2d_op{
+    .key = op_name::Conv2D,
     .doc = "y = the cross-correlation of images x with kernels, + bias if there is one (PyTorch conv2d, ONNX Conv)",
     .min_inputs = 2,
     .max_inputs = 3,
@@ -202,8 +202,8 @@ OpDef conv2d_op{
     .attrs = &internal::kAttrsType<Conv2dOptions>,
 };
 
-OpDef input_gradient_op{
-    .name = "Conv2DBackpropInput",
+constinit OpDef input_gradient_op{
+    .key = op_name::Conv2DBackpropInput,
     .doc = "(dy, weight) to dx of Conv2D; x's shape is that of input 2, or follows from dy's (ONNX ConvTranspose)",
     .min_inputs = 2,
     .max_inputs = 3,
@@ -215,8 +215,8 @@ OpDef input_gradient_op{
     .shape_inputs = 0b100,
 };
 
-OpDef weight_gradient_op{
-    .name = "Conv2DBackpropFilter",
+constinit OpDef weight_gradient_op{
+    .key = op_name::Conv2DBackpropFilter,
     .doc = "(x, dy) to the weight's gradient of Conv2D; the weight's shape is that of input 2",
     .min_inputs = 3,
     .max_inputs = 3,

@@ -372,9 +372,9 @@ Prepared prepare(const Signature& s) {
 }
 
 constexpr KernelEntry kKernels[] = {
-    {"Conv2D", prepare<choose_output<float>, choose_output<double>>},
-    {"Conv2DBackpropInput", prepare<choose_input_gradient<float>, choose_input_gradient<double>>},
-    {"Conv2DBackpropFilter", prepare<choose_weight_gradient<float>, choose_weight_gradient<double>>}};
+    {op_name::Conv2D, prepare<choose_output<float>, choose_output<double>>},
+    {op_name::Conv2DBackpropInput, prepare<choose_input_gradient<float>, choose_input_gradient<double>>},
+    {op_name::Conv2DBackpropFilter, prepare<choose_weight_gradient<float>, choose_weight_gradient<double>>}};
 
 }  // namespace
 

@@ -213,9 +213,9 @@ Prepared prepare(const Signature& s) {
   return {};
 }
 
-constexpr KernelEntry kKernels[] = {{"Conv2D", prepare<Pass::output>},
-                                    {"Conv2DBackpropInput", prepare<Pass::input_gradient>},
-                                    {"Conv2DBackpropFilter", prepare<Pass::weight_gradient>}};
+constexpr KernelEntry kKernels[] = {{op_name::Conv2D, prepare<Pass::output>},
+                                    {op_name::Conv2DBackpropInput, prepare<Pass::input_gradient>},
+                                    {op_name::Conv2DBackpropFilter, prepare<Pass::weight_gradient>}};
 
 }  // namespace
 

@@ -13,17 +13,17 @@ void infer(InferContext& c) {
   c.output(c.dtype(0), c.shape(0));
 }
 
-OpDef cumsum_op{.name = "Cumsum",
-                .doc = "y = sums of x along axis, each up to its element; TensorFlow Cumsum, ONNX CumSum",
-                .infer = infer,
-                .differentiable = Differentiability::rule,
-                .gradient =
-                    [](Backward& b) {
-                      const auto& a = b.attrs<CumsumAttrs>();
-                      if (b.needs(0))
-                        b.dx(0, cumsum(b.dy(), a.axis, {.exclusive = a.exclusive, .reverse = !a.reverse}));
-                    },
-                .attrs = &internal::kAttrsType<CumsumAttrs>};
+constinit OpDef cumsum_op{.key = op_name::Cumsum,
+                          .doc = "y = sums of x along axis, each up to its element; TensorFlow Cumsum, ONNX CumSum",
+                          .infer = infer,
+                          .differentiable = Differentiability::rule,
+                          .gradient =
+                              [](Backward& b) {
+                                const auto& a = b.attrs<CumsumAttrs>();
+                                if (b.needs(0))
+                                  b.dx(0, cumsum(b.dy(), a.axis, {.exclusive = a.exclusive, .reverse = !a.reverse}));
+                              },
+                          .attrs = &internal::kAttrsType<CumsumAttrs>};
 
 }  // namespace
 

@@ -23,4 +23,8 @@ struct CumsumAttrs {
   TWOFOLD_FIELDS(axis, exclusive, reverse)
 };
 
+namespace op_name {
+inline constexpr OpName Cumsum{"Cumsum"};
+}  // namespace op_name
+
 }  // namespace twofold

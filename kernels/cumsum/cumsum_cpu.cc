@@ -72,7 +72,7 @@ Prepared prepare_cumsum(const Signature& s) {
 
 std::span<const KernelEntry> cpu_kernels_cumsum();
 std::span<const KernelEntry> cpu_kernels_cumsum() {
-  static constexpr KernelEntry kTable[] = {{"Cumsum", prepare_cumsum}};
+  static constexpr KernelEntry kTable[] = {{op_name::Cumsum, prepare_cumsum}};
   return kTable;
 }
 

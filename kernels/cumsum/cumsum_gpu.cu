@@ -150,7 +150,7 @@ Prepared prepare_cumsum(const Signature& s) {
   });
 }
 
-constexpr KernelEntry kKernels[] = {{"Cumsum", prepare_cumsum}};
+constexpr KernelEntry kKernels[] = {{op_name::Cumsum, prepare_cumsum}};
 
 }  // namespace
 

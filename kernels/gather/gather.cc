@@ -60,53 +60,53 @@ Tensor scattered(const Tensor& updates, const Tensor& indices, const Tensor& lik
   return apply(scatter_op, {&updates, &indices, &like}, attrs, std::source_location::current());
 }
 
-OpDef gather_op{.name = "Gather",
-                .node_name = "GatherV2",
-                .doc = "y = slices of params along axis, by index; TensorFlow GatherV2, ONNX Gather",
-                .min_inputs = 2,
-                .max_inputs = 2,
-                .infer = infer_gather,
-                .differentiable = Differentiability::rule,
-                .gradient =
-                    [](Backward& b) {
-                      if (!b.needs(0)) return;
-                      const auto& attrs = b.attrs<GatherAttrs>();
-                      if (attrs.axis == 0 && attrs.batch_dims == 0)
-                        b.dx_rows(0, b.dy(), b.input(1));
-                      else
-                        b.dx(0, scattered(b.dy(), b.input(1), b.input(0), attrs));
-                    },
-                .reads = {.inputs = 0b10},
-                .flags = {.can_fail = true},
-                .attrs = &internal::kAttrsType<GatherAttrs>};
-OpDef scatter_op{.name = "ScatterAdd",
-                 .doc = "y = zeros of like's shape with updates added by index; adjoint of Gather",
-                 .min_inputs = 3,
-                 .max_inputs = 3,
-                 .infer = infer_scatter,
-                 .differentiable = Differentiability::rule,
-                 .gradient =
-                     [](Backward& b) {
-                       if (b.needs(0)) b.dx(0, taken(b.dy(), b.input(1), b.attrs<GatherAttrs>()));
-                     },
-                 .reads = {.inputs = 0b10},
-                 .flags = {.can_fail = true},
-                 .attrs = &internal::kAttrsType<GatherAttrs>,
-                 .shape_inputs = 0b100};
+constinit OpDef gather_op{.key = op_name::Gather,
+                          .node_name = "GatherV2",
+                          .doc = "y = slices of params along axis, by index; TensorFlow GatherV2, ONNX Gather",
+                          .min_inputs = 2,
+                          .max_inputs = 2,
+                          .infer = infer_gather,
+                          .differentiable = Differentiability::rule,
+                          .gradient =
+                              [](Backward& b) {
+                                if (!b.needs(0)) return;
+                                const auto& attrs = b.attrs<GatherAttrs>();
+                                if (attrs.axis == 0 && attrs.batch_dims == 0)
+                                  b.dx_rows(0, b.dy(), b.input(1));
+                                else
+                                  b.dx(0, scattered(b.dy(), b.input(1), b.input(0), attrs));
+                              },
+                          .reads = {.inputs = 0b10},
+                          .flags = {.can_fail = true},
+                          .attrs = &internal::kAttrsType<GatherAttrs>};
+constinit OpDef scatter_op{.key = op_name::ScatterAdd,
+                           .doc = "y = zeros of like's shape with updates added by index; adjoint of Gather",
+                           .min_inputs = 3,
+                           .max_inputs = 3,
+                           .infer = infer_scatter,
+                           .differentiable = Differentiability::rule,
+                           .gradient =
+                               [](Backward& b) {
+                                 if (b.needs(0)) b.dx(0, taken(b.dy(), b.input(1), b.attrs<GatherAttrs>()));
+                               },
+                           .reads = {.inputs = 0b10},
+                           .flags = {.can_fail = true},
+                           .attrs = &internal::kAttrsType<GatherAttrs>,
+                           .shape_inputs = 0b100};
 
 void infer_check(InferContext& c) {
   if (c.shape(1).has_rank() && c.shape(1).rank() == 0) c.fail("A scalar has no axis to index");
   c.output(c.dtype(0), c.shape(0));
 }
 
-OpDef check_indices_op{.name = "CheckIndices",
-                       .doc = "y = indices, which all index the first axis of a tensor",
-                       .min_inputs = 2,
-                       .max_inputs = 2,
-                       .infer = infer_check,
-                       .differentiable = Differentiability::none,
-                       .flags = {.can_fail = true},
-                       .shape_inputs = 0b10};
+constinit OpDef check_indices_op{.key = op_name::CheckIndices,
+                                 .doc = "y = indices, which all index the first axis of a tensor",
+                                 .min_inputs = 2,
+                                 .max_inputs = 2,
+                                 .infer = infer_check,
+                                 .differentiable = Differentiability::none,
+                                 .flags = {.can_fail = true},
+                                 .shape_inputs = 0b10};
 
 }  // namespace
 

@@ -45,4 +45,8 @@ struct GatherAttrs {
   TWOFOLD_FIELDS(axis, batch_dims)
 };
 
+namespace op_name {
+inline constexpr OpName Gather{"Gather"}, ScatterAdd{"ScatterAdd"}, CheckIndices{"CheckIndices"};
+}  // namespace op_name
+
 }  // namespace twofold

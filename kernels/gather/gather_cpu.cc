@@ -192,8 +192,9 @@ Prepared prepare_scatter(const Signature& s) {
 
 std::span<const KernelEntry> cpu_kernels_gather();
 std::span<const KernelEntry> cpu_kernels_gather() {
-  static constexpr KernelEntry kTable[] = {
-      {"Gather", prepare_gather}, {"ScatterAdd", prepare_scatter}, {"CheckIndices", prepare_check}};
+  static constexpr KernelEntry kTable[] = {{op_name::Gather, prepare_gather},
+                                           {op_name::ScatterAdd, prepare_scatter},
+                                           {op_name::CheckIndices, prepare_check}};
   return kTable;
 }
 

@@ -74,8 +74,9 @@ void check_indices(const GatherPlan& plan, Indices indices, KernelContext& ctx) 
 }
 
 std::span<const KernelEntry> gpu_kernels_gather() {
-  static constexpr KernelEntry kTable[] = {
-      {"Gather", prepare_gather}, {"ScatterAdd", prepare_scatter_gpu}, {"CheckIndices", prepare_check}};
+  static constexpr KernelEntry kTable[] = {{op_name::Gather, prepare_gather},
+                                           {op_name::ScatterAdd, prepare_scatter_gpu},
+                                           {op_name::CheckIndices, prepare_check}};
   return kTable;
 }
 

@@ -28,8 +28,7 @@ void infer_extents(InferContext& c) {
 
 void infer_ensure_shape(InferContext& c) {
   const Shape &x = c.shape(0), &wanted = c.attrs<ShapeAttrs>().shape;
-  if (!x.compatible_with(wanted))
-    c.fail("Shape " + x.str() + " is not compatible with expected shape " + wanted.str());
+  if (!x.compatible_with(wanted)) c.fail("Shape " + x.str() + " is not compatible with expected shape " + wanted.str());
   c.output(c.dtype(0), x.merged_with(wanted));
 }
 
@@ -61,61 +60,69 @@ Tensor slice_at(const Tensor& x, const Tensor& begin, const Tensor& size) {
   return apply(slice_at_op, {&x, &begin, &size}, source_location::current());
 }
 
-OpDef extents_op{.name = "Extents",
-                 .doc = "y = numbers, with the scalar inputs at their places: a shape, or places along axes",
-                 .max_inputs = kMaxRank,
-                 .infer = infer_extents,
-                 .differentiable = Differentiability::none,
-                 .flags = {.host_only = true},
-                 .attrs = &internal::kAttrsType<ExtentsAttrs>};
-OpDef ensure_shape_op{.name = "EnsureShape",
-                      .doc = "y = x, whose shape is compatible with shape; TensorFlow EnsureShape",
-                      .infer = infer_ensure_shape,
-                      .differentiable = Differentiability::rule,
-                      .gradient =
-                          [](Backward& b) {
-                            if (b.needs(0)) b.dx(0, b.dy());
+}  // namespace
+
+constinit OpDef extents_op{.key = op_name::Extents,
+                           .doc = "y = numbers, with the scalar inputs at their places: a shape, or places along axes",
+                           .max_inputs = kMaxRank,
+                           .infer = infer_extents,
+                           .differentiable = Differentiability::none,
+                           .flags = {.host_only = true},
+                           .attrs = &internal::kAttrsType<ExtentsAttrs>,
+                           .known = layout::known_extents};
+
+namespace {
+
+constinit OpDef ensure_shape_op{.key = OpName("EnsureShape"),
+                                .doc = "y = x, whose shape is compatible with shape; TensorFlow EnsureShape",
+                                .infer = infer_ensure_shape,
+                                .differentiable = Differentiability::rule,
+                                .gradient =
+                                    [](Backward& b) {
+                                      if (b.needs(0)) b.dx(0, b.dy());
+                                    },
+                                .flags = {.alias = true},
+                                .attrs = &internal::kAttrsType<ShapeAttrs>};
+constinit OpDef slice_at_op{
+    .key = OpName("SliceAt"),
+    .node_name = "Slice",
+    .doc = "y = x[begin : begin + size] on every axis, begin and size being operands; TensorFlow Slice",
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .infer = infer_slice_at,
+    .differentiable = Differentiability::rule,
+    .gradient =
+        [](Backward& b) {
+          if (b.needs(0)) b.dx_slice_at(0, b.dy(), b.input(1));
+        },
+    .reads = {.inputs = 0b10},
+    .host_inputs = 0b110,
+    .specialise = [](AttrsView, std::span<const Tensor* const> in) -> Specialised {
+      const SliceAttrs attrs{axes_of(*in[1]), axes_of(*in[2])};
+      return {&slice_op, make_ref<AttrsBox>(AttrsView(attrs)), 1};
+    }};
+constinit OpDef pad_at_op{.key = OpName("PadAt"),
+                          .doc = "y = zeros of like's shape with x from begin on; adjoint of SliceAt",
+                          .min_inputs = 3,
+                          .max_inputs = 3,
+                          .infer = infer_pad_at,
+                          .differentiable = Differentiability::rule,
+                          .gradient =
+                              [](Backward& b) {
+                                // Places may be given for the first axes only.
+                                const Tensor &x = b.input(1), &begin = b.input(2);
+                                const Extent axes = begin.shape().has_rank() && begin.shape().knows(0)
+                                                        ? Extent(begin.dim(0))
+                                                        : Extent(index(shape(begin), 0));
+                                if (b.needs(1)) b.dx(1, slice_at(b.dy(), begin, slice(shape(x), {0}, {axes})));
+                              },
+                          .reads = {.inputs = 0b100},
+                          .host_inputs = 0b100,
+                          .specialise = [](AttrsView, std::span<const Tensor* const> in) -> Specialised {
+                            const SumSlicesAttrs attrs{{axes_of(*in[2])}, {Axes()}};
+                            return {&sum_slices_op, make_ref<AttrsBox>(AttrsView(attrs)), 2};
                           },
-                      .flags = {.alias = true},
-                      .attrs = &internal::kAttrsType<ShapeAttrs>};
-OpDef slice_at_op{.name = "SliceAt",
-                  .node_name = "Slice",
-                  .doc = "y = x[begin : begin + size] on every axis, begin and size being operands; TensorFlow Slice",
-                  .min_inputs = 3,
-                  .max_inputs = 3,
-                  .infer = infer_slice_at,
-                  .differentiable = Differentiability::rule,
-                  .gradient =
-                      [](Backward& b) {
-                        if (b.needs(0)) b.dx_slice_at(0, b.dy(), b.input(1));
-                      },
-                  .reads = {.inputs = 0b10},
-                  .host_inputs = 0b110,
-                  .specialise = [](AttrsView, std::span<const Tensor* const> in) -> Specialised {
-                    const SliceAttrs attrs{axes_of(*in[1]), axes_of(*in[2])};
-                    return {find_op("Slice"), make_ref<AttrsBox>(AttrsView(attrs)), 1};
-                  }};
-OpDef pad_at_op{.name = "PadAt",
-                .doc = "y = zeros of like's shape with x from begin on; adjoint of SliceAt",
-                .min_inputs = 3,
-                .max_inputs = 3,
-                .infer = infer_pad_at,
-                .differentiable = Differentiability::rule,
-                .gradient =
-                    [](Backward& b) {
-                      // Places may be given for the first axes only.
-                      const Tensor &x = b.input(1), &begin = b.input(2);
-                      const Extent axes = begin.shape().has_rank() && begin.shape().knows(0) ? Extent(begin.dim(0))
-                                                                                             : Extent(index(shape(begin), 0));
-                      if (b.needs(1)) b.dx(1, slice_at(b.dy(), begin, slice(shape(x), {0}, {axes})));
-                    },
-                .reads = {.inputs = 0b100},
-                .host_inputs = 0b100,
-                .specialise = [](AttrsView, std::span<const Tensor* const> in) -> Specialised {
-                  const SumSlicesAttrs attrs{{axes_of(*in[2])}, {Axes()}};
-                  return {find_op("SumSlices"), make_ref<AttrsBox>(AttrsView(attrs)), 2};
-                },
-                .shape_inputs = 0b1};
+                          .shape_inputs = 0b1};
 
 }  // namespace
 

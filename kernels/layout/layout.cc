@@ -19,7 +19,7 @@ namespace {
 
 using std::source_location;
 
-extern OpDef transpose_op, slice_op, concat_part_op;
+extern OpDef transpose_op, concat_part_op;
 
 // Gradients. Where a shape is known the rules use it, elsewhere the *_like ops do, so that gradients exist beside
 // unknown extents; the user functions make that choice.
@@ -109,89 +109,93 @@ constexpr auto kNone = Differentiability::none;
 constexpr const AttrsType* kShapeAttrs = &internal::kAttrsType<ShapeAttrs>;
 constexpr const AttrsType* kAxesAttrs = &internal::kAttrsType<AxesAttrs>;
 
-OpDef reshape_op{.name = "Reshape",
-                 .doc = "y = x's elements in row-major order under another shape; TensorFlow and ONNX Reshape",
-                 .max_inputs = 2,
-                 .infer = layout::infer_reshape,
-                 .differentiable = kRule,
-                 .gradient = reshape_gradient,
-                 .flags = {.alias = true},
-                 .attrs = kShapeAttrs,
-                 .host_inputs = 2};
-OpDef reshape_like_op{.name = "ReshapeLike",
-                      .doc = "y = x's elements in row-major order under like's shape",
-                      .min_inputs = 2,
-                      .max_inputs = 2,
-                      .infer = layout::infer_reshape_like,
-                      .differentiable = kRule,
-                      .gradient = reshape_gradient,
-                      .flags = {.alias = true},
-                      .shape_inputs = 2};
-OpDef expand_dims_op{.name = "ExpandDims",
-                     .doc = "y = x with axes of extent 1 inserted; TensorFlow ExpandDims, ONNX Unsqueeze",
-                     .infer = layout::infer_expand_dims,
-                     .differentiable = kRule,
-                     .gradient = reshape_gradient,
-                     .flags = {.alias = true},
-                     .attrs = kAxesAttrs};
-OpDef squeeze_op{.name = "Squeeze",
-                 .doc = "y = x without axes of extent 1; TensorFlow and ONNX Squeeze",
-                 .infer = layout::infer_squeeze,
-                 .differentiable = kRule,
-                 .gradient = reshape_gradient,
-                 .flags = {.alias = true},
-                 .attrs = kAxesAttrs};
-OpDef identity_op{.name = "Identity",
-                  .doc = "y = x; TensorFlow and ONNX Identity",
-                  .infer = layout::infer_same,
-                  .differentiable = kRule,
-                  .gradient = identity_gradient,
-                  .flags = {.alias = true}};
-OpDef stop_gradient_op{.name = "StopGradient",
-                       .doc = "y = x, through which no gradient flows; TensorFlow StopGradient",
-                       .infer = layout::infer_same,
-                       .differentiable = kNone,
-                       .flags = {.alias = true}};
-OpDef transpose_op{.name = "Transpose",
-                   .node_name = "transpose",
-                   .doc = "axis i of y is axis permutation[i] of x; TensorFlow and ONNX Transpose",
-                   .infer = layout::infer_transpose,
-                   .differentiable = kRule,
-                   .gradient = transpose_gradient,
-                   .attrs = kAxesAttrs};
-OpDef broadcast_to_op{.name = "BroadcastTo",
-                      .doc = "y = x repeated along axes of extent 1 up to shape; TensorFlow BroadcastTo, ONNX Expand",
-                      .max_inputs = 2,
-                      .infer = layout::infer_broadcast_to,
-                      .differentiable = kRule,
-                      .gradient = broadcast_gradient,
-                      .attrs = kShapeAttrs,
-                      .host_inputs = 2};
-OpDef broadcast_like_op{.name = "BroadcastLike",
-                        .doc = "y = x repeated along axes of extent 1 up to like's shape",
-                        .min_inputs = 2,
-                        .max_inputs = 2,
-                        .infer = layout::infer_broadcast_like,
-                        .differentiable = kRule,
-                        .gradient = broadcast_gradient,
-                        .shape_inputs = 2};
-OpDef concat_op{.name = "ConcatV2",
-                .node_name = "concat",
-                .doc = "y = the inputs one after another along axis; TensorFlow ConcatV2, ONNX Concat",
-                .max_inputs = -1,
-                .infer = layout::infer_concat,
-                .differentiable = kRule,
-                .gradient = concat_gradient,
-                .attrs = &internal::kAttrsType<ConcatAttrs>};
-OpDef concat_part_op{.name = "ConcatPart",
-                     .doc = "y = the part of input 0 that input 1 + part made when inputs 1... were concatenated",
-                     .min_inputs = 2,
-                     .max_inputs = -1,
-                     .infer = layout::infer_concat_part,
-                     .differentiable = kRule,
-                     .gradient = concat_part_gradient,
-                     .attrs = &internal::kAttrsType<ConcatPartAttrs>,
-                     .shape_inputs = ~1u};
+constinit OpDef reshape_op{
+    .key = OpName("Reshape"),
+    .doc = "y = x's elements in row-major order under another shape; TensorFlow and ONNX Reshape",
+    .max_inputs = 2,
+    .infer = layout::infer_reshape,
+    .differentiable = kRule,
+    .gradient = reshape_gradient,
+    .flags = {.alias = true},
+    .attrs = kShapeAttrs,
+    .host_inputs = 2};
+constinit OpDef reshape_like_op{.key = OpName("ReshapeLike"),
+                                .doc = "y = x's elements in row-major order under like's shape",
+                                .min_inputs = 2,
+                                .max_inputs = 2,
+                                .infer = layout::infer_reshape_like,
+                                .differentiable = kRule,
+                                .gradient = reshape_gradient,
+                                .flags = {.alias = true},
+                                .shape_inputs = 2};
+constinit OpDef expand_dims_op{.key = OpName("ExpandDims"),
+                               .doc = "y = x with axes of extent 1 inserted; TensorFlow ExpandDims, ONNX Unsqueeze",
+                               .infer = layout::infer_expand_dims,
+                               .differentiable = kRule,
+                               .gradient = reshape_gradient,
+                               .flags = {.alias = true},
+                               .attrs = kAxesAttrs};
+constinit OpDef squeeze_op{.key = OpName("Squeeze"),
+                           .doc = "y = x without axes of extent 1; TensorFlow and ONNX Squeeze",
+                           .infer = layout::infer_squeeze,
+                           .differentiable = kRule,
+                           .gradient = reshape_gradient,
+                           .flags = {.alias = true},
+                           .attrs = kAxesAttrs};
+constinit OpDef identity_op{.key = OpName("Identity"),
+                            .doc = "y = x; TensorFlow and ONNX Identity",
+                            .infer = layout::infer_same,
+                            .differentiable = kRule,
+                            .gradient = identity_gradient,
+                            .flags = {.alias = true}};
+constinit OpDef stop_gradient_op{.key = OpName("StopGradient"),
+                                 .doc = "y = x, through which no gradient flows; TensorFlow StopGradient",
+                                 .infer = layout::infer_same,
+                                 .differentiable = kNone,
+                                 .flags = {.alias = true}};
+constinit OpDef transpose_op{.key = op_name::Transpose,
+                             .node_name = "transpose",
+                             .doc = "axis i of y is axis permutation[i] of x; TensorFlow and ONNX Transpose",
+                             .infer = layout::infer_transpose,
+                             .differentiable = kRule,
+                             .gradient = transpose_gradient,
+                             .attrs = kAxesAttrs};
+constinit OpDef broadcast_to_op{
+    .key = op_name::BroadcastTo,
+    .doc = "y = x repeated along axes of extent 1 up to shape; TensorFlow BroadcastTo, ONNX Expand",
+    .max_inputs = 2,
+    .infer = layout::infer_broadcast_to,
+    .differentiable = kRule,
+    .gradient = broadcast_gradient,
+    .attrs = kShapeAttrs,
+    .host_inputs = 2};
+constinit OpDef broadcast_like_op{.key = op_name::BroadcastLike,
+                                  .doc = "y = x repeated along axes of extent 1 up to like's shape",
+                                  .min_inputs = 2,
+                                  .max_inputs = 2,
+                                  .infer = layout::infer_broadcast_like,
+                                  .differentiable = kRule,
+                                  .gradient = broadcast_gradient,
+                                  .shape_inputs = 2};
+constinit OpDef concat_op{.key = op_name::ConcatV2,
+                          .node_name = "concat",
+                          .doc = "y = the inputs one after another along axis; TensorFlow ConcatV2, ONNX Concat",
+                          .max_inputs = -1,
+                          .infer = layout::infer_concat,
+                          .differentiable = kRule,
+                          .gradient = concat_gradient,
+                          .attrs = &internal::kAttrsType<ConcatAttrs>,
+                          .known = layout::known_concat};
+constinit OpDef concat_part_op{
+    .key = op_name::ConcatPart,
+    .doc = "y = the part of input 0 that input 1 + part made when inputs 1... were concatenated",
+    .min_inputs = 2,
+    .max_inputs = -1,
+    .infer = layout::infer_concat_part,
+    .differentiable = kRule,
+    .gradient = concat_part_gradient,
+    .attrs = &internal::kAttrsType<ConcatPartAttrs>,
+    .shape_inputs = ~1u};
 // A slice is whole where it has one index of each axis before the last one that it cuts.
 int64_t slice_view(AttrsView attrs, const Shape& x, const Shape& y) {
   const Axes& begin = attrs.as<SliceAttrs>().begin;
@@ -205,41 +209,53 @@ int64_t slice_view(AttrsView attrs, const Shape& x, const Shape& y) {
   }
   return start;
 }
-OpDef slice_op{.name = "Slice",
-               .doc = "y = x[begin : begin + size] on every axis; TensorFlow and ONNX Slice",
-               .max_inputs = 2,
-               .infer = layout::infer_slice,
-               .differentiable = kRule,
-               .gradient = slice_gradient,
-               .attrs = &internal::kAttrsType<SliceAttrs>,
-               .view = slice_view,
-               .shape_inputs = 2};
-OpDef pad_like_op{.name = "PadLike",
-                  .doc = "y = zeros with x from begin on; adjoint of Slice",
-                  .max_inputs = 2,
-                  .infer = layout::infer_pad,
-                  .differentiable = kRule,
-                  .gradient = pad_gradient,
-                  .attrs = &internal::kAttrsType<PadAttrs>,
-                  .shape_inputs = 2};
-OpDef shape_op{.name = "Shape",
-               .doc = "y = x's extents, int32; TensorFlow and ONNX Shape",
-               .infer = layout::infer_shape,
-               .differentiable = kNone,
-               .flags = {.host_only = true},
-               .shape_inputs = 1};
-OpDef zeros_like_op{.name = "ZerosLike",
-                    .node_name = "zeros_like",
-                    .doc = "y = zeros of x's shape and dtype; TensorFlow ZerosLike",
-                    .infer = layout::infer_same,
-                    .differentiable = kNone,
-                    .shape_inputs = 1};
-OpDef ones_like_op{.name = "OnesLike",
-                   .node_name = "ones_like",
-                   .doc = "y = ones of x's shape and dtype; TensorFlow OnesLike",
-                   .infer = layout::infer_same,
-                   .differentiable = kNone,
-                   .shape_inputs = 1};
+}  // namespace
+
+constinit OpDef slice_op{.key = op_name::Slice,
+                         .doc = "y = x[begin : begin + size] on every axis; TensorFlow and ONNX Slice",
+                         .max_inputs = 2,
+                         .infer = layout::infer_slice,
+                         .differentiable = kRule,
+                         .gradient = slice_gradient,
+                         .attrs = &internal::kAttrsType<SliceAttrs>,
+                         .view = slice_view,
+                         .shape_inputs = 2,
+                         .known = layout::known_slice};
+
+namespace {
+
+constinit OpDef pad_like_op{.key = op_name::PadLike,
+                            .doc = "y = zeros with x from begin on; adjoint of Slice",
+                            .max_inputs = 2,
+                            .infer = layout::infer_pad,
+                            .differentiable = kRule,
+                            .gradient = pad_gradient,
+                            .attrs = &internal::kAttrsType<PadAttrs>,
+                            .shape_inputs = 2};
+}  // namespace
+
+constinit OpDef shape_op{.key = op_name::Shape,
+                         .doc = "y = x's extents, int32; TensorFlow and ONNX Shape",
+                         .infer = layout::infer_shape,
+                         .differentiable = kNone,
+                         .flags = {.host_only = true},
+                         .shape_inputs = 1,
+                         .known = layout::known_shape};
+
+namespace {
+
+constinit OpDef zeros_like_op{.key = op_name::ZerosLike,
+                              .node_name = "zeros_like",
+                              .doc = "y = zeros of x's shape and dtype; TensorFlow ZerosLike",
+                              .infer = layout::infer_same,
+                              .differentiable = kNone,
+                              .shape_inputs = 1};
+constinit OpDef ones_like_op{.key = op_name::OnesLike,
+                             .node_name = "ones_like",
+                             .doc = "y = ones of x's shape and dtype; TensorFlow OnesLike",
+                             .infer = layout::infer_same,
+                             .differentiable = kNone,
+                             .shape_inputs = 1};
 
 /// The most inputs of one concat whose extents are not all known: its gradient marks each as a shape in `shape_inputs`.
 constexpr size_t kMaxUnknownParts = 31;
@@ -334,7 +350,9 @@ Tensor index(Operand x, int64_t i) {
           : internal::shape_checked({&t}, {.what = ShapeCheck::index, .words = "", .numbers = {i}}, x.where());
   // No gradient flows to an integer, nor is there work to do for one of a shape.
   if (t.is_concrete() && is_integer(t.dtype()) && t.rank() == 1)
-    return Tensor::adopt(Value::view(Ref<Value>(t.value()), Shape{}, (i < 0 ? i + t.shape()[0] : i) * static_cast<int64_t>(size_of(t.dtype()))).detach());
+    return Tensor::adopt(Value::view(Ref<Value>(t.value()), Shape{},
+                                     (i < 0 ? i + t.shape()[0] : i) * static_cast<int64_t>(size_of(t.dtype())))
+                             .detach());
   return squeeze(slice(checked, i, 1), 0);
 }
 Tensor internal::slice_like(const Tensor& x, const Tensor& like, const Axes& begin) {

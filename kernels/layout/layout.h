@@ -117,4 +117,10 @@ struct PadAttrs {
   TWOFOLD_FIELDS(begin, shape)
 };
 
+namespace op_name {
+inline constexpr OpName Transpose{"Transpose"}, BroadcastTo{"BroadcastTo"}, BroadcastLike{"BroadcastLike"},
+    Slice{"Slice"}, PadLike{"PadLike"}, ConcatV2{"ConcatV2"}, ConcatPart{"ConcatPart"}, Shape{"Shape"},
+    Extents{"Extents"}, ZerosLike{"ZerosLike"}, OnesLike{"OnesLike"};
+}  // namespace op_name
+
 }  // namespace twofold

@@ -149,17 +149,17 @@ Prepared prepare_extents(const Signature& s) {
 std::span<const KernelEntry> cpu_kernels_layout();
 std::span<const KernelEntry> cpu_kernels_layout() {
   static constexpr KernelEntry kTable[] = {
-      {"Transpose", prepare_box<transpose_box>},
-      {"BroadcastTo", prepare_box<broadcast_box>},
-      {"BroadcastLike", prepare_box<broadcast_box>},
-      {"Slice", prepare_box<slice_box>},
-      {"PadLike", prepare_pad},
-      {"ConcatV2", prepare_concat},
-      {"ConcatPart", prepare_box<concat_part_box>},
-      {"Shape", prepare_shape},
-      {"Extents", prepare_extents},
-      {"ZerosLike", prepare_zeros},
-      {"OnesLike", prepare_ones},
+      {op_name::Transpose, prepare_box<transpose_box>},
+      {op_name::BroadcastTo, prepare_box<broadcast_box>},
+      {op_name::BroadcastLike, prepare_box<broadcast_box>},
+      {op_name::Slice, prepare_box<slice_box>},
+      {op_name::PadLike, prepare_pad},
+      {op_name::ConcatV2, prepare_concat},
+      {op_name::ConcatPart, prepare_box<concat_part_box>},
+      {op_name::Shape, prepare_shape},
+      {op_name::Extents, prepare_extents},
+      {op_name::ZerosLike, prepare_zeros},
+      {op_name::OnesLike, prepare_ones},
   };
   return kTable;
 }

@@ -150,15 +150,15 @@ Prepared prepare_fill(const Signature& s) {
 
 std::span<const KernelEntry> gpu_kernels_layout() {
   static constexpr KernelEntry kTable[] = {
-      {"Transpose", prepare_box<transpose_box>},
-      {"BroadcastTo", prepare_box<broadcast_box>},
-      {"BroadcastLike", prepare_box<broadcast_box>},
-      {"Slice", prepare_box<slice_box>},
-      {"PadLike", prepare_pad_like},
-      {"ConcatV2", prepare_concat},
-      {"ConcatPart", prepare_box<concat_part_box>},
-      {"ZerosLike", prepare_fill<0>},
-      {"OnesLike", prepare_fill<1>},
+      {op_name::Transpose, prepare_box<transpose_box>},
+      {op_name::BroadcastTo, prepare_box<broadcast_box>},
+      {op_name::BroadcastLike, prepare_box<broadcast_box>},
+      {op_name::Slice, prepare_box<slice_box>},
+      {op_name::PadLike, prepare_pad_like},
+      {op_name::ConcatV2, prepare_concat},
+      {op_name::ConcatPart, prepare_box<concat_part_box>},
+      {op_name::ZerosLike, prepare_fill<0>},
+      {op_name::OnesLike, prepare_fill<1>},
   };
   return kTable;
 }

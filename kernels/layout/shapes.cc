@@ -290,4 +290,44 @@ void infer_shape(InferContext& c) {
   c.output(int32, c.shape(0).has_rank() ? Shape{c.shape(0).rank()} : Shape{-1});
 }
 
+std::optional<PartialValues> known_shape(const KnownContext& c) {
+  const Shape& x = c.input(0).shape;
+  if (!x.has_rank()) return {};
+  PartialValues extents;
+  for (int i = 0; i < x.rank(); ++i) extents.push_back(x.extent(i));
+  return extents;
+}
+
+std::optional<PartialValues> known_extents(const KnownContext& c) {
+  const auto& attrs = c.attrs<ExtentsAttrs>();
+  PartialValues extents(attrs.numbers.begin(), attrs.numbers.end());
+  for (int i = 0; i < attrs.places.size(); ++i) {
+    const auto one = c.values(i);
+    extents[static_cast<size_t>(attrs.places[i])] = one && one->size() == 1 ? (*one)[0] : std::nullopt;
+  }
+  return extents;
+}
+
+std::optional<PartialValues> known_slice(const KnownContext& c) {
+  if (c.num_inputs() != 1) return {};
+  const auto x = c.values(0);
+  const auto& attrs = c.attrs<SliceAttrs>();
+  const Shape& taken = c.result().shape;
+  if (!x || !taken.is_known() || taken.rank() != 1 || attrs.begin.empty()) return {};
+  const auto size = static_cast<int64_t>(x->size());
+  const int64_t begin = attrs.begin[0] < 0 ? attrs.begin[0] + size : attrs.begin[0];
+  if (begin < 0 || taken[0] > size - begin) return {};
+  return PartialValues(x->begin() + begin, x->begin() + begin + taken[0]);
+}
+
+std::optional<PartialValues> known_concat(const KnownContext& c) {
+  PartialValues joined;
+  for (int i = 0; i < c.num_inputs(); ++i) {
+    const auto part = c.values(i);
+    if (!part) return {};
+    joined.insert(joined.end(), part->begin(), part->end());
+  }
+  return joined;
+}
+
 }  // namespace twofold::layout

@@ -1,10 +1,16 @@
 // Shape rules of the layout ops.
 #pragma once
 
+#include <optional>
+
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/op/opdef.h>
 
-namespace twofold::layout {
+namespace twofold {
+
+extern OpDef shape_op, extents_op, slice_op;
+
+namespace layout {
 
 /// The value of shape operand `i`, in which -1 stands for what is not known or left open; `known` says that it is the
 /// second, every element being known. Fails where the operand is no integer vector.
@@ -28,6 +34,12 @@ Tensor slice(const Tensor& x, const SliceAttrs& attrs, std::source_location wher
 int64_t begin_of(const Axes& begin, int axis, int64_t extent);
 void infer_pad(InferContext&);
 void infer_shape(InferContext&);
+/// What a graph knows of their results, which are integers: OpDef::known.
+std::optional<PartialValues> known_shape(const KnownContext&);
+std::optional<PartialValues> known_extents(const KnownContext&);
+std::optional<PartialValues> known_slice(const KnownContext&);
+std::optional<PartialValues> known_concat(const KnownContext&);
 void register_extents();
 
-}  // namespace twofold::layout
+}  // namespace layout
+}  // namespace twofold

@@ -66,8 +66,8 @@ void flatten_batch_gradient(Backward& g) {
   if (g.needs(0)) g.dx(0, reshape_like(g.dy(), g.input(0)));
 }
 
-OpDef flatten_batch_op{
-    .name = "FlattenBatch",
+constinit OpDef flatten_batch_op{
+    .key = OpName("FlattenBatch"),
     .doc = "y = the matrices of x, one below another, where like is a single matrix; else x",
     .min_inputs = 2,
     .max_inputs = 2,
@@ -105,8 +105,8 @@ void gradient(Backward& g) {
              : matmul(a, dy, {.transpose_a = !ta, .transpose_b = false}));
 }
 
-OpDef matmul_op{
-    .name = "MatMul",
+constinit OpDef matmul_op{
+    .key = op_name::MatMul,
     .doc = "C[..., i, j] = sum_k A[..., i, k] B[..., k, j] (TensorFlow MatMul, BatchMatMulV2)",
     .min_inputs = 2,
     .max_inputs = 2,

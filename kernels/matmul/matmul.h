@@ -30,4 +30,8 @@ struct MatMulAttrs {
 
 void register_matmul();
 
+namespace op_name {
+inline constexpr OpName MatMul{"MatMul"};
+}  // namespace op_name
+
 }  // namespace twofold

@@ -28,7 +28,8 @@ void zero(const void* params, void* const* args, KernelContext&) noexcept {
 template <class T>
 void general(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const Params& p = *static_cast<const Params*>(params);
-  gemm<T>(p.plan, [&](int64_t i) { return p.operands<T>(args, i); }, ctx.workspace, ctx);
+  gemm<T>(
+      p.plan, [&](int64_t i) { return p.operands<T>(args, i); }, ctx.workspace, ctx);
 }
 
 template <class T>
@@ -185,7 +186,7 @@ Prepared prepare(const Signature& s) {
   }
 }
 
-constexpr KernelEntry kKernels[] = {{"MatMul", prepare}};
+constexpr KernelEntry kKernels[] = {{op_name::MatMul, prepare}};
 
 }  // namespace
 

@@ -141,7 +141,7 @@ Prepared prepare(const Signature& s) {
   }
 }
 
-constexpr KernelEntry kKernels[] = {{"MatMul", prepare}};
+constexpr KernelEntry kKernels[] = {{op_name::MatMul, prepare}};
 
 }  // namespace
 

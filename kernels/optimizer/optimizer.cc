@@ -31,9 +31,9 @@ void infer(InferContext& c) {
 
 /// The parameter and its state may be updated in place; the count, which every block of a GPU's kernel reads, may not.
 template <template <class> class Rule>
-constexpr OpDef update_op(const char* name, const char* node_name, const char* doc) {
+constexpr OpDef update_op(OpName name, const char* node_name, const char* doc) {
   OpDef op{
-      .name = name,
+      .key = name,
       .node_name = node_name,
       .doc = doc,
       .min_inputs = 3,
@@ -48,13 +48,14 @@ constexpr OpDef update_op(const char* name, const char* node_name, const char* d
   return op;
 }
 
-OpDef sgd_op = update_op<SGDRule>("SGDUpdate", "sgd_update", "one step of SGD (PyTorch torch.optim.SGD)");
-OpDef adam_op =
-    update_op<AdamRule>("AdamUpdate", "adam_update", "one step of Adam or AdamW (PyTorch torch.optim.Adam)");
-OpDef rmsprop_op =
-    update_op<RMSPropRule>("RMSPropUpdate", "rmsprop_update", "one step of RMSProp (PyTorch torch.optim.RMSprop)");
-OpDef adagrad_op =
-    update_op<AdagradRule>("AdagradUpdate", "adagrad_update", "one step of Adagrad (PyTorch torch.optim.Adagrad)");
+constinit OpDef sgd_op =
+    update_op<SGDRule>(op_name::SGDUpdate, "sgd_update", "one step of SGD (PyTorch torch.optim.SGD)");
+constinit OpDef adam_op =
+    update_op<AdamRule>(op_name::AdamUpdate, "adam_update", "one step of Adam or AdamW (PyTorch torch.optim.Adam)");
+constinit OpDef rmsprop_op = update_op<RMSPropRule>(op_name::RMSPropUpdate, "rmsprop_update",
+                                                    "one step of RMSProp (PyTorch torch.optim.RMSprop)");
+constinit OpDef adagrad_op = update_op<AdagradRule>(op_name::AdagradUpdate, "adagrad_update",
+                                                    "one step of Adagrad (PyTorch torch.optim.Adagrad)");
 
 void infer_rows(InferContext& c) {
   const Shape &p = c.shape(0), &rows = c.shape(1), &indices = c.shape(2);
@@ -71,14 +72,15 @@ void infer_rows(InferContext& c) {
   c.output(c.dtype(0), p);
 }
 
-OpDef sgd_rows_op{.name = "SGDRowsUpdate",
-                  .node_name = "sgd_rows_update",
-                  .doc = "one step of SGD for the rows of a table that were taken (TensorFlow ResourceScatterSub)",
-                  .min_inputs = 4,
-                  .max_inputs = 4,
-                  .infer = infer_rows,
-                  .differentiable = Differentiability::none,
-                  .in_place = {0, -1, -1, -1}};
+constinit OpDef sgd_rows_op{
+    .key = op_name::SGDRowsUpdate,
+    .node_name = "sgd_rows_update",
+    .doc = "one step of SGD for the rows of a table that were taken (TensorFlow ResourceScatterSub)",
+    .min_inputs = 4,
+    .max_inputs = 4,
+    .infer = infer_rows,
+    .differentiable = Differentiability::none,
+    .in_place = {0, -1, -1, -1}};
 
 template <class Attrs>
 std::vector<Tensor> update(const OpDef& op, const Tensor& p, const Tensor& g, std::span<const Tensor> state,

@@ -82,4 +82,9 @@ const OpDef& op_of(const AdagradUpdateAttrs&);
 
 void register_optimizer();
 
+namespace op_name {
+inline constexpr OpName SGDUpdate{"SGDUpdate"}, AdamUpdate{"AdamUpdate"}, RMSPropUpdate{"RMSPropUpdate"},
+    AdagradUpdate{"AdagradUpdate"}, SGDRowsUpdate{"SGDRowsUpdate"};
+}  // namespace op_name
+
 }  // namespace twofold

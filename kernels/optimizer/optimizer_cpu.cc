@@ -50,9 +50,9 @@ Prepared prepare(const Signature& s) {
 }
 
 constexpr KernelEntry kKernels[] = {
-    {"SGDUpdate", prepare<SGDRule>},         {"AdamUpdate", prepare<AdamRule>},
-    {"RMSPropUpdate", prepare<RMSPropRule>}, {"AdagradUpdate", prepare<AdagradRule>},
-    {"SGDRowsUpdate", prepare_sgd_rows},
+    {op_name::SGDUpdate, prepare<SGDRule>},         {op_name::AdamUpdate, prepare<AdamRule>},
+    {op_name::RMSPropUpdate, prepare<RMSPropRule>}, {op_name::AdagradUpdate, prepare<AdagradRule>},
+    {op_name::SGDRowsUpdate, prepare_sgd_rows},
 };
 
 }  // namespace

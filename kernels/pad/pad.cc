@@ -49,19 +49,19 @@ void infer_pad(InferContext& c) {
   c.output(c.dtype(0), y);
 }
 
-OpDef pad_op{.name = "Pad",
-             .doc = "y = x with constants before and behind it along every axis; TensorFlow PadV2, ONNX Pad",
-             .infer = infer_pad,
-             .differentiable = Differentiability::rule,
-             .gradient =
-                 [](Backward& b) {
-                   if (!b.needs(0)) return;
-                   const auto& attrs = b.attrs<PadConstantAttrs>();
-                   Axes end;
-                   for (int64_t after : attrs.after) end.push_back(after == 0 ? omitted : -after);
-                   b.dx(0, strided_slice(b.dy(), attrs.before, end));
-                 },
-             .attrs = &internal::kAttrsType<PadConstantAttrs>};
+constinit OpDef pad_op{.key = op_name::Pad,
+                       .doc = "y = x with constants before and behind it along every axis; TensorFlow PadV2, ONNX Pad",
+                       .infer = infer_pad,
+                       .differentiable = Differentiability::rule,
+                       .gradient =
+                           [](Backward& b) {
+                             if (!b.needs(0)) return;
+                             const auto& attrs = b.attrs<PadConstantAttrs>();
+                             Axes end;
+                             for (int64_t after : attrs.after) end.push_back(after == 0 ? omitted : -after);
+                             b.dx(0, strided_slice(b.dy(), attrs.before, end));
+                           },
+                       .attrs = &internal::kAttrsType<PadConstantAttrs>};
 
 void infer_pad_by(InferContext& c) {
   check_value(c, c.attrs<PadByAttrs>().value);
@@ -70,25 +70,25 @@ void infer_pad_by(InferContext& c) {
   c.output(c.dtype(0), c.shape(0).has_rank() ? Shape::of_rank(c.shape(0).rank()) : unknown_shape);
 }
 
-OpDef pad_by_op{.name = "PadBy",
-                .node_name = "Pad",
-                .doc = "y = x with constants before and behind it, as many as the operands say; TensorFlow PadV2",
-                .min_inputs = 3,
-                .max_inputs = 3,
-                .infer = infer_pad_by,
-                .differentiable = Differentiability::rule,
-                .gradient =
-                    [](Backward& b) {
-                      if (b.needs(0)) b.dx(0, slice(b.dy(), b.input(1), shape(b.input(0))));
-                    },
-                .reads = {.inputs = 0b10},
-                .attrs = &internal::kAttrsType<PadByAttrs>,
-                .host_inputs = 0b110,
-                .specialise = [](AttrsView attrs, std::span<const Tensor* const> in) -> Specialised {
-                  const PadConstantAttrs by{*Extents(*in[1]).known(), *Extents(*in[2]).known(),
-                                            attrs.as<PadByAttrs>().value};
-                  return {&pad_op, make_ref<AttrsBox>(AttrsView(by)), 1};
-                }};
+constinit OpDef pad_by_op{
+    .key = OpName("PadBy"),
+    .node_name = "Pad",
+    .doc = "y = x with constants before and behind it, as many as the operands say; TensorFlow PadV2",
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .infer = infer_pad_by,
+    .differentiable = Differentiability::rule,
+    .gradient =
+        [](Backward& b) {
+          if (b.needs(0)) b.dx(0, slice(b.dy(), b.input(1), shape(b.input(0))));
+        },
+    .reads = {.inputs = 0b10},
+    .attrs = &internal::kAttrsType<PadByAttrs>,
+    .host_inputs = 0b110,
+    .specialise = [](AttrsView attrs, std::span<const Tensor* const> in) -> Specialised {
+      const PadConstantAttrs by{*Extents(*in[1]).known(), *Extents(*in[2]).known(), attrs.as<PadByAttrs>().value};
+      return {&pad_op, make_ref<AttrsBox>(AttrsView(by)), 1};
+    }};
 
 /// x with its mirror image along one axis. The slices of it fail where it is too short.
 Tensor mirrored(const Tensor& x, int axis, const Padding& by, bool reflect) {
@@ -132,11 +132,10 @@ Tensor pad(Operand x, const Paddings& paddings, PadOptions o) {
       fail(Code::InvalidArgument, fmt::format("Paddings must be non-negative: {} {}", by.before.known().value_or(0),
                                               by.after.known().value_or(0)));
     if (by.before.known() && by.after.known())
-      t = internal::shape_checked({&t},
-                                  {.what = ShapeCheck::mirror,
-                                   .words = "pad",
-                                   .numbers = {i, *by.before.known(), *by.after.known(), slack}},
-                                  x.where());
+      t = internal::shape_checked(
+          {&t},
+          {.what = ShapeCheck::mirror, .words = "pad", .numbers = {i, *by.before.known(), *by.after.known(), slack}},
+          x.where());
     if (by.before.known() != 0 || by.after.known() != 0) t = mirrored(t, i, by, slack == 1);
   }
   return t.same_as(x.resolve()) ? identity(t) : t;

@@ -59,4 +59,8 @@ struct PadConstantAttrs {
   TWOFOLD_FIELDS(before, after, value)
 };
 
+namespace op_name {
+inline constexpr OpName Pad{"Pad"};
+}  // namespace op_name
+
 }  // namespace twofold

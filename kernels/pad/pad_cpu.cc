@@ -78,7 +78,7 @@ Prepared prepare_pad(const Signature& s) {
 
 std::span<const KernelEntry> cpu_kernels_pad();
 std::span<const KernelEntry> cpu_kernels_pad() {
-  static constexpr KernelEntry kTable[] = {{"Pad", prepare_pad}};
+  static constexpr KernelEntry kTable[] = {{op_name::Pad, prepare_pad}};
   return kTable;
 }
 

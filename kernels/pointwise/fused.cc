@@ -1,6 +1,10 @@
 #include <twofold/kernels/pointwise/fused.h>
 
+#include <functional>
+#include <string_view>
+
 #include <twofold/kernels/pointwise/broadcast.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {
@@ -8,14 +12,14 @@ namespace twofold {
 void register_fused();
 
 uint64_t hash_field(const FusedStep& step) {
-  uint64_t h = mix(hash_field(step.op), hash_field(step.dtype));
+  uint64_t h = mix(std::hash<std::string_view>()(step.op.text()), hash_field(step.dtype));
   h = mix(h, hash_field(step.to));
   for (int16_t in : step.in) h = mix(h, hash_field(in));
   return h;
 }
 
 std::string print_field(const FusedStep& step) {
-  std::string s = step.op;
+  std::string s = step.op.text();
   s += ':';
   s += name_of(step.dtype);
   if (step.to != step.dtype) s += '>', s += name_of(step.to);
@@ -39,17 +43,17 @@ void infer_fused(InferContext& c) {
   }
 }
 
-OpDef op_fused{.name = "Fused",
-               .doc = "A group of pointwise ops run tile by tile. Made by the optimiser, after gradients.",
-               .min_inputs = 1,
-               .max_inputs = -1,
-               .outputs = -1,
-               .infer = infer_fused,
-               .differentiable = Differentiability::none,
-               .attrs = &internal::kAttrsType<FusedAttrs>};
-
 }  // namespace
 
-void register_fused() { register_op(op_fused); }
+constinit OpDef fused_op{.key = op_name::Fused,
+                         .doc = "A group of pointwise ops run tile by tile. Made by the optimiser, after gradients.",
+                         .min_inputs = 1,
+                         .max_inputs = -1,
+                         .outputs = -1,
+                         .infer = infer_fused,
+                         .differentiable = Differentiability::none,
+                         .attrs = &internal::kAttrsType<FusedAttrs>};
+
+void register_fused() { register_op(fused_op); }
 
 }  // namespace twofold

@@ -141,7 +141,7 @@ Prepared prepare_fused(const Signature& s) {
   std::vector<size_t> last_use(num_values, 0);
   for (size_t i = 0; i < attrs.steps.size(); ++i) {
     const FusedStep& from = attrs.steps[i];
-    Step step{.tile = find_cpu_tile(from.op.c_str(), from.dtype, from.to),
+    Step step{.tile = find_cpu_tile(from.op, from.dtype, from.to),
               .in = {},
               .inputs = 0,
               .output = -1,

@@ -9,6 +9,7 @@
 #include <twofold/kernels/pointwise/broadcast_gpu.h>
 #include <twofold/kernels/pointwise/dtype_class.h>
 #include <twofold/kernels/pointwise/fused.h>
+#include <twofold/kernels/pointwise/ops.h>
 
 namespace twofold {
 
@@ -72,13 +73,13 @@ std::string type_of(DType t) {
 }
 
 struct Op {
-  std::string_view name;
+  OpName name;
   DTypeClass dtypes;
   size_t inputs;
 };
 constexpr Op kOps[] = {
-#define TWOFOLD_UNARY(function, Op, dtypes, ...) {#Op, DTypeClass::dtypes, 1},
-#define TWOFOLD_BINARY(function, Op, node, dtypes, ...) {#Op, DTypeClass::dtypes, 2},
+#define TWOFOLD_UNARY(function, Op, dtypes, ...) {op_name::Op, DTypeClass::dtypes, 1},
+#define TWOFOLD_BINARY(function, Op, node, dtypes, ...) {op_name::Op, DTypeClass::dtypes, 2},
 #include <twofold/kernels/pointwise/ops.def>
 };
 
@@ -90,14 +91,15 @@ std::string expression_of(const FusedStep& step, size_t num_values) {
     if (static_cast<size_t>(value) >= num_values) return {};
     in.push_back("v" + std::to_string(value));
   }
-  if (step.op == "Cast") return in.size() == 1 ? "convert<" + type_of(step.to) + ">(" + in[0] + ")" : "";
-  if (step.op == "Select" || step.op == "IfArrived") return in.size() == 3 ? in[0] + " ? " + in[1] + " : " + in[2] : "";
+  if (step.op == op_name::Cast) return in.size() == 1 ? "convert<" + type_of(step.to) + ">(" + in[0] + ")" : "";
+  if (step.op == op_name::Select || step.op == op_name::IfArrived)
+    return in.size() == 3 ? in[0] + " ? " + in[1] + " : " + in[2] : "";
   const auto op = std::ranges::find(kOps, step.op, &Op::name);
   if (op == std::end(kOps) || !supports(op->dtypes, step.dtype) || in.size() != op->inputs) return {};
   std::string operands;
   for (const std::string& value : in)
     operands += (operands.empty() ? "" : ", ") + ("Scalar<" + type_of(step.dtype) + ">(" + value + ")");
-  return "stored(functor::" + step.op + "()(" + operands + "))";
+  return std::string("stored(functor::") + step.op.text() + "()(" + operands + "))";
 }
 
 /// The CUDA source of the kernel "fused"; "" if a step has none.

@@ -9,6 +9,8 @@
 #include <type_traits>
 
 #include <twofold/kernels/pointwise/broadcast.h>
+#include <twofold/kernels/pointwise/known.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/scalar.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
@@ -164,10 +166,14 @@ void cast_gradient(Backward& b) {
 
 // ---- Ops ----
 
+template <class F>
+constexpr bool kCommutative = kIsOneOf<F, functor::Add, functor::Mul, functor::Minimum, functor::Maximum,
+                                       functor::Equal, functor::NotEqual, functor::LogicalAnd, functor::LogicalOr>;
+
 template <class F, DTypeClass kClass, int kArity>
-constexpr OpDef define(const char* name, const char* node_name, uint32_t reads, const char* doc) {
+constexpr OpDef define(OpName name, const char* node_name, uint32_t reads, const char* doc) {
   constexpr bool kDifferentiable = differentiable<F, kArity>();
-  return {.name = name,
+  return {.key = name,
           .node_name = node_name,
           .doc = doc,
           .min_inputs = kArity,
@@ -176,45 +182,51 @@ constexpr OpDef define(const char* name, const char* node_name, uint32_t reads, 
           .differentiable = kDifferentiable ? Differentiability::rule : Differentiability::none,
           .gradient = kDifferentiable ? gradient<F, kArity> : nullptr,
           .reads = reads_of(reads),
-          .flags = {.pointwise = true}};
+          .flags = {.pointwise = true, .commutative = kCommutative<F>},
+          .known = kArity == 2 ? known_binary<F> : nullptr};
 }
 
+}  // namespace
+
 #define TWOFOLD_UNARY(function, Op, dtypes, gradient, reads, samples, example, doc) \
-  constinit OpDef op_##Op = define<functor::Op, DTypeClass::dtypes, 1>(#Op, #Op, reads, doc);
+  constinit OpDef function##_op = define<functor::Op, DTypeClass::dtypes, 1>(op_name::Op, #Op, reads, doc);
 #define TWOFOLD_BINARY(function, Op, node, dtypes, gradient_a, gradient_b, reads, samples_a, samples_b, example, doc) \
-  constinit OpDef op_##Op = define<functor::Op, DTypeClass::dtypes, 2>(#Op, node, reads, doc);
+  constinit OpDef function##_op = define<functor::Op, DTypeClass::dtypes, 2>(op_name::Op, node, reads, doc);
 #include <twofold/kernels/pointwise/ops.def>
 
-OpDef op_select{.name = "Select",
-                .doc = "a where the condition is true, else b. TensorFlow SelectV2, PyTorch where.",
-                .min_inputs = 3,
-                .max_inputs = 3,
-                .infer = infer_select,
-                .differentiable = Differentiability::rule,
-                .gradient = select_gradient,
-                .reads = {.inputs = 1},
-                .flags = {.pointwise = true}};
+constinit OpDef select_op{.key = op_name::Select,
+                          .doc = "a where the condition is true, else b. TensorFlow SelectV2, PyTorch where.",
+                          .min_inputs = 3,
+                          .max_inputs = 3,
+                          .infer = infer_select,
+                          .differentiable = Differentiability::rule,
+                          .gradient = select_gradient,
+                          .reads = {.inputs = 1},
+                          .flags = {.pointwise = true}};
 
-OpDef op_if_arrived{.name = "IfArrived",
-                    .node_name = "if_arrived",
-                    .doc = "x where the scalar is true, else a constant; then x gets no gradient at all.",
-                    .min_inputs = 3,
-                    .max_inputs = 3,
-                    .infer = infer_select,
-                    .differentiable = Differentiability::rule,
-                    .gradient = if_arrived_gradient,
-                    .reads = {.inputs = 1},
-                    .flags = {.pointwise = true}};
+constinit OpDef if_arrived_op{.key = op_name::IfArrived,
+                              .node_name = "if_arrived",
+                              .doc = "x where the scalar is true, else a constant; then x gets no gradient at all.",
+                              .min_inputs = 3,
+                              .max_inputs = 3,
+                              .infer = infer_select,
+                              .differentiable = Differentiability::rule,
+                              .gradient = if_arrived_gradient,
+                              .reads = {.inputs = 1},
+                              .flags = {.pointwise = true}};
 
-OpDef op_cast{.name = "Cast",
-              .doc = "x in another dtype; to integers truncates and saturates. TensorFlow Cast.",
-              .infer = [](InferContext& c) { c.output(c.attrs<CastAttrs>().to, c.shape(0)); },
-              .differentiable = Differentiability::rule,
-              .gradient = cast_gradient,
-              .flags = {.pointwise = true},
-              .attrs = &internal::kAttrsType<CastAttrs>};
+constinit OpDef cast_op{.key = op_name::Cast,
+                        .doc = "x in another dtype; to integers truncates and saturates. TensorFlow Cast.",
+                        .infer = [](InferContext& c) { c.output(c.attrs<CastAttrs>().to, c.shape(0)); },
+                        .differentiable = Differentiability::rule,
+                        .gradient = cast_gradient,
+                        .flags = {.pointwise = true},
+                        .attrs = &internal::kAttrsType<CastAttrs>,
+                        .known = [](const KnownContext& c) { return c.values(0); }};
 
 // ---- Functions ----
+
+namespace {
 
 Tensor unary(const OpDef& op, const Operand& x) {
   const Tensor& operand = x.resolve();
@@ -238,29 +250,29 @@ Tensor binary(const OpDef& op, const Operand& a, const Operand& b) {
 }  // namespace
 
 #define TWOFOLD_UNARY(function, Op, ...) \
-  Tensor function(Operand x) { return unary(op_##Op, x); }
+  Tensor function(Operand x) { return unary(function##_op, x); }
 #define TWOFOLD_BINARY(function, Op, node, dtypes, ...) \
-  Tensor function(Operand a, Operand b) { return binary<DTypeClass::dtypes>(op_##Op, a, b); }
+  Tensor function(Operand a, Operand b) { return binary<DTypeClass::dtypes>(function##_op, a, b); }
 #include <twofold/kernels/pointwise/ops.def>
 
 Tensor where(Operand condition, Operand a, Operand b) {
-  const OperandPair pair(a, b, op_select.name, 1);
-  return apply(op_select, {&condition.resolve(), pair.a, pair.b}, condition.where());
+  const OperandPair pair(a, b, select_op.name, 1);
+  return apply(select_op, {&condition.resolve(), pair.a, pair.b}, condition.where());
 }
 
 Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise) {
-  const OperandPair pair(x, otherwise, op_if_arrived.name, 1);
-  return apply(op_if_arrived, {&arrived, pair.a, pair.b}, t_state.frame);
+  const OperandPair pair(x, otherwise, if_arrived_op.name, 1);
+  return apply(if_arrived_op, {&arrived, pair.a, pair.b}, t_state.frame);
 }
 
 Tensor cast(Operand x, DType to) {
   const Tensor& t = x.resolve();
-  check_input(op_cast.name, 0, t, x.where());
+  check_input(cast_op.name, 0, t, x.where());
   if (t.dtype() == to) return t;
   if (static_cast<int>(to) >= kDTypeCount)
     fail(Code::InvalidArgument, fmt::format("{} is the number of no dtype", static_cast<int>(to)),
          "tf::cast(x, tf::float32)");
-  return apply(op_cast, {&t}, CastAttrs{.to = to}, x.where());
+  return apply(cast_op, {&t}, CastAttrs{.to = to}, x.where());
 }
 
 Tensor clip(Operand x, Number low, Number high) {
@@ -304,30 +316,28 @@ Tensor elu(Operand x, double alpha) {
   return where(positive, t, expm1(where(positive, 0, t)) * alpha);
 }
 
-Tensor operator+(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_Add, a, b); }
-Tensor operator-(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_Sub, a, b); }
-Tensor operator*(Operand a, Operand b) { return binary<DTypeClass::numeric>(op_Mul, a, b); }
-Tensor operator/(Operand a, Operand b) { return binary<DTypeClass::quotient>(op_Div, a, b); }
-Tensor operator-(Operand x) { return unary(op_Neg, x); }
+Tensor operator+(Operand a, Operand b) { return binary<DTypeClass::numeric>(add_op, a, b); }
+Tensor operator-(Operand a, Operand b) { return binary<DTypeClass::numeric>(subtract_op, a, b); }
+Tensor operator*(Operand a, Operand b) { return binary<DTypeClass::numeric>(multiply_op, a, b); }
+Tensor operator/(Operand a, Operand b) { return binary<DTypeClass::quotient>(divide_op, a, b); }
+Tensor operator-(Operand x) { return unary(negative_op, x); }
 Tensor operator%(Operand a, Operand b) { return mod(a, b); }
 Tensor operator&(Operand a, Operand b) { return logical_and(a, b); }
 Tensor operator|(Operand a, Operand b) { return logical_or(a, b); }
 Tensor operator^(Operand a, Operand b) { return logical_xor(a, b); }
 Tensor operator~(Operand x) { return logical_not(x); }
-Tensor operator<(Operand a, Operand b) { return binary<DTypeClass::any>(op_Less, a, b); }
-Tensor operator<=(Operand a, Operand b) { return binary<DTypeClass::any>(op_LessEqual, a, b); }
-Tensor operator>(Operand a, Operand b) { return binary<DTypeClass::any>(op_Greater, a, b); }
-Tensor operator>=(Operand a, Operand b) { return binary<DTypeClass::any>(op_GreaterEqual, a, b); }
+Tensor operator<(Operand a, Operand b) { return binary<DTypeClass::any>(less_op, a, b); }
+Tensor operator<=(Operand a, Operand b) { return binary<DTypeClass::any>(less_equal_op, a, b); }
+Tensor operator>(Operand a, Operand b) { return binary<DTypeClass::any>(greater_op, a, b); }
+Tensor operator>=(Operand a, Operand b) { return binary<DTypeClass::any>(greater_equal_op, a, b); }
 
 void register_pointwise() {
-  for (OpDef* op : {&op_Add, &op_Mul, &op_Minimum, &op_Maximum, &op_Equal, &op_NotEqual, &op_LogicalAnd, &op_LogicalOr})
-    op->flags.commutative = true;
-#define TWOFOLD_UNARY(function, Op, ...) register_op(op_##Op);
-#define TWOFOLD_BINARY(function, Op, ...) register_op(op_##Op);
+#define TWOFOLD_UNARY(function, ...) register_op(function##_op);
+#define TWOFOLD_BINARY(function, ...) register_op(function##_op);
 #include <twofold/kernels/pointwise/ops.def>
-  register_op(op_select);
-  register_op(op_if_arrived);
-  register_op(op_cast);
+  register_op(select_op);
+  register_op(if_arrived_op);
+  register_op(cast_op);
   register_fused();
 }
 

@@ -1,10 +1,10 @@
 // The CPU kernel of every pointwise op: tile functions run over the output, inputs broadcast to it.
 #include <algorithm>
-#include <cstring>
 #include <type_traits>
 #include <vector>
 
 #include <twofold/kernels/pointwise/dtype_class.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/pointwise_attrs.h>
 #include <twofold/kernels/pointwise/tile_cpu.h>
 #include <twofold/kernels/pointwise/view_cpu.h>
@@ -138,7 +138,7 @@ Prepared prepare_cast(const Signature& s) {
   return prepare_tiles(dispatch(s.inputs[0].dtype, [&](auto from) { return kCastTiles<decltype(from)>[to]; }), s);
 }
 
-void list(std::vector<TileEntry>& all, const char* op, const Tiles& tiles, DTypeClass c) {
+void list(std::vector<TileEntry>& all, OpName op, const Tiles& tiles, DTypeClass c) {
   for (int i = 0; i < kDTypeCount; ++i) {
     const DType dtype = static_cast<DType>(i);
     const bool makes_bool = c == DTypeClass::any || c == DTypeClass::boolean;
@@ -150,13 +150,13 @@ void list(std::vector<TileEntry>& all, const char* op, const Tiles& tiles, DType
 
 std::span<const KernelEntry> cpu_kernels_pointwise() {
   static constexpr KernelEntry kEntries[] = {
-#define TWOFOLD_UNARY(function, Op, dtypes, ...) {#Op, prepare_op<functor::Op, DTypeClass::dtypes>},
-#define TWOFOLD_BINARY(function, Op, node, dtypes, ...) {#Op, prepare_op<functor::Op, DTypeClass::dtypes>},
+#define TWOFOLD_UNARY(function, Op, dtypes, ...) {op_name::Op, prepare_op<functor::Op, DTypeClass::dtypes>},
+#define TWOFOLD_BINARY(function, Op, node, dtypes, ...) {op_name::Op, prepare_op<functor::Op, DTypeClass::dtypes>},
 #include <twofold/kernels/pointwise/ops.def>
-      {"Select", prepare_select},
-      {"IfArrived", prepare_select},
-      {"Cast", prepare_cast},
-      {"Fused", prepare_fused},
+      {op_name::Select, prepare_select},
+      {op_name::IfArrived, prepare_select},
+      {op_name::Cast, prepare_cast},
+      {op_name::Fused, prepare_fused},
   };
   return kEntries;
 }
@@ -165,17 +165,17 @@ std::span<const TileEntry> cpu_tiles() {
   static const std::vector<TileEntry> entries = [] {
     std::vector<TileEntry> all;
 #define TWOFOLD_UNARY(function, Op, dtypes, ...) \
-  list(all, #Op, kTiles<functor::Op, DTypeClass::dtypes>, DTypeClass::dtypes);
+  list(all, op_name::Op, kTiles<functor::Op, DTypeClass::dtypes>, DTypeClass::dtypes);
 #define TWOFOLD_BINARY(function, Op, node, dtypes, ...) \
-  list(all, #Op, kTiles<functor::Op, DTypeClass::dtypes>, DTypeClass::dtypes);
+  list(all, op_name::Op, kTiles<functor::Op, DTypeClass::dtypes>, DTypeClass::dtypes);
 #include <twofold/kernels/pointwise/ops.def>
-    list(all, "Select", kSelectTiles, DTypeClass::numeric);
-    list(all, "IfArrived", kSelectTiles, DTypeClass::numeric);
+    list(all, op_name::Select, kSelectTiles, DTypeClass::numeric);
+    list(all, op_name::IfArrived, kSelectTiles, DTypeClass::numeric);
     for (int from = 0; from < kDTypeCount; ++from) {
       dispatch(static_cast<DType>(from), [&](auto x) {
         using From = decltype(x);
         for (int to = 0; to < kDTypeCount; ++to)
-          all.push_back({"Cast", dtype_of<From>, static_cast<DType>(to), kCastTiles<From>.of[to]});
+          all.push_back({op_name::Cast, dtype_of<From>, static_cast<DType>(to), kCastTiles<From>.of[to]});
       });
     }
     return all;
@@ -183,10 +183,9 @@ std::span<const TileEntry> cpu_tiles() {
   return entries;
 }
 
-TileFn find_cpu_tile(const char* op, DType dtype, DType to) {
-  const bool cast = std::strcmp(op, "Cast") == 0;
+TileFn find_cpu_tile(OpName op, DType dtype, DType to) {
   for (const TileEntry& t : cpu_tiles())
-    if (t.dtype == dtype && (!cast || t.to == to) && std::strcmp(t.op, op) == 0) return t.fn;
+    if (t.dtype == dtype && t.to == to && t.op == op) return t.fn;
   return nullptr;
 }
 

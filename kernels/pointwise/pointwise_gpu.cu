@@ -7,6 +7,7 @@
 
 #include <twofold/kernels/pointwise/broadcast_gpu.h>
 #include <twofold/kernels/pointwise/dtype_class.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/pointwise_attrs.h>
 #include <twofold/kernels/pointwise/scalar.h>
 #include <twofold/lib/runtime/kernel.h>
@@ -146,13 +147,13 @@ Prepared prepare_cast(const Signature& s) {
 
 std::span<const KernelEntry> gpu_kernels_pointwise() {
   static constexpr KernelEntry kEntries[] = {
-#define TWOFOLD_UNARY(function, Op, dtypes, ...) {#Op, prepare_op<functor::Op, DTypeClass::dtypes, 1>},
-#define TWOFOLD_BINARY(function, Op, node, dtypes, ...) {#Op, prepare_op<functor::Op, DTypeClass::dtypes, 2>},
+#define TWOFOLD_UNARY(function, Op, dtypes, ...) {op_name::Op, prepare_op<functor::Op, DTypeClass::dtypes, 1>},
+#define TWOFOLD_BINARY(function, Op, node, dtypes, ...) {op_name::Op, prepare_op<functor::Op, DTypeClass::dtypes, 2>},
 #include <twofold/kernels/pointwise/ops.def>
-      {"Select", prepare_select},
-      {"IfArrived", prepare_select},
-      {"Cast", prepare_cast},
-      {"Fused", prepare_fused},
+      {op_name::Select, prepare_select},
+      {op_name::IfArrived, prepare_select},
+      {op_name::Cast, prepare_cast},
+      {op_name::Fused, prepare_fused},
   };
   return kEntries;
 }

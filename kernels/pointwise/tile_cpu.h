@@ -18,8 +18,8 @@ void select_tile(void* const* inputs, void* output, int64_t n, uint32_t scalar_m
 template <class From, class To>
 void cast_tile(void* const* inputs, void* output, int64_t n, uint32_t scalar_mask) noexcept;
 
-/// The tile function of an op by its name, for operands of `dtype` (a cast's: to `to`); null if there is none.
-TileFn find_cpu_tile(const char* op, DType dtype, DType to);
+/// The tile function of an op for operands of `dtype` and results of `to`; null if there is none.
+TileFn find_cpu_tile(OpName op, DType dtype, DType to);
 
 // Says of the next loop that iteration i touches element i alone, so that an output in the place of an input does no
 // harm.

@@ -26,7 +26,8 @@ Shape pooled(InferContext& c, const Shape& x) {
   if (!is_floating(c.dtype(0)))
     c.fail("Pooling of " + std::string(name_of(c.dtype(0))) + " is not supported", "tf::cast(x, tf::float32)");
   const ImageAxes axes(o.data_format);
-  if (!p.same && (x.extent(axes.h) == 0 || x.extent(axes.w) == 0)) c.fail("An image without elements has nothing to pool");
+  if (!p.same && (x.extent(axes.h) == 0 || x.extent(axes.w) == 0))
+    c.fail("An image without elements has nothing to pool");
   Shape y = x;
   y.set(axes.h, out_extent(c, pool_axis(o, true), x.extent(axes.h)));
   y.set(axes.w, out_extent(c, pool_axis(o, false), x.extent(axes.w)));
@@ -69,8 +70,8 @@ Tensor call(const OpDef& op, std::initializer_list<const Tensor*> inputs, const 
   return apply(op, inputs, attrs, std::source_location::current());
 }
 
-OpDef max_op{
-    .name = "MaxPool2D",
+constinit OpDef max_op{
+    .key = op_name::MaxPool2D,
     .doc = "the largest of every window (PyTorch max_pool2d, ONNX MaxPool)",
     .hidden = 1,  // where it lies among the elements of its image
     .infer = infer_max,
@@ -82,8 +83,8 @@ OpDef max_op{
     .reads = {.outputs = 0b10},
     .attrs = &internal::kAttrsType<Pool2dAttrs>,
 };
-OpDef max_grad_op{
-    .name = "MaxPool2DGrad",
+constinit OpDef max_grad_op{
+    .key = op_name::MaxPool2DGrad,
     .doc = "(dy, places) to dx of MaxPool2D, whose shape is that of input 2",
     .min_inputs = 3,
     .max_inputs = 3,
@@ -97,8 +98,8 @@ OpDef max_grad_op{
     .attrs = &internal::kAttrsType<Pool2dAttrs>,
     .shape_inputs = 0b100,
 };
-OpDef max_pick_op{
-    .name = "MaxPool2DPick",
+constinit OpDef max_pick_op{
+    .key = op_name::MaxPool2DPick,
     .doc = "(x, places) to the elements of x that lie there; adjoint of MaxPool2DGrad",
     .min_inputs = 2,
     .max_inputs = 2,
@@ -111,8 +112,8 @@ OpDef max_pick_op{
     .reads = {.inputs = 0b10},
     .attrs = &internal::kAttrsType<Pool2dAttrs>,
 };
-OpDef avg_op{
-    .name = "AvgPool2D",
+constinit OpDef avg_op{
+    .key = op_name::AvgPool2D,
     .doc = "the mean of every window (PyTorch avg_pool2d, ONNX AveragePool)",
     .infer = infer_avg,
     .differentiable = Differentiability::rule,
@@ -122,8 +123,8 @@ OpDef avg_op{
         },
     .attrs = &internal::kAttrsType<Pool2dAttrs>,
 };
-OpDef avg_grad_op{
-    .name = "AvgPool2DGrad",
+constinit OpDef avg_grad_op{
+    .key = op_name::AvgPool2DGrad,
     .doc = "dy to dx of AvgPool2D, whose shape is that of input 1",
     .min_inputs = 2,
     .max_inputs = 2,

@@ -32,8 +32,8 @@ struct AvgPool2dOptions {
 };
 
 /// The same with means; padding counts as zeros, or not at all. Sums are made row by row, those of more than
-/// 64 elements in runs of 16, which are added in float64. Source: PyTorch's avg_pool2d, ONNX AveragePool; TensorFlow's avg_pool2d is
-/// that of count_include_pad = false.
+/// 64 elements in runs of 16, which are added in float64. Source: PyTorch's avg_pool2d, ONNX AveragePool; TensorFlow's
+/// avg_pool2d is that of count_include_pad = false.
 Tensor avg_pool2d(Operand x, Pair2d kernel_size, AvgPool2dOptions options = {});
 
 struct Pool2dAttrs {
@@ -46,5 +46,10 @@ struct Pool2dAttrs {
 };
 
 void register_pool2d();
+
+namespace op_name {
+inline constexpr OpName MaxPool2D{"MaxPool2D"}, MaxPool2DGrad{"MaxPool2DGrad"}, MaxPool2DPick{"MaxPool2DPick"},
+    AvgPool2D{"AvgPool2D"}, AvgPool2DGrad{"AvgPool2DGrad"};
+}  // namespace op_name
 
 }  // namespace twofold

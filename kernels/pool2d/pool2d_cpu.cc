@@ -219,9 +219,9 @@ struct AvgPoolGrad {
 };
 
 constexpr KernelEntry kKernels[] = {
-    {"MaxPool2D", prepare<MaxPool, 0, 1>},         {"MaxPool2DGrad", prepare<MaxPoolGrad, 2, 0>},
-    {"MaxPool2DPick", prepare<MaxPoolPick, 0, 1>}, {"AvgPool2D", prepare<AvgPool, 0, 1>},
-    {"AvgPool2DGrad", prepare<AvgPoolGrad, 1, 0>},
+    {op_name::MaxPool2D, prepare<MaxPool, 0, 1>},         {op_name::MaxPool2DGrad, prepare<MaxPoolGrad, 2, 0>},
+    {op_name::MaxPool2DPick, prepare<MaxPoolPick, 0, 1>}, {op_name::AvgPool2D, prepare<AvgPool, 0, 1>},
+    {op_name::AvgPool2DGrad, prepare<AvgPoolGrad, 1, 0>},
 };
 
 }  // namespace

@@ -207,9 +207,11 @@ Prepared prepare(const Signature& s) {
 }
 
 constexpr KernelEntry kKernels[] = {
-    {"MaxPool2D", prepare<Op::max_pool, 0, 1>},          {"MaxPool2DGrad", prepare<Op::max_pool_grad, 2, 0>},
-    {"MaxPool2DPick", prepare<Op::max_pool_pick, 0, 1>}, {"AvgPool2D", prepare<Op::avg_pool, 0, 1>},
-    {"AvgPool2DGrad", prepare<Op::avg_pool_grad, 1, 0>},
+    {op_name::MaxPool2D, prepare<Op::max_pool, 0, 1>},
+    {op_name::MaxPool2DGrad, prepare<Op::max_pool_grad, 2, 0>},
+    {op_name::MaxPool2DPick, prepare<Op::max_pool_pick, 0, 1>},
+    {op_name::AvgPool2D, prepare<Op::avg_pool, 0, 1>},
+    {op_name::AvgPool2DGrad, prepare<Op::avg_pool_grad, 1, 0>},
 };
 
 }  // namespace

@@ -71,8 +71,8 @@ void infer_permutation(InferContext& c) {
 
 /// A random op; of all of them the shape may be an operand.
 template <class Attrs>
-constexpr OpDef random_op(const char* name, const char* node_name, const char* doc, InferFn infer) {
-  return {.name = name,
+constexpr OpDef random_op(OpName name, const char* node_name, const char* doc, InferFn infer) {
+  return {.key = name,
           .node_name = node_name,
           .doc = doc,
           .min_inputs = 0,
@@ -84,19 +84,20 @@ constexpr OpDef random_op(const char* name, const char* node_name, const char* d
           .host_inputs = 1};
 }
 
-OpDef random_normal_op =
-    random_op<RandomAttrs>("RandomNormal", "random_normal",
+constinit OpDef random_normal_op =
+    random_op<RandomAttrs>(op_name::RandomNormal, "random_normal",
                            "mean + stddev * a standard normal number; TensorFlow RandomStandardNormal", infer_normal);
-OpDef truncated_normal_op = random_op<RandomAttrs>(
-    "TruncatedNormal", "truncated_normal",
+constinit OpDef truncated_normal_op = random_op<RandomAttrs>(
+    op_name::TruncatedNormal, "truncated_normal",
     "mean + stddev * a standard normal number within [-2, 2]; TensorFlow TruncatedNormal", infer_normal);
-OpDef random_uniform_op = random_op<RandomAttrs>(
-    "RandomUniform", "random_uniform", "a number uniform in [low, high); TensorFlow RandomUniform", infer_uniform);
-OpDef random_uniform_int_op =
-    random_op<RandomIntAttrs>("RandomUniformInt", "random_uniform_int",
+constinit OpDef random_uniform_op =
+    random_op<RandomAttrs>(op_name::RandomUniform, "random_uniform",
+                           "a number uniform in [low, high); TensorFlow RandomUniform", infer_uniform);
+constinit OpDef random_uniform_int_op =
+    random_op<RandomIntAttrs>(op_name::RandomUniformInt, "random_uniform_int",
                               "an integer uniform in [low, high); TensorFlow RandomUniformInt", infer_int);
-OpDef random_permutation_op =
-    random_op<RandomPermutationAttrs>("RandomPermutation", "random_permutation",
+constinit OpDef random_permutation_op =
+    random_op<RandomPermutationAttrs>(op_name::RandomPermutation, "random_permutation",
                                       "the numbers below n in a random order; PyTorch randperm", infer_permutation);
 
 /// Draws in `shape`. Where that is known the op takes no input, so that it is a source: a node while a graph is built,
@@ -116,9 +117,7 @@ Tensor draw_like(const OpDef& op, const RandomAttrs& attrs, const Tensor& x, std
   return draw(op, attrs, x.is_symbolic() ? Extents(shape(x)) : Extents(x.shape()), where);
 }
 
-RandomAttrs attrs_of(const RandomNormalOptions& o) {
-  return {next_random_key(o.seed), o.dtype, {}, o.mean, o.stddev};
-}
+RandomAttrs attrs_of(const RandomNormalOptions& o) { return {next_random_key(o.seed), o.dtype, {}, o.mean, o.stddev}; }
 RandomAttrs attrs_of(const RandomUniformOptions& o) {
   return {next_random_key(o.seed), o.dtype, {}, o.low.value(), o.high.value()};
 }

@@ -32,8 +32,8 @@ struct RandomIntOptions {
 };
 
 /// Numbers from the normal distribution. Every extent of `shape` is a number or is computed by ops
-/// (lib/op/extents.h), and then read on the host at every run; dtype float32 or float64; stddev finite and not negative, else
-/// InvalidArgument.
+/// (lib/op/extents.h), and then read on the host at every run; dtype float32 or float64; stddev finite and not
+/// negative, else InvalidArgument.
 ///
 /// A source: a node that draws anew at every run, or a value at once. Element i of execution c is a function of (key,
 /// c, i) alone, the key being fixed where the op is made (lib/op/random_key.h), so that both modes, all numbers of
@@ -48,8 +48,8 @@ Tensor truncated_normal(const Extents& shape, RandomNormalOptions options = {},
                         std::source_location where = std::source_location::current());
 
 /// Numbers uniform in [low, high), with 24 random bits for float32 and 53 for float64; low where both are equal. low <=
-/// high, both and high - low being finite, else InvalidArgument. Of int32 or int64 as random_uniform_int, low and high being whole and
-/// given. Otherwise as random_normal. Source: TensorFlow's random_uniform.
+/// high, both and high - low being finite, else InvalidArgument. Of int32 or int64 as random_uniform_int, low and high
+/// being whole and given. Otherwise as random_normal. Source: TensorFlow's random_uniform.
 Tensor random_uniform(const Extents& shape, RandomUniformOptions options = {},
                       std::source_location where = std::source_location::current());
 
@@ -117,5 +117,10 @@ struct RandomPermutationAttrs {
 };
 
 void register_random();
+
+namespace op_name {
+inline constexpr OpName RandomNormal{"RandomNormal"}, RandomUniform{"RandomUniform"},
+    TruncatedNormal{"TruncatedNormal"}, RandomUniformInt{"RandomUniformInt"}, RandomPermutation{"RandomPermutation"};
+}  // namespace op_name
 
 }  // namespace twofold

@@ -155,11 +155,11 @@ Prepared prepare_permutation(const Signature& s) {
   return {permutation, p, p.sort.bytes()};
 }
 
-constexpr KernelEntry kKernels[] = {{"RandomNormal", prepare<Normal>},
-                                    {"RandomUniform", prepare<Uniform>},
-                                    {"TruncatedNormal", prepare<TruncatedNormal>},
-                                    {"RandomUniformInt", prepare_uniform_int},
-                                    {"RandomPermutation", prepare_permutation}};
+constexpr KernelEntry kKernels[] = {{op_name::RandomNormal, prepare<Normal>},
+                                    {op_name::RandomUniform, prepare<Uniform>},
+                                    {op_name::TruncatedNormal, prepare<TruncatedNormal>},
+                                    {op_name::RandomUniformInt, prepare_uniform_int},
+                                    {op_name::RandomPermutation, prepare_permutation}};
 
 }  // namespace
 

@@ -61,21 +61,32 @@ void prod_grad_gradient(Backward& b) {
   }
 }
 
-OpDef prod_op{.name = "Prod",
-              .doc = "y = product of x over axes; TensorFlow Prod, ONNX ReduceProd",
-              .infer = infer_prod,
-              .differentiable = Differentiability::rule,
-              .gradient = prod_gradient,
-              .reads = {.inputs = 1},
-              .attrs = &internal::kAttrsType<ReduceAttrs>};
-OpDef prod_grad_op{.name = "ProdGrad",
-                   .doc = "y = for each element of x, the derivative along the directions of the product of the others",
-                   .max_inputs = -1,
-                   .infer = infer_prod_grad,
-                   .differentiable = Differentiability::rule,
-                   .gradient = prod_grad_gradient,
-                   .reads = {.inputs = ~0u},
-                   .attrs = &internal::kAttrsType<AxesAttrs>};
+std::optional<PartialValues> known_prod(const KnownContext& c) {
+  const auto factors = c.values(0);
+  if (!factors || c.result().shape.rank() != 0) return {};
+  int64_t product = 1;
+  for (const auto& v : *factors)
+    if (!v || __builtin_mul_overflow(product, *v, &product)) return PartialValues{std::nullopt};
+  return PartialValues{product};
+}
+
+constinit OpDef prod_op{.key = op_name::Prod,
+                        .doc = "y = product of x over axes; TensorFlow Prod, ONNX ReduceProd",
+                        .infer = infer_prod,
+                        .differentiable = Differentiability::rule,
+                        .gradient = prod_gradient,
+                        .reads = {.inputs = 1},
+                        .attrs = &internal::kAttrsType<ReduceAttrs>,
+                        .known = known_prod};
+constinit OpDef prod_grad_op{
+    .key = op_name::ProdGrad,
+    .doc = "y = for each element of x, the derivative along the directions of the product of the others",
+    .max_inputs = -1,
+    .infer = infer_prod_grad,
+    .differentiable = Differentiability::rule,
+    .gradient = prod_grad_gradient,
+    .reads = {.inputs = ~0u},
+    .attrs = &internal::kAttrsType<AxesAttrs>};
 
 }  // namespace
 

@@ -105,7 +105,8 @@ void infer_argmax(InferContext& c) {
   const Shape& x = c.shape(0);
   if (!x.has_rank()) return c.output(int64, unknown_shape);
   const int axis = c.axis(attrs.axis, x.rank());
-  if (x.extent(axis) == 0) c.fail("Reduction axis " + std::to_string(attrs.axis) + " is empty in shape " + x.brackets());
+  if (x.extent(axis) == 0)
+    c.fail("Reduction axis " + std::to_string(attrs.axis) + " is empty in shape " + x.brackets());
   c.output(int64, without_axes(x, 1u << axis, attrs.keepdims));
 }
 
@@ -196,69 +197,70 @@ void sum_to_gradient(Backward& b) {
 
 // Ops.
 
-OpDef sum_op{.name = "Sum",
-             .doc = "y = sum of x over axes; TensorFlow Sum, ONNX ReduceSum",
-             .infer = infer_sum,
-             .differentiable = Differentiability::rule,
-             .gradient = sum_gradient,
-             .attrs = &internal::kAttrsType<ReduceAttrs>};
-OpDef mean_op{.name = "Mean",
-              .doc = "y = mean of x over axes; TensorFlow Mean, ONNX ReduceMean",
-              .infer = infer_mean,
-              .differentiable = Differentiability::rule,
-              .gradient = mean_gradient,
-              .attrs = &internal::kAttrsType<ReduceAttrs>};
-OpDef squares_op{.name = "SumOfSquares",
-                 .doc = "y = sum of x^2 over axes, its mean, or the root of either; TensorFlow's norm, PyTorch's var",
-                 .infer = infer_squares,
-                 .differentiable = Differentiability::rule,
-                 .gradient = squares_gradient,
-                 .reads = {.inputs = 1, .outputs = 1},
-                 .attrs = &internal::kAttrsType<SumOfSquaresAttrs>};
-OpDef max_op{.name = "Max",
-             .doc = "y = largest element of x over axes; TensorFlow Max, ONNX ReduceMax",
-             .infer = infer_max,
-             .differentiable = Differentiability::rule,
-             .gradient = extreme_gradient,
-             .reads = {.inputs = 1, .outputs = 1},
-             .attrs = &internal::kAttrsType<ReduceAttrs>};
-OpDef min_op{.name = "Min",
-             .doc = "y = smallest element of x over axes; TensorFlow Min, ONNX ReduceMin",
-             .infer = infer_min,
-             .differentiable = Differentiability::rule,
-             .gradient = extreme_gradient,
-             .reads = {.inputs = 1, .outputs = 1},
-             .attrs = &internal::kAttrsType<ReduceAttrs>};
-OpDef argmax_op{.name = "ArgMax",
-                .doc = "y = lowest index of the largest element of x along axis; TensorFlow ArgMax",
-                .infer = infer_argmax,
-                .differentiable = Differentiability::none,
-                .attrs = &internal::kAttrsType<ArgMaxAttrs>};
-OpDef count_op{.name = "ReducedCount",
-               .doc = "y = number of elements of x that a reduction over axes makes into one",
-               .infer = infer_count,
-               .differentiable = Differentiability::none,
-               .attrs = &internal::kAttrsType<ReduceAttrs>,
-               .shape_inputs = 1};
+constinit OpDef sum_op{.key = op_name::Sum,
+                       .doc = "y = sum of x over axes; TensorFlow Sum, ONNX ReduceSum",
+                       .infer = infer_sum,
+                       .differentiable = Differentiability::rule,
+                       .gradient = sum_gradient,
+                       .attrs = &internal::kAttrsType<ReduceAttrs>};
+constinit OpDef mean_op{.key = op_name::Mean,
+                        .doc = "y = mean of x over axes; TensorFlow Mean, ONNX ReduceMean",
+                        .infer = infer_mean,
+                        .differentiable = Differentiability::rule,
+                        .gradient = mean_gradient,
+                        .attrs = &internal::kAttrsType<ReduceAttrs>};
+constinit OpDef squares_op{
+    .key = op_name::SumOfSquares,
+    .doc = "y = sum of x^2 over axes, its mean, or the root of either; TensorFlow's norm, PyTorch's var",
+    .infer = infer_squares,
+    .differentiable = Differentiability::rule,
+    .gradient = squares_gradient,
+    .reads = {.inputs = 1, .outputs = 1},
+    .attrs = &internal::kAttrsType<SumOfSquaresAttrs>};
+constinit OpDef max_op{.key = op_name::Max,
+                       .doc = "y = largest element of x over axes; TensorFlow Max, ONNX ReduceMax",
+                       .infer = infer_max,
+                       .differentiable = Differentiability::rule,
+                       .gradient = extreme_gradient,
+                       .reads = {.inputs = 1, .outputs = 1},
+                       .attrs = &internal::kAttrsType<ReduceAttrs>};
+constinit OpDef min_op{.key = op_name::Min,
+                       .doc = "y = smallest element of x over axes; TensorFlow Min, ONNX ReduceMin",
+                       .infer = infer_min,
+                       .differentiable = Differentiability::rule,
+                       .gradient = extreme_gradient,
+                       .reads = {.inputs = 1, .outputs = 1},
+                       .attrs = &internal::kAttrsType<ReduceAttrs>};
+constinit OpDef argmax_op{.key = op_name::ArgMax,
+                          .doc = "y = lowest index of the largest element of x along axis; TensorFlow ArgMax",
+                          .infer = infer_argmax,
+                          .differentiable = Differentiability::none,
+                          .attrs = &internal::kAttrsType<ArgMaxAttrs>};
+constinit OpDef count_op{.key = op_name::ReducedCount,
+                         .doc = "y = number of elements of x that a reduction over axes makes into one",
+                         .infer = infer_count,
+                         .differentiable = Differentiability::none,
+                         .attrs = &internal::kAttrsType<ReduceAttrs>,
+                         .shape_inputs = 1};
 /// A sum over nothing is its operand.
 int64_t view_of_same(AttrsView, const Shape& x, const Shape& y) { return x == y ? 0 : -1; }
 
-OpDef sum_to_op{.name = "SumTo",
-                .doc = "y = x summed over the axes along which shape was broadcast; adjoint of BroadcastTo",
-                .infer = infer_sum_to_shape,
-                .differentiable = Differentiability::rule,
-                .gradient = sum_to_gradient,
-                .attrs = &internal::kAttrsType<SumToAttrs>,
-                .view = view_of_same};
-OpDef sum_to_like_op{.name = "SumToLike",
-                     .doc = "y = x summed over the axes along which like's shape was broadcast",
-                     .min_inputs = 2,
-                     .max_inputs = 2,
-                     .infer = infer_sum_to_like,
-                     .differentiable = Differentiability::rule,
-                     .gradient = sum_to_gradient,
-                     .view = view_of_same,
-                     .shape_inputs = 2};
+constinit OpDef sum_to_op{.key = op_name::SumTo,
+                          .doc = "y = x summed over the axes along which shape was broadcast; adjoint of BroadcastTo",
+                          .infer = infer_sum_to_shape,
+                          .differentiable = Differentiability::rule,
+                          .gradient = sum_to_gradient,
+                          .attrs = &internal::kAttrsType<SumToAttrs>,
+                          .view = view_of_same};
+constinit OpDef sum_to_like_op{.key = op_name::SumToLike,
+                               .doc = "y = x summed over the axes along which like's shape was broadcast",
+                               .min_inputs = 2,
+                               .max_inputs = 2,
+                               .infer = infer_sum_to_like,
+                               .differentiable = Differentiability::rule,
+                               .gradient = sum_to_gradient,
+                               .view = view_of_same,
+                               .shape_inputs = 2};
 
 Tensor reduce(const OpDef& op, const Operand& x, const Axes& axes, ReduceOptions options) {
   return apply(op, {&x.resolve()}, ReduceAttrs{axes, options.keepdims}, x.where());

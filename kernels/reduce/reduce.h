@@ -115,4 +115,10 @@ struct SumToAttrs {
   TWOFOLD_FIELDS(shape)
 };
 
+namespace op_name {
+inline constexpr OpName Sum{"Sum"}, Mean{"Mean"}, Max{"Max"}, Min{"Min"}, ArgMax{"ArgMax"}, SumTo{"SumTo"},
+    SumToLike{"SumToLike"}, ReducedCount{"ReducedCount"}, Prod{"Prod"}, ProdGrad{"ProdGrad"},
+    SumOfSquares{"SumOfSquares"};
+}  // namespace op_name
+
 }  // namespace twofold

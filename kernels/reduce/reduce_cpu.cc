@@ -288,17 +288,17 @@ Prepared prepare_prod_grad(const Signature& s);
 std::span<const KernelEntry> cpu_kernels_reduce();
 std::span<const KernelEntry> cpu_kernels_reduce() {
   static constexpr KernelEntry kTable[] = {
-      {"Sum", prepare_sum},
-      {"Mean", prepare_mean},
-      {"Max", prepare_max},
-      {"Min", prepare_min},
-      {"ArgMax", prepare_argmax},
-      {"SumTo", prepare_sum_to},
-      {"SumToLike", prepare_sum_to},
-      {"ReducedCount", prepare_count},
-      {"Prod", prepare_prod},
-      {"ProdGrad", prepare_prod_grad},
-      {"SumOfSquares", prepare_squares},
+      {op_name::Sum, prepare_sum},
+      {op_name::Mean, prepare_mean},
+      {op_name::Max, prepare_max},
+      {op_name::Min, prepare_min},
+      {op_name::ArgMax, prepare_argmax},
+      {op_name::SumTo, prepare_sum_to},
+      {op_name::SumToLike, prepare_sum_to},
+      {op_name::ReducedCount, prepare_count},
+      {op_name::Prod, prepare_prod},
+      {op_name::ProdGrad, prepare_prod_grad},
+      {op_name::SumOfSquares, prepare_squares},
   };
   return kTable;
 }

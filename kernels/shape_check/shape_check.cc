@@ -75,8 +75,8 @@ bool check_channels(const InferContext& c, const ShapeCheckAttrs& a) {
   const int64_t axis = a.numbers[0];
   const int rank = x.rank();
   if (rank >= 0 && (rank < 2 || axis < -rank || axis >= rank))
-    refuse(fmt::format("{}() along axis {} of a tensor of shape {}: it takes rank 2 and above", a.words, axis,
-                       x.str()));
+    refuse(
+        fmt::format("{}() along axis {} of a tensor of shape {}: it takes rank 2 and above", a.words, axis, x.str()));
   Shape channels = Shape::of_rank(1);
   if (rank >= 0) channels.set(0, x.extent(static_cast<int>(axis < 0 ? axis + rank : axis)));
   if (!v.compatible_with(channels))
@@ -91,8 +91,8 @@ bool check_mirror(const InferContext& c, const ShapeCheckAttrs& a) {
   if (!c.shape(0).has_rank()) return false;
   const auto extent = c.shape(0).extent(axis);
   if (extent && std::max(before, after) > *extent - slack && (before > 0 || after > 0))
-    refuse(fmt::format("pad() of axis {}, which has {} elements, by {} and {}: a mirror shows {} at most", axis, *extent,
-                       before, after, std::max<int64_t>(0, *extent - slack)));
+    refuse(fmt::format("pad() of axis {}, which has {} elements, by {} and {}: a mirror shows {} at most", axis,
+                       *extent, before, after, std::max<int64_t>(0, *extent - slack)));
   return extent.has_value();
 }
 
@@ -101,8 +101,7 @@ bool check_index(const InferContext& c, const ShapeCheckAttrs& a) {
   const int64_t i = a.numbers[0];
   if (!s.has_rank()) return false;
   if (s.rank() == 0) refuse("A scalar cannot be indexed", "t.item<T>()");
-  if (s.knows(0) && (i < -s[0] || i >= s[0]))
-    refuse(fmt::format("Index {} is out of range for shape {}", i, s.str()));
+  if (s.knows(0) && (i < -s[0] || i >= s[0])) refuse(fmt::format("Index {} is out of range for shape {}", i, s.str()));
   return s.knows(0);
 }
 
@@ -150,22 +149,23 @@ bool check(const InferContext& c) {
 
 }  // namespace
 
-OpDef shape_check_op{.name = "CheckShape",
-                     .doc = "y = x, if its shape and those of the other inputs are as a function of other ops demands",
-                     .max_inputs = -1,
-                     .infer =
-                         [](InferContext& c) {
-                           check(c);
-                           c.output(c.dtype(0), c.shape(0));
-                         },
-                     .differentiable = Differentiability::rule,
-                     .gradient =
-                         [](Backward& b) {
-                           if (b.needs(0)) b.dx(0, b.dy());
-                         },
-                     .flags = {.alias = true},
-                     .attrs = &internal::kAttrsType<ShapeCheckAttrs>,
-                     .shape_inputs = ~1u};
+constinit OpDef shape_check_op{
+    .key = OpName("CheckShape"),
+    .doc = "y = x, if its shape and those of the other inputs are as a function of other ops demands",
+    .max_inputs = -1,
+    .infer =
+        [](InferContext& c) {
+          check(c);
+          c.output(c.dtype(0), c.shape(0));
+        },
+    .differentiable = Differentiability::rule,
+    .gradient =
+        [](Backward& b) {
+          if (b.needs(0)) b.dx(0, b.dy());
+        },
+    .flags = {.alias = true},
+    .attrs = &internal::kAttrsType<ShapeCheckAttrs>,
+    .shape_inputs = ~1u};
 
 Tensor internal::shape_checked(std::span<const Tensor* const> inputs, const ShapeCheckAttrs& attrs,
                                std::source_location where) {

@@ -31,20 +31,20 @@ void log_softmax_gradient(Backward& b) {
   b.dx(0, b.dy() - exp(b.output()) * total);
 }
 
-OpDef softmax_op{.name = "Softmax",
-                 .doc = "y = exp(x) / sum(exp(x)) along axis; TensorFlow and ONNX Softmax",
-                 .infer = infer,
-                 .differentiable = Differentiability::rule,
-                 .gradient = softmax_gradient,
-                 .reads = {.outputs = 1},
-                 .attrs = &internal::kAttrsType<SoftmaxAttrs>};
-OpDef log_softmax_op{.name = "LogSoftmax",
-                     .doc = "y = x - log(sum(exp(x))) along axis; TensorFlow and ONNX LogSoftmax",
-                     .infer = infer,
-                     .differentiable = Differentiability::rule,
-                     .gradient = log_softmax_gradient,
-                     .reads = {.outputs = 1},
-                     .attrs = &internal::kAttrsType<SoftmaxAttrs>};
+constinit OpDef softmax_op{.key = op_name::Softmax,
+                           .doc = "y = exp(x) / sum(exp(x)) along axis; TensorFlow and ONNX Softmax",
+                           .infer = infer,
+                           .differentiable = Differentiability::rule,
+                           .gradient = softmax_gradient,
+                           .reads = {.outputs = 1},
+                           .attrs = &internal::kAttrsType<SoftmaxAttrs>};
+constinit OpDef log_softmax_op{.key = op_name::LogSoftmax,
+                               .doc = "y = x - log(sum(exp(x))) along axis; TensorFlow and ONNX LogSoftmax",
+                               .infer = infer,
+                               .differentiable = Differentiability::rule,
+                               .gradient = log_softmax_gradient,
+                               .reads = {.outputs = 1},
+                               .attrs = &internal::kAttrsType<SoftmaxAttrs>};
 
 }  // namespace
 

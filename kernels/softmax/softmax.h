@@ -20,4 +20,8 @@ struct SoftmaxAttrs {
   TWOFOLD_FIELDS(axis)
 };
 
+namespace op_name {
+inline constexpr OpName Softmax{"Softmax"}, LogSoftmax{"LogSoftmax"};
+}  // namespace op_name
+
 }  // namespace twofold

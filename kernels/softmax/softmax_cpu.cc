@@ -181,7 +181,7 @@ Prepared prepare(const Signature& s) {
 
 std::span<const KernelEntry> cpu_kernels_softmax();
 std::span<const KernelEntry> cpu_kernels_softmax() {
-  static constexpr KernelEntry kTable[] = {{"Softmax", prepare<false>}, {"LogSoftmax", prepare<true>}};
+  static constexpr KernelEntry kTable[] = {{op_name::Softmax, prepare<false>}, {op_name::LogSoftmax, prepare<true>}};
   return kTable;
 }
 

@@ -154,7 +154,7 @@ Prepared prepare(const Signature& s) {
   return {};
 }
 
-constexpr KernelEntry kKernels[] = {{"Softmax", prepare<false>}, {"LogSoftmax", prepare<true>}};
+constexpr KernelEntry kKernels[] = {{op_name::Softmax, prepare<false>}, {op_name::LogSoftmax, prepare<true>}};
 
 }  // namespace
 

@@ -58,26 +58,27 @@ int64_t strided_slice_view(AttrsView attrs, const Shape& x, const Shape& y) {
   return start;
 }
 
-OpDef strided_slice_op{.name = "StridedSlice",
-                       .doc = "y = x[begin : end : strides] on every axis; TensorFlow StridedSlice, ONNX Slice",
-                       .infer = infer_strided_slice,
-                       .differentiable = Differentiability::rule,
-                       .gradient =
-                           [](Backward& b) {
-                             const auto& attrs = b.attrs<StridedSliceAttrs>();
-                             if (b.needs(0)) b.dx_slice(0, b.dy(), {attrs.begin, attrs.strides});
-                           },
-                       .attrs = &internal::kAttrsType<StridedSliceAttrs>,
-                       .view = strided_slice_view};
-OpDef reverse_op{.name = "ReverseV2",
-                 .doc = "y = x with the order along axes turned around; TensorFlow ReverseV2",
-                 .infer = infer_reverse,
-                 .differentiable = Differentiability::rule,
-                 .gradient =
-                     [](Backward& b) {
-                       if (b.needs(0)) b.dx(0, reverse(b.dy(), b.attrs<ReverseAttrs>().axes));
-                     },
-                 .attrs = &internal::kAttrsType<ReverseAttrs>};
+constinit OpDef strided_slice_op{
+    .key = op_name::StridedSlice,
+    .doc = "y = x[begin : end : strides] on every axis; TensorFlow StridedSlice, ONNX Slice",
+    .infer = infer_strided_slice,
+    .differentiable = Differentiability::rule,
+    .gradient =
+        [](Backward& b) {
+          const auto& attrs = b.attrs<StridedSliceAttrs>();
+          if (b.needs(0)) b.dx_slice(0, b.dy(), {attrs.begin, attrs.strides});
+        },
+    .attrs = &internal::kAttrsType<StridedSliceAttrs>,
+    .view = strided_slice_view};
+constinit OpDef reverse_op{.key = op_name::ReverseV2,
+                           .doc = "y = x with the order along axes turned around; TensorFlow ReverseV2",
+                           .infer = infer_reverse,
+                           .differentiable = Differentiability::rule,
+                           .gradient =
+                               [](Backward& b) {
+                                 if (b.needs(0)) b.dx(0, reverse(b.dy(), b.attrs<ReverseAttrs>().axes));
+                               },
+                           .attrs = &internal::kAttrsType<ReverseAttrs>};
 
 }  // namespace
 

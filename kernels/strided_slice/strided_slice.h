@@ -58,4 +58,8 @@ struct StridedRange {
   }
 };
 
+namespace op_name {
+inline constexpr OpName StridedSlice{"StridedSlice"}, ReverseV2{"ReverseV2"};
+}  // namespace op_name
+
 }  // namespace twofold

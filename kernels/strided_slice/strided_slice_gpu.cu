@@ -17,8 +17,8 @@ Prepared prepare_box(const Signature& s) {
 
 std::span<const KernelEntry> gpu_kernels_strided_slice();
 std::span<const KernelEntry> gpu_kernels_strided_slice() {
-  static constexpr KernelEntry kTable[] = {{"StridedSlice", prepare_box<strided_slice_box>},
-                                           {"ReverseV2", prepare_box<reverse_box>}};
+  static constexpr KernelEntry kTable[] = {{op_name::StridedSlice, prepare_box<strided_slice_box>},
+                                           {op_name::ReverseV2, prepare_box<reverse_box>}};
   return kTable;
 }
 

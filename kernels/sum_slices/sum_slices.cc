@@ -57,17 +57,18 @@ void sum_slices_gradient(Backward& b) {
   }
 }
 
-OpDef sum_slices_op{.name = "SumSlices",
-                    .doc = "y = zeros of like's shape with parts added in their places; adjoint of Slice, StridedSlice",
-                    .min_inputs = 2,
-                    .max_inputs = -1,
-                    .infer = infer_sum_slices,
-                    .differentiable = Differentiability::rule,
-                    .gradient = sum_slices_gradient,
-                    .attrs = &internal::kAttrsType<SumSlicesAttrs>,
-                    .shape_inputs = 1};
-
 }  // namespace
+
+constinit OpDef sum_slices_op{
+    .key = op_name::SumSlices,
+    .doc = "y = zeros of like's shape with parts added in their places; adjoint of Slice, StridedSlice",
+    .min_inputs = 2,
+    .max_inputs = -1,
+    .infer = infer_sum_slices,
+    .differentiable = Differentiability::rule,
+    .gradient = sum_slices_gradient,
+    .attrs = &internal::kAttrsType<SumSlicesAttrs>,
+    .shape_inputs = 1};
 
 Tensor sum_slices(std::span<const Tensor> parts, std::span<const SlicePlace> places, const Tensor& like) {
   SumSlicesAttrs attrs;

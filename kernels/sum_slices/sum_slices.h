@@ -39,4 +39,10 @@ struct SumSlicesAttrs {
   TWOFOLD_FIELDS(begins, strides)
 };
 
+struct OpDef;
+extern OpDef sum_slices_op;
+namespace op_name {
+inline constexpr OpName SumSlices{"SumSlices"};
+}  // namespace op_name
+
 }  // namespace twofold

@@ -65,7 +65,7 @@ Prepared prepare_sum_slices(const Signature& s) {
 
 std::span<const KernelEntry> cpu_kernels_sum_slices();
 std::span<const KernelEntry> cpu_kernels_sum_slices() {
-  static constexpr KernelEntry kTable[] = {{"SumSlices", prepare_sum_slices}};
+  static constexpr KernelEntry kTable[] = {{op_name::SumSlices, prepare_sum_slices}};
   return kTable;
 }
 

@@ -90,7 +90,7 @@ Prepared prepare_sum_slices(const Signature& s) {
 
 std::span<const KernelEntry> gpu_kernels_sum_slices();
 std::span<const KernelEntry> gpu_kernels_sum_slices() {
-  static constexpr KernelEntry kTable[] = {{"SumSlices", prepare_sum_slices}};
+  static constexpr KernelEntry kTable[] = {{op_name::SumSlices, prepare_sum_slices}};
   return kTable;
 }
 

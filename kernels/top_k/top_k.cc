@@ -27,20 +27,21 @@ void infer(InferContext& c) {
   c.output(int32, y);
 }
 
-OpDef top_k_op{.name = "TopK",
-               .node_name = "TopKV2",
-               .doc = "The k largest elements along the last axis, and their indices; TensorFlow TopKV2, ONNX TopK",
-               .outputs = 2,
-               .infer = infer,
-               .differentiable = Differentiability::rule,
-               .gradient =
-                   [](Backward& b) {
-                     if (!b.needs(0) || !b.dy(0).defined()) return;
-                     const GatherOptions one_of_each{.axis = -1, .batch_dims = -1};
-                     b.dx(0, scatter_add(zeros_like(b.input(0)), b.output(1), b.dy(0), one_of_each), b.arrived(0));
-                   },
-               .reads = {.outputs = 0b10},
-               .attrs = &internal::kAttrsType<TopKAttrs>};
+constinit OpDef top_k_op{
+    .key = op_name::TopK,
+    .node_name = "TopKV2",
+    .doc = "The k largest elements along the last axis, and their indices; TensorFlow TopKV2, ONNX TopK",
+    .outputs = 2,
+    .infer = infer,
+    .differentiable = Differentiability::rule,
+    .gradient =
+        [](Backward& b) {
+          if (!b.needs(0) || !b.dy(0).defined()) return;
+          const GatherOptions one_of_each{.axis = -1, .batch_dims = -1};
+          b.dx(0, scatter_add(zeros_like(b.input(0)), b.output(1), b.dy(0), one_of_each), b.arrived(0));
+        },
+    .reads = {.outputs = 0b10},
+    .attrs = &internal::kAttrsType<TopKAttrs>};
 
 }  // namespace
 

@@ -22,4 +22,8 @@ struct TopKAttrs {
   TWOFOLD_FIELDS(k)
 };
 
+namespace op_name {
+inline constexpr OpName TopK{"TopK"};
+}  // namespace op_name
+
 }  // namespace twofold

@@ -70,7 +70,7 @@ Prepared prepare_top_k(const Signature& s) {
 
 std::span<const KernelEntry> cpu_kernels_top_k();
 std::span<const KernelEntry> cpu_kernels_top_k() {
-  static constexpr KernelEntry kTable[] = {{"TopK", prepare_top_k}};
+  static constexpr KernelEntry kTable[] = {{op_name::TopK, prepare_top_k}};
   return kTable;
 }
 

@@ -215,7 +215,7 @@ Prepared prepare_top_k(const Signature& s) {
   });
 }
 
-constexpr KernelEntry kKernels[] = {{"TopK", prepare_top_k}};
+constexpr KernelEntry kKernels[] = {{op_name::TopK, prepare_top_k}};
 
 }  // namespace
 

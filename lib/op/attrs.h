@@ -14,6 +14,7 @@
 #include <twofold/lib/core/dtype.h>
 #include <twofold/lib/core/ref.h>
 #include <twofold/lib/core/shape.h>
+#include <twofold/lib/runtime/op_name.h>
 
 namespace twofold {
 
@@ -38,10 +39,7 @@ constexpr uint64_t mix(uint64_t seed, uint64_t v) {
   return z ^ (z >> 27);
 }
 template <class T>
-  requires std::is_integral_v<T> || std::is_enum_v<T>
-uint64_t hash_field(T v) {
-  return static_cast<uint64_t>(v);
-}
+requires std::is_integral_v<T> || std::is_enum_v<T> uint64_t hash_field(T v) { return static_cast<uint64_t>(v); }
 inline uint64_t hash_field(double v) {
   uint64_t bits;
   std::memcpy(&bits, &v, sizeof bits);
@@ -81,8 +79,7 @@ std::string print_field(const Shape& v);
 std::string print_field(const Axes& v);
 std::string print_field(DType v);
 template <class T>
-  requires std::is_integral_v<T> || std::is_enum_v<T>
-std::string print_field(T v) {
+requires std::is_integral_v<T> || std::is_enum_v<T> std::string print_field(T v) {
   return print_field(static_cast<int64_t>(v));
 }
 template <class T>
@@ -93,15 +90,11 @@ std::string print_field(const std::vector<T>& v) {
 }
 
 template <class T>
-  requires std::is_integral_v<T> || std::is_floating_point_v<T>
-void perturb_field(T& v) {
-  v = std::is_same_v<T, bool> ? T(!v) : T(v + 1);
-}
+requires std::is_integral_v<T> || std::is_floating_point_v<T>
+void perturb_field(T& v) { v = std::is_same_v<T, bool> ? T(!v) : T(v + 1); }
 template <class T>
-  requires std::is_enum_v<T>
-void perturb_field(T& v) {
-  v = static_cast<T>(static_cast<int>(v) == 0 ? 1 : 0);
-}
+requires std::is_enum_v<T>
+void perturb_field(T& v) { v = static_cast<T>(static_cast<int>(v) == 0 ? 1 : 0); }
 inline void perturb_field(std::string& v) { v += "'"; }
 inline void perturb_field(Shape& v) { v = v.rank() == 0 ? Shape{2} : Shape{}; }
 inline void perturb_field(Axes& v) { v = v.empty() ? Axes{0} : Axes{}; }
@@ -174,7 +167,7 @@ class AttrsView {
  public:
   constexpr AttrsView() = default;
   template <class A>
-    requires requires { A::field_names(); }
+  requires requires { A::field_names(); }
   constexpr AttrsView(const A& attrs) : type_(&internal::kAttrsType<A>), data_(&attrs) {}
   constexpr AttrsView(const AttrsType* type, const void* data) : type_(type), data_(data) {}
 

@@ -80,6 +80,31 @@ using SpecialiseFn = Specialised (*)(AttrsView attrs, std::span<const Tensor* co
 /// The message of an op whose kernel has refused its input by fail(KernelError::refused, index).
 using RefusalFn = std::string (*)(AttrsView attrs, int64_t index);
 
+/// A rule's view of one op in a graph whose result is integers, of which some may be known before it runs.
+class KnownContext {
+ public:
+  virtual int num_inputs() const = 0;
+  virtual const TensorSpec& input(int i) const = 0;
+  /// The elements of an integer input, as far as they are known; nothing where not even their number is.
+  virtual std::optional<PartialValues> values(int i) const = 0;
+  /// Of output 0.
+  const TensorSpec& result() const { return result_; }
+  template <class A>
+  const A& attrs() const {
+    return attrs_.as<A>();
+  }
+
+ protected:
+  KnownContext(const TensorSpec& result, AttrsView attrs) : result_(result), attrs_(attrs) {}
+  ~KnownContext() = default;
+
+ private:
+  const TensorSpec& result_;
+  AttrsView attrs_;
+};
+/// The elements of output 0, which are one axis of integers or one, as far as they follow from the inputs'.
+using KnownFn = std::optional<PartialValues> (*)(const KnownContext&);
+
 enum class Differentiability : uint8_t {
   rule,     ///< `gradient` says how
   none,     ///< declared: the derivative is zero or undefined everywhere (comparisons, argmax, shape)
@@ -104,9 +129,10 @@ struct Reads {
 };
 
 struct OpDef {
-  const char* name;              ///< "MatMul": unique; errors and kernels go by it
-  const char* node_name = name;  ///< base of node names: TensorFlow 1's ("add", "MatMul")
-  const char* doc;               ///< formula and source, one line
+  OpName key;                     ///< unique; kernels are registered by it
+  const char* name = key.text();  ///< "MatMul", as errors have it
+  const char* node_name = name;   ///< base of node names: TensorFlow 1's ("add", "MatMul")
+  const char* doc;                ///< formula and source, one line
   int8_t min_inputs = 1;
   int8_t max_inputs = 1;  ///< -1: any number
   int8_t outputs = 1;     ///< visible outputs; -1: the shape rule says
@@ -125,11 +151,15 @@ struct OpDef {
   /// in_place[i]: the input of the same shape and dtype that output i may be written over; -1: none. A pointwise op's
   /// output may lie over any operand of its size.
   int8_t in_place[4] = {-1, -1, -1, -1};
+  KnownFn known = nullptr;  ///< of ops that shapes are computed by: what a graph knows of their integers
+  /// Of an assignment: the op that makes the new value of the old one and input 0; null where input 0 is the new value.
+  const OpDef* combine = nullptr;
   int id = -1;  ///< place in the registry, given there
 };
 
-/// The registry: every op, by id and by name. It is filled from kernels/meson.build's list before main().
+/// The registry: every op, by id and by name. It is filled before main(), kernels' ops from kernels/meson.build's list.
 std::span<OpDef* const> all_ops();
+/// By a name that comes from outside: a user's, a file's, a test's. Code that means one op refers to its OpDef.
 const OpDef* find_op(std::string_view name);
 /// Called by the generated code, once per folder of kernels/.
 void register_op(OpDef& op);

@@ -6,6 +6,7 @@
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/runtime/plugin.h>
 
 namespace twofold {
 
@@ -36,7 +37,7 @@ const OpDef* find_op(std::string_view name) {
 }
 
 void register_op(OpDef& op) {
-  op.id = static_cast<int>(registry().ops.size());
+  op.id = number_op(op.key);
   registry().ops.push_back(&op);
   if (!registry().by_name.emplace(op.name, &op).second) {
     fmt::print(stderr, "twofold: two ops are called {}\n", op.name);  // a build's mistake, never a user's

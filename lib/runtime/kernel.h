@@ -11,6 +11,7 @@
 
 #include <twofold/lib/core/dtype.h>
 #include <twofold/lib/core/shape.h>
+#include <twofold/lib/runtime/op_name.h>
 
 namespace twofold {
 
@@ -121,7 +122,7 @@ struct Prepared {
 using PrepareFn = Prepared (*)(const Signature&);
 
 struct KernelEntry {
-  const char* op;  ///< OpDef::name
+  OpName op;
   PrepareFn prepare;
 };
 
@@ -130,9 +131,9 @@ struct KernelEntry {
 /// of the result depends on element i of the inputs alone, not on n or on its place.
 using TileFn = void (*)(void* const* inputs, void* output, int64_t n, uint32_t scalar_mask) noexcept;
 
-/// A pointwise op's tile function for operands of `dtype`; for a cast, from `dtype` to `to`.
+/// A pointwise op's tile function for operands of `dtype` and results of `to`.
 struct TileEntry {
-  const char* op;
+  OpName op;
   DType dtype;
   DType to;
   TileFn fn;

@@ -8,11 +8,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/log.h>
-#include <twofold/lib/op/opdef.h>
 #include <twofold/lib/runtime/gpu_memory.h>
 
 namespace twofold {
@@ -50,6 +51,12 @@ const PluginTable* load(const std::string& name, std::string& why) {
   return nullptr;
 }
 
+// Names of ops, by number. Leaked on purpose, as Kernels are.
+std::vector<OpName>& op_names() {
+  static auto* names = new std::vector<OpName>;
+  return *names;
+}
+
 struct Kernels {
   const PluginTable* table = nullptr;
   std::string why;
@@ -60,20 +67,21 @@ struct Kernels {
     return (static_cast<size_t>(op) * kDTypeCount + static_cast<size_t>(dtype)) * kDTypeCount + static_cast<size_t>(to);
   }
   void index() {
-    const size_t ops = all_ops().size();
+    const size_t ops = op_names().size();
     prepare.assign(ops, nullptr);
     tiles.assign(ops * kDTypeCount * kDTypeCount, nullptr);
     if (!table) return;
-    for (const KernelEntry& k : table->kernels)
-      if (const OpDef* op = find_op(k.op)) prepare[static_cast<size_t>(op->id)] = k.prepare;
-    for (const TileEntry& t : table->tiles) {
-      const OpDef* op = find_op(t.op);
-      if (!op) continue;
-      const bool by_result = std::string_view(t.op) == "Cast";  // elsewhere the operands' dtype decides
-      for (int to = 0; to < kDTypeCount; ++to)
-        if (!by_result || t.to == static_cast<DType>(to))
-          tiles[tile_index(op->id, t.dtype, static_cast<DType>(to))] = t.fn;
-    }
+    std::unordered_map<std::string_view, int> numbers;
+    for (const OpName& name : op_names()) numbers.emplace(name.text(), static_cast<int>(numbers.size()));
+    const auto number = [&](OpName op) {
+      const auto found = numbers.find(op.text());
+      if (found == numbers.end())
+        fail(Code::Internal,
+             fmt::format("The {} kernels have one for the op '{}', of which there is none", table->isa, op.text()));
+      return found->second;
+    };
+    for (const KernelEntry& k : table->kernels) prepare[static_cast<size_t>(number(k.op))] = k.prepare;
+    for (const TileEntry& t : table->tiles) tiles[tile_index(number(t.op), t.dtype, t.to)] = t.fn;
   }
 };
 
@@ -153,6 +161,11 @@ Kernels& gpu() {
 }
 
 }  // namespace
+
+int number_op(OpName op) {
+  op_names().push_back(op);
+  return static_cast<int>(op_names().size()) - 1;
+}
 
 PrepareFn find_kernel(int op_id, Device device) {
   return (device.is_cpu() ? cpu() : gpu()).prepare[static_cast<size_t>(op_id)];

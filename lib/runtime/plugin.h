@@ -12,9 +12,12 @@ namespace twofold {
 /// What a plugin's table must hold: a hash of the headers that both are built from, written by kernels/generate.py.
 uint64_t plugin_abi();
 
+/// The number by which an op's kernels are looked up: the next one. Called once for each op, before main().
+int number_op(OpName op);
+
 /// The kernel of op `id` on `device`; null if that device has none for it.
 PrepareFn find_kernel(int op_id, Device device);
-/// The CPU tile function of op `id` for operands of `dtype` and, where it is a cast, results of `to`; null if none.
+/// The CPU tile function of op `id` for operands of `dtype` and results of `to`; null if none.
 TileFn find_tile(int op_id, DType dtype, DType to);
 
 /// The instruction set of the loaded CPU kernels, "x86-64-v4". TWOFOLD_ISA=v2|v3|v4 in the environment overrides the

@@ -255,7 +255,7 @@ class Planner {
       const ValueId current =
           memory_.add_external({.spec = p_.values[n.first_output].spec, .device = p_.values[n.first_output].device});
       emit_read(*v, current, n.graph_node);
-      const OpDef& op = *find_op(n.op == &assign_add_op ? "Add" : "Sub");
+      const OpDef& op = *n.op->combine;
       const ValueId inputs[] = {current, value};
       make_outputs(n.first_output, 1, n.graph_node);
       emit_kernel(op, {}, n.device, inputs, n.first_output, 1, n.graph_node);

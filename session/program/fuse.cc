@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include <twofold/kernels/pointwise/fused.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/session/program/passes.h>
 
 namespace twofold {
@@ -140,7 +141,7 @@ class Fusion {
     for (uint32_t index : g.nodes) {
       const ProgramNode& n = p_.nodes[index];
       FusedStep step{
-          .op = n.op->name, .dtype = p_.values[n.inputs.back()].spec.dtype, .to = p_.values[n.first_output].spec.dtype};
+          .op = n.op->key, .dtype = p_.values[n.inputs.back()].spec.dtype, .to = p_.values[n.first_output].spec.dtype};
       for (size_t k = 0; k < n.inputs.size(); ++k) step.in[k] = number(n.inputs[k]);
       attrs.steps.push_back(std::move(step));
       order.push_back(n.first_output);
@@ -175,7 +176,7 @@ class Fusion {
   }
 
   Program& p_;
-  const OpDef* fused_ = find_op("Fused");
+  const OpDef* fused_ = &fused_op;
   std::vector<uint32_t> group_of_;  // by value: the group of the node that makes it
   std::vector<Group> groups_;
   std::vector<uint32_t> merged_;   // by group: the one it went into, itself at first

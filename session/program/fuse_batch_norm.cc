@@ -1,4 +1,5 @@
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/session/program/passes.h>
 
 namespace twofold {
@@ -105,8 +106,8 @@ class BatchNormFusion {
   }
 
   Program& p_;
-  const OpDef *relu_ = find_op("Relu"), *relu_grad_ = find_op("ReluGrad");
-  const OpDef *batch_norm_ = find_op("BatchNorm"), *batch_norm_grad_ = find_op("BatchNormGrad");
+  const OpDef *relu_ = &relu_op, *relu_grad_ = &relu_grad_op;
+  const OpDef *batch_norm_ = &batch_norm_op, *batch_norm_grad_ = &batch_norm_grad_op;
   std::vector<uint32_t> readers_;  // by value: how often it is read or fetched
   std::vector<ValueId> moved_to_;  // by value: where readers find it afterwards
 };

@@ -6,6 +6,7 @@
 
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
+#include <twofold/kernels/layout/shapes.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/launch.h>
@@ -175,14 +176,12 @@ class Lowering {
   bool is_of_shapes(const ProgramNode& n) const {
     constexpr int64_t kMost = 64;
     if (n.dynamic || n.num_outputs != 1 || n.inputs.empty()) return false;
-    static const OpDef* const shape = find_op("Shape");
-    static const OpDef* const extents = find_op("Extents");
-    if (n.op == shape) return true;
+    if (n.op == &shape_op) return true;
     const TensorSpec& y = p_.values[n.first_output].spec;
     if (!is_integer(y.dtype) || y.shape.saturated_elements() > kMost) return false;
     for (ValueId v : n.inputs)
       if (!p_.values[v].constant.defined()) return false;
-    return n.op == extents || n.op->flags.alias || n.op->view;
+    return n.op == &extents_op || n.op->flags.alias || n.op->view;
   }
 
   // Sources: what they yield is declared, not derived from inputs.

@@ -88,7 +88,7 @@ Tensor assigned(const Slot& slot, const OpDef& op, const Tensor& given) {
   if (&op != &assign_op) {
     const Tensor* pair[] = {&slot.current(), &given};
     Outputs sum;
-    launch(*find_op(&op == &assign_add_op ? "Add" : "Sub"), pair, {}, 0, sum);
+    launch(*op.combine, pair, {}, 0, sum);
     next = sum[0];
   }
   next = moved_to(next, slot.device);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <twofold/kernels/pointwise/fused.h>
+#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/constant.h>
@@ -131,9 +132,9 @@ const std::map<std::string, Function> kSlopes = {
 Record record_of(const PointwiseRecord& p) {
   const auto independent = kIndependent.find(p.op);
   const auto slope = kSlopes.find(p.op);
-  const Function f = slope != kSlopes.end()               ? slope->second
+  const Function f = slope != kSlopes.end()              ? slope->second
                      : independent != kIndependent.end() ? independent->second
-                                                          : p.reference;
+                                                         : p.reference;
   const bool times_slope = slope != kSlopes.end();
   Record r;
   r.op = p.op;
@@ -169,7 +170,8 @@ double cast_value(double v, DType from, DType to) {
 // relu(a * b + a), and the product again as a second result.
 Tensors fused_group(std::span<const Tensor> in) {
   const DType t = in[0].dtype();
-  const FusedAttrs attrs{{{"Mul", t, t, {0, 1, -1}}, {"Add", t, t, {2, 0, -1}}, {"Relu", t, t, {3, -1, -1}}}, {2, 0}};
+  const FusedAttrs attrs{
+      {{op_name::Mul, t, t, {0, 1, -1}}, {op_name::Add, t, t, {2, 0, -1}}, {op_name::Relu, t, t, {3, -1, -1}}}, {2, 0}};
   const Tensor* inputs[] = {&in[0], &in[1]};
   const Outputs out = apply_all(*find_op("Fused"), inputs, attrs, std::source_location::current());
   return {out.begin(), out.end()};

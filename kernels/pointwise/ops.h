@@ -1,0 +1,23 @@
+// The pointwise ops themselves: their names, which kernels are registered by, and their OpDefs.
+#pragma once
+
+#include <twofold/lib/runtime/op_name.h>
+
+namespace twofold {
+
+struct OpDef;
+
+namespace op_name {
+#define TWOFOLD_UNARY(function, Op, ...) inline constexpr OpName Op{#Op};
+#define TWOFOLD_BINARY(function, Op, ...) inline constexpr OpName Op{#Op};
+#include <twofold/kernels/pointwise/ops.def>
+inline constexpr OpName Select{"Select"}, IfArrived{"IfArrived"}, Cast{"Cast"}, Fused{"Fused"};
+}  // namespace op_name
+
+// add_op, relu_op, ...: the function's name, and that it is the op.
+#define TWOFOLD_UNARY(function, ...) extern OpDef function##_op;
+#define TWOFOLD_BINARY(function, ...) extern OpDef function##_op;
+#include <twofold/kernels/pointwise/ops.def>
+extern OpDef select_op, if_arrived_op, cast_op, fused_op;
+
+}  // namespace twofold
