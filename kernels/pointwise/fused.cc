@@ -11,19 +11,19 @@ namespace twofold {
 
 void register_fused();
 
-uint64_t hash_field(const FusedStep& step) {
-  uint64_t h = mix(std::hash<std::string_view>()(step.op.text()), hash_field(step.dtype));
-  h = mix(h, hash_field(step.to));
-  for (int16_t in : step.in) h = mix(h, hash_field(in));
+uint64_t hash_field(const FusedOp& fused) {
+  uint64_t h = mix(std::hash<std::string_view>()(fused.op.text()), hash_field(fused.dtype));
+  h = mix(h, hash_field(fused.to));
+  for (int16_t in : fused.in) h = mix(h, hash_field(in));
   return h;
 }
 
-std::string print_field(const FusedStep& step) {
-  std::string s = step.op.text();
+std::string print_field(const FusedOp& fused) {
+  std::string s = fused.op.text();
   s += ':';
-  s += name_of(step.dtype);
-  if (step.to != step.dtype) s += '>', s += name_of(step.to);
-  for (size_t i = 0; i < step.in.size() && step.in[i] >= 0; ++i) s += i ? ',' : '(', s += std::to_string(step.in[i]);
+  s += name_of(fused.dtype);
+  if (fused.to != fused.dtype) s += '>', s += name_of(fused.to);
+  for (size_t i = 0; i < fused.in.size() && fused.in[i] >= 0; ++i) s += i ? ',' : '(', s += std::to_string(fused.in[i]);
   s += ')';
   return s;
 }
@@ -37,9 +37,9 @@ void infer_fused(InferContext& c) {
     if (Shape before = shape; !broadcast_shapes(before, c.shape(i), &shape))
       c.fail("Incompatible shapes: " + before.brackets() + " vs. " + c.shape(i).brackets());
   for (int32_t result : attrs.results) {
-    if (result < 0 || static_cast<size_t>(result) >= attrs.steps.size())
-      c.fail("Result " + std::to_string(result) + " is not a step of the group");
-    c.output(attrs.steps[static_cast<size_t>(result)].to, shape);
+    if (result < 0 || static_cast<size_t>(result) >= attrs.ops.size())
+      c.fail("Result " + std::to_string(result) + " is not an op of the group");
+    c.output(attrs.ops[static_cast<size_t>(result)].to, shape);
   }
 }
 

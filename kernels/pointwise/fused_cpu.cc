@@ -26,9 +26,10 @@ struct Input {
   int64_t place;  ///< where in the room it is gathered, in elements' widths of tiles; -1 if it never is
 };
 
-struct Step {
+/// One fused op.
+struct TileCall {
   TileFn tile;
-  int16_t in[3];   ///< operands among the values: inputs, then steps
+  int16_t in[3];   ///< operands among the values: inputs, then results of calls
   int16_t inputs;  ///< how many
   int16_t output;  ///< the group's output that it is, or -1
   size_t item;
@@ -42,20 +43,20 @@ struct Stream {
   bool written;
 };
 
-struct Plan {
+struct Group {
   int64_t n = 0, tile = 0;
   std::vector<Stream> streams;  ///< to fetch ahead of use; empty for small groups
   std::vector<Input> inputs;
-  std::vector<Step> steps;
+  std::vector<TileCall> calls;
 };
 
 // Values per tile kept on the stack: more are not fused.
 constexpr size_t kMaxValues = 256;
 
-/// Asks for part `i` of as many parts as there are steps of the tile that begins at `start`.
-TWOFOLD_INLINE void fetch_ahead(const Plan& p, void* const* args, int64_t start, size_t i) {
+/// Asks for part `i` of as many parts as there are calls on the tile that begins at `start`.
+TWOFOLD_INLINE void fetch_ahead(const Group& p, void* const* args, int64_t start, size_t i) {
   constexpr int64_t kLine = 64;
-  const int64_t parts = static_cast<int64_t>(p.steps.size()), part = static_cast<int64_t>(i);
+  const int64_t parts = static_cast<int64_t>(p.calls.size()), part = static_cast<int64_t>(i);
   const int64_t n = std::min(p.tile, p.n - start);
   for (const Stream& s : p.streams) {
     const char* next = static_cast<const char*>(args[s.arg]) + start * s.item;
@@ -70,14 +71,14 @@ TWOFOLD_INLINE void fetch_ahead(const Plan& p, void* const* args, int64_t start,
 }
 
 void run_fused(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const Plan& p = **static_cast<const Plan* const*>(params);
+  const Group& p = **static_cast<const Group* const*>(params);
   const size_t num_inputs = p.inputs.size();
   const int64_t chunk_size = kPointwiseChunk / p.tile * p.tile;
   ctx.parallel_for((p.n + chunk_size - 1) / chunk_size, [&](int64_t chunk) {
     alignas(64) char room[kRoom];
     void* values[kMaxValues];
     bool one[kMaxValues];
-    for (size_t i = 0; i < p.steps.size(); ++i) one[num_inputs + i] = false;
+    for (size_t i = 0; i < p.calls.size(); ++i) one[num_inputs + i] = false;
     const int64_t end = std::min((chunk + 1) * chunk_size, p.n);
     for (int64_t start = chunk * chunk_size; start < end; start += p.tile) {
       const int64_t n = std::min(p.tile, end - start);
@@ -86,20 +87,20 @@ void run_fused(const void* params, void* const* args, KernelContext& ctx) noexce
         values[i] = const_cast<void*>(
             in.view.read(args[i], in.item, start, n, room + std::max<int64_t>(in.place, 0) * p.tile, &one[i]));
       }
-      for (size_t i = 0; i < p.steps.size(); ++i) {
-        const Step& step = p.steps[i];
+      for (size_t i = 0; i < p.calls.size(); ++i) {
+        const TileCall& call = p.calls[i];
         void* inputs[3];
         uint32_t scalar_mask = 0;
-        for (int k = 0; k < step.inputs; ++k) {
-          const size_t value = static_cast<size_t>(step.in[k]);
+        for (int k = 0; k < call.inputs; ++k) {
+          const size_t value = static_cast<size_t>(call.in[k]);
           inputs[k] = values[value];
           scalar_mask |= uint32_t{one[value]} << k;
         }
-        void* result = step.output < 0 ? room + step.place * p.tile
-                                       : static_cast<char*>(args[num_inputs + static_cast<size_t>(step.output)]) +
-                                             start * static_cast<int64_t>(step.item);
+        void* result = call.output < 0 ? room + call.place * p.tile
+                                       : static_cast<char*>(args[num_inputs + static_cast<size_t>(call.output)]) +
+                                             start * static_cast<int64_t>(call.item);
         if (!p.streams.empty() && start + n < p.n) fetch_ahead(p, args, start + n, i);
-        step.tile(inputs, result, n, scalar_mask);
+        call.tile(inputs, result, n, scalar_mask);
         values[num_inputs + i] = result;
       }
     }
@@ -127,73 +128,74 @@ class Places {
 
 Prepared prepare_fused(const Signature& s) {
   const FusedAttrs& attrs = s.attrs_as<FusedAttrs>();
-  const size_t num_inputs = s.inputs.size(), num_values = num_inputs + attrs.steps.size();
+  const size_t num_inputs = s.inputs.size(), num_values = num_inputs + attrs.ops.size();
   if (s.outputs.empty() || s.outputs.size() != attrs.results.size() || num_values > kMaxValues) return {};
-  auto plan = std::make_shared<Plan>();
+  auto group = std::make_shared<Group>();
   const Shape& shape = s.outputs[0].shape;
-  plan->n = shape.num_elements();
+  group->n = shape.num_elements();
 
   Places places;
   for (const TensorSpec& in : s.inputs) {
     const View view(in.shape, shape);
-    plan->inputs.push_back({view, size_of(in.dtype), view.flat() || view.scalar() ? -1 : places.take()});
+    group->inputs.push_back({view, size_of(in.dtype), view.flat() || view.scalar() ? -1 : places.take()});
   }
   std::vector<size_t> last_use(num_values, 0);
-  for (size_t i = 0; i < attrs.steps.size(); ++i) {
-    const FusedStep& from = attrs.steps[i];
-    Step step{.tile = find_cpu_tile(from.op, from.dtype, from.to),
-              .in = {},
-              .inputs = 0,
-              .output = -1,
-              .item = size_of(from.to),
-              .place = -1};
-    if (!step.tile) return {};
+  for (size_t i = 0; i < attrs.ops.size(); ++i) {
+    const FusedOp& from = attrs.ops[i];
+    TileCall call{.tile = find_cpu_tile(from.op, from.dtype, from.to),
+                  .in = {},
+                  .inputs = 0,
+                  .output = -1,
+                  .item = size_of(from.to),
+                  .place = -1};
+    if (!call.tile) return {};
     for (int16_t in : from.in) {
       if (in < 0) break;
       if (static_cast<size_t>(in) >= num_inputs + i) return {};
-      step.in[step.inputs++] = in;
+      call.in[call.inputs++] = in;
       last_use[static_cast<size_t>(in)] = i;
     }
-    plan->steps.push_back(step);
+    group->calls.push_back(call);
   }
   for (size_t i = 0; i < attrs.results.size(); ++i) {
     const size_t result = static_cast<size_t>(attrs.results[i]);
-    if (result >= plan->steps.size() || plan->steps[result].output >= 0) return {};
-    plan->steps[result].output = static_cast<int16_t>(i);
+    if (result >= group->calls.size() || group->calls[result].output >= 0) return {};
+    group->calls[result].output = static_cast<int16_t>(i);
   }
-  for (size_t i = 0; i < plan->steps.size(); ++i) {
-    Step& step = plan->steps[i];
-    // A result may take the place of an operand of its own width that nothing reads later; wider ones wait a step.
+  for (size_t i = 0; i < group->calls.size(); ++i) {
+    TileCall& call = group->calls[i];
+    // A result may take the place of an operand of its own width that nothing reads later; wider ones only once it is
+    // there.
     const auto end_operands = [&](bool same_width) {
-      for (int k = 0; k < step.inputs; ++k) {
-        const size_t value = static_cast<size_t>(step.in[k]);
-        const bool again = std::find(step.in, step.in + k, step.in[k]) != step.in + k;
+      for (int k = 0; k < call.inputs; ++k) {
+        const size_t value = static_cast<size_t>(call.in[k]);
+        const bool again = std::find(call.in, call.in + k, call.in[k]) != call.in + k;
         if (value < num_inputs || last_use[value] != i || again) continue;
-        const Step& operand = plan->steps[value - num_inputs];
-        if (operand.output < 0 && (operand.item == step.item) == same_width) places.give_back(operand.place);
+        const TileCall& operand = group->calls[value - num_inputs];
+        if (operand.output < 0 && (operand.item == call.item) == same_width) places.give_back(operand.place);
       }
     };
     end_operands(true);
-    if (step.output < 0) step.place = places.take();
+    if (call.output < 0) call.place = places.take();
     end_operands(false);
-    if (step.output < 0 && last_use[num_inputs + i] == 0) places.give_back(step.place);  // nobody reads it
+    if (call.output < 0 && last_use[num_inputs + i] == 0) places.give_back(call.place);  // nobody reads it
   }
 
   // As large as leaves half of the room's bytes in use, the smallest one if that asks for more.
   const int64_t width = std::max<int64_t>(places.width(), 8);
-  plan->tile = std::clamp(kRoom / 2 / width / kSmallestTile * kSmallestTile, kSmallestTile, kLargestTile);
-  if (width * plan->tile > kRoom) return {};
+  group->tile = std::clamp(kRoom / 2 / width / kSmallestTile * kSmallestTile, kSmallestTile, kLargestTile);
+  if (width * group->tile > kRoom) return {};
   for (size_t i = 0; i < num_inputs; ++i)
-    if (plan->inputs[i].view.flat()) plan->streams.push_back({i, static_cast<int64_t>(plan->inputs[i].item), false});
+    if (group->inputs[i].view.flat()) group->streams.push_back({i, static_cast<int64_t>(group->inputs[i].item), false});
   for (size_t i = 0; i < s.outputs.size(); ++i)
-    plan->streams.push_back({num_inputs + i, static_cast<int64_t>(size_of(s.outputs[i].dtype)), true});
+    group->streams.push_back({num_inputs + i, static_cast<int64_t>(size_of(s.outputs[i].dtype)), true});
   int64_t bytes = 0;
-  for (const Stream& stream : plan->streams) bytes += plan->n * stream.item;
-  if (bytes < kFetchAhead) plan->streams.clear();
+  for (const Stream& stream : group->streams) bytes += group->n * stream.item;
+  if (bytes < kFetchAhead) group->streams.clear();
 
-  const Plan* p = plan.get();
+  const Group* p = group.get();
   Prepared prepared(run_fused, p);
-  prepared.resource = std::move(plan);
+  prepared.resource = std::move(group);
   return prepared;
 }
 

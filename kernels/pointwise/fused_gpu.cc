@@ -1,5 +1,5 @@
-// The fused group's CUDA kernel: its steps written out as CUDA source over the functors of functors.h and the items of
-// items.h, compiled when the group is prepared. Between steps values are rounded to what they would be stored as.
+// The fused group's CUDA kernel: its ops written out as CUDA source over the functors of functors.h and the items of
+// items.h, compiled when the group is prepared. Between ops values are rounded to what they would be stored as.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -22,14 +22,14 @@ constexpr size_t kMostPatterns = 32;
 constexpr size_t kMostArguments = 128;
 static_assert(sizeof(Broadcast<kMostPatterns>) + 8 + kMostArguments * sizeof(void*) <= 4096, "a kernel's parameters");
 
-struct Plan {
+struct Group {
   const void* kernel = nullptr;
   Broadcast<kMostPatterns> broadcast;      ///< of the patterns; the kernel's has only as many as there are
   std::vector<uintptr_t> alignment_masks;  ///< by argument
 };
 
 void run_fused(const void* params, void* const* args, KernelContext& ctx) noexcept {
-  const Plan& p = **static_cast<const Plan* const*>(params);
+  const Group& p = **static_cast<const Group* const*>(params);
   bool vectors = p.broadcast.aligned != 0;
   for (size_t i = 0; i < p.alignment_masks.size(); ++i)
     vectors = vectors && (reinterpret_cast<uintptr_t>(args[i]) & p.alignment_masks[i]) == 0;
@@ -83,26 +83,26 @@ constexpr Op kOps[] = {
 #include <twofold/kernels/pointwise/ops.def>
 };
 
-/// The value of a step, as pointwise_gpu.cu computes it; "" if there is no such kernel.
-std::string expression_of(const FusedStep& step, size_t num_values) {
+/// The value of an op, as pointwise_gpu.cu computes it; "" if there is no such kernel.
+std::string expression_of(const FusedOp& fused, size_t num_values) {
   std::vector<std::string> in;
-  for (int16_t value : step.in) {
+  for (int16_t value : fused.in) {
     if (value < 0) break;
     if (static_cast<size_t>(value) >= num_values) return {};
     in.push_back("v" + std::to_string(value));
   }
-  if (step.op == op_name::Cast) return in.size() == 1 ? "convert<" + type_of(step.to) + ">(" + in[0] + ")" : "";
-  if (step.op == op_name::Select || step.op == op_name::IfArrived)
+  if (fused.op == op_name::Cast) return in.size() == 1 ? "convert<" + type_of(fused.to) + ">(" + in[0] + ")" : "";
+  if (fused.op == op_name::Select || fused.op == op_name::IfArrived)
     return in.size() == 3 ? in[0] + " ? " + in[1] + " : " + in[2] : "";
-  const auto op = std::ranges::find(kOps, step.op, &Op::name);
-  if (op == std::end(kOps) || !supports(op->dtypes, step.dtype) || in.size() != op->inputs) return {};
+  const auto op = std::ranges::find(kOps, fused.op, &Op::name);
+  if (op == std::end(kOps) || !supports(op->dtypes, fused.dtype) || in.size() != op->inputs) return {};
   std::string operands;
   for (const std::string& value : in)
-    operands += (operands.empty() ? "" : ", ") + ("Scalar<" + type_of(step.dtype) + ">(" + value + ")");
-  return std::string("stored(functor::") + step.op.text() + "()(" + operands + "))";
+    operands += (operands.empty() ? "" : ", ") + ("Scalar<" + type_of(fused.dtype) + ">(" + value + ")");
+  return std::string("stored(functor::") + fused.op.text() + "()(" + operands + "))";
 }
 
-/// The CUDA source of the kernel "fused"; "" if a step has none.
+/// The CUDA source of the kernel "fused"; "" if an op has none.
 std::string source_of(const FusedAttrs& attrs, std::span<const TensorSpec> inputs, const Reads& reads) {
   std::string loads, values, stores;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -119,18 +119,18 @@ std::string source_of(const FusedAttrs& attrs, std::span<const TensorSpec> input
     loads += "  const Values<" + type + "> x" + number + " = load(items, " + at + ", " + from + ");\n";
     values += "    const " + type + " v" + number + " = x" + number + ".of[e];\n";
   }
-  for (size_t i = 0; i < attrs.steps.size(); ++i) {
-    const std::string expression = expression_of(attrs.steps[i], inputs.size() + i);
+  for (size_t i = 0; i < attrs.ops.size(); ++i) {
+    const std::string expression = expression_of(attrs.ops[i], inputs.size() + i);
     if (expression.empty()) return {};
-    values += "    const " + type_of(attrs.steps[i].to) + " v" + std::to_string(inputs.size() + i) + " = " +
-              expression + ";\n";
+    values +=
+        "    const " + type_of(attrs.ops[i].to) + " v" + std::to_string(inputs.size() + i) + " = " + expression + ";\n";
   }
   for (size_t i = 0; i < attrs.results.size(); ++i) {
-    const size_t step = static_cast<size_t>(attrs.results[i]);
-    if (step >= attrs.steps.size()) return {};
-    const std::string number = std::to_string(i), type = type_of(attrs.steps[step].to);
+    const size_t result = static_cast<size_t>(attrs.results[i]);
+    if (result >= attrs.ops.size()) return {};
+    const std::string number = std::to_string(i), type = type_of(attrs.ops[result].to);
     loads += "  Values<" + type + "> y" + number + ";\n";
-    values += "    y" + number + ".of[e] = v" + std::to_string(inputs.size() + step) + ";\n";
+    values += "    y" + number + ".of[e] = v" + std::to_string(inputs.size() + result) + ";\n";
     stores += "  store(items, static_cast<" + type + "*>(args.of[" + std::to_string(inputs.size() + i) + "]), y" +
               number + ");\n";
   }
@@ -169,19 +169,19 @@ Prepared prepare_fused(const Signature& s) {
   if (source.empty()) return {};
   if (out.num_elements() == 0) return Prepared([](const void*, void* const*, KernelContext&) noexcept {}, 0);
 
-  auto plan = std::make_shared<Plan>();
-  plan->kernel = cuda::compile_kernel(source, "fused");
-  if (!plan->kernel) return {};
-  plan->broadcast = make_broadcast<kMostPatterns>(reads.patterns, out);
+  auto group = std::make_shared<Group>();
+  group->kernel = cuda::compile_kernel(source, "fused");
+  if (!group->kernel) return {};
+  group->broadcast = make_broadcast<kMostPatterns>(reads.patterns, out);
   for (size_t i = 0; i < s.inputs.size(); ++i) {
     const int pattern = reads.pattern_of[i];
-    const bool neighbours = pattern == Reads::kFlat || (pattern >= 0 && plan->broadcast.strides[pattern][0] != 0);
-    plan->alignment_masks.push_back(neighbours ? alignment_mask(size_of(s.inputs[i].dtype)) : 0);
+    const bool neighbours = pattern == Reads::kFlat || (pattern >= 0 && group->broadcast.strides[pattern][0] != 0);
+    group->alignment_masks.push_back(neighbours ? alignment_mask(size_of(s.inputs[i].dtype)) : 0);
   }
-  for (const TensorSpec& result : s.outputs) plan->alignment_masks.push_back(alignment_mask(size_of(result.dtype)));
-  const Plan* p = plan.get();
+  for (const TensorSpec& result : s.outputs) group->alignment_masks.push_back(alignment_mask(size_of(result.dtype)));
+  const Group* p = group.get();
   Prepared prepared(run_fused, p);
-  prepared.resource = std::move(plan);
+  prepared.resource = std::move(group);
   return prepared;
 }
 

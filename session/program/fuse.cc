@@ -129,21 +129,21 @@ class Fusion {
     for (ValueId v : p_.fetches) reads(v, kNone);
   }
 
-  // For a few steps over a few elements the interpreter's own cost is more than it saves.
+  // For a few ops over a few elements the interpreter's own cost is more than it saves.
   bool pays(const Group& g) const { return shape_of(g).saturated_elements() >= 64 || g.nodes.size() >= 8; }
 
   // The group as one node in the place of its last; returns how many nodes that saves.
   int64_t fuse(const Group& g) {
     if (g.results.empty() || !pays(g)) return 0;
     FusedAttrs attrs;
-    std::vector<ValueId> order = g.inputs;  // operands by number: inputs, then steps
+    std::vector<ValueId> order = g.inputs;  // operands by number: inputs, then results
     const auto number = [&](ValueId v) { return static_cast<int16_t>(std::ranges::find(order, v) - order.begin()); };
     for (uint32_t index : g.nodes) {
       const ProgramNode& n = p_.nodes[index];
-      FusedStep step{
+      FusedOp fused{
           .op = n.op->key, .dtype = p_.values[n.inputs.back()].spec.dtype, .to = p_.values[n.first_output].spec.dtype};
-      for (size_t k = 0; k < n.inputs.size(); ++k) step.in[k] = number(n.inputs[k]);
-      attrs.steps.push_back(std::move(step));
+      for (size_t k = 0; k < n.inputs.size(); ++k) fused.in[k] = number(n.inputs[k]);
+      attrs.ops.push_back(std::move(fused));
       order.push_back(n.first_output);
     }
     const auto first = static_cast<ValueId>(p_.values.size());
