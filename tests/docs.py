@@ -15,7 +15,8 @@ alike in all. Nothing else is added, so that what compiles here compiles for the
 program.cc of just this. All share one compilation; each runs in a process and a folder of its own. The ```text block after it, before the next ```cpp
 block, is what it prints; without one it must only run. Each pair is a test case. --update writes the text blocks anew.
 
-A link to a file, or to a heading of one, must lead to it; what a numbered list says to be in a file is there. Errors are shown whole, with op and line: a block that catches one prints its what(), not message().
+A link to a file, or to a heading of one, must lead to it; a source that is spoken of exists; what a numbered list says to be in a
+file is there. Errors are shown whole, with op and line: a block that catches one prints its what(), not message().
 """
 import os
 import re
@@ -54,6 +55,17 @@ def check_links(path, document):
             fail(f"{path}:{line_of(document, link.start())}", f"there is no {file}")
         elif anchor and anchor not in anchors(target):
             fail(f"{path}:{line_of(document, link.start())}", f"{file or 'the document'} has no heading {anchor}")
+
+
+SOURCE = re.compile(r"(?<![\w/.-])(?:lib|graph|eager|session|kernels|tests|demos|packaging)/[\w/.-]*\.(?:h|cc|cu|def|py|sh|build|log)\b")
+
+
+def check_sources(path, document):
+    """A source that is spoken of exists. kernels/foo is that of a lesson."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for name in SOURCE.finditer(document):
+        if "/foo/" not in name.group() and not os.path.exists(os.path.join(root, name.group())):
+            fail(f"{path}:{line_of(document, name.start())}", f"there is no {name.group()}")
 
 
 def check_names(path, document):
@@ -122,6 +134,7 @@ class Document:
         self.prologue = prologue_of(path, self.text, self.blocks)
         check_links(path, self.text)
         check_names(path, self.text)
+        check_sources(path, self.text)
         for block in self.blocks:
             for call in re.finditer(r"\.message\(\)", block.group(2) if block.group(1) == "cpp" else ""):
                 fail(f"{path}:{line_of(self.text, block.start(2) + call.start())}", "print what(), which has the op and the line")

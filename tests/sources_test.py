@@ -7,6 +7,7 @@ usage: sources_test.py SOURCE_ROOT OBJECTS     OBJECTS: the folder of the librar
 - Headers that programs reach include neither Eigen, nlohmann-json nor CUDA.
 - What lib/ calls in graph/ and eager/ is what lib/op/high.h lists.
 - Every attribute struct names all of its members in TWOFOLD_FIELDS.
+- Sources that comments and messages speak of exist.
 - What a file takes from the standard library has its header included by the file or by a header of ours that it includes:
   another compiler's <functional> need not bring <algorithm>.
 """
@@ -136,6 +137,21 @@ def check_fields():
         problems.append(f"only {count} attribute structs were found")
 
 
+def check_mentions():
+    """Sources that comments and messages speak of exist."""
+    seen = 0
+    for top in ("lib", "graph", "eager", "session", "kernels", "tests", "demos"):
+        for folder, _, files in os.walk(top):
+            for path in (os.path.join(folder, name) for name in files if name.endswith((".h", ".cc", ".cu", ".def", ".py", ".sh", ".build"))):
+                for name in re.findall(r"(?<![\w/.-])(?:lib|graph|eager|session|kernels|tests|demos|docs)/[\w/-]+\.(?:h|cc|cu|def|py|sh|md)\b",
+                                       re.sub(r"#include [^\n]*", "", read(path))):
+                    seen += 1
+                    if not os.path.exists(name) and "/foo/" not in name:
+                        problems.append(f"{path} speaks of {name}, which is not there")
+    if seen < 50:
+        problems.append(f"only {seen} sources were spoken of")
+
+
 # Names of std:: by their headers. Left out: what several headers bring by the standard's word (move, swap, begin, less, hash, ...).
 STANDARD = {
     "algorithm": "all_of any_of binary_search clamp copy copy_if copy_n count count_if equal fill fill_n find find_if find_if_not "
@@ -231,6 +247,7 @@ check_floors()
 check_public_headers()
 check_calls_upward()
 check_fields()
+check_mentions()
 check_standard_headers()
 print("\n".join(problems) or "the sources keep their promises")
 sys.exit(1 if problems else 0)

@@ -23,7 +23,7 @@ namespace {
 // Blocks of sizeof(Value) kept per thread, each holding the next: an eager scalar op makes and drops one within
 // nanoseconds. The cache itself has no constructor or destructor, so that reaching it costs one instruction; its
 // Cleaner empties it when the thread ends. It is small, for a program that loads the library while it runs has a few
-// hundred bytes for all initial-exec variables of all that it loads (tests/dlopen.sh).
+// hundred bytes for all initial-exec variables of all that it loads (tests/dlopen).
 struct Block {
   Block* next;
 };
