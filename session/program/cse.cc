@@ -10,7 +10,6 @@ namespace twofold {
 namespace {
 
 struct Expression {
-  const Program* program;
   const ProgramNode* node;
   friend bool operator==(const Expression& a, const Expression& b) {
     return a.node->op == b.node->op && a.node->device == b.node->device &&
@@ -29,41 +28,33 @@ struct ExpressionHash {
 
 int64_t eliminate_common_subexpressions(Program& p) {
   int64_t changes = 0;
-  std::vector<ValueId> same_as(p.values.size());
-  for (ValueId v = 0; v < p.values.size(); ++v) same_as[v] = v;
+  const auto is_another = [&](ProgramNode& n, ValueId first) {
+    for (uint32_t i = 0; i < n.num_outputs; ++i) p.replace(n.first_output + i, first + i);
+    p.remove(n);
+    ++changes;
+  };
   std::unordered_map<Expression, const ProgramNode*, ExpressionHash> seen;
   seen.reserve(p.nodes.size());
   std::unordered_map<const VariableState*, ValueId> reads;  // with no write since
   for (ProgramNode& n : p.nodes) {
     if (n.dead) continue;
-    for (ValueId& v : n.inputs) v = same_as[v];
     // What only hands its input on is that input.
-    if (n.op->flags.alias && !n.has_effect() && !n.dynamic && !n.root &&
-        p.values[n.first_output].spec == p.values[n.inputs[0]].spec) {
-      same_as[n.first_output] = n.inputs[0];
-      n.dead = true;
-      ++changes;
+    if (!n.has_effect() && !n.dynamic && !n.root && p.hands_on(n)) {
+      is_another(n, n.inputs[0]);
       continue;
     }
     if (n.has_effect() || is_control_flow(*n.op)) reads.clear();
     if (n.op == &read_variable_op && !n.root) {
       const auto [it, fresh] = reads.emplace(n.attrs_view().as<VariableAttrs>().variable.get(), n.first_output);
-      if (fresh) continue;
-      same_as[n.first_output] = it->second;
-      n.dead = true;
-      ++changes;
+      if (!fresh) is_another(n, it->second);
       continue;
     }
     if (n.op->flags.effect || n.op->flags.random || (n.op->flags.session && n.op != &transfer_op) || n.root ||
         n.num_outputs == 0)
       continue;
-    const auto [it, fresh] = seen.emplace(Expression{&p, &n}, &n);
-    if (fresh) continue;
-    for (uint32_t i = 0; i < n.num_outputs; ++i) same_as[n.first_output + i] = it->second->first_output + i;
-    n.dead = true;
-    ++changes;
+    const auto [it, fresh] = seen.emplace(Expression{&n}, &n);
+    if (!fresh) is_another(n, it->second->first_output);
   }
-  for (ValueId& v : p.fetches) v = same_as[v];
   return changes;
 }
 

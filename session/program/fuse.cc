@@ -11,9 +11,7 @@ namespace {
 // nobody outside has read from it: what reads it later finds it done, and what it reads was done before its last node.
 class Fusion {
  public:
-  explicit Fusion(Program& p) : p_(p), group_of_(p.values.size(), kNone), moved_to_(p.values.size()) {
-    for (ValueId v = 0; v < p.values.size(); ++v) moved_to_[v] = v;
-  }
+  explicit Fusion(Program& p) : p_(p), group_of_(p.values.size(), kNone) {}
 
   int64_t run() {
     for (uint32_t i = 0; i < p_.nodes.size(); ++i) {
@@ -25,13 +23,10 @@ class Fusion {
         for (ValueId v : n.inputs) close(group_of_[v]);
       }
     }
-    find_results();
     int64_t changes = 0;
-    for (const Group& g : groups_)
-      if (g.nodes.size() > 1) changes += fuse(g);
-    for (ProgramNode& n : p_.nodes)
-      for (ValueId& v : n.inputs) v = moved_to_[v];
-    for (ValueId& v : p_.fetches) v = moved_to_[v];
+    for (uint32_t g = 0; g < groups_.size(); ++g)
+      if (groups_[g].nodes.size() > 1) changes += fuse(g);
+    for (const auto& [from, to] : moved_) p_.replace(from, to);
     return changes;
   }
 
@@ -42,8 +37,7 @@ class Fusion {
 
   struct Group {
     std::vector<uint32_t> nodes;
-    std::vector<ValueId> inputs;   // from outside, each once
-    std::vector<ValueId> results;  // read outside
+    std::vector<ValueId> inputs;  // from outside, each once
     bool open = true;
   };
 
@@ -113,74 +107,65 @@ class Fusion {
     b = Group{.open = false};
   }
 
-  void find_results() {
-    const auto reads = [&](ValueId v, uint32_t reader) {
-      if (group_of_[v] == kNone) return;
-      const uint32_t g = root(group_of_[v]);
-      if (g == reader) return;
-      auto& results = groups_[g].results;
-      if (std::ranges::find(results, v) == results.end()) results.push_back(v);
-    };
-    for (const ProgramNode& n : p_.nodes) {
-      if (n.dead) continue;
-      const bool grouped = n.num_outputs == 1 && group_of_[n.first_output] != kNone;
-      for (ValueId v : n.inputs) reads(v, grouped ? root(group_of_[n.first_output]) : kNone);
-    }
-    for (ValueId v : p_.fetches) reads(v, kNone);
+  bool is_inside(ValueId v, uint32_t group) const {
+    return v < group_of_.size() && group_of_[v] != kNone && root(group_of_[v]) == group;
+  }
+
+  // Whether somebody outside of the group reads `v`, which a node of it makes.
+  bool is_result(ValueId v, uint32_t group) const {
+    return std::ranges::any_of(p_.readers(v), [&](Reader r) {
+      return r.is_fetch() || p_.nodes[r.node].num_outputs != 1 || !is_inside(p_.nodes[r.node].first_output, group);
+    });
   }
 
   // For a few ops over a few elements the interpreter's own cost is more than it saves.
   bool pays(const Group& g) const { return shape_of(g).saturated_elements() >= 64 || g.nodes.size() >= 8; }
 
   // The group as one node in the place of its last; returns how many nodes that saves.
-  int64_t fuse(const Group& g) {
-    if (g.results.empty() || !pays(g)) return 0;
+  int64_t fuse(uint32_t group) {
+    const Group& g = groups_[group];
+    if (!pays(g)) return 0;
+    std::vector<ValueId> results;
+    for (uint32_t index : g.nodes)
+      if (const ValueId v = p_.nodes[index].first_output; is_result(v, group)) results.push_back(v);
+    if (results.empty()) return 0;
+    const uint32_t last = g.nodes.back();
+    ProgramNode fused;
+    fused.op = fused_;
+    fused.attrs = make_ref<AttrsBox>(AttrsView(parts(g, results)));
+    for (ValueId v : g.inputs) fused.inputs.push_back(v);
+    fused.first_output = static_cast<ValueId>(p_.values.size());
+    fused.num_outputs = static_cast<uint32_t>(results.size());
+    fused.graph_node = p_.nodes[last].graph_node;
+    fused.device = p_.values[results[0]].device;
+    for (ValueId v : results) p_.values.push_back({.spec = p_.spec(v), .device = p_.values[v].device});
+    for (uint32_t index : g.nodes) p_.remove(p_.nodes[index], &fused);
+    for (uint32_t i = 0; i < results.size(); ++i) moved_.emplace_back(results[i], fused.first_output + i);
+    p_.put(last, std::move(fused));
+    return static_cast<int64_t>(g.nodes.size()) - 1;
+  }
+
+  FusedAttrs parts(const Group& g, std::span<const ValueId> results) const {
     FusedAttrs attrs;
     std::vector<ValueId> order = g.inputs;  // operands by number: inputs, then results
     const auto number = [&](ValueId v) { return static_cast<int16_t>(std::ranges::find(order, v) - order.begin()); };
     for (uint32_t index : g.nodes) {
       const ProgramNode& n = p_.nodes[index];
-      FusedOp fused{
-          .op = n.op->key, .dtype = p_.values[n.inputs.back()].spec.dtype, .to = p_.values[n.first_output].spec.dtype};
+      FusedOp fused{.op = n.op->key, .dtype = p_.spec(n.inputs.back()).dtype, .to = p_.spec(n.first_output).dtype};
       for (size_t k = 0; k < n.inputs.size(); ++k) fused.in[k] = number(n.inputs[k]);
       attrs.ops.push_back(std::move(fused));
       order.push_back(n.first_output);
     }
-    const auto first = static_cast<ValueId>(p_.values.size());
-    const uint32_t last = g.nodes.back();
-    for (ValueId v : g.results) {
-      attrs.results.push_back(number(v) - static_cast<int32_t>(g.inputs.size()));
-      moved_to_[v] = static_cast<ValueId>(p_.values.size());
-      p_.values.push_back(
-          {.spec = p_.values[v].spec, .producer = static_cast<int32_t>(last), .device = p_.values[v].device});
-    }
-    moved_to_.resize(p_.values.size());
-    for (ValueId v = first; v < p_.values.size(); ++v) moved_to_[v] = v;
-    const uint32_t graph_node = p_.nodes[last].graph_node;
-    bool is_root = false;
-    for (uint32_t index : g.nodes) {
-      is_root = is_root || p_.nodes[index].root;
-      p_.nodes[index].dead = true;
-    }
-    ProgramNode fused;
-    fused.op = fused_;
-    fused.attrs = make_ref<AttrsBox>(AttrsView(attrs));
-    for (ValueId v : g.inputs) fused.inputs.push_back(v);
-    fused.first_output = first;
-    fused.num_outputs = static_cast<uint32_t>(g.results.size());
-    fused.graph_node = graph_node;
-    fused.device = p_.values[first].device;
-    fused.root = is_root;
-    p_.nodes[last] = std::move(fused);
-    return static_cast<int64_t>(g.nodes.size()) - 1;
+    for (ValueId v : results) attrs.results.push_back(number(v) - static_cast<int32_t>(g.inputs.size()));
+    return attrs;
   }
 
   Program& p_;
   const OpDef* fused_ = &fused_op;
   std::vector<uint32_t> group_of_;  // by value: the group of the node that makes it
   std::vector<Group> groups_;
-  std::vector<uint32_t> merged_;   // by group: the one it went into, itself at first
-  std::vector<ValueId> moved_to_;  // by value: where readers find it afterwards
+  std::vector<uint32_t> merged_;                    // by group: the one it went into, itself at first
+  std::vector<std::pair<ValueId, ValueId>> moved_;  // results, and what they are once their groups are one node each
 };
 
 }  // namespace

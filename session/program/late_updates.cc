@@ -19,18 +19,16 @@ class LateUpdates {
     if (!find_candidates() || !possible()) return p_.nodes.size();
     find_uses();
     std::vector<bool> late(p_.nodes.size(), false);
-    bool any = false;
     for (const uint32_t c : candidates_) {
-      if (!is_late(c)) continue;
-      any = late[c] = true;
-      for (uint32_t k = 0; k < p_.nodes[c].num_outputs; ++k) late[assigned_by_[p_.nodes[c].first_output + k]] = true;
+      if (!is_late(p_.nodes[c])) continue;
+      late[c] = true;
+      for (uint32_t k = 0; k < p_.nodes[c].num_outputs; ++k)
+        late[p_.index_of(*assignment_of(p_.nodes[c].first_output + k))] = true;
     }
-    return any ? move_last(late) : p_.nodes.size();
+    return std::ranges::find(late, true) == late.end() ? p_.nodes.size() : move_last(late);
   }
 
  private:
-  static constexpr uint32_t kNone = ~uint32_t{0};
-
   // What a variable is to the program.
   struct Uses {
     int assignments = 0;
@@ -56,66 +54,66 @@ class LateUpdates {
   }
 
   void find_uses() {
-    assigned_by_.assign(p_.values.size(), kNone);
-    used_.assign(p_.values.size(), false);
-    for (ValueId v : p_.fetches) {
-      used_[v] = true;
+    for (ValueId v : p_.fetches)
       if (const VariableState* read = read_by(v)) uses_[read].handed_out = true;
-    }
     for (const auto& v : p_.fetched_variables) uses_[v.get()].handed_out = true;
     for (uint32_t i = 0; i < p_.nodes.size(); ++i) {
       const ProgramNode& n = p_.nodes[i];
       if (is_skipped(p_, n)) continue;
       if (n.op == &read_variable_op) uses_[variable_of(n).get()].last_read = i;
       if (is_assignment(*n.op)) ++uses_[variable_of(n).get()].assignments;
-      for (ValueId v : n.inputs) {
-        if (n.op == &assign_op && assigned_by_[v] == kNone)
-          assigned_by_[v] = i;
-        else
-          used_[v] = true;
-      }
     }
     for (const uint32_t c : candidates_)
       for (uint32_t k = 0; k < p_.nodes[c].num_outputs; ++k) written_over_.insert(written_over(p_.nodes[c], k));
   }
 
+  // Nodes that read `v` when the plan runs; a fetch counts as null.
+  std::vector<const ProgramNode*> readers(ValueId v) const {
+    std::vector<const ProgramNode*> all;
+    for (const Reader r : p_.readers(v))
+      if (r.is_fetch() || !is_skipped(p_, p_.nodes[r.node])) all.push_back(r.is_fetch() ? nullptr : &p_.nodes[r.node]);
+    return all;
+  }
+
+  // The first assignment of `v`; null: there is none.
+  const ProgramNode* assignment_of(ValueId v) const {
+    const ProgramNode* first = nullptr;
+    for (const ProgramNode* n : readers(v))
+      if (n && n->op == &assign_op && (!first || n < first)) first = n;
+    return first;
+  }
+
   // The variable of which `v` is the value, perhaps under another shape or assigned to another; null: of none. As
   // MemoryPlan finds values that are the same memory.
   const VariableState* read_by(ValueId v) const {
-    for (int32_t i = p_.values[v].producer; i >= 0; i = p_.values[v].producer) {
-      const ProgramNode& n = p_.nodes[static_cast<size_t>(i)];
-      if (n.op == &read_variable_op) return variable_of(n).get();
-      if (is_host_op(n) || !(is_alias(p_, n) || n.op == &assign_op)) return nullptr;
-      v = n.inputs[0];
+    while (const ProgramNode* n = p_.producer(v)) {
+      if (n->op == &read_variable_op) return variable_of(*n).get();
+      if (is_host_op(*n) || !(is_alias(p_, *n) || n->op == &assign_op)) return nullptr;
+      v = n->inputs[0];
     }
     return nullptr;
   }
 
   // The variable that output k of a candidate is written over; null: none.
   const VariableState* written_over(const ProgramNode& n, uint32_t k) const {
-    const uint32_t by = assigned_by_[n.first_output + k];
-    return by != kNone && k < std::size(n.op->in_place) && n.op->in_place[k] >= 0 ? variable_of(p_.nodes[by]).get()
-                                                                                  : nullptr;
+    if (k >= std::size(n.op->in_place) || n.op->in_place[k] < 0) return nullptr;
+    const ProgramNode* assigns = assignment_of(n.first_output + k);
+    return assigns ? variable_of(*assigns).get() : nullptr;
   }
 
-  bool is_late(uint32_t candidate) const {
-    const ProgramNode& n = p_.nodes[candidate];
+  bool is_late(const ProgramNode& n) const {
     std::vector<const VariableState*> own(n.inputs.size(), nullptr);  // by input: what an output lies over
     for (uint32_t k = 0; k < n.num_outputs; ++k) {
-      const ValueId v = n.first_output + k;
-      const uint32_t by = assigned_by_[v];
-      if (used_[v] || by == kNone) return false;
-      const ValueId assigned = p_.nodes[by].first_output;
-      if (used_[assigned] || assigned_by_[assigned] != kNone) return false;
-      const Uses& uses = uses_.at(variable_of(p_.nodes[by]).get());
-      if (uses.assignments != 1 || uses.last_read > by || uses.handed_out) return false;
+      const ProgramNode* by = assignment_of(n.first_output + k);
+      if (!by || readers(n.first_output + k).size() != 1 || !readers(by->first_output).empty()) return false;
+      const Uses& uses = uses_.at(variable_of(*by).get());
+      if (uses.assignments != 1 || uses.last_read > p_.index_of(*by) || uses.handed_out) return false;
       if (const VariableState* over = written_over(n, k)) own[static_cast<size_t>(n.op->in_place[k])] = over;
     }
     for (size_t i = 0; i < n.inputs.size(); ++i) {
-      const int32_t producer = p_.values[n.inputs[i]].producer;
       if (own[i]) {
-        const bool reads = producer >= 0 && p_.nodes[static_cast<size_t>(producer)].op == &read_variable_op;
-        if (!reads || variable_of(p_.nodes[static_cast<size_t>(producer)]).get() != own[i]) return false;
+        const ProgramNode* read = p_.producer(n.inputs[i]);
+        if (!read || read->op != &read_variable_op || variable_of(*read).get() != own[i]) return false;
       } else if (const VariableState* read = read_by(n.inputs[i]); read && written_over_.contains(read)) {
         return false;  // another update may be over it by then
       }
@@ -125,27 +123,20 @@ class LateUpdates {
 
   size_t move_last(const std::vector<bool>& late) {
     std::vector<ProgramNode> nodes;
-    std::vector<int32_t> place(p_.nodes.size());
     nodes.reserve(p_.nodes.size());
     size_t first = 0;
     for (const bool pass : {false, true}) {
       if (pass) first = nodes.size();
-      for (size_t i = 0; i < p_.nodes.size(); ++i) {
-        if (late[i] != pass) continue;
-        place[i] = static_cast<int32_t>(nodes.size());
-        nodes.push_back(std::move(p_.nodes[i]));
-      }
+      for (size_t i = 0; i < p_.nodes.size(); ++i)
+        if (late[i] == pass) nodes.push_back(std::move(p_.nodes[i]));
     }
     p_.nodes = std::move(nodes);
-    for (ProgramValue& v : p_.values)
-      if (v.producer >= 0) v.producer = place[static_cast<size_t>(v.producer)];
+    p_.renumber();
     return first;
   }
 
   Program& p_;
   std::vector<uint32_t> candidates_;
-  std::vector<uint32_t> assigned_by_;  // by value: the node that assigns it; kNone: not one
-  std::vector<bool> used_;             // by value: otherwise
   std::unordered_map<const VariableState*, Uses> uses_;
   std::unordered_set<const VariableState*> written_over_;  // by all candidates
 };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include <twofold/lib/core/error.h>
@@ -21,7 +22,17 @@ std::vector<Pass>& passes() {
   };
   return all;
 }
+
+#ifdef NDEBUG
+constexpr bool kDebugs = false;
+#else
+constexpr bool kDebugs = true;
+#endif
+std::atomic<bool> g_verifies{kDebugs};
 }  // namespace
+
+void verify_programs(bool on) { g_verifies = on; }
+bool verifies_programs() { return g_verifies.load(std::memory_order_relaxed); }
 
 std::span<const Pass> all_passes() { return passes(); }
 
@@ -47,11 +58,14 @@ bool pass_enabled(const SessionOptions& options, std::string_view name) {
 }
 
 void run_passes(Program& p, const SessionOptions& options, Ledger* ledger) {
+  const bool verifies = verifies_programs();
   for (const Pass& pass : all_passes()) {
     if (!pass_enabled(options, pass.name)) continue;
     const int64_t changes = pass.run(p);
     if (ledger) ledger->add_pass(pass.name, changes);
+    if (verifies) p.verify(fmt::format("pass '{}'", pass.name));
   }
+  p.forget_readers();
 }
 
 }  // namespace twofold

@@ -33,6 +33,11 @@ inline constexpr std::string_view kCapturePass = "capture";
 void check_options(const SessionOptions& options);
 bool pass_enabled(const SessionOptions& options, std::string_view name);
 
+/// Whether programs are verified (Program::verify) when they are made and after each pass; true at first where
+/// assertions are on. Tests have it on.
+void verify_programs(bool on);
+bool verifies_programs();
+
 /// In the order in which they run.
 std::span<const Pass> all_passes();
 /// Adds one, which runs before all others. To be called before any session plans; tests use it.

@@ -4,6 +4,7 @@
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/session/program/node_kinds.h>
+#include <twofold/session/program/passes.h>
 #include <twofold/session/program/program.h>
 
 namespace twofold {
@@ -109,6 +110,8 @@ bool all_on_cpu(const Program& p, Device otherwise) {
 
 void place(Program& p, Device otherwise) {
   if (!all_on_cpu(p, otherwise)) Placement(p, otherwise).run();
+  p.placed = true;
+  if (verifies_programs()) p.verify("placement");
 }
 
 }  // namespace twofold

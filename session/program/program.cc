@@ -11,6 +11,7 @@
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/session/program/node_error.h>
+#include <twofold/session/program/passes.h>
 
 namespace twofold {
 
@@ -214,7 +215,9 @@ class Lowering {
 }  // namespace
 
 Program lower(GraphData& g, const Request& request, std::span<const uint32_t> nodes) {
-  return Lowering(g, request).run(nodes);
+  Program p = Lowering(g, request).run(nodes);
+  if (verifies_programs()) p.verify("lowering");
+  return p;
 }
 
 Tensor fold_value(Program& p, ValueId id) {

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include <twofold/graph/graph_data.h>
 #include <twofold/lib/core/small_vector.h>
+#include <twofold/session/program/readers.h>
 
 namespace twofold {
 
@@ -31,13 +33,14 @@ struct ProgramNode {
   uint32_t num_outputs = 0;
   uint32_t graph_node = 0;  ///< for errors: name and line
   Device device;            ///< where it runs, once nodes are placed
-  bool dead = false;
-  bool traced = false;   ///< control flow whose gradient is wanted
-  bool dynamic = false;  ///< some shape is unknown: inferred, prepared and launched at run time
-  bool root = false;     ///< kept though nobody reads it: fetched for its effect, or a control dependency
+  bool dead = false;        ///< takes no part any more
+  bool traced = false;      ///< control flow whose gradient is wanted
+  bool dynamic = false;     ///< some shape is unknown: inferred, prepared and launched at run time
+  bool root = false;        ///< kept though nobody reads it: fetched for its effect, or a control dependency
 
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
   bool has_effect() const { return op->flags.effect; }
+  bool reads_shape_alone(size_t input) const { return input < 32 && (op->shape_inputs >> input & 1) && !dynamic; }
 };
 
 /// What is asked of a graph and given to it.
@@ -52,6 +55,8 @@ struct Request {
   bool nested = false;                            ///< of a body, which runs within another run
 };
 
+/// What passes work on. They change who reads what by the calls below alone, which keep `readers` true; what else they
+/// write (attributes, specs, constants) they write into nodes and values themselves.
 struct Program {
   GraphData* graph = nullptr;
   std::vector<ProgramNode> nodes;
@@ -61,10 +66,55 @@ struct Program {
   std::vector<ValueId> feeds;                     ///< by number; kNoValue: not needed
   std::vector<Ref<VariableState>> fed_variables;  ///< by the last numbers of feeds
   bool nested = false;                            ///< as Request's
+  bool placed = false;                            ///< nodes and values have their devices
 
   static constexpr ValueId kNoValue = ~ValueId{0};
 
   std::span<const ProgramValue> outputs(const ProgramNode& n) const { return {&values[n.first_output], n.num_outputs}; }
+  const TensorSpec& spec(ValueId v) const { return values[v].spec; }
+  /// The node that makes `v`; null: it is fed, a parameter or a constant of the graph.
+  ProgramNode* producer(ValueId v) { return values[v].producer < 0 ? nullptr : &nodes[index_of(values[v])]; }
+  const ProgramNode* producer(ValueId v) const {
+    return values[v].producer < 0 ? nullptr : &nodes[index_of(values[v])];
+  }
+  uint32_t index_of(const ProgramNode& n) const { return static_cast<uint32_t>(&n - nodes.data()); }
+  /// What the node yields is known, so that it need not run.
+  bool is_known(const ProgramNode& n) const { return n.num_outputs && values[n.first_output].constant.defined(); }
+  /// Whether output 0 is input 0 itself.
+  bool hands_on(const ProgramNode& n) const { return n.op->flags.alias && spec(n.first_output) == spec(n.inputs[0]); }
+  /// What `v` is but another name of.
+  ValueId behind(ValueId v) const;
+
+  /// Who reads `v`: the inputs of nodes that are not dead, and fetches, in no order. Found for the whole program when
+  /// it is first asked for, and kept from then on.
+  Readers readers(ValueId v) {
+    if (!lists_.built()) find_readers();
+    return {lists_, v};
+  }
+  /// Whoever reads `v`, a fetch too, reads `by` from now on.
+  void replace(ValueId v, ValueId by);
+  /// Throws Internal, naming the node and what does not hold, unless the program is one that can be run: verify.cc
+  /// lists what is held to. `after` says what was done last.
+  void verify(std::string_view after) const;
+
+  /// The node is dead from now on. Its results must have been replaced, or be known; if it was a root, the node
+  /// `instead` is one now.
+  void remove(ProgramNode& n, ProgramNode* instead = nullptr);
+  /// The node reads these values from now on.
+  void set_inputs(ProgramNode& n, SmallVector<ValueId, 2> inputs);
+  /// Lets `n` stand where a node was removed.
+  void put(uint32_t index, ProgramNode n);
+  /// To be called when nodes have been moved or added: finds anew who makes which value.
+  void renumber();
+  /// Gives up what `readers` has found.
+  void forget_readers() { lists_.clear(); }
+
+ private:
+  static size_t index_of(const ProgramValue& v) { return static_cast<size_t>(v.producer); }
+  void find_readers();
+  void verify_readers(std::string_view after) const;
+
+  ReaderLists lists_;
 };
 
 /// The nodes that `request` needs, in order; a feed cuts the graph.

@@ -17,20 +17,6 @@ using tf::ValueId;
 
 Fault g_fault = Fault::none;
 
-void renumber(Program& p) {
-  for (size_t i = 0; i < p.nodes.size(); ++i)
-    for (uint32_t k = 0; k < p.nodes[i].num_outputs; ++k)
-      p.values[p.nodes[i].first_output + k].producer = static_cast<int32_t>(i);
-}
-
-/// From now on `to` stands wherever `from` did.
-void replace(Program& p, ValueId from, ValueId to) {
-  for (ProgramNode& n : p.nodes)
-    for (ValueId& v : n.inputs)
-      if (v == from) v = to;
-  std::ranges::replace(p.fetches, from, to);
-}
-
 int64_t swap_reads(Program& p) {
   const auto variable = [](const ProgramNode& n) { return n.attrs_view().as<tf::VariableAttrs>().variable; };
   for (size_t i = 0; i < p.nodes.size(); ++i) {
@@ -39,7 +25,7 @@ int64_t swap_reads(Program& p) {
       if (p.nodes[j].op != &tf::read_variable_op || variable(p.nodes[j]) != variable(p.nodes[i])) continue;
       const auto at = [&](size_t k) { return p.nodes.begin() + static_cast<std::ptrdiff_t>(k); };
       std::rotate(at(i), at(j), at(j + 1));
-      renumber(p);
+      p.renumber();
       return 1;
     }
   }
@@ -50,8 +36,8 @@ int64_t lose_effects(Program& p) {
   if (p.fetched_variables.empty()) return 0;  // the variables' initial assignments are kept
   for (ProgramNode& n : p.nodes) {
     if (n.dead || n.op != &tf::assign_op) continue;
-    n.dead = true;
-    replace(p, n.first_output, n.inputs[0]);
+    p.replace(n.first_output, n.inputs[0]);
+    p.remove(n);
     return 1;
   }
   return 0;
@@ -84,8 +70,8 @@ class SplitSum {
       const auto at = p_.nodes.begin() + static_cast<std::ptrdiff_t>(i);
       p_.nodes[i].dead = true;
       p_.nodes.insert(at + 1, made_.begin(), made_.end());
-      renumber(p_);
-      replace(p_, n.first_output, total);
+      p_.renumber();
+      p_.replace(n.first_output, total);
       return true;
     }
     return false;
@@ -125,8 +111,8 @@ int64_t merge_carelessly(Program& p) {
     for (size_t i = 0; i < j && mergeable(p.nodes[j]); ++i) {
       const ProgramNode &a = p.nodes[i], &b = p.nodes[j];
       if (!mergeable(a) || a.op != b.op || !std::ranges::equal(a.inputs, b.inputs) || specs(a) != specs(b)) continue;
-      for (uint32_t k = 0; k < b.num_outputs; ++k) replace(p, b.first_output + k, a.first_output + k);
-      p.nodes[j].dead = true;
+      for (uint32_t k = 0; k < b.num_outputs; ++k) p.replace(b.first_output + k, a.first_output + k);
+      p.remove(p.nodes[j]);
       ++changes;
     }
   }
@@ -147,6 +133,7 @@ int64_t fault(Program& p) {
 }  // namespace
 
 void plant(Fault f) {
+  tf::verify_programs(false);  // it would find some of them at once
   static const bool added = (tf::add_first_pass({"fault", "is wrong on purpose", fault}), true);
   g_fault = added ? f : Fault::none;
 }
