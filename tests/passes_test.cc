@@ -1,10 +1,11 @@
 // The optimiser's passes: each does what its name says, is counted, can be switched off, and changes no bit. And the
 // ledger that shows it.
-#include "catch.h"
+#include "errors.h"
 
 #include <twofold/session/program/passes.h>
 #include <twofold/twofold.h>
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -55,12 +56,56 @@ TEST_CASE("passes: each is counted, switchable, and changes no bit") {
   CHECK(on.passes.at("cse") == 1);
   CHECK(on.passes.at("dce") == 1);   // the addition that was folded
   CHECK(on.passes.at("fuse") == 5);  // exp, +, *, +, tanh, * become one; the last * stays alone behind the softmax
-  for (const char* name : {"fold", "cse", "dce", "batch_norm", "fuse", "memory"}) {
+  for (const tf::Pass& pass : tf::all_passes()) {
+    const std::string name(pass.name);
     INFO(name);
     const auto without = run(y, x, ramp(1000), {.disabled_passes = {name}});
     CHECK(same_bits(off.value, without.value));
-    CHECK((without.passes.count(name) == 0 || without.passes.at(name) == 0));
+    CHECK(on.passes.count(name) == 1);
+    CHECK(without.passes.count(name) == 0);
+    CHECK(without.passes.size() == on.passes.size() - 1);
   }
+}
+
+TEST_CASE("passes: one list has all that can be switched off, whoever does it") {
+  std::vector<std::string> names;
+  for (const tf::Pass& pass : tf::all_passes()) names.emplace_back(pass.name);
+  std::string listed;
+  for (const char* name : {"fold", "cse", "dce", "batch_norm", "fuse", "late_updates", "memory", "capture"}) {
+    INFO(name);
+    CHECK(std::ranges::count(names, name) == 1);
+    listed += std::string(listed.empty() ? "" : ", ") + name;
+  }
+  // Passes that tests add come before all others.
+  CHECK_ERROR(tf::Session({.disabled_passes = {"fuze"}}), InvalidArgument, listed);
+}
+
+TEST_CASE("passes: updates over old values are counted and switched by themselves") {
+  tf::Graph graph;
+  const auto scope = graph.as_default();
+  const tf::Variable w(tf::ones({8})), b(tf::zeros({8}));
+  const auto loss = tf::sum(tf::square(w * 3.f - b));
+  tf::train::Adam opt({w, b}, {.lr = 0.1f});
+  const auto step = opt.minimize(loss);
+  std::vector<std::vector<float>> results;
+  const auto train = [&](tf::SessionOptions options) {
+    tf::Session session(options);
+    session.run(tf::global_variables_initializer());
+    tf::Ledger ledger;
+    const auto recording = ledger.record();
+    for (int i = 0; i < 3; ++i) session.run(step);
+    const auto value = session.run(w);
+    results.emplace_back(value.data<float>().begin(), value.data<float>().end());
+    const auto passes = ledger.passes();
+    const auto found = passes.find("late_updates");
+    return found == passes.end() ? int64_t{-1} : found->second;
+  };
+  CHECK(train({}) == 2);  // one for each variable
+  CHECK(train({.disabled_passes = {"memory"}}) == 2);
+  CHECK(train({.disabled_passes = {"late_updates"}}) == -1);
+  CHECK(train({.optimize = false}) == -1);
+  for (const auto& r : results) CHECK(r == results[0]);
+  CHECK(results[0][0] != 1.f);
 }
 
 TEST_CASE("passes: the plan lets values share memory that live at different times") {

@@ -214,6 +214,48 @@ TEST_CASE("program: effects, and the order of what is done to a variable, are he
   CHECK_ERROR(p.verify("a test"), Internal, "has an effect, but is dead");
 }
 
+TEST_CASE("program: an update is lowered to a read, an op and an assignment, where it stands") {
+  const FreshGraph fresh;
+  const auto v = tf::Variable(tf::zeros({2}), {.name = "v"});
+  const auto x = tf::placeholder(tf::float32, {2});
+  const auto added = v.assign_add(x), subtracted = v.assign_sub(1.f);
+  Program p = program_of(fresh.graph, {node_of(added), node_of(subtracted)});
+  std::string nodes;
+  for (const ProgramNode& n : p.nodes) nodes += std::string(n.op->name) + ' ';
+  REQUIRE(nodes == "Placeholder ReadVariable Add Assign ReadVariable Sub Assign ");
+  for (const size_t read : {1, 4}) {
+    CHECK(p.nodes[read + 1].inputs[0] == value(p, read));
+    CHECK(p.nodes[read + 2].inputs[0] == value(p, read + 1));
+    for (size_t i = read; i < read + 3; ++i) CHECK(p.nodes[i].graph_node == p.nodes[read].graph_node);
+    CHECK_FALSE(p.nodes[read + 1].dynamic);
+  }
+  CHECK(p.nodes[2].inputs[1] == value(p, 0));
+  CHECK(p.fetches == std::vector<ValueId>{value(p, 3), value(p, 6)});
+}
+
+TEST_CASE("program: updates read what is stored, whatever the variable is fed as, and fit or say so") {
+  for (const bool optimize : {true, false}) {
+    const FreshGraph fresh;
+    const auto v = tf::Variable(tf::ones({2}), {.shape = tf::Shape{-1}});
+    const auto w = tf::Variable(5.f);
+    const auto x = tf::placeholder(tf::float32, tf::unknown_shape);
+    const auto before = v * 10.f, added = v.assign_add(x), after = v * 10.f;
+    const auto lower = w.assign_sub(2.f);
+    tf::Session session({.optimize = optimize});
+    session.run(tf::global_variables_initializer());
+    const auto [b, a, c] = session.run({before, added, after}, {{x, {1.f, 2.f}}});
+    CHECK(elements<float>(b) == std::vector<float>{10, 10});
+    CHECK(elements<float>(a) == std::vector<float>{2, 3});
+    CHECK(elements<float>(c) == std::vector<float>{20, 30});
+    CHECK_ERROR(session.run(added, {{x, tf::eagerly([] {
+                                       return tf::ones({2, 2});
+                                     })}}),
+                InvalidArgument, "A value of shape (2, 2) cannot be assigned to variable");
+    CHECK(elements<float>(session.run(v)) == std::vector<float>{2, 3});
+    CHECK(session.run(lower, {{w, 100.f}}).item<float>() == 3.f);
+  }
+}
+
 TEST_CASE("program: control flow whose gradient is wanted leaves a trace") {
   const FreshGraph fresh;
   const auto x = tf::placeholder(tf::float32, tf::Shape{});

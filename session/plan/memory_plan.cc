@@ -25,7 +25,7 @@ void MemoryPlan::find_externals() {
   for (ValueId v : p_.fetches) home(v).must_be_external = true;
   for (const ProgramNode& n : p_.nodes) {
     if (is_skipped(p_, n)) continue;
-    if (is_assignment(*n.op)) home(n.op == &assign_op ? n.inputs[0] : n.first_output).must_be_external = true;
+    if (is_assignment(*n.op)) home(n.inputs[0]).must_be_external = true;
     if (n.op == &read_variable_op || n.op == &transfer_op || is_host_op(n))
       for (uint32_t i = 0; i < n.num_outputs; ++i) home(n.first_output + i).must_be_external = true;
     if (is_host_op(n) || n.op == &transfer_op)
@@ -94,13 +94,6 @@ void MemoryPlan::place_over_operand(const ProgramNode& n) {
     ++shared_;
     return;
   }
-}
-
-ValueId MemoryPlan::add_external(const ProgramValue& value) {
-  const auto v = static_cast<ValueId>(p_.values.size());
-  p_.values.push_back(value);
-  homes_.push_back({.root = v, .must_be_external = true});
-  return v;
 }
 
 }  // namespace twofold

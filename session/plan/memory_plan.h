@@ -41,8 +41,6 @@ class MemoryPlan {
   void place_over_operand(const ProgramNode& n);
   /// What was last used by node `node` is over.
   void end_node(size_t node);
-  /// A further value, an external.
-  ValueId add_external(const ProgramValue& value);
 
   Arena& arena(Device d) {
     const auto i = static_cast<size_t>(d.index);

@@ -13,7 +13,6 @@
 #include <twofold/session/plan/gpu_plan.h>
 #include <twofold/session/plan/memory_plan.h>
 #include <twofold/session/plan/planner.h>
-#include <twofold/session/program/late_updates.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/node_kinds.h>
 #include <twofold/session/program/passes.h>
@@ -28,7 +27,7 @@ class Planner {
         options_(options),
         slots_(slots),
         plan_(std::make_unique<Plan>()),
-        first_late_(pass_enabled(options, kMemoryPass) ? move_late_updates(p_) : p_.nodes.size()),
+        first_late_(std::min(p_.first_late, p_.nodes.size())),
         memory_(p_, pass_enabled(options, kMemoryPass)) {
     plan_->graph = Ref<GraphData>(p_.graph);
   }
@@ -249,20 +248,8 @@ class Planner {
     const Ref<VariableState>& v = variable_of(n);
     Slot& slot = slots_.slot(v);
     use_slot(slot, true);
-    ValueId value = n.inputs[0];
-    if (n.op != &assign_op) {
-      // variable + value, as the eager `assign_add` computes it.
-      const ValueId current =
-          memory_.add_external({.spec = p_.values[n.first_output].spec, .device = p_.values[n.first_output].device});
-      emit_read(*v, current, n.graph_node);
-      const OpDef& op = *n.op->combine;
-      const ValueId inputs[] = {current, value};
-      make_outputs(n.first_output, 1, n.graph_node);
-      emit_kernel(op, {}, n.device, inputs, n.first_output, 1, n.graph_node);
-      value = n.first_output;
-    }
     const auto source_index = static_cast<uint32_t>(plan_->assigned.size());
-    plan_->assigned.push_back(source(value));
+    plan_->assigned.push_back(source(n.inputs[0]));
     plan_->code.push_back(
         {.params = &slot, .node = n.graph_node, .aux = source_index, .what = Instruction::Do::assign});
   }
@@ -402,7 +389,8 @@ std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, cons
   PhaseTimer planning(ledger, Phase::plan);
   Planner planner(std::move(program), options, slots);
   auto plan = planner.make();
-  if (ledger && options.optimize) ledger->add_pass(kMemoryPass, planner.shared());
+  count_pass(kMemoryPass, planner.shared(), options, ledger);
+  count_pass(kCapturePass, plan->gpu.launches && plan->gpu.obstacle.empty(), options, ledger);
   return plan;
 }
 

@@ -1,5 +1,3 @@
-#include <twofold/session/program/late_updates.h>
-
 #include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
@@ -7,25 +5,32 @@
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/session/program/node_kinds.h>
+#include <twofold/session/program/passes.h>
 
 namespace twofold {
 namespace {
 
+// Moves behind all other nodes, with their assignments, the updates whose results may lie over the old values of their
+// variables (OpDef::in_place) if they are done last: on the CPU, by ops that cannot fail, whose results are only
+// assigned, to variables that nothing else reads later or hands out.
 class LateUpdates {
  public:
   explicit LateUpdates(Program& p) : p_(p) {}
 
-  size_t move() {
-    if (!find_candidates() || !possible()) return p_.nodes.size();
+  int64_t move() {
+    if (!find_candidates() || !possible()) return 0;
     find_uses();
+    int64_t changes = 0;
     std::vector<bool> late(p_.nodes.size(), false);
     for (const uint32_t c : candidates_) {
       if (!is_late(p_.nodes[c])) continue;
       late[c] = true;
+      ++changes;
       for (uint32_t k = 0; k < p_.nodes[c].num_outputs; ++k)
         late[p_.index_of(*assignment_of(p_.nodes[c].first_output + k))] = true;
     }
-    return std::ranges::find(late, true) == late.end() ? p_.nodes.size() : move_last(late);
+    if (changes) move_last(late);
+    return changes;
   }
 
  private:
@@ -121,18 +126,16 @@ class LateUpdates {
     return true;
   }
 
-  size_t move_last(const std::vector<bool>& late) {
+  void move_last(const std::vector<bool>& late) {
     std::vector<ProgramNode> nodes;
     nodes.reserve(p_.nodes.size());
-    size_t first = 0;
     for (const bool pass : {false, true}) {
-      if (pass) first = nodes.size();
+      if (pass) p_.first_late = nodes.size();
       for (size_t i = 0; i < p_.nodes.size(); ++i)
         if (late[i] == pass) nodes.push_back(std::move(p_.nodes[i]));
     }
     p_.nodes = std::move(nodes);
     p_.renumber();
-    return first;
   }
 
   Program& p_;
@@ -143,6 +146,6 @@ class LateUpdates {
 
 }  // namespace
 
-size_t move_late_updates(Program& p) { return LateUpdates(p).move(); }
+int64_t move_late_updates(Program& p) { return LateUpdates(p).move(); }
 
 }  // namespace twofold

@@ -15,7 +15,7 @@ bool is_skipped(const Program& p, const ProgramNode& n) {
   return n.num_outputs && !n.has_effect() && p.values[n.first_output].constant.defined();
 }
 
-bool is_assignment(const OpDef& op) { return &op == &assign_op || &op == &assign_add_op || &op == &assign_sub_op; }
+bool is_assignment(const OpDef& op) { return &op == &assign_op; }
 
 bool is_alias(const Program& p, const ProgramNode& n) {
   if (n.op->flags.alias) return true;

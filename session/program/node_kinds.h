@@ -10,6 +10,7 @@ bool is_control_flow(const OpDef& op);
 bool is_host_op(const OpDef& op);
 /// Done on tensors by the host, rather than by a kernel on pointers.
 bool is_host_op(const ProgramNode& n);
+/// The one op that writes variables: programs have no other, since updates are lowered.
 bool is_assignment(const OpDef& op);
 /// Nodes whose results are known, and names without work.
 bool is_skipped(const Program& p, const ProgramNode& n);

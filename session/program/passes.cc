@@ -19,6 +19,10 @@ std::vector<Pass>& passes() {
       {"dce", "drops what nobody reads", eliminate_dead_code},
       {"batch_norm", "lets batch normalisation do the relu that follows it", fuse_batch_norm},
       {"fuse", "runs groups of pointwise ops tile by tile", fuse_pointwise},
+      {"late_updates", "writes new values of variables over the old ones, once a run can fail no more",
+       move_late_updates},
+      kMemoryPass,
+      kCapturePass,
   };
   return all;
 }
@@ -45,7 +49,7 @@ void check_options(const SessionOptions& options) {
   if (options.plan_memory < 0)
     fail(Code::InvalidArgument, fmt::format("plan_memory is {} bytes; it must be 0 or more", options.plan_memory),
          "{.plan_memory = int64_t{1} << 30}");
-  std::vector<std::string_view> names = {kMemoryPass, kCapturePass};
+  std::vector<std::string_view> names;
   for (const Pass& pass : all_passes()) names.push_back(pass.name);
   for (const std::string& name : options.disabled_passes)
     if (std::ranges::find(names, name) == names.end())
@@ -53,16 +57,19 @@ void check_options(const SessionOptions& options) {
            fmt::format("There is no pass '{}' to disable; there are {}", name, fmt::join(names, ", ")));
 }
 
-bool pass_enabled(const SessionOptions& options, std::string_view name) {
-  return options.optimize && std::ranges::find(options.disabled_passes, name) == options.disabled_passes.end();
+bool pass_enabled(const SessionOptions& options, const Pass& pass) {
+  return options.optimize && std::ranges::find(options.disabled_passes, pass.name) == options.disabled_passes.end();
+}
+
+void count_pass(const Pass& pass, int64_t changes, const SessionOptions& options, Ledger* ledger) {
+  if (ledger && pass_enabled(options, pass)) ledger->add_pass(pass.name, changes);
 }
 
 void run_passes(Program& p, const SessionOptions& options, Ledger* ledger) {
   const bool verifies = verifies_programs();
   for (const Pass& pass : all_passes()) {
-    if (!pass_enabled(options, pass.name)) continue;
-    const int64_t changes = pass.run(p);
-    if (ledger) ledger->add_pass(pass.name, changes);
+    if (!pass.run || !pass_enabled(options, pass)) continue;
+    count_pass(pass, pass.run(p), options, ledger);
     if (verifies) p.verify(fmt::format("pass '{}'", pass.name));
   }
   p.forget_readers();

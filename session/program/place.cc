@@ -38,12 +38,14 @@ class Placement {
   }
 
   Device device_for(const ProgramNode& n) const {
-    const AttrsView attrs = n.attrs_view();
-    if (n.op == &transfer_op) return {static_cast<int8_t>(attrs.as<TransferAttrs>().device)};
+    const Node& node = p_.graph->node(n.graph_node);
+    const AttrsView attrs = node.attrs_view();
+    if (n.op == &transfer_op) return {static_cast<int8_t>(n.attrs_view().as<TransferAttrs>().device)};
+    // All that an update is lowered to is done where the variable lies.
     if (attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>)
       return device_of(*attrs.as<VariableAttrs>().variable, otherwise_);
     if (n.op->flags.host_only && !is_host_op(*n.op)) return {};
-    if (const int8_t wanted = p_.graph->node(n.graph_node).device; wanted >= 0) return {wanted};
+    if (node.device >= 0) return {node.device};
     bool from_host = false, all_on_host = true;  // what is computed from shapes stays where they are
     for (size_t i = 0; i < n.inputs.size(); ++i) {
       const ProgramValue& v = p_.values[n.inputs[i]];

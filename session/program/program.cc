@@ -10,6 +10,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/launch.h>
+#include <twofold/session/program/assignment.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/passes.h>
 
@@ -135,6 +136,10 @@ class Lowering {
           n.inputs.push_back(fed);
       }
     }
+    if (n.op->combine) {
+      lower_update(n, as_built ? node.outputs[0] : inferred(n, node)[0]);
+      as_built = true;
+    }
     n.first_output = static_cast<ValueId>(p_.values.size());
     n.num_outputs = static_cast<uint32_t>(node.outputs.size());
     first_value_[id] = n.first_output;
@@ -151,6 +156,36 @@ class Lowering {
       if (c < node_index_.size() && node_index_[c] >= 0) p_.nodes[static_cast<size_t>(node_index_[c])].root = true;
     p_.nodes.push_back(std::move(n));
     if (is_of_shapes(p_.nodes.back())) fold_value(p_, p_.nodes.back().first_output);
+  }
+
+  // `n`, which updates a variable to a value of `spec`, becomes the assignment of that value, which nodes before it
+  // make.
+  void lower_update(ProgramNode& n, const TensorSpec& spec) {
+    const VariableState& v = *n.attrs_view().as<VariableAttrs>().variable;
+    const auto read = [&] {
+      ProgramNode reads{.op = &read_variable_op, .attrs = n.attrs, .graph_node = n.graph_node};
+      return add_one(std::move(reads), {v.dtype, v.shape});
+    };
+    const auto combine = [&](const OpDef& op, ValueId current, ValueId given) {
+      ProgramNode sum{.op = &op, .graph_node = n.graph_node, .dynamic = n.dynamic || !spec.shape.is_known()};
+      sum.inputs.push_back(current);
+      sum.inputs.push_back(given);
+      n.dynamic = sum.dynamic;
+      // Where it is not known whether it fits the variable, the assignment sees to that.
+      return add_one(std::move(sum), {v.dtype, n.dynamic ? unknown_shape : spec.shape});
+    };
+    n.inputs[0] = value_to_store(*n.op, n.inputs[0], read, combine);
+    n.op = &assign_op;
+  }
+
+  // Adds a node with one output.
+  ValueId add_one(ProgramNode n, const TensorSpec& spec) {
+    n.first_output = static_cast<ValueId>(p_.values.size());
+    n.num_outputs = 1;
+    n.dynamic = n.dynamic || !spec.shape.is_known();
+    p_.values.push_back({.spec = spec, .producer = static_cast<int32_t>(p_.nodes.size())});
+    p_.nodes.push_back(std::move(n));
+    return p_.nodes.back().first_output;
   }
 
   // The elements of operands that are read on the host. Where they show in the run only, so does what the op does.

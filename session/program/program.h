@@ -65,10 +65,12 @@ struct Program {
   std::vector<Ref<VariableState>> fetched_variables;
   std::vector<ValueId> feeds;                     ///< by number; kNoValue: not needed
   std::vector<Ref<VariableState>> fed_variables;  ///< by the last numbers of feeds
+  size_t first_late = kNone;                      ///< nodes from here on are run once the run can fail no more
   bool nested = false;                            ///< as Request's
   bool placed = false;                            ///< nodes and values have their devices
 
   static constexpr ValueId kNoValue = ~ValueId{0};
+  static constexpr size_t kNone = ~size_t{0};
 
   std::span<const ProgramValue> outputs(const ProgramNode& n) const { return {&values[n.first_output], n.num_outputs}; }
   const TensorSpec& spec(ValueId v) const { return values[v].spec; }

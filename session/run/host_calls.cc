@@ -61,14 +61,13 @@ class AssertCall final : public HostCall {
 // An assignment whose value's shape is known only at run time.
 class AssignCall final : public HostCall {
  public:
-  explicit AssignCall(const HostOp& op) : slot_(*op.slot), op_(*op.op) {}
+  explicit AssignCall(const HostOp& op) : slot_(*op.slot) {}
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger*) override {
-    outputs[0] = slot_.pending = assigned(slot_, op_, inputs[0]);
+    outputs[0] = slot_.pending = assigned(slot_, retained(inputs[0]));
   }
 
  private:
   Slot& slot_;
-  const OpDef& op_;
 };
 
 // A read of a variable of unknown shape.
@@ -83,15 +82,8 @@ class ReadCall final : public HostCall {
 
 }  // namespace
 
-Tensor assigned(const Slot& slot, const OpDef& op, const Tensor& given) {
-  Tensor next = retained(given);
-  if (&op != &assign_op) {
-    const Tensor* pair[] = {&slot.current(), &given};
-    Outputs sum;
-    launch(*op.combine, pair, {}, 0, sum);
-    next = sum[0];
-  }
-  next = moved_to(next, slot.device);
+Tensor assigned(const Slot& slot, const Tensor& value) {
+  const Tensor next = moved_to(value, slot.device);
   const VariableState& v = *slot.variable;
   if (!next.shape().compatible_with(v.shape))
     fail(Code::InvalidArgument, fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}",

@@ -12,6 +12,7 @@
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/launch.h>
+#include <twofold/session/program/assignment.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/program.h>
 #include <twofold/session/run/random_draws.h>
@@ -124,7 +125,14 @@ Tensor TracedBodies::read(const Ref<VariableState>& v) {
 
 Tensor TracedBodies::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given) {
   Slot& slot = slots_.slot(v);
-  slot.pending = renamed(assigned(slot, op, given));
+  const auto read = [&] { return slot.current(); };
+  const auto combine = [](const OpDef& by, const Tensor& current, const Tensor& value) {
+    const Tensor* pair[] = {&current, &value};
+    Outputs combined;
+    launch(by, pair, {}, 0, combined);
+    return combined[0];
+  };
+  slot.pending = renamed(assigned(slot, value_to_store(op, retained(given), read, combine)));
   return renamed(slot.pending);
 }
 
