@@ -9,6 +9,7 @@
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/observer.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/plugin.h>
 #include <twofold/lib/runtime/recording.h>
@@ -59,9 +60,9 @@ constinit SmallPaths g_paths;
 
 bool eager_small(const OpDef& op, const Tensor& x, const Tensor& y, Tensor& out) {
   constexpr int64_t kMostElements = 4096;
-  // One test for both: what a ledger that is off costs an op of a few dozen nanoseconds shows.
+  // One test for all: what a ledger that is off costs an op of a few dozen nanoseconds shows.
   const auto watched = reinterpret_cast<uintptr_t>(t_state.tape) | reinterpret_cast<uintptr_t>(current_ledger()) |
-                       static_cast<uintptr_t>(t_state.device > 0);
+                       reinterpret_cast<uintptr_t>(t_state.observing) | static_cast<uintptr_t>(t_state.device > 0);
   if (watched || !x.is_concrete() || !y.is_concrete()) return false;
   const Value &a = *x.value(), &b = *y.value();
   if (a.dtype() != b.dtype() || a.num_elements() > kMostElements || b.num_elements() > kMostElements ||
@@ -109,6 +110,7 @@ void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_lo
   } else {
     launch(op, inputs, attrs, counter, outputs, nullptr, over);
   }
+  if (t_state.observing) t_state.observing->eager_op(op, inputs, outputs, where);
   for (Tape* tape = t_state.tape; tape; tape = tape->next()) tape->record(op, inputs, attrs, where, outputs);
 }
 

@@ -32,8 +32,9 @@ Tape::~Tape() { stop(); }
 
 uint64_t Tape::this_thread() {
   static std::atomic<uint64_t> g_next{1};
-  static thread_local const uint64_t number = g_next.fetch_add(1, std::memory_order_relaxed);
-  return number;
+  static constinit thread_local uint64_t t_number = 0;
+  if (t_number == 0) t_number = g_next.fetch_add(1, std::memory_order_relaxed);
+  return t_number;
 }
 
 void Tape::destroy(Tape* tape) {

@@ -9,6 +9,7 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/autodiff/engine.h>
+#include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/value.h>
 
 namespace twofold {
@@ -171,6 +172,7 @@ Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const 
 }
 
 Traced run_backprop(const Trace& trace, const Backprop& request, bool keep) {
+  const Observing::Hidden inside;  // in graphs it is one node
   const auto& of = static_cast<const TapeTrace&>(trace);
   std::vector<TensorKey> wanted;
   for (size_t i : request.wanted) wanted.push_back(of.inputs[i]);

@@ -42,6 +42,15 @@ struct Node {
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
 };
 
+/// Where nodes from `first` on, up to the next such, were made: what their identities (lib/op/observer.h) are counted
+/// by.
+struct MadeIn {
+  uint32_t first = 0;
+  uint64_t scope = 0;  ///< ThreadState::scope_path
+  uint64_t body = 0;   ///< current_body()
+  uint64_t pass = 0;   ///< current_pass_serial(): a body may be built more than once
+};
+
 /// What a graph knows of one of its variables.
 struct GraphVariable {
   Ref<VariableState> state;
@@ -106,6 +115,12 @@ class GraphData final : public SymbolOwner {
   void close();
   bool closed() const { return body_closed_; }
 
+  /// In order; the first is from node 0 on.
+  std::vector<MadeIn> made_in() const {
+    std::lock_guard lock(mutex_);
+    return made_in_;
+  }
+
   const std::string& label() const { return label_; }
   uint64_t id() const { return id_; }
   RandomOrdinals random;  ///< guarded by next_random_key's lock
@@ -146,6 +161,7 @@ class GraphData final : public SymbolOwner {
   size_t arena_left_ = 0;
   std::byte* arena_next_ = nullptr;
 
+  std::vector<MadeIn> made_in_;
   std::deque<Scope> scopes_;
   std::unordered_map<std::string, uint32_t> scope_ids_;  // by prefix
   std::deque<std::string> bases_;

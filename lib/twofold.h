@@ -20,6 +20,7 @@
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/numerics.h>
+#include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/operand.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/variable.h>

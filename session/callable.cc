@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/recording.h>
@@ -24,7 +23,7 @@ struct Callable::State {
   std::shared_ptr<Executor> plan;  // of the last call, guarded by mutex
   std::vector<TensorSpec> specs;   // what it was planned for, guarded by mutex
   std::vector<Device> devices;     // likewise
-  uint64_t numerics = 0;           // likewise
+  uint64_t settings = 0;           // likewise
 };
 
 Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys,
@@ -75,7 +74,7 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
   {
     std::lock_guard lock(mutex);
     const auto fits = [&] {
-      if (!plan || numerics != numerics_word()) return false;
+      if (!plan || settings != settings_word()) return false;
       for (size_t i = 0; i < values.size(); ++i) {
         const Value& v = *values[i].value();
         if (devices[i] != v.device() || !(specs[i] == v.spec())) return false;
@@ -86,7 +85,7 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
       SmallVector<Target, 4> ordered(feeds.size());
       for (size_t i = 0; i < feeds.size(); ++i) ordered[order[i]] = feeds[i];
       plan = session->plan(fetches, ordered, values, ledger);
-      numerics = numerics_word();
+      settings = settings_word();
       specs.clear(), devices.clear();
       for (const Tensor& t : values) {
         specs.push_back(t.value()->spec());

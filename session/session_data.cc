@@ -124,7 +124,7 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
 std::shared_ptr<Executor> SessionData::plan(std::span<const Target> fetches, std::span<const Target> feeds,
                                             std::span<const Tensor> values, Ledger* ledger) {
   Words words;
-  words.push_back(numerics_word());
+  words.push_back(settings_word());
   words.push_back(fetches.size());
   for (const Target& t : fetches) words.push_back(t.word());
   for (size_t i = 0; i < feeds.size(); ++i) {
@@ -267,6 +267,7 @@ void SessionData::close() {
 Request SessionData::request(std::span<const Target> fetches, std::span<const Target> feeds,
                              std::span<const Tensor> values) const {
   Request r;
+  r.observed = t_state.observing != nullptr;
   for (const Target& t : fetches) {
     if (t.kind == Target::Kind::edge) r.fetches.push_back(t.edge);
     if (t.kind == Target::Kind::operation) r.operations.push_back(t.edge.node);

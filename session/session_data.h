@@ -10,7 +10,9 @@
 #include <vector>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/random_key.h>
+#include <twofold/lib/runtime/thread_state.h>
 #include <twofold/session/run/executor.h>
 #include <twofold/session/session.h>
 
@@ -36,6 +38,9 @@ struct PlanKey {
 struct PlanKeyHash {
   size_t operator()(const PlanKey& k) const { return k.hash; }
 };
+
+/// What else plans depend on: switches of arithmetic, and whether this thread observes.
+inline uint64_t settings_word() { return numerics_word() << 1 | (t_state.observing ? 1 : 0); }
 
 /// Safe from several threads.
 class SessionData {

@@ -1,6 +1,7 @@
 #include <twofold/lib/op/random_key.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/high.h>
+#include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/runtime/thread_state.h>
 
@@ -127,13 +129,24 @@ RandomBody new_random_body(std::string_view kind) {
           executing_eagerly() ? current_counters() : nullptr};
 }
 
+static uint64_t next_serial() {
+  static std::atomic<uint64_t> g_next{1};
+  return g_next.fetch_add(1, std::memory_order_relaxed);
+}
+
+uint64_t current_body() { return t_state.random_frame ? t_state.random_frame->body_ : 0; }
+uint64_t current_pass_serial() { return t_state.random_frame ? t_state.random_frame->serial_ : 0; }
+
 RandomFrame::RandomFrame(const RandomBody& body)
     : ordinals_{body.seed, body.generation, true, {}},
       counters_(body.counters),
       outer_(t_state.random_frame),
-      outer_path_(t_state.scope_path) {
+      outer_path_(t_state.scope_path),
+      body_(body.path),
+      serial_(next_serial()) {
   t_state.random_frame = this;
   t_state.scope_path = body.path;
+  if (t_state.observing && executing_eagerly()) t_state.observing->begin_pass(body.path);
 }
 
 RandomFrame::~RandomFrame() {

@@ -65,13 +65,22 @@ class [[nodiscard]] RandomFrame {
   RandomFrame& operator=(const RandomFrame&) = delete;
 
  private:
+  friend uint64_t current_body();
+  friend uint64_t current_pass_serial();
   friend RandomOrdinals& current_ordinals();
   friend const std::shared_ptr<RandomCounters>& current_counters();
   RandomOrdinals ordinals_;
   std::shared_ptr<RandomCounters> counters_;
   RandomFrame* outer_;
   uint64_t outer_path_;
+  const uint64_t body_;
+  const uint64_t serial_;
 };
+
+/// The innermost body under way on this thread, as its path; 0: none.
+uint64_t current_body();
+/// A number of its own for each pass through a body; 0: outside of all.
+uint64_t current_pass_serial();
 
 /// What decides which numbers random ops will draw: the ordinals, from which come the keys of ops to be made, and how
 /// often ops have run, by key.

@@ -7,6 +7,7 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/op/variable_ops.h>
@@ -99,14 +100,21 @@ Tensor assignment(const Variable& v, const Operand& value, const OpDef& op) {
   // A tensor of its own: no gradient flows through state, and other holders of the value are other tensors.
   const WithoutTape hidden;
   const Device device = current.value()->device();
-  const Tensor next = &op == &assign_op       ? renamed(moved_to(given, device))
-                      : &op == &assign_add_op ? moved_to(add(current, given), device)
-                                              : moved_to(subtract(current, given), device);
+  const Tensor next = [&] {
+    const Observing::Hidden sums;  // parts of the assignment, which is observed as one
+    return &op == &assign_op       ? renamed(moved_to(given, device))
+           : &op == &assign_add_op ? moved_to(add(current, given), device)
+                                   : moved_to(subtract(current, given), device);
+  }();
   if (!next.shape().compatible_with(v.shape()))
     fail_at(value.where(), op.name, Code::InvalidArgument,
             fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
                         v.name(), v.shape().str()));
   v.state()->set_eager_value(next);
+  if (t_state.observing) {
+    const Tensor* const inputs[] = {&given};
+    t_state.observing->eager_op(op, inputs, {&next, 1}, value.where());
+  }
   return renamed(next);
 }
 

@@ -18,13 +18,16 @@ class Transaction;
 class StepScope;
 class BodySymbols;
 class RandomDraws;
+class Observing;
 
 enum class Mode : int8_t { deferred, eager };
 
 struct ThreadState {
-  Mode mode = Mode::deferred;  ///< of the innermost guard; of no account while mode_guards is 0
+  // In an order that leaves no holes: a program that loads the library late has few bytes for this.
   int32_t mode_guards = 0;
   int32_t frame_guards = 0;        ///< SourceFrames
+  uint32_t scope = 0;              ///< the name scope in `graph`; 0: its root
+  Mode mode = Mode::deferred;      ///< of the innermost guard; of no account while mode_guards is 0
   int8_t device = -1;              ///< of the innermost device guard; -1: none
   std::source_location frame{};    ///< of the outermost SourceFrame
   std::source_location current{};  ///< the op under way, for errors
@@ -33,13 +36,13 @@ struct ThreadState {
   GpuPools* pools = nullptr;       ///< of the session under way, where it runs on a GPU
   Ledger* ledger = nullptr;        ///< the ledger that records this thread, if any
   GraphData* graph = nullptr;      ///< of the innermost as_default; null: the default graph
-  uint32_t scope = 0;              ///< the name scope in that graph; 0: its root
   uint64_t scope_path = 0;  ///< hash of the scopes' names as given, in both modes: what random keys are made from
   RandomFrame* random_frame = nullptr;  ///< the innermost step, loop or branch body
   SwitchReads* switch_reads = nullptr;  ///< the innermost, if any
   Transaction* transaction = nullptr;   ///< of the innermost eager step
   const StepScope* step = nullptr;      ///< the innermost step whose body is under way, in either mode
   BodySymbols* symbols = nullptr;       ///< of the step that is being built
+  Observing* observing = nullptr;       ///< the innermost, if any
   RandomDraws* draws = nullptr;         ///< of the run under way, where it has bodies that draw
 };
 

@@ -4,12 +4,14 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/op/late_errors.h>
+#include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/kernel.h>
 #include <twofold/session/plan/gpu_launch.h>
@@ -99,6 +101,16 @@ struct HostOp {
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
 };
 
+/// What is shown to an observer when the first `after` instructions are done.
+struct ObservedOp {
+  size_t after = 0;
+  uint32_t node = 0;  ///< of the graph
+  OpIdentity identity;
+  Device device;
+  std::vector<std::optional<Source>> inputs;  ///< none: only its shape is used
+  std::vector<Source> outputs;
+};
+
 /// What a plan has if it uses a GPU.
 struct GpuPlan {
   int gpu = -1;                                 ///< the first one used; -1: none
@@ -136,6 +148,8 @@ struct Plan {
   bool writes = false;            ///< some variable
   bool draws = false;             ///< it has random ops, or host ops, which may
   GpuPlan gpu;
+  std::vector<ObservedOp> observed;  ///< in order; empty unless the plan is for observed runs
+  std::vector<uint64_t> bodies;      ///< that these are in, once each
 
   size_t num_fetches() const { return fetches.size() + fetched_slots.size(); }
 };

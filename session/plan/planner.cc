@@ -6,6 +6,7 @@
 
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
+#include <twofold/graph/identity.h>
 #include <twofold/kernels/pointwise/fused.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
@@ -22,7 +23,7 @@ namespace {
 
 class Planner {
  public:
-  Planner(Program program, const SessionOptions& options, Slots& slots)
+  Planner(Program program, const SessionOptions& options, Slots& slots, bool observed)
       : p_(std::move(program)),
         options_(options),
         slots_(slots),
@@ -30,6 +31,7 @@ class Planner {
         first_late_(std::min(p_.first_late, p_.nodes.size())),
         memory_(p_, pass_enabled(options, kMemoryPass)) {
     plan_->graph = Ref<GraphData>(p_.graph);
+    if (observed) identities_ = identities_of(*p_.graph);
   }
 
   /// How many values share memory with others.
@@ -132,7 +134,21 @@ class Planner {
     const ProgramNode& n = p_.nodes[i];
     if (is_skipped(p_, n)) return;
     with_node(*p_.graph, n.graph_node, [&] { emit(n); });
+    if (!identities_.empty()) observe(n);
     memory_.end_node(i);
+  }
+
+  void observe(const ProgramNode& n) {
+    ObservedOp seen{.after = plan_->code.size(), .node = n.graph_node, .device = n.device};
+    seen.identity = identities_[n.graph_node];
+    for (size_t i = 0; i < n.inputs.size(); ++i) {
+      const bool is_shape = i < 32 && (n.op->shape_inputs >> i & 1) && !n.dynamic;
+      seen.inputs.push_back(is_shape ? std::nullopt : std::optional(source(n.inputs[i])));
+    }
+    for (uint32_t k = 0; k < n.num_outputs; ++k) seen.outputs.push_back(source(n.first_output + k));
+    if (std::ranges::find(plan_->bodies, seen.identity.body) == plan_->bodies.end())
+      plan_->bodies.push_back(seen.identity.body);
+    plan_->observed.push_back(std::move(seen));
   }
 
   // Memory for the results of late updates, which lies over the old values where the variables alone hold these.
@@ -367,6 +383,7 @@ class Planner {
   std::unique_ptr<Plan> plan_;
   size_t first_late_;  // of the program's nodes
   MemoryPlan memory_;
+  std::vector<OpIdentity> identities_;  // by graph node; empty: nobody observes
   LateCalls late_calls_;
   std::map<int8_t, int64_t> constants_;      // bytes that the plan alone holds, by Device::index
   std::unordered_set<const void*> counted_;  // what is among them
@@ -376,8 +393,12 @@ class Planner {
 
 }  // namespace
 
-std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& options, Slots& slots,
+std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& given, Slots& slots,
                                       Ledger* ledger) {
+  SessionOptions options = given;
+  if (request.observed)  // each op by itself, and its operands there when it is done
+    for (const char* pass : {"batch_norm", "fuse", kMemoryPass.data(), kCapturePass.data()})
+      options.disabled_passes.emplace_back(pass);
   PhaseTimer pruning(ledger, Phase::prune);
   const std::vector<uint32_t> nodes = prune(g, request);
   Program program = lower(g, request, nodes);
@@ -387,7 +408,7 @@ std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, cons
   if (options.optimize) run_passes(program, options, ledger);
   optimizing.stop();
   PhaseTimer planning(ledger, Phase::plan);
-  Planner planner(std::move(program), options, slots);
+  Planner planner(std::move(program), options, slots, request.observed);
   auto plan = planner.make();
   count_pass(kMemoryPass, planner.shared(), options, ledger);
   count_pass(kCapturePass, plan->gpu.launches && plan->gpu.obstacle.empty(), options, ledger);

@@ -53,6 +53,7 @@ struct Request {
   std::vector<TensorSpec> feed_specs;             ///< of both
   std::vector<Device> feed_devices;               ///< of both, where their values lie
   bool nested = false;                            ///< of a body, which runs within another run
+  bool observed = false;                          ///< each node's work is to be seen
 };
 
 /// What passes work on. They change who reads what by the calls below alone, which keep `readers` true; what else they

@@ -35,7 +35,10 @@ class Executor : public PlanHolder {
   /// What a run does until it can fail no more.
   void run_early(std::span<const Tensor> feeds, Frame& frame, GpuRun* gpu, Ledger* ledger) const {
     for (const auto& [feed, external] : plan_->feeds) frame.set_external(external, feeds[feed]);
-    run_code({plan_->code.data(), plan_->first_late}, frame, calls_, gpu, ledger);
+    if (plan_->observed.empty()) [[likely]]
+      run_code({plan_->code.data(), plan_->first_late}, frame, calls_, gpu, ledger);
+    else
+      run_observed(frame, calls_, gpu, ledger);
   }
   /// Hands out fetches and, unless `locked`, makes new values of variables the values.
   void finish(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;

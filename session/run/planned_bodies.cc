@@ -14,7 +14,7 @@ BodyResults BodyExecutors::call(std::span<const Tensor> parameters, std::span<co
 }
 
 std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> feeds) {
-  Key key;
+  Key key = {t_state.observing ? uint64_t{1} : 0};
   for (const Tensor& t : feeds) {
     key.push_back(static_cast<uint64_t>(t.value()->device().index) << 16 | static_cast<uint64_t>(t.dtype()) << 8 |
                   static_cast<uint64_t>(t.rank()));
@@ -30,6 +30,7 @@ std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> fe
   }
   if (executors_.size() >= kMost) executors_.clear();  // a loop whose shapes never repeat; what runs keeps its own
   Request r{.fetches = body_.outputs, .operations = body_.effects, .feeds = body_.parameters, .nested = true};
+  r.observed = t_state.observing != nullptr;
   r.feeds.insert(r.feeds.end(), body_.captures.begin(), body_.captures.end());
   for (const FedVariable& f : fed_) r.fed_variables.push_back(f.variable);
   for (const Tensor& t : feeds) {

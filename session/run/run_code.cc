@@ -104,4 +104,31 @@ void run_code(std::span<const Instruction> code, Frame& frame, HostCalls calls, 
   ledger ? run_code_as<true>(code, frame, calls, gpu, ledger) : run_code_as<false>(code, frame, calls, gpu, nullptr);
 }
 
+void run_observed(Frame& frame, HostCalls calls, GpuRun* gpu, Ledger* ledger) {
+  const Plan& plan = frame.plan;
+  const std::span code(plan.code);
+  Observing* const observing = t_state.observing;
+  for (uint64_t body : plan.bodies)
+    if (observing && body) observing->begin_pass(body);
+  size_t done = 0;
+  for (const ObservedOp& op : plan.observed) {
+    const Node& node = plan.graph->node(op.node);
+    OpIdentity identity = op.identity;
+    if (observing) identity.pass = observing->pass_of(identity.body);
+    run_code(code.subspan(done, op.after - done), frame, calls, gpu, ledger);
+    done = op.after;
+    if (!observing) continue;
+    std::vector<Tensor> inputs, outputs;
+    for (const auto& source : op.inputs) inputs.push_back(source ? kept(frame.tensor_of(*source)) : Tensor());
+    for (const Source& source : op.outputs) outputs.push_back(kept(frame.tensor_of(source)));
+    observing->node({.identity = identity,
+                     .node = plan.graph->node_name(op.node),
+                     .where = node.where,
+                     .device = op.device,
+                     .inputs = inputs,
+                     .outputs = outputs});
+  }
+  run_code(code.subspan(done, plan.first_late - done), frame, calls, gpu, ledger);
+}
+
 }  // namespace twofold

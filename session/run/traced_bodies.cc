@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <twofold/graph/graph_ops.h>
+#include <twofold/graph/identity.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
@@ -44,20 +45,34 @@ BodyResults TracedBodies::pass(const Body& body, std::span<const Tensor> state, 
   return next;
 }
 
+const TracedBodies::Known& TracedBodies::known(const Body& body) {
+  Known& known = known_[body.graph.get()];
+  if (known.order.empty()) known.order = prune(*body.graph, {.fetches = body.outputs, .operations = body.effects});
+  if (t_state.observing && known.identities.empty()) known.identities = identities_of(*body.graph);
+  return known;
+}
+
 BodyResults TracedBodies::call(const Body& body, std::span<const Tensor> parameters, std::span<const Tensor> inputs) {
   const GraphData& g = *body.graph;
-  auto& order = orders_[&g];
-  if (order.empty()) order = prune(g, {.fetches = body.outputs, .operations = body.effects});
+  const Known& known = this->known(body);
   std::vector<Outputs> values(g.size());
   for (size_t i = 0; i < parameters.size(); ++i) values[body.parameters[i].node].push_back(parameters[i]);
   for (size_t i = 0; i < body.captures.size(); ++i)
     values[body.captures[i].node].push_back(inputs[body.capture_inputs[i]]);
-  for (uint32_t id : order) {
+  Observing* const observing = t_state.observing;
+  if (observing && !known.order.empty()) observing->begin_pass(known.identities[known.order.back()].body);
+  for (uint32_t id : known.order) {
     if (!values[id].empty()) continue;
     const Node& node = g.node(id);
     SmallVector<const Tensor*, 4> pointers;
     for (Edge e : node.inputs) pointers.push_back(&values[e.node][e.output]);
-    with_node(g, id, [&] { execute(node, pointers, values[id]); });
+    with_node(g, id, [&] {
+      if (!observing) return execute(node, pointers, values[id]);
+      OpIdentity identity = known.identities[id];
+      identity.pass = observing->pass_of(identity.body);
+      const Observing::At at(identity, g.node_name(id));
+      execute(node, pointers, values[id]);
+    });
   }
   BodyResults outputs;
   for (Edge e : body.outputs) outputs.push_back(values[e.node][e.output]);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <twofold/lib/autodiff/trace.h>
+#include <twofold/lib/op/observer.h>
 #include <twofold/session/run/control_flow.h>
 
 namespace twofold {
@@ -33,9 +34,14 @@ class TracedBodies final : public Bodies {
   Tensor assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given);
 
   Slots& slots_;
-  std::source_location where_;                                          // of the innermost node under way
-  std::unordered_map<uint64_t, Tensor> fed_;                            // by VariableState::id
-  std::unordered_map<const GraphData*, std::vector<uint32_t>> orders_;  // the nodes that a body needs
+  std::source_location where_;                // of the innermost node under way
+  std::unordered_map<uint64_t, Tensor> fed_;  // by VariableState::id
+  struct Known {
+    std::vector<uint32_t> order;         // the nodes that the body needs
+    std::vector<OpIdentity> identities;  // by node, where somebody observes
+  };
+  const Known& known(const Body& body);
+  std::unordered_map<const GraphData*, Known> known_;
 };
 
 /// Does a Backprop node: its visible outputs and its trace. Where no gradient arrives (a branch not taken), and eager

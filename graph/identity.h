@@ -1,0 +1,14 @@
+// What the nodes of a graph are observed as.
+#pragma once
+
+#include <vector>
+
+#include <twofold/graph/graph_data.h>
+#include <twofold/lib/op/observer.h>
+
+namespace twofold {
+
+/// By node; the pass is the run's to say.
+std::vector<OpIdentity> identities_of(const GraphData& g);
+
+}  // namespace twofold

@@ -1,0 +1,64 @@
+#include <twofold/lib/op/observer.h>
+
+#include <vector>
+
+#include <twofold/lib/op/opdef.h>
+#include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/value.h>
+#include <twofold/lib/runtime/thread_state.h>
+
+namespace twofold {
+
+Observing::Observing(Observer& observer) : observer_(observer), outer_(t_state.observing) { t_state.observing = this; }
+Observing::~Observing() { t_state.observing = outer_; }
+
+Observing::Hidden::Hidden() : outer_(t_state.observing) { t_state.observing = nullptr; }
+Observing::Hidden::~Hidden() { t_state.observing = outer_; }
+
+Observing::At::At(const OpIdentity& identity, std::string node) : identity_(identity), node_(std::move(node)) {
+  if (!t_state.observing) return;
+  outer_ = t_state.observing->at_;
+  t_state.observing->at_ = this;
+}
+Observing::At::~At() {
+  if (t_state.observing) t_state.observing->at_ = outer_;
+}
+
+void Observing::begin_pass(uint64_t body) {
+  Passes& passes = bodies_[body];
+  ++passes.begun;
+  passes.next.clear();
+}
+
+uint64_t Observing::pass_of(uint64_t body) const {
+  const auto known = bodies_.find(body);
+  return known == bodies_.end() || known->second.begun == 0 ? 0 : known->second.begun - 1;
+}
+
+void Observing::eager_op(const OpDef& op, std::span<const Tensor* const> inputs, std::span<const Tensor> outputs,
+                         std::source_location where) {
+  Observation seen{.identity = {.op = op.name}, .where = where};
+  if (at_) {
+    seen.identity = at_->identity_;
+    seen.node = at_->node_;
+  } else {
+    seen.identity.body = current_body();
+    seen.identity.pass = pass_of(seen.identity.body);
+    seen.identity.scope = t_state.scope_path;
+    seen.identity.ordinal = bodies_[seen.identity.body].next[{t_state.scope_path, &op}]++;
+  }
+  std::vector<Tensor> given;
+  for (const Tensor* t : inputs) given.push_back(t->defined() && !t->value()->is_shell() ? *t : Tensor());
+  for (const Tensor& t : outputs)
+    if (t.defined()) seen.device = t.value()->device();
+  seen.inputs = given;
+  seen.outputs = outputs;
+  node(seen);
+}
+
+void Observing::node(const Observation& op) {
+  const Hidden hidden;
+  observer_.observe(op);
+}
+
+}  // namespace twofold

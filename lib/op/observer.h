@@ -1,0 +1,112 @@
+// Watching what is computed, op by op, in both modes.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <source_location>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <twofold/lib/op/tensor.h>
+#include <twofold/lib/runtime/device.h>
+
+namespace twofold {
+
+struct OpDef;
+
+/// Which of a program's ops it is, in the same words in both modes. Numbers count from 0, and from where a body begins
+/// anew: eager, ops outside of all bodies are counted from when observing began, deferred, from the graph's start.
+struct OpIdentity {
+  uint64_t body = 0;     ///< the step, loop or branch that it is in, a hash of where that was made; 0: none
+  uint64_t pass = 0;     ///< which pass through that body, since observing began
+  uint64_t scope = 0;    ///< a hash of the names of the scopes around it, as they were given
+  std::string_view op;   ///< "MatMul", as op types are named
+  uint64_t ordinal = 0;  ///< which of the ops of that type, in that scope and pass
+
+  friend auto operator<=>(const OpIdentity&, const OpIdentity&) = default;
+};
+
+/// One op that has been done.
+struct Observation {
+  OpIdentity identity;
+  std::string node;  ///< the node's name in its graph; empty in eager mode
+  std::source_location where;
+  Device device;
+  /// What it was given and what it gave, what only its gradient reads among that. Undefined: an input of which only the
+  /// shape counts. They may be kept.
+  std::span<const Tensor> inputs, outputs;
+};
+
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// By the thread that does the op, when it is done (on a GPU: when it is under way). What it throws, the program's
+  /// call throws.
+  virtual void observe(const Observation& op) = 0;
+};
+
+/// While it lives, `observer` sees each op that this thread does, eager or in a session's runs, in order. Ops of the
+/// same text have the same identity in both modes, except that what a session's optimiser has folded, merged or dropped
+/// is not done, and so not seen. Runs that are observed have plans of their own: nothing is fused, captured or laid
+/// over other values in them. What the observer computes itself is not observed. When nobody observes, it costs
+/// nothing.
+class [[nodiscard("it observes while it lives: give it a name, tf::Observing observing(observer);")]] Observing {
+ public:
+  explicit Observing(Observer & observer);
+  ~Observing();
+  Observing(const Observing&) = delete;
+  Observing& operator=(const Observing&) = delete;
+
+  // For the library's own floors.
+  /// An eager op. Of a node that is carried out eagerly, what `At` says.
+  void eager_op(const OpDef& op, std::span<const Tensor* const> inputs, std::span<const Tensor> outputs,
+                std::source_location where);
+  /// A node of a plan.
+  void node(const Observation& op);
+  /// A pass through a body begins.
+  void begin_pass(uint64_t body);
+  uint64_t pass_of(uint64_t body) const;
+
+  /// Eager ops done meanwhile on this thread are this node's work, and what it is observed as.
+  class [[nodiscard]] At {
+   public:
+    At(const OpIdentity& identity, std::string node);
+    ~At();
+    At(const At&) = delete;
+    At& operator=(const At&) = delete;
+
+   private:
+    friend class Observing;
+    OpIdentity identity_;
+    std::string node_;
+    const At* outer_ = nullptr;
+  };
+  /// Nothing is observed meanwhile on this thread.
+  class [[nodiscard]] Hidden {
+   public:
+    Hidden();
+    ~Hidden();
+    Hidden(const Hidden&) = delete;
+    Hidden& operator=(const Hidden&) = delete;
+
+   private:
+    Observing* outer_;
+  };
+
+ private:
+  struct Passes {
+    uint64_t begun = 0;
+    std::map<std::pair<uint64_t, const OpDef*>, uint64_t> next;  // ordinals, by scope and op
+  };
+
+  Observer& observer_;
+  Observing* outer_;
+  std::map<uint64_t, Passes> bodies_;
+  const At* at_ = nullptr;
+};
+
+}  // namespace twofold

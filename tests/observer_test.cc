@@ -1,0 +1,224 @@
+// What observers see: every op of either mode, by one identity.
+#include <catch2/catch.hpp>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <twofold/twofold.h>
+
+namespace tf = twofold;
+using tf::Tensor;
+
+namespace {
+
+struct Seen {
+  tf::OpIdentity identity;
+  std::string node;
+  uint32_t line;
+  std::vector<std::string> inputs, outputs;  // dtype, shape and bytes of each
+
+  friend bool operator==(const Seen& a, const Seen& b) {
+    return a.identity == b.identity && a.line == b.line && a.inputs == b.inputs && a.outputs == b.outputs;
+  }
+};
+
+std::string bytes_of(const Tensor& t) {
+  if (!t.defined()) return "undefined";
+  std::string text = std::string(tf::name_of(t.dtype())) + " " + t.shape().str() + ": ";
+  tf::dispatch(t.dtype(), [&](auto zero) {
+    const auto data = t.data<decltype(zero)>();
+    const char* begin = reinterpret_cast<const char*>(data.data());
+    text.append(begin, begin + data.size_bytes());
+  });
+  return text;
+}
+
+class Recorder : public tf::Observer {
+ public:
+  void observe(const tf::Observation& op) override {
+    Seen seen{op.identity, op.node, op.where.line(), {}, {}};
+    for (const Tensor& t : op.inputs) seen.inputs.push_back(bytes_of(t));
+    // What only gradients read may be left out where none is wanted.
+    for (const Tensor& t : op.outputs) seen.outputs.push_back(bytes_of(t));
+    all.push_back(std::move(seen));
+  }
+  std::vector<Seen> all;
+};
+
+// What `program` does in a mode; of a graph only ops that compute, since variables, feeds and control flow are no ops
+// of eager code.
+std::vector<Seen> observed(bool eager, const std::function<void()>& program) {
+  Recorder recorder;
+  const tf::Graph graph;
+  const auto current = graph.as_default();
+  tf::set_random_seed(7);
+  const auto run = [&] {
+    if (eager) tf::set_random_seed(7);
+    const tf::Observing observing(recorder);
+    program();
+  };
+  eager ? tf::eagerly(run) : tf::deferred(run);
+  static const std::set<std::string_view> kOfGraphs = {"ReadVariable", "If",       "While",       "Backprop",
+                                                       "Print",        "Transfer", "WithEffects", "NoOp",
+                                                       "IfArrived",    "Capture",  "Parameter"};
+  std::erase_if(recorder.all, [](const Seen& s) { return kOfGraphs.contains(s.identity.op); });
+  return recorder.all;
+}
+
+void check_same(const std::vector<Seen>& eager, const std::vector<Seen>& deferred) {
+  REQUIRE(!eager.empty());
+  std::map<tf::OpIdentity, const Seen*> known;
+  for (const Seen& s : deferred) {
+    INFO(s.identity.op << " " << s.identity.ordinal << " " << s.node);
+    CHECK(known.emplace(s.identity, &s).second);
+    CHECK(!s.node.empty());
+  }
+  for (const Seen& s : eager) {
+    INFO(s.identity.op << ", body " << s.identity.body << ", pass " << s.identity.pass << ", ordinal "
+                       << s.identity.ordinal << ", line " << s.line);
+    CHECK(s.node.empty());
+    const auto found = known.find(s.identity);
+    REQUIRE(found != known.end());
+    CHECK(*found->second == s);
+  }
+  CHECK(eager.size() == deferred.size());
+}
+
+void check_in_both_modes(const std::function<void(const tf::SessionOptions&)>& program) {
+  const tf::SessionOptions plain{.optimize = false};
+  check_same(observed(true, [&] { program(plain); }), observed(false, [&] { program(plain); }));
+}
+
+}  // namespace
+
+TEST_CASE("observer: ops have one identity in both modes, with the values they took and gave") {
+  check_in_both_modes([](const tf::SessionOptions& options) {
+    const tf::Variable w({{1.f, 2.f}, {3.f, 4.f}});
+    const tf::Session session(options);
+    const Tensor x = tf::constant({{0.5f, -1.f}});
+    Tensor y;
+    {
+      const tf::NameScope scope("layer");
+      y = tf::relu(tf::matmul(x, w) + 1.f);
+    }
+    {
+      const tf::NameScope scope("layer");
+      y = tf::relu(y * 2.f) + tf::random_normal({1, 2});
+    }
+    session.run(tf::global_variables_initializer());
+    session.run(tf::sum(y * y));
+  });
+}
+
+TEST_CASE("observer: each call of a step is a pass") {
+  check_in_both_modes([](const tf::SessionOptions& options) {
+    tf::nn::Sequential net(tf::nn::Conv2d(1, 2, 3), tf::nn::BatchNorm2d(2), tf::nn::ReLU(), tf::nn::Flatten(),
+                           tf::nn::Dropout(0.5), tf::nn::Linear(2 * 2 * 2, 3));
+    tf::train::Adam opt(net.parameters(), {.lr = 0.1f});
+    tf::Variable calls(0);
+    const tf::Session session(options);
+    session.run(tf::global_variables_initializer());
+    auto step = tf::step(session, [&](Tensor x, Tensor y) {
+      const Tensor loss = tf::nn::softmax_cross_entropy(net(x), y);
+      opt.minimize(loss);
+      calls.assign_add(1);
+      return loss;
+    });
+    const std::vector<float> x(2 * 16, 0.25f);
+    for (int i = 0; i < 3; ++i) step(tf::tensor(x, {2, 1, 4, 4}), tf::tensor({0, 2}, {.dtype = tf::int64}));
+  });
+}
+
+TEST_CASE("observer: branches and loops are bodies, their gradients one op") {
+  check_in_both_modes([](const tf::SessionOptions& options) {
+    const tf::Session session(options);
+    auto step = tf::step(session, [&](Tensor x) {
+      const Tensor scaled = tf::cond(
+          tf::sum(x) > 0.f, [&] { return x * 2.f; }, [&] { return x - 1.f; });
+      auto [n, y] = tf::while_loop([](Tensor n, Tensor) { return n < 3; },
+                                   [](Tensor n, Tensor y) {
+                                     return std::tuple{n + 1, tf::tanh(y) * 3.f};
+                                   },
+                                   std::tuple{tf::constant(0), scaled});
+      return tf::sum(y);
+    });
+    step({1.f, 2.f}), step({-1.f, -2.f});
+    auto slope = tf::step(session, [&](Tensor x) {
+      tf::GradientTape tape;
+      tape.watch(x);
+      const Tensor y = tf::cond(
+          tf::sum(x) > 0.f, [&] { return tf::exp(x); }, [&] { return x * x; });
+      return tape.gradient(tf::sum(y), x);
+    });
+    slope({1.f, 2.f}), slope({-1.f, -2.f});
+  });
+}
+
+TEST_CASE("observer: an observed run fuses nothing, and what is not observed is as before") {
+  const tf::Graph graph;
+  const auto current = graph.as_default();
+  const Tensor x = tf::placeholder(tf::float32, {1000});
+  const Tensor y = tf::relu(x * 2.f + 1.f) * x;
+  const tf::Session session;
+  const std::vector<float> values(1000, 0.5f);
+  const auto ops_of_a_run = [&](Recorder& recorder) {
+    const tf::Observing observing(recorder);
+    return session.run(y, {{x, values}});
+  };
+  const Tensor before = session.run(y, {{x, values}});
+  Recorder recorder;
+  const Tensor seen = ops_of_a_run(recorder);
+  CHECK(bytes_of(seen) == bytes_of(before));
+  std::vector<std::string> nodes;
+  for (const Seen& s : recorder.all) nodes.push_back(s.node);
+  CHECK(nodes == std::vector<std::string>{"mul", "add", "Relu", "mul_1"});
+  CHECK(recorder.all.back().outputs[0] == bytes_of(before));
+  CHECK(bytes_of(session.run(y, {{x, values}})) == bytes_of(before));
+  CHECK(recorder.all.size() == 4);
+
+  auto call = session.make_callable(y, {x});
+  call(values);
+  {
+    const tf::Observing observing(recorder);
+    call(values);
+  }
+  call(values);
+  CHECK(recorder.all.size() == 8);
+}
+
+TEST_CASE("observer: what it computes is not observed, and what it throws the run throws") {
+  class Summing : public tf::Observer {
+   public:
+    void observe(const tf::Observation& op) override {
+      ++seen;
+      if (throws) throw tf::Error(tf::Code::Cancelled, {.message = "enough"});
+      total += tf::eagerly([&] { return tf::sum(op.outputs[0]); }).item<float>();
+    }
+    int seen = 0;
+    float total = 0;
+    bool throws = false;
+  };
+  Summing observer;
+  const tf::EagerMode eager;
+  const Tensor x = tf::tensor({1.f, 2.f});
+  {
+    const tf::Observing observing(observer);
+    x* x;
+  }
+  CHECK(observer.seen == 1);
+  CHECK(observer.total == 5.f);
+  tf::Variable w({1.f, 2.f});
+  auto step = tf::step([&](Tensor by) {
+    w.assign_add(by);
+    return w * by;
+  });
+  {
+    const tf::Observing observing(observer);
+    observer.throws = true;
+    CHECK_THROWS_AS(step({1.f, 1.f}), tf::Error);
+  }
+  CHECK(bytes_of(w.read()) == bytes_of(tf::tensor({1.f, 2.f})));
+}
