@@ -1,4 +1,5 @@
 #include <twofold/eager/tape.h>
+#include <twofold/lib/op/random_key.h>
 
 #include <fmt/format.h>
 
@@ -173,6 +174,7 @@ Tensor Tape::input(size_t r, size_t i) const {
 
 std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
                                     std::span<const Tensor> dys, std::span<RowsGradient> rows) const {
+  const ScopePath scope("gradients");  // as in graphs
   std::vector<Seed> seeds;
   for (size_t i = 0; i < ys.size(); ++i) {
     if (!dys.empty() && !dys[i].defined()) continue;

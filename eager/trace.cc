@@ -93,6 +93,7 @@ struct Sums {
 // many parts as it has.
 Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
                          const std::vector<bool>& arrived, std::span<const TensorKey> wanted, bool keep, bool total) {
+  const Observing::Hidden one_node;  // as which graphs have it
   const auto gradients = [&](std::span<const Tensor> given) {
     std::vector<Seed> seeds;
     for (size_t i = 0; i < given.size(); ++i)
@@ -172,7 +173,6 @@ Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const 
 }
 
 Traced run_backprop(const Trace& trace, const Backprop& request, bool keep) {
-  const Observing::Hidden inside;  // in graphs it is one node
   const auto& of = static_cast<const TapeTrace&>(trace);
   std::vector<TensorKey> wanted;
   for (size_t i : request.wanted) wanted.push_back(of.inputs[i]);

@@ -14,6 +14,7 @@
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/observer.h>
 #include <twofold/lib/runtime/device.h>
 #include <twofold/lib/runtime/ledger.h>
 
@@ -332,6 +333,7 @@ Tensor with_effects(Operand y, const std::vector<Fetch>& effects) {
   check_input(with_effects_op.name, 0, value, y.where());
   if (executing_eagerly()) {
     check_done(effects, with_effects_op.name, y.where());
+    const Observing::Hidden of_graphs;
     return identity(Operand(value, y.where()));  // another tensor than y, as in a graph
   }
   check_not_escaped(value, y.where());
@@ -352,6 +354,7 @@ Tensor print(Operand x, std::string message) {
   const Tensor& value = x.resolve();
   if (value.is_concrete() && !building_body()) {
     write_print(message, value);
+    const Observing::Hidden of_graphs;
     return identity(Operand(value, x.where()));  // another tensor than x, as in a graph
   }
   const Tensor symbol = value.is_concrete() ? graph_constant(value, "", x.where()) : value;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -19,10 +20,6 @@ struct Seen {
   std::string node;
   uint32_t line;
   std::vector<std::string> inputs, outputs;  // dtype, shape and bytes of each
-
-  friend bool operator==(const Seen& a, const Seen& b) {
-    return a.identity == b.identity && a.line == b.line && a.inputs == b.inputs && a.outputs == b.outputs;
-  }
 };
 
 std::string bytes_of(const Tensor& t) {
@@ -82,9 +79,17 @@ void check_same(const std::vector<Seen>& eager, const std::vector<Seen>& deferre
     CHECK(s.node.empty());
     const auto found = known.find(s.identity);
     REQUIRE(found != known.end());
-    CHECK(*found->second == s);
+    CHECK((s.line == 0 || found->second->line == s.line));  // 0: between the rules of gradients
+    CHECK(found->second->inputs == s.inputs);
+    CHECK(found->second->outputs == s.outputs);
   }
   CHECK(eager.size() == deferred.size());
+}
+
+// Initial values are assigned by a graph alone.
+void initialize(const tf::Session& session) {
+  const tf::Observing::Hidden of_graphs;
+  session.run(tf::global_variables_initializer());
 }
 
 void check_in_both_modes(const std::function<void(const tf::SessionOptions&)>& program) {
@@ -108,25 +113,31 @@ TEST_CASE("observer: ops have one identity in both modes, with the values they t
       const tf::NameScope scope("layer");
       y = tf::relu(y * 2.f) + tf::random_normal({1, 2});
     }
-    session.run(tf::global_variables_initializer());
-    session.run(tf::sum(y * y));
+    const Tensor norm = tf::sum(y * y);
+    if (tf::executing_eagerly()) return;
+    initialize(session);
+    session.run(norm);
   });
 }
 
 TEST_CASE("observer: each call of a step is a pass") {
   check_in_both_modes([](const tf::SessionOptions& options) {
+    std::optional<tf::Observing::Hidden> of_initial_values(std::in_place);
     tf::nn::Sequential net(tf::nn::Conv2d(1, 2, 3), tf::nn::BatchNorm2d(2), tf::nn::ReLU(), tf::nn::Flatten(),
                            tf::nn::Dropout(0.5), tf::nn::Linear(2 * 2 * 2, 3));
     tf::train::Adam opt(net.parameters(), {.lr = 0.1f});
     tf::Variable calls(0);
     const tf::Session session(options);
-    session.run(tf::global_variables_initializer());
-    auto step = tf::step(session, [&](Tensor x, Tensor y) {
-      const Tensor loss = tf::nn::softmax_cross_entropy(net(x), y);
-      opt.minimize(loss);
-      calls.assign_add(1);
-      return loss;
-    });
+    if (!tf::executing_eagerly()) session.run(tf::global_variables_initializer());
+    of_initial_values.reset();
+    auto step = tf::step(session,
+                         [&](Tensor x, Tensor y) {
+                           const Tensor loss = tf::nn::softmax_cross_entropy(net(x), y);
+                           opt.minimize(loss);
+                           calls.assign_add(1);
+                           return loss;
+                         },
+                         {.shapes = {{2, 1, 4, 4}, {2}}});
     const std::vector<float> x(2 * 16, 0.25f);
     for (int i = 0; i < 3; ++i) step(tf::tensor(x, {2, 1, 4, 4}), tf::tensor({0, 2}, {.dtype = tf::int64}));
   });
@@ -146,13 +157,15 @@ TEST_CASE("observer: branches and loops are bodies, their gradients one op") {
       return tf::sum(y);
     });
     step({1.f, 2.f}), step({-1.f, -2.f});
-    auto slope = tf::step(session, [&](Tensor x) {
-      tf::GradientTape tape;
-      tape.watch(x);
-      const Tensor y = tf::cond(
-          tf::sum(x) > 0.f, [&] { return tf::exp(x); }, [&] { return x * x; });
-      return tape.gradient(tf::sum(y), x);
-    });
+    auto slope = tf::step(session,
+                          [&](Tensor x) {
+                            tf::GradientTape tape;
+                            tape.watch(x);
+                            const Tensor y = tf::cond(
+                                tf::sum(x) > 0.f, [&] { return tf::exp(x); }, [&] { return x * x; });
+                            return tape.gradient(tf::sum(y), x);
+                          },
+                          {.shapes = {{2}}});
     slope({1.f, 2.f}), slope({-1.f, -2.f});
   });
 }

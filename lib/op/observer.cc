@@ -37,7 +37,10 @@ uint64_t Observing::pass_of(uint64_t body) const {
 
 void Observing::eager_op(const OpDef& op, std::span<const Tensor* const> inputs, std::span<const Tensor> outputs,
                          std::source_location where) {
-  Observation seen{.identity = {.op = op.name}, .where = where};
+  Observation seen{.identity = {.op = op.name},
+                   .where = t_state.frame_guards ? t_state.frame
+                            : where.line()       ? where
+                                                 : t_state.current};
   if (at_) {
     seen.identity = at_->identity_;
     seen.node = at_->node_;
@@ -48,7 +51,11 @@ void Observing::eager_op(const OpDef& op, std::span<const Tensor* const> inputs,
     seen.identity.ordinal = bodies_[seen.identity.body].next[{t_state.scope_path, &op}]++;
   }
   std::vector<Tensor> given;
-  for (const Tensor* t : inputs) given.push_back(t->defined() && !t->value()->is_shell() ? *t : Tensor());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const uint32_t bit = i < 32 ? uint32_t{1} << i : 0;
+    if (op.host_inputs & bit) continue;
+    given.push_back(op.shape_inputs & bit || inputs[i]->value()->is_shell() ? Tensor() : *inputs[i]);
+  }
   for (const Tensor& t : outputs)
     if (t.defined()) seen.device = t.value()->device();
   seen.inputs = given;

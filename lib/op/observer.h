@@ -33,11 +33,11 @@ struct OpIdentity {
 /// One op that has been done.
 struct Observation {
   OpIdentity identity;
-  std::string node;  ///< the node's name in its graph; empty in eager mode
-  std::source_location where;
+  std::string node;            ///< the node's name in its graph; empty in eager mode
+  std::source_location where;  ///< line 0: what eager code does between the rules of gradients
   Device device;
-  /// What it was given and what it gave, what only its gradient reads among that. Undefined: an input of which only the
-  /// shape counts. They may be kept.
+  /// What it was given, but for shape operands, and what it gave, what only its gradient reads among that. Undefined:
+  /// an input of which only the shape counts. They may be kept.
   std::span<const Tensor> inputs, outputs;
 };
 
@@ -51,9 +51,9 @@ class Observer {
 
 /// While it lives, `observer` sees each op that this thread does, eager or in a session's runs, in order. Ops of the
 /// same text have the same identity in both modes, except that what a session's optimiser has folded, merged or dropped
-/// is not done, and so not seen. Runs that are observed have plans of their own: nothing is fused, captured or laid
-/// over other values in them. What the observer computes itself is not observed. When nobody observes, it costs
-/// nothing.
+/// is not done, and so not seen. (Where a graph does not know extents, gradients may take other ops than eager code.)
+/// Runs that are observed have plans of their own: nothing is fused, captured or laid over other values in them. What
+/// the observer computes itself is not observed. When nobody observes, it costs nothing.
 class [[nodiscard("it observes while it lives: give it a name, tf::Observing observing(observer);")]] Observing {
  public:
   explicit Observing(Observer & observer);

@@ -129,6 +129,11 @@ RandomBody new_random_body(std::string_view kind) {
           executing_eagerly() ? current_counters() : nullptr};
 }
 
+ScopePath::ScopePath(std::string_view name) : outer_(t_state.scope_path) {
+  t_state.scope_path = name.empty() ? 0 : mix(outer_, std::hash<std::string_view>()(name));
+}
+ScopePath::~ScopePath() { t_state.scope_path = outer_; }
+
 static uint64_t next_serial() {
   static std::atomic<uint64_t> g_next{1};
   return g_next.fetch_add(1, std::memory_order_relaxed);

@@ -46,6 +46,19 @@ uint64_t next_random_key(std::optional<int64_t> op_seed);
 /// FailedPrecondition in the body of a step, loop or branch.
 void set_random_seed(int64_t seed, std::source_location where = std::source_location::current());
 
+/// A scope called `name` for as long as it lives, as far as both modes have scopes: keys of random ops and identities
+/// (observer.h) are made from its path.
+class [[nodiscard]] ScopePath {
+ public:
+  explicit ScopePath(std::string_view name);
+  ~ScopePath();
+  ScopePath(const ScopePath&) = delete;
+  ScopePath& operator=(const ScopePath&) = delete;
+
+ private:
+  uint64_t outer_;
+};
+
 /// A body that runs many times: a step, a loop's body, a branch. Its ops get the same keys at every pass, while their
 /// counters go on.
 struct RandomBody {

@@ -69,6 +69,7 @@ void Transaction::assign(VariableState& v, Tensor next) {
 
 bool Transaction::wait(const OpDef& op, AttrsView attrs, const Variable& parameter, std::span<const Tensor> gradient,
                        std::span<const Variable> state, const Tensor& lr) {
+  if (t_state.observing) return false;
   const Device device = parameter.state()->eager_value().value()->device();  // what waited for it is done by this
   if (t_state.device >= 0 && t_state.device != device.index) return false;
   Update update{&op,

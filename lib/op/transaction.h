@@ -40,7 +40,8 @@ class Transaction {
   void commit();
 
   /// An update op of an optimiser (kernels/optimizer/optimizer.h) on a parameter, its gradient, of one operand or more,
-  /// the optimiser's state for it and the rate. False if it cannot wait, for its operands lie on several devices.
+  /// the optimiser's state for it and the rate. False if it cannot wait, for its operands lie on several devices or it
+  /// is to be observed.
   bool wait(const OpDef& op, AttrsView attrs, const Variable& parameter, std::span<const Tensor> gradient,
             std::span<const Variable> state, const Tensor& lr);
 

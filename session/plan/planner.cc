@@ -142,7 +142,9 @@ class Planner {
     ObservedOp seen{.after = plan_->code.size(), .node = n.graph_node, .device = n.device};
     seen.identity = identities_[n.graph_node];
     for (size_t i = 0; i < n.inputs.size(); ++i) {
-      const bool is_shape = i < 32 && (n.op->shape_inputs >> i & 1) && !n.dynamic;
+      const uint32_t bit = i < 32 ? uint32_t{1} << i : 0;
+      if (n.op->host_inputs & bit) continue;
+      const bool is_shape = n.op->shape_inputs & bit;
       seen.inputs.push_back(is_shape ? std::nullopt : std::optional(source(n.inputs[i])));
     }
     for (uint32_t k = 0; k < n.num_outputs; ++k) seen.outputs.push_back(source(n.first_output + k));
