@@ -16,7 +16,7 @@ from public_functions import public_functions  # noqa: E402
 # For the library's own floors, though they stand in headers that programs include.
 OWN = set("""
   adagrad_update adam_update all_ops allocate apply apply_all check_gradient_arguments check_input copy_of
-  current_random_generation deallocate differentiate differentiate_unsummed dispatch eager_random_state either_arrived
+  current_body current_pass_serial current_random_generation deallocate differentiate differentiate_unsummed dispatch eager_random_state either_arrived
   execution_id fail fail_at find_op gaussian gelu_grad give_back_eager_counts gradient_of gradients_but_rows guarded
   hash_field home_of host_memory_bytes if_arrived is_floating is_integer line_of make_ref marked_arrived mix
   new_random_body next_eager_random_counter next_random_key nn::to_string numerics_word op_of parallel_for

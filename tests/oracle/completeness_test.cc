@@ -150,6 +150,8 @@ const std::map<std::string, const char*> kNames = {
     {"set_eager_random_state", "random state: random_state_test"},
     {"new_random_body", "random state: random_test"},
     {"next_eager_random_counter", "random state: random_test"},
+    {"current_body", "of observers: observer_test"},
+    {"current_pass_serial", "of observers: observer_test"},
     {"current_random_generation", "random state: random_state_test"},
     {"execution_id", "random state: random_state_test"},
     {"give_back_eager_counts", "random state: concurrency_test"},
