@@ -139,13 +139,18 @@ class Planner {
   }
 
   void observe(const ProgramNode& n) {
+    // An update of a variable, lowered to a read, an op and an assignment, is seen as one.
+    const OpDef* const op = p_.graph->node(n.graph_node).op;
+    const bool is_update = is_assignment(*op) && op != &assign_op;
+    if (is_update && n.op != &assign_op) return;
+    const ProgramNode& given = is_update ? p_.nodes[static_cast<size_t>(p_.values[n.inputs[0]].producer)] : n;
     ObservedOp seen{.after = plan_->code.size(), .node = n.graph_node, .device = n.device};
     seen.identity = identities_[n.graph_node];
-    for (size_t i = 0; i < n.inputs.size(); ++i) {
+    for (size_t i = is_update ? 1 : 0; i < given.inputs.size(); ++i) {
       const uint32_t bit = i < 32 ? uint32_t{1} << i : 0;
-      if (n.op->host_inputs & bit) continue;
-      const bool is_shape = n.op->shape_inputs & bit;
-      seen.inputs.push_back(is_shape ? std::nullopt : std::optional(source(n.inputs[i])));
+      if (given.op->host_inputs & bit) continue;
+      const bool is_shape = given.op->shape_inputs & bit;
+      seen.inputs.push_back(is_shape ? std::nullopt : std::optional(source(given.inputs[i])));
     }
     for (uint32_t k = 0; k < n.num_outputs; ++k) seen.outputs.push_back(source(n.first_output + k));
     if (std::ranges::find(plan_->bodies, seen.identity.body) == plan_->bodies.end())
@@ -399,8 +404,8 @@ std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, cons
                                       Ledger* ledger) {
   SessionOptions options = given;
   if (request.observed)  // each op by itself, and its operands there when it is done
-    for (const char* pass : {"batch_norm", "fuse", kMemoryPass.data(), kCapturePass.data()})
-      options.disabled_passes.emplace_back(pass);
+    for (const Pass& pass : all_passes())
+      if (pass.joins) options.disabled_passes.emplace_back(pass.name);
   PhaseTimer pruning(ledger, Phase::prune);
   const std::vector<uint32_t> nodes = prune(g, request);
   Program program = lower(g, request, nodes);

@@ -17,10 +17,10 @@ std::vector<Pass>& passes() {
       {"fold", "computes what depends on constants alone, once", fold_constants},
       {"cse", "computes equal subexpressions once", eliminate_common_subexpressions},
       {"dce", "drops what nobody reads", eliminate_dead_code},
-      {"batch_norm", "lets batch normalisation do the relu that follows it", fuse_batch_norm},
-      {"fuse", "runs groups of pointwise ops tile by tile", fuse_pointwise},
+      {"batch_norm", "lets batch normalisation do the relu that follows it", fuse_batch_norm, true},
+      {"fuse", "runs groups of pointwise ops tile by tile", fuse_pointwise, true},
       {"late_updates", "writes new values of variables over the old ones, once a run can fail no more",
-       move_late_updates},
+       move_late_updates, true},
       kMemoryPass,
       kCapturePass,
   };

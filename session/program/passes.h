@@ -19,6 +19,7 @@ struct Pass {
   std::string_view name;
   std::string_view doc;
   PassFn run;            ///< null: the planner does it, on the plan
+  bool joins = false;    ///< ops are no longer done one by one, each with its operands there: left out where observed
   bool inexact = false;  ///< may change last bits; none does yet
 };
 
@@ -48,10 +49,14 @@ int64_t fuse_batch_norm(Program& p);
 int64_t fuse_pointwise(Program& p);
 int64_t move_late_updates(Program& p);
 
-inline constexpr Pass kMemoryPass = {"memory", "lets values that live at different times lie in the same memory",
-                                     nullptr};
+inline constexpr Pass kMemoryPass = {.name = "memory",
+                                     .doc = "lets values that live at different times lie in the same memory",
+                                     .run = nullptr,
+                                     .joins = true};
 inline constexpr Pass kCapturePass = {
-    "capture", "captures what a plan does on a GPU when it runs for the second time, and replays it from then on",
-    nullptr};
+    .name = "capture",
+    .doc = "captures what a plan does on a GPU when it runs for the second time, and replays it from then on",
+    .run = nullptr,
+    .joins = true};
 
 }  // namespace twofold
