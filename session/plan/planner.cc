@@ -141,7 +141,7 @@ class Planner {
   void observe(const ProgramNode& n) {
     // An update of a variable, lowered to a read, an op and an assignment, is seen as one.
     const OpDef* const op = p_.graph->node(n.graph_node).op;
-    const bool is_update = is_assignment(*op) && op != &assign_op;
+    const bool is_update = op == &assign_add_op || op == &assign_sub_op;
     if (is_update && n.op != &assign_op) return;
     const ProgramNode& given = is_update ? p_.nodes[static_cast<size_t>(p_.values[n.inputs[0]].producer)] : n;
     ObservedOp seen{.after = plan_->code.size(), .node = n.graph_node, .device = n.device};
