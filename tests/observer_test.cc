@@ -1,5 +1,5 @@
 // What observers see: every op of either mode, by one identity.
-#include <catch2/catch.hpp>
+#include "catch.h"
 
 #include <functional>
 #include <map>
