@@ -5,8 +5,11 @@
 
 #include <algorithm>
 
+#include <twofold/eager/gradient_tape.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/lib/autodiff/graph_watch.h>
+#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
@@ -222,11 +225,11 @@ GradientTape::GradientTape(GradientTapeOptions options) : options_(options) {
   if (executing_eagerly()) {
     tape_.reset(new Tape(options.watch_accessed_variables));
   } else {
-    watch_.begin = graph_position();
-    watch_.trainable = options.watch_accessed_variables;
+    watch_.reset(new GraphWatch{.begin = graph_position(), .trainable = options.watch_accessed_variables});
   }
 }
 GradientTape::~GradientTape() = default;
+void GradientTape::Destroy::operator()(Tape* tape) const { Tape::destroy(tape); }
 
 static void check_thread(const Tape* tape) {
   if (tape && !tape->is_of_this_thread())
@@ -247,8 +250,8 @@ void GradientTape::watch(const Tensor& x, std::source_location where) {
   check_can_be_watched(x.dtype());
   if (tape_) {
     tape_->watch(x);
-  } else if (!graph_depends(x, watch_)) {
-    watch_.tensors.emplace_back(x, graph_position());
+  } else if (!graph_depends(x, *watch_)) {
+    watch_->tensors.emplace_back(x, graph_position());
   }
 }
 
@@ -258,8 +261,8 @@ void GradientTape::watch(const Variable& x, std::source_location where) {
   check_can_be_watched(x.dtype());
   if (tape_) {
     tape_->watch(*x.state());
-  } else if (!watch_.watches(*x.state())) {
-    watch_.variables.emplace_back(x.state(), graph_position());
+  } else if (!watch_->watches(*x.state())) {
+    watch_->variables.emplace_back(x.state(), graph_position());
   }
 }
 
@@ -285,10 +288,10 @@ std::vector<Tensor> GradientTape::gradient(const Differentiables& of, const Diff
   std::vector<Differentiable> watched;
   std::vector<bool> is_watched;
   for (const Differentiable& x : xs) {
-    is_watched.push_back(x.variable() ? watch_.watches(*x.variable()) : graph_depends(x.tensor(), watch_));
+    is_watched.push_back(x.variable() ? watch_->watches(*x.variable()) : graph_depends(x.tensor(), *watch_));
     if (is_watched.back()) watched.push_back(x);
   }
-  std::vector<Tensor> found = graph_gradients(ys, watched, {}, &watch_);
+  std::vector<Tensor> found = graph_gradients(ys, watched, {}, watch_.get());
   std::vector<Tensor> result;
   size_t next = 0;
   for (bool known : is_watched) result.push_back(known ? found[next++] : Tensor());

@@ -11,6 +11,7 @@ namespace twofold {
 /// Nodes of `g` that a node added now must follow.
 std::span<const uint32_t> current_controls(const GraphData& g);
 
+namespace internal {
 /// Binds what is made during its lifetime to run after `nodes` of `g`; with `clear`, to nothing.
 class [[nodiscard]] ControlScope {
  public:
@@ -19,5 +20,7 @@ class [[nodiscard]] ControlScope {
   ControlScope(const ControlScope&) = delete;
   ControlScope& operator=(const ControlScope&) = delete;
 };
+}  // namespace internal
+using internal::ControlScope;
 
 }  // namespace twofold

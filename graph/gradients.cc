@@ -11,6 +11,8 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/autodiff/engine.h>
+#include <twofold/lib/autodiff/graph_watch.h>
+#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/high.h>
 

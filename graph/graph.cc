@@ -85,7 +85,7 @@ bool graph_has_nodes() {
   return g_default && g_default->size() != 0;
 }
 
-Tensor Tensor::symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept {
+Tensor internal::TensorParts::symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept {
   Tensor t;
   SymbolOwner* owner = graph;
   if (t_state.symbols) [[unlikely]]
@@ -94,7 +94,7 @@ Tensor Tensor::symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept
   t.object_ = owner;
   t.node_ = node;
   t.output_ = output;
-  t.kind_ = Kind::symbol;
+  t.kind_ = Tensor::Kind::symbol;
   return t;
 }
 Operation Tensor::op() const { return is_symbolic() ? Operation(Ref<GraphData>(graph()), node_) : Operation(); }
@@ -212,6 +212,37 @@ NameScope::~NameScope() {
   give_up(graph_);
   t_state.scope = outer_;
   t_state.scope_path = outer_path_;
+}
+
+internal::Naming::Naming(std::string_view name, std::source_location where) : name_(name), where_(where) {
+  if (executing_eagerly()) return;
+  const SourceFrame frame(where);
+  GraphData::check_name(name);
+  GraphData& g = current_graph();
+  graph_ = Ref<RefCounted>(&g);
+  begin_ = g.size();
+}
+
+bool internal::Naming::take(const GraphData* graph, uint32_t node) {
+  if (graph != graph_.get() || node < begin_ || std::ranges::find(named_, node) != named_.end()) return false;
+  named_.push_back(node);
+  static_cast<GraphData*>(graph_.get())->rename(node, name_);
+  return true;
+}
+
+void internal::Naming::name(Tensor& t) {
+  if (!graph_ || !t.is_symbolic() || take(t.graph(), t.node())) return;
+  const SourceFrame frame(where_);
+  t = identity(Operand(t, where_));
+  if (!take(t.graph(), t.node()))
+    fail(Code::InvalidArgument,
+         fmt::format("{}, to be called '{}', is of another graph than the current one", to_string(t), name_),
+         "auto scope = graph.as_default();");
+}
+void internal::Naming::name(Operation& o) {
+  if (!graph_ || !o.defined() || take(o.graph(), o.node())) return;
+  o = group({o}, where_);
+  take(o.graph(), o.node());
 }
 
 DeviceScope::DeviceScope(std::string_view name, std::source_location where) : outer_(t_state.device) {

@@ -1,11 +1,16 @@
 // Building graphs.
 #pragma once
 
+#include <concepts>
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <twofold/graph/fetch.h>
@@ -14,8 +19,10 @@
 
 namespace twofold {
 
+namespace internal {
 class CurrentGraph;
 class ControlScope;
+}  // namespace internal
 
 /// A graph of ops to be run by Sessions. Copies are handles to the same graph; its tensors and sessions keep it alive.
 class Graph {
@@ -39,7 +46,7 @@ class Graph {
 
    private:
     Ref<RefCounted> graph_;
-    std::unique_ptr<CurrentGraph> current_;
+    std::unique_ptr<internal::CurrentGraph> current_;
   };
   Scope as_default() const { return Scope(*this); }
 
@@ -92,6 +99,67 @@ name_scope(std::string_view name, std::source_location where = std::source_locat
   return NameScope(name, where);
 }
 
+namespace internal {
+
+/// Gives a name to ops that are made during its lifetime. In eager mode it does nothing.
+class Naming {
+ public:
+  Naming(std::string_view name, std::source_location where);
+  /// The tensor whose op has the name now: the same, or an identity of one that was made before.
+  void name(Tensor& t);
+  void name(Operation& o);
+
+ private:
+  /// Whether it was made since; then it has the name.
+  bool take(const GraphData* graph, uint32_t node);
+  std::string name_;
+  std::source_location where_;
+  Ref<RefCounted> graph_;  // null in eager mode
+  uint32_t begin_ = 0;
+  std::vector<uint32_t> named_;
+};
+
+template <class T>
+void name_all(Naming& naming, T& made) {
+  if constexpr (std::same_as<T, Tensor> || std::same_as<T, Operation>) {
+    naming.name(made);
+  } else if constexpr (requires { std::tuple_size<T>::value; }) {
+    std::apply([&](auto&... each) { (name_all(naming, each), ...); }, made);
+  } else if constexpr (requires { typename T::mapped_type; }) {
+    for (auto& [key, each] : made) name_all(naming, each);
+  } else if constexpr (requires { made.begin(); }) {
+    for (auto& each : made) name_all(naming, each);
+  } else {
+    static_assert(
+        kNever<T>,
+        "named names tensors and operations, in any nesting of tuples, pairs, arrays, vectors and maps: for a "
+        "Variable write tf::Variable v(0.f, {.name = \"v\"})");
+  }
+}
+
+}  // namespace internal
+
+/// What `f` returns, its op called `name`: after `auto y = tf::named("scores", [&] { return tf::matmul(x, w) + b; });`
+/// y is "scores:0". A name that is taken becomes "scores_1", and the current name_scope stands before it; a nest of
+/// results has one name after the other. Ops that f makes on the way keep the names of their kind. A result that was
+/// made before f, or has a name by `named` already, gets an identity of this name. Names change no numbers. In eager
+/// mode values have no names: there, and for a result that is a value, it is `f()`. InvalidArgument: no valid name.
+template <class F>
+auto named(std::string_view name, F&& f, std::source_location where = std::source_location::current()) {
+  if constexpr (std::is_invocable_v<F>) {
+    static_assert(!std::is_void_v<std::invoke_result_t<F>>,
+                  "named names what its function returns: add a return to it");
+    internal::Naming naming(name, where);
+    auto made = std::forward<F>(f)();
+    internal::name_all(naming, made);
+    return made;
+  } else {
+    static_assert(kNever<F>,
+                  "named takes a function without parameters: tf::named(\"scores\", [&] { return tf::matmul(x, w); })");
+    return Tensor();
+  }
+}
+
 /// Ops made during the guard's lifetime run after `before`, in each run that needs them. Guards nest as a union; an
 /// empty list clears. In eager mode order is the program's, and the guard does nothing.
 class [[nodiscard(
@@ -109,7 +177,7 @@ class [[nodiscard(
 
  private:
   Ref<RefCounted> graph_;  // see keep_default_graph
-  std::unique_ptr<ControlScope> scope_;
+  std::unique_ptr<internal::ControlScope> scope_;
 };
 [[nodiscard(
     "a guard works while it lives: give it a name, auto after = "

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
+#include <utility>
 
 #include <twofold/graph/body_symbols.h>
 #include <twofold/graph/control.h>
@@ -72,10 +74,39 @@ uint32_t GraphData::unique(uint32_t scope, uint32_t base) {
   }
 }
 
+std::pair<uint32_t, uint32_t> GraphData::scope_and_base(std::string_view name) {
+  const uint32_t scope = t_state.scope;
+  if (name.find('/') == name.npos) return {scope, intern(name)};
+  // A scope given with the name, as variables give theirs to what belongs to them; absolute if it ends in '/'.
+  const bool absolute = name.back() == '/';
+  if (absolute) name.remove_suffix(1);
+  const auto cut = name.rfind('/');
+  const std::string prefix =
+      (absolute ? "" : scopes_[scope].prefix) + std::string(cut == name.npos ? "" : name.substr(0, cut + 1));
+  return {scope_of(0, prefix), intern(cut == name.npos ? name : name.substr(cut + 1))};
+}
+
+void GraphData::check_name(std::string_view name) {
+  if (!valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid node name", name));
+}
+
+void GraphData::rename(uint32_t id, std::string_view name) {
+  check_name(name);
+  std::lock_guard lock(mutex_);
+  const Place place = chunk_of(id);
+  Node& node = chunks_[place.index].load(std::memory_order_relaxed)[place.offset];
+  if (id < indexed_) index_.erase(name_locked(id));
+  // Its number is the next one's, if none has come since: what goes by its op's name is counted as if it had not been.
+  const auto made = ordinals_.find(uint64_t{node.scope} << 32 | node.base);
+  if (made->second == node.ordinal + 1 && made->second-- == 1) ordinals_.erase(made);
+  std::tie(node.scope, node.base) = scope_and_base(name);
+  node.ordinal = unique(node.scope, node.base);
+  if (id < indexed_) index_.emplace(name_locked(id), id);
+}
+
 uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs,
                         std::span<const TensorSpec> outputs, std::string_view name, std::source_location where) {
-  if (!name.empty() && !valid_name(name))
-    fail(Code::InvalidArgument, fmt::format("'{}' is not a valid node name", name));
+  if (!name.empty()) check_name(name);
   const uint32_t generation = op.flags.random ? current_random_generation() : 0;
   std::lock_guard lock(mutex_);
   if (finalized_)
@@ -94,17 +125,8 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
     uint32_t& known = op_bases_[static_cast<size_t>(op.id)];
     if (!known) known = intern(op.node_name) + 1;
     base = known - 1;
-  } else if (const auto slash = name.rfind('/'); slash != name.npos) {
-    // A scope given with the name, as variables give theirs to what belongs to them; absolute if it ends in '/'.
-    const bool absolute = name.back() == '/';
-    if (absolute) name.remove_suffix(1);
-    const auto cut = name.rfind('/');
-    const std::string prefix =
-        (absolute ? "" : scopes_[scope].prefix) + std::string(cut == name.npos ? "" : name.substr(0, cut + 1));
-    scope = scope_of(0, prefix);
-    base = intern(cut == name.npos ? name : name.substr(cut + 1));
   } else {
-    base = intern(name);
+    std::tie(scope, base) = scope_and_base(name);
   }
   if (made_in_.empty() || made_in_.back().scope != t_state.scope_path || made_in_.back().pass != current_pass_serial())
     made_in_.push_back({id, t_state.scope_path, current_body(), current_pass_serial()});

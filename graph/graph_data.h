@@ -9,10 +9,12 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/tensor_parts.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
@@ -25,7 +27,8 @@ struct Edge {
   uint64_t key() const { return uint64_t{node} << 16 | output; }
 };
 
-/// One op of a graph. Immutable once added; ids are topological and are the order of execution with optimisation off.
+/// One op of a graph. Immutable once added, but for its name, which is read under the graph's mutex; ids are
+/// topological and are the order of execution with optimisation off.
 struct Node {
   const OpDef* op = nullptr;
   Ref<AttrsBox> attrs;                  ///< null if the op has none
@@ -74,6 +77,10 @@ class GraphData final : public SymbolOwner {
   /// ending in '/' names the node exactly so. Throws FailedPrecondition if finalized.
   uint32_t add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs, std::span<const TensorSpec> outputs,
                std::string_view name, std::source_location where);
+  /// Throws InvalidArgument unless a node can be called so.
+  static void check_name(std::string_view name);
+  /// Gives a node another name, as `add` takes one.
+  void rename(uint32_t id, std::string_view name);
   uint32_t size() const { return size_.load(std::memory_order_acquire); }
   const Node& node(uint32_t id) const {
     const auto chunk = chunk_of(id);
@@ -149,7 +156,8 @@ class GraphData final : public SymbolOwner {
   std::span<const T> keep(std::span<const T> items);
   uint32_t intern(std::string_view name);
   uint32_t unique(uint32_t scope, uint32_t base);
-  uint32_t scope_of(uint32_t parent, std::string prefix);  // found or made
+  std::pair<uint32_t, uint32_t> scope_and_base(std::string_view name);  // in the current scope
+  uint32_t scope_of(uint32_t parent, std::string prefix);               // found or made
   std::string name_locked(uint32_t id) const;
 
   mutable std::mutex mutex_;  // guards all below that is not atomic or fixed at construction
@@ -186,6 +194,7 @@ class GraphData final : public SymbolOwner {
 /// The graph that sources add to on this thread.
 GraphData& current_graph();
 
+namespace internal {
 /// Makes `g` the current graph of this thread, at its root scope and without control dependencies.
 class [[nodiscard]] CurrentGraph {
  public:
@@ -198,6 +207,8 @@ class [[nodiscard]] CurrentGraph {
   GraphData* outer_graph_;
   uint32_t outer_scope_;
 };
+}  // namespace internal
+using internal::CurrentGraph;
 
 /// The same, unless `g` is the current graph already, whose scope and control dependencies then stay in force.
 class [[nodiscard]] EnterGraph {

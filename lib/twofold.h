@@ -5,7 +5,7 @@
 
 #include <ostream>
 
-#include <twofold/eager/tape.h>
+#include <twofold/eager/gradient_tape.h>
 #include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
 #include <twofold/lib/autodiff/gradients.h>
@@ -22,7 +22,7 @@
 #include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/operand.h>
-#include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/random_seed.h>
 #include <twofold/lib/op/variable.h>
 #include <twofold/lib/runtime/allocator.h>
 #include <twofold/lib/runtime/build_info.h>

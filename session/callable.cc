@@ -9,7 +9,7 @@
 
 namespace twofold {
 
-struct Callable::State {
+struct internal::PreparedRun::State {
   /// One result a fetch.
   void call(std::initializer_list<Feed::Value> given, std::span<Tensor> results);
 
@@ -26,9 +26,9 @@ struct Callable::State {
   uint64_t settings = 0;           // likewise
 };
 
-Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys,
-                                Where where) const {
-  auto state = std::make_shared<Callable::State>();
+internal::PreparedRun Session::prepare(std::span<const Fetch> fetches, const std::vector<Fetch>& feed_keys,
+                                       Where where) const {
+  auto state = std::make_shared<internal::PreparedRun::State>();
   state->session = data_;
   state->keys = feed_keys;
   state->where = where;
@@ -51,16 +51,22 @@ Callable Session::make_callable(const std::vector<Fetch>& fetches, const std::ve
   size_t next_variable = edges;
   for (const Target& t : state->feeds)
     state->order.push_back(t.kind == Target::Kind::edge ? next_edge++ : next_variable++);
-  return Callable(std::move(state));
+  return internal::PreparedRun(std::move(state));
 }
 
-std::vector<Tensor> Callable::call_all(std::initializer_list<Feed::Value> given) const {
-  std::vector<Tensor> results(state_->fetches.size());
-  called_at(state_->where, *state_->session, [&] { state_->call(given, results); });
-  return results;
+size_t internal::PreparedRun::num_fetches() const { return state_->fetches.size(); }
+
+void internal::PreparedRun::call(std::initializer_list<FeedValue> values, std::span<Tensor> results) const {
+  called_at(state_->where, *state_->session, [&] { state_->call(values, results); });
 }
 
-void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<Tensor> results) {
+Tensor internal::PreparedRun::call(std::initializer_list<FeedValue> values) const {
+  SmallVector<Tensor, 4> results(state_->fetches.size());
+  called_at(state_->where, *state_->session, [&] { state_->call(values, results); });
+  return results.empty() ? Tensor() : std::move(results[0]);
+}
+
+void internal::PreparedRun::State::call(std::initializer_list<Feed::Value> given, std::span<Tensor> results) {
   session->check_open();
   if (given.size() != feeds.size())
     fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", feeds.size(), given.size()));
@@ -106,12 +112,6 @@ void Callable::State::call(std::initializer_list<Feed::Value> given, std::span<T
   scatter(fetches, fetched, results);
 }
 
-void Callable::forget_plans() const { state_->session->forget(state_->fetches); }
-
-Tensor Callable::call(std::initializer_list<Feed::Value> values) const {
-  SmallVector<Tensor, 4> results(state_->fetches.size());
-  called_at(state_->where, *state_->session, [&] { state_->call(values, results); });
-  return results.empty() ? Tensor() : std::move(results[0]);
-}
+void internal::PreparedRun::forget_plans() const { state_->session->forget(state_->fetches); }
 
 }  // namespace twofold

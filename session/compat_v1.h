@@ -4,7 +4,7 @@
 #include <twofold/graph/graph.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/random_seed.h>
 #include <twofold/session/session.h>
 #include <twofold/session/state.h>
 

@@ -18,8 +18,8 @@
 
 namespace twofold {
 
+class Session;
 class SessionData;
-class Plan;
 
 namespace internal {
 
@@ -222,8 +222,32 @@ Fetched<T> rebuild(const T& nest, std::vector<Tensor>::iterator& next) {
 }
 }  // namespace internal
 
-/// A run prepared once: fetches and feed keys are fixed, values come with each call. Safe from several threads. Keeps
-/// the session alive.
+namespace internal {
+
+/// What is the same for all Callables.
+class PreparedRun {
+ public:
+  size_t num_fetches() const;
+  /// A result for each fetch.
+  void call(std::initializer_list<FeedValue> values, std::span<Tensor> results) const;
+  /// The first.
+  Tensor call(std::initializer_list<FeedValue> values) const;
+  /// It will not be called any more: the session need not keep plans for these fetches.
+  void forget_plans() const;
+
+ private:
+  friend class twofold::Session;
+  struct State;
+  explicit PreparedRun(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace internal
+
+/// A run prepared once: fetches and feed keys are fixed, values come with each call. A call gives what `Session::run`
+/// gives for these fetches: `Results` is a Tensor, for a list in braces a std::array, else the nest that was fetched;
+/// an Operation's place holds an undefined Tensor. Safe from several threads. Keeps the session alive.
+template <class Results = Tensor>
 class Callable {
  public:
   // Moving one copies it, so that every Callable can be called.
@@ -232,26 +256,42 @@ class Callable {
 
   /// One value for each feed key, in order. Throws InvalidArgument on another number of values.
   template <class... V>
-  Tensor operator()(const V&... values) const {
+  Results operator()(const V&... values) const {
     const std::initializer_list<Feed::Value> list = {Feed::Value(values, {})...};  // a call knows no line of its own
     return call(list);
   }
   // Where some are lists in braces: call({1.f, 2.f}).
-  Tensor operator()(const Feed::Value& a) const { return call({a}); }
-  Tensor operator()(const Feed::Value& a, const Feed::Value& b) const { return call({a, b}); }
-  Tensor operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) const { return call({a, b, c}); }
-  /// The same for several fetches.
-  std::vector<Tensor> call_all(std::initializer_list<Feed::Value> values) const;
+  Results operator()(const Feed::Value& a) const { return call({a}); }
+  Results operator()(const Feed::Value& a, const Feed::Value& b) const { return call({a, b}); }
+  Results operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) const { return call({a, b, c}); }
+  /// All results in a row.
+  [[deprecated("a call gives all that was fetched: write call(x, y)")]] std::vector<Tensor> call_all(
+      std::initializer_list<Feed::Value> values) const {
+    std::vector<Tensor> flat(run_.num_fetches());
+    run_.call(values, flat);
+    return flat;
+  }
 
  private:
   friend class Session;
-  friend class internal::StepRunner;
-  struct State;
-  explicit Callable(std::shared_ptr<State> state) : state_(std::move(state)) {}
-  Tensor call(std::initializer_list<Feed::Value> values) const;
-  /// It will not be called any more: the session need not keep plans for these fetches.
-  void forget_plans() const;
-  std::shared_ptr<State> state_;
+  Callable(internal::PreparedRun run, Results like) : run_(std::move(run)), like_(std::move(like)) {}
+  Results call(std::initializer_list<Feed::Value> values) const {
+    if constexpr (std::same_as<Results, Tensor>) {
+      return run_.call(values);
+    } else if constexpr (std::convertible_to<Results&, std::span<Tensor>>) {
+      Results results = like_;
+      run_.call(values, results);
+      return results;
+    } else {
+      std::vector<Tensor> flat(run_.num_fetches());
+      run_.call(values, flat);
+      auto next = flat.begin();
+      return internal::rebuild(like_, next);
+    }
+  }
+
+  internal::PreparedRun run_;
+  Results like_;  // the nest, of undefined tensors
 };
 
 /// Runs a graph: `session.run(y, {{x, 3.f}})`. Holds a value for each variable, which another session does not see.
@@ -313,19 +353,33 @@ class Session {
     }
   }
 
-  /// A run prepared once, for calls as cheap as can be.
-  Callable make_callable(const std::vector<Fetch>& fetches, const std::vector<Fetch>& feed_keys = {},
-                         Where where = Where::current()) const;
-  template <class T>
-  requires(!std::same_as<T, std::vector<Fetch>>) Callable
-      make_callable(const T& fetch, const std::vector<Fetch>& feed_keys = {}, Where where = Where::current())
-  const {
-    if constexpr (internal::Fetchable<T>) {
-      return make_callable(std::vector<Fetch>{Fetch(fetch)}, feed_keys, where);
+  /// A run prepared once, for calls as cheap as can be: `auto call = session.make_callable(y, {x})`, then `call(3.f)`
+  /// gives a Tensor; `auto [a, b] = session.make_callable({y, z}, {x})(3.f)`. Fetches are those of `run`.
+  template <internal::Fetchable T>
+  Callable<> make_callable(const T& fetch, const std::vector<Fetch>& feed_keys = {},
+                           Where where = Where::current()) const {
+    const Fetch one(fetch);
+    return {prepare({&one, 1}, feed_keys, where), Tensor()};
+  }
+  template <size_t N>
+  Callable<std::array<Tensor, N>> make_callable(const Fetch (&fetches)[N], const std::vector<Fetch>& feed_keys = {},
+                                                Where where = Where::current()) const {
+    return {prepare(fetches, feed_keys, where), std::array<Tensor, N>()};
+  }
+  template <class Nest>
+  requires(!internal::Fetchable<Nest>) auto make_callable(const Nest& nest, const std::vector<Fetch>& feed_keys = {},
+                                                          Where where = Where::current()) const {
+    if constexpr (internal::FetchNest<Nest>) {
+      std::vector<Fetch> flat;
+      internal::flatten(nest, flat);
+      std::vector<Tensor> undefined(flat.size());
+      auto next = undefined.begin();
+      return Callable<internal::Fetched<Nest>>(prepare(flat, feed_keys, where), internal::rebuild(nest, next));
     } else {
-      static_assert(kNever<T>,
+      static_assert(kNever<Nest>,
                     "make_callable takes what to fetch and the keys to feed, not their values: "
                     "session.make_callable(y, {x}), then call(3.f)");
+      return Callable<>(prepare({}, feed_keys, where), Tensor());
     }
   }
 
@@ -345,6 +399,8 @@ class Session {
   friend std::vector<std::string> report_uninitialized_variables(const Session&, const std::vector<Variable>&, Where);
   friend void load_random_state(const Session&, const std::map<std::string, Tensor>&, Where);
 
+  friend class internal::StepRunner;
+  internal::PreparedRun prepare(std::span<const Fetch> fetches, const std::vector<Fetch>& feed_keys, Where where) const;
   void run_flat(std::span<const Fetch> fetches, const internal::FeedList& feeds, std::span<Tensor> results,
                 Where where) const;
   std::shared_ptr<SessionData> data_;

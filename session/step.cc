@@ -64,7 +64,7 @@ struct Built {
   std::shared_ptr<const std::any> nest;
   std::vector<Tensor> values;           // results that are values already; undefined where `run` gives them
   std::vector<size_t> fetched;          // result i of `run` is values[fetched[i]]; effects follow
-  std::optional<Callable> run;          // none if there is nothing to run
+  std::optional<PreparedRun> run;       // none if there is nothing to run
   std::vector<BodySymbols::Used> used;  // values that the program held beside the body
 };
 
@@ -227,7 +227,7 @@ std::shared_ptr<const Built> StepRunner::State::build(const Signature& signature
   }
   for (Operation& effect : effects(*graph->data(), symbols.nodes(), fetches)) fetches.emplace_back(std::move(effect));
   timer.stop();
-  if (!fetches.empty()) made->run.emplace(session().make_callable(fetches, keys, where));
+  if (!fetches.empty()) made->run.emplace(session().prepare(fetches, keys, where));
   symbols.close();
   std::vector<uint32_t> known;  // handles that the nest, wanted for its form, and the callable hold
   for (const Fetch& f : returned)
@@ -371,7 +371,8 @@ StepRunner::Result StepRunner::State::run_built(std::initializer_list<Feed::Valu
   Result result{now->nest, now->values};
   if (now->run) {
     if (!given) session();
-    std::vector<Tensor> values = now->run->call_all(arguments);
+    std::vector<Tensor> values(now->run->num_fetches());
+    now->run->call(arguments, values);
     for (size_t i = 0; i < now->fetched.size(); ++i) result.values[now->fetched[i]] = std::move(values[i]);
   }
   return result;

@@ -1,9 +1,11 @@
 // The API around a run: variables, fetches, feeds, callables.
+#include <algorithm>
 #include <array>
 #include <map>
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
@@ -229,7 +231,7 @@ TEST_CASE("A callable is a run prepared once") {
   CHECK(session.make_callable(x + y, {x, y})(1.f, std::vector<float>{1, 2}).shape() == Shape{2});
   CHECK(session.make_callable(v + 1.f)().item<float>() == 11);
   CHECK(session.make_callable(v + x, {v, x})(1.f, 2.f).item<float>() == 3);
-  const auto all = session.make_callable({x + 1.f, tf::Fetch(v)}, {x}).call_all({5.f});
+  const auto all = session.make_callable({x + 1.f, tf::Fetch(v)}, {x})(5.f);
   CHECK((all[0].item<float>() == 6 && all[1].item<float>() == 10));
   CHECK_ERROR(call(), InvalidArgument, "A callable of 1 feeds was given 0 values");
   CHECK_ERROR(session.make_callable(x, {x, x}), InvalidArgument, "is fed twice");
@@ -245,10 +247,39 @@ TEST_CASE("A callable is made of anything that can be fetched") {
   CHECK(session.make_callable("mul:0", {"x:0"})(3.f).item<float>() == 6);
   CHECK(!session.make_callable(add, {x})(1.f).defined());
   CHECK(session.make_callable(v)().item<float>() == 11);  // the variable, not a read of it: no node was added
-  CHECK(session.make_callable({v, y}, {x}).call_all({4.f})[1].item<float>() == 8);
+  CHECK(session.make_callable({v, y}, {x})(4.f)[1].item<float>() == 8);
   CHECK_ERROR(session.make_callable(y, {add}), InvalidArgument, "An Operation cannot be fed");
   CHECK_ERROR(session.make_callable(y, {tf::Operation()}), InvalidArgument, "An Operation cannot be fed");
   CHECK_ERROR(session.make_callable(y, {"nobody:0"}), NotFound, "nobody");
+}
+
+TEST_CASE("A callable gives what a run of its fetches gives") {
+  FreshGraph fresh;
+  const tf::Tensor x = tf::placeholder(tf::float32), y = x * 2.f, z = x + 1.f;
+  const tf::Variable v(10.f);
+  const tf::Operation add = tf::group({v.assign_add(x)});
+  const tf::Session session;
+  session.run(tf::global_variables_initializer());
+
+  const tf::Callable<std::array<tf::Tensor, 3>> listed = session.make_callable({add, y, v}, {x});
+  const auto [none, twice, kept] = listed(3.f);
+  CHECK((!none.defined() && twice.item<float>() == 6 && kept.item<float>() == 13));
+  CHECK(listed(4.f)[2].item<float>() == 17);
+  CHECK(session.make_callable({y}, {x})(3.f).size() == 1);
+
+  const std::map<std::string, std::vector<tf::Tensor>> nest{{"b", {y, z, y}}, {"a", {}}, {"c", {z}}};
+  const auto nested = session.make_callable(std::tuple(nest, std::pair(v, z)), {x});
+  const auto [map, pair] = nested(5.f);
+  CHECK((map.size() == 3 && map.at("a").empty() && map.at("b").size() == 3 && map.at("c").size() == 1));
+  CHECK((map.at("b")[0].item<float>() == 10 && map.at("b")[1].item<float>() == 6));
+  CHECK((map.at("b")[2].item<float>() == 10 && map.at("c")[0].item<float>() == 6));
+  CHECK((pair.first.item<float>() == 17 && pair.second.item<float>() == 6));
+  CHECK(std::get<0>(nested(0.f)).at("c")[0].item<float>() == 1);  // once more, by the same nest
+
+  const std::vector<tf::Tensor> some = session.make_callable(std::vector<tf::Fetch>{y, "add:0"}, {x})(1.f);
+  CHECK((some.size() == 2 && some[0].item<float>() == 2 && some[1].item<float>() == 2));
+  CHECK(session.make_callable(std::vector<tf::Tensor>(), {x})(1.f).empty());
+  CHECK_ERROR(listed(1.f, 2.f), InvalidArgument, "A callable of 1 feeds was given 2 values");
 }
 
 TEST_CASE("A callable outlives its session's handle") {
@@ -343,7 +374,7 @@ TEST_CASE("Feeding a Variable overrides its reads in that run") {
   CHECK(printed(session.run(y, {{v, {10.f, 20.f}}})) == "[20. 40.]");
   CHECK(printed(session.run(v, {{v, {10.f, 20.f}}})) == "[10. 20.]");
   CHECK(printed(session.run({y, v}, {{y, {5.f, 5.f}}, {v, {10, 20}}})[1]) == "[10. 20.]");
-  CHECK(printed(session.make_callable({tf::Fetch(v)}, {y, v}).call_all({{5.f, 5.f}, {7.f, 8.f}})[0]) == "[7. 8.]");
+  CHECK(printed(session.make_callable({tf::Fetch(v)}, {y, v})({5.f, 5.f}, {7.f, 8.f})[0]) == "[7. 8.]");
   CHECK(printed(session.run(y)) == "[2. 4.]");
   CHECK(printed(session.run(v)) == "[1. 2.]");
 }

@@ -63,6 +63,11 @@ MEANT = {
                            "session.run(a, f); session.run({a, b}, s); session.run(a, {{a, 1.f}, {\"x:0\", {{1.f}}}}); session.run(a, {});",
     "lists in braces are given to steps and callables": "auto s = tf::step([](Tensor x, Tensor y) { return x + y; }); s({1.f, 2.f}, a); s({{1.f}}, {{2.f}}); "
                                                         "auto c = session.make_callable(a, {b}); c({1.f, 2.f}); c(3.f);",
+    "callables give what was fetched": "auto [x, y] = session.make_callable({a, v}, {b})(1.f); tf::Callable c = session.make_callable(a); Tensor one = c(); "
+                                       "std::map<std::string, Tensor> m; m = session.make_callable(m)(); std::vector<Tensor> s{a}; s = session.make_callable(s, {b})(s[0]); "
+                                       "tf::Callable<std::array<Tensor, 2>> two = session.make_callable({a, b}); auto [p1, p2] = session.make_callable(std::pair(a, std::tuple(a, v)))();",
+    "named tensors, operations and nests": "Tensor x = tf::named(\"x\", [&] { return a + b; }); tf::Operation o = tf::named(\"o\", [&] { return tf::group({a}); }); "
+                                           "auto [s, i] = tf::named(std::string(\"top\"), [&] { return std::pair(a * 2.f, std::vector{b, b}); });",
     "steps return nests": "auto s = tf::step([&](Tensor x) { return std::tuple(x, std::vector{v}, std::map<std::string, Tensor>()); }); "
                           "auto [x, vs, m] = s(a); auto none = tf::step([](Tensor) {}); none(a); auto f = tf::step(tf::stop_gradient);",
     "control flow": "Tensor y = tf::cond(p, [&] { return a; }, [&] { return 2.f; }); tf::cond(p, [] {}, [] {}); "
@@ -123,6 +128,14 @@ MISUSES = {
     "a step is given a text": ("auto s = tf::step([](Tensor x) { return x; }); s(text);", "numbers, lists or vectors of numbers, or a concrete Tensor"),
     "a step of a tensor": ("auto s = tf::step(a);", "tf::step([&](Tensor x) { return ...; })"),
     "a step of a session and a tensor": ("auto s = tf::step(session, a);", "tf::step(session, [&](Tensor x) { return ...; })"),
+    "named of a tensor": ("tf::named(\"s\", a + b);", "tf::named(\"scores\", [&] { return tf::matmul(x, w); })"),
+    "named of a Variable": ("tf::named(\"s\", [&] { return v; });", "tf::Variable v(0.f, {.name = \"v\"})"),
+    "named of nothing": ("tf::named(\"s\", [&] { a + b; });", "add a return to it"),
+    "callables of numbers": ("session.make_callable(std::vector<int>{1}, {a});", "session.make_callable(y, {x}), then call(3.f)"),
+    "deterministic(false)": ("tf::deterministic(false);", "write tf::set_deterministic(on)"),
+    "math_mode(mode)": ("tf::math_mode(tf::MathMode::tf32);", "write tf::set_math_mode(mode)"),
+    "soft_placement(true)": ("tf::soft_placement(true);", "write tf::set_soft_placement(on)"),
+    "call_all": ("session.make_callable(a, {b}).call_all({1.f});", "write call(x, y)"),
     "eagerly a value": ("auto x = tf::eagerly(a + b);", "tf::eagerly([&] { return a + b; })"),
     "deferred a value": ("auto x = tf::deferred(a + b);", "tf::deferred([&] { return a + b; })"),
     "eagerly with a parameter": ("tf::eagerly([](Tensor x) { return x; });", "tf::eagerly([&] { return a + b; })"),
@@ -182,6 +195,13 @@ REFUSED = {
     "copying a device": ("tf::DeviceScope s(\"/cpu:0\"); auto t = s;", "deleted"),
     "copying control dependencies": ("tf::ControlDependencies s({a}); auto t = s;", "deleted"),
     "moving a graph's guard": ("auto s = g.as_default(); auto t = std::move(s);", "deleted"),
+    "a tensor's value object": ("auto* held = a.value();", "TensorParts"),
+    "a tensor out of a value object": ("auto t = tf::Tensor::adopt(nullptr);", "TensorParts"),
+    "a tensor's node": ("auto n = a.node();", "TensorParts"),
+    "an operation's node": ("auto n = tf::Operation().node();", "TensorParts"),
+    "if_arrived": ("tf::if_arrived(p, a, 0);", "if_arrived"),
+    "the current graph's guard": ("tf::CurrentGraph* p = nullptr;", "CurrentGraph"),
+    "a tape's records": ("tf::RecordList* p = nullptr;", "RecordList"),
     "copying a session": ("tf::Session s(g); tf::Session t = s;", "deleted"),
 }
 

@@ -18,8 +18,8 @@ const Tensor& rows() {
 }
 
 struct SoftPlacement {
-  SoftPlacement() { tf::soft_placement(true); }
-  ~SoftPlacement() { tf::soft_placement(false); }
+  SoftPlacement() { tf::set_soft_placement(true); }
+  ~SoftPlacement() { tf::set_soft_placement(false); }
 };
 
 bool equal(const Tensor& a, const std::vector<float>& b) { return elements<float>(a) == b; }

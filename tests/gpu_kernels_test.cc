@@ -1,4 +1,8 @@
 // The GPU against the CPU where the records of the ops do not go: large shapes, broadcasting, options of updates.
+#include <algorithm>
+
+#include <twofold/kernels/optimizer/optimizer.h>
+#include <twofold/kernels/pointwise/record.h>
 #include <twofold/twofold.h>
 
 #include <cmath>

@@ -18,8 +18,8 @@ namespace {
 /// Both switches as they are at first, again at its end.
 struct Switches {
   ~Switches() {
-    tf::math_mode(tf::MathMode::strict);
-    tf::deterministic(true);
+    tf::set_math_mode(tf::MathMode::strict);
+    tf::set_deterministic(true);
   }
 };
 
@@ -61,10 +61,10 @@ TEST_CASE("gpu: float32 products are strict at first and may round to TF32 when 
     return all;
   };
   const auto strict = compute();
-  tf::math_mode(tf::MathMode::tf32);
+  tf::set_math_mode(tf::MathMode::tf32);
   CHECK(tf::math_mode() == tf::MathMode::tf32);
   const auto fast = compute(), again = compute();
-  tf::math_mode(tf::MathMode::strict);
+  tf::set_math_mode(tf::MathMode::strict);
   const auto strict_again = compute();
   for (size_t i = 0; i < strict.size(); ++i) {
     INFO("result " << i);
@@ -107,9 +107,9 @@ TEST_CASE("gpu: 3x3 convolutions of any shape are as exact as the switch says") 
       const Tensor x = random({images, c.image[0], c.image[1], c.image[2]}, 1);
       const auto exact = convolve(tf::cast(x, tf::float64), tf::cast(w, tf::float64), c.padding);
       const auto strict = convolve(x, w, c.padding);
-      tf::math_mode(tf::MathMode::tf32);
+      tf::set_math_mode(tf::MathMode::tf32);
       const auto fast = convolve(x, w, c.padding);
-      tf::math_mode(tf::MathMode::strict);
+      tf::set_math_mode(tf::MathMode::strict);
       for (size_t i = 0; i < exact.size(); ++i) {
         INFO("x " << x.shape() << ", " << c.outputs << " channels of y, result " << i);
         CHECK(distance(strict[i], exact[i]) < 2e-6);
@@ -133,7 +133,7 @@ TEST_CASE("gpu: sessions plan anew when a switch is thrown, captured or not, and
     const tf::Session session({.optimize = optimize, .device = "/gpu:0"});
     const auto call = session.make_callable(y, {a});
     for (const tf::MathMode mode : {tf::MathMode::strict, tf::MathMode::tf32, tf::MathMode::strict}) {
-      tf::math_mode(mode);
+      tf::set_math_mode(mode);
       const Tensor wanted = tf::eagerly([&] { return tf::matmul(left, right); });
       for (int run = 0; run < 3; ++run) {
         CHECK(testing::same_bits(session.run(y, {{a, left}}), wanted));
@@ -151,7 +151,7 @@ TEST_CASE("gpu: without determinism results are as good") {
   const Tensor x = random({16, 8, 28, 28}, 3), w = random({16, 8, 3, 3}, 4);
   const auto strict = convolve(x, w);
   const auto again = convolve(x, w);
-  tf::deterministic(false);
+  tf::set_deterministic(false);
   CHECK_FALSE(tf::deterministic());
   const auto loose = convolve(x, w);
   for (size_t i = 0; i < strict.size(); ++i) {
@@ -216,7 +216,7 @@ TEST_CASE("gpu: what a mask covers leaves no trace, under any math mode") {
                      m.kernel, 1, m.last};
     const auto meets = passes(one, pixel, mask, pixel);
     for (const tf::MathMode mode : {tf::MathMode::strict, tf::MathMode::tf32, tf::MathMode::pedantic}) {
-      tf::math_mode(mode);
+      tf::set_math_mode(mode);
       const auto wanted = passes(m, x, w, dy), got = passes(m, x + huge, w, dy + huge);
       for (size_t i = 0; i < 2; ++i) {
         INFO("x " << m.x << ", " << m.outputs << " channels of y, result " << i << ", mode " << static_cast<int>(mode));
@@ -243,7 +243,7 @@ TEST_CASE("gpu: a float32 convolution's error is bounded by its terms, in the st
     const int64_t taps = m.kernel * m.kernel;
     const int64_t terms[] = {m.weight()[1] * taps, m.outputs / m.groups * taps, m.x[0] * m.height() * m.width()};
     for (const tf::MathMode mode : {tf::MathMode::strict, tf::MathMode::pedantic}) {
-      tf::math_mode(mode);
+      tf::set_math_mode(mode);
       const auto got = passes(m, x, w, dy);
       for (size_t i = 0; i < 3; ++i) {
         INFO("x " << m.x << ", " << m.outputs << " channels of y, result " << i << ", mode " << static_cast<int>(mode));

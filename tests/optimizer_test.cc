@@ -3,6 +3,7 @@
 #include <functional>
 #include <numbers>
 
+#include <twofold/kernels/optimizer/optimizer.h>
 #include <twofold/twofold.h>
 
 #include "catch.h"

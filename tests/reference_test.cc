@@ -101,8 +101,8 @@ void check_run_on_gpu(const std::string& folder) {
 
 void check_tf32_run(const std::string& folder) {
   struct Tf32 {
-    Tf32() { tf::math_mode(tf::MathMode::tf32); }
-    ~Tf32() { tf::math_mode(tf::MathMode::strict); }
+    Tf32() { tf::set_math_mode(tf::MathMode::tf32); }
+    ~Tf32() { tf::set_math_mode(tf::MathMode::strict); }
   };
   constexpr double kTolerance = 2e-2;
   constexpr size_t kSteps = 5;

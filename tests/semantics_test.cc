@@ -1,6 +1,9 @@
 // The thirteen semantics of TensorFlow 1 that are kept, one test each, in the design's order and words.
+#include <array>
+#include <functional>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "catch.h"
@@ -68,6 +71,106 @@ TEST_CASE("2. Names are made unique, scopes prefix them, and 's/' re-enters") {
   CHECK(tf::constant(1, {.name = "add_5"}).name() == "add_5:0");
   CHECK((a + a).name() == "add_4:0");
   CHECK((a + a).name() == "add_6:0");
+}
+
+TEST_CASE("2. named gives any op its name, and counts others as if that op had not been") {
+  FreshGraph fresh;
+  const tf::Tensor a = tf::constant(1.f, {.name = "a"});
+  const auto sum = [&] { return a + a; };
+  CHECK(tf::named("scores", sum).name() == "scores:0");
+  CHECK(tf::named("scores", sum).name() == "scores_1:0");
+  CHECK((a + a).name() == "add:0");
+  CHECK(tf::named("add", sum).name() == "add_1:0");
+  CHECK(tf::named("add_7", sum).name() == "add_7:0");
+  CHECK((a + a).name() == "add_2:0");
+
+  // The op that makes the result; others on the way keep their names.
+  tf::Tensor product;
+  const tf::Tensor shifted = tf::named("shifted", [&] { return (product = a * a) + 1.f; });
+  CHECK((shifted.name() == "shifted:0" && product.name() == "mul:0"));
+  CHECK((shifted.op().type() == "Add" && (a + a).name() == "add_3:0"));
+  tf::Tensor first;
+  CHECK(tf::named("second", [&] { return first = a - a, a - a; }).name() == "second:0");
+  CHECK((first.name() == "sub:0" && (a - a).name() == "sub_1:0"));
+
+  // Scopes stand before it, and may be part of it.
+  {
+    auto scope = tf::name_scope("s");
+    CHECK(tf::named("x", sum).name() == "s/x:0");
+    CHECK(tf::named("t/x", sum).name() == "s/t/x:0");
+  }
+
+  // Nests, operations, and one op with several outputs.
+  const auto both = tf::named("b", [&] { return std::tuple(a + a, std::vector{a - a, a * a}); });
+  CHECK((std::get<0>(both).name() == "b:0" && std::get<1>(both)[0].name() == "b_1:0"));
+  CHECK(std::get<1>(both)[1].name() == "b_2:0");
+  CHECK(tf::named("all", [&] { return tf::group({a}); }).name() == "all");
+  CHECK(tf::named("m", [&] { return std::map<std::string, tf::Tensor>{{"k", a + a}}; }).at("k").name() == "m:0");
+
+  // What was made before, and what has such a name already, stays what it is.
+  const tf::Tensor same = tf::named("same", [&] { return a; });
+  CHECK((same.name() == "same:0" && same.op().type() == "Identity" && a.name() == "a:0"));
+  const auto twice = tf::named("twice", [&] { return std::array{shifted + a, a}; });
+  CHECK((twice[0].name() == "twice:0" && twice[1].name() == "twice_1:0"));
+  CHECK(tf::named("done", [&] { return tf::named("inner", sum); }).name() == "done:0");
+
+  // By name, be it looked up before: the graph has them under the names that they have now.
+  const tf::Graph graph = tf::get_default_graph();
+  tf::Tensor found;
+  const tf::Tensor late = tf::named("late", [&] {
+    const tf::Tensor made = a / a;
+    found = graph.tensor(made.name());
+    return made;
+  });
+  CHECK((found.same_as(late) && graph.tensor("late:0").same_as(late)));
+  CHECK_ERROR(graph.tensor("truediv:0"), NotFound, "truediv");
+  CHECK(tf::Session().run("shifted:0").item<float>() == 2);
+  CHECK(tf::Session().run("same:0").item<float>() == 1);
+
+  // In a branch it is the branch's op.
+  std::string inside;
+  tf::cond(
+      tf::placeholder(tf::bool_), [&] { return inside = tf::named("taken", sum).name(), a; }, [&] { return a; });
+  CHECK(inside == "taken:0");
+
+  const int64_t nodes = graph.num_operations();
+  CHECK_ERROR(tf::named("no name", sum), InvalidArgument, "'no name' is not a valid node name");
+  CHECK_ERROR(tf::named("", sum), InvalidArgument, "'' is not a valid node name");
+  CHECK(graph.num_operations() == nodes);  // it was not called
+  const tf::Graph other;
+  CHECK_ERROR(tf::named("o",
+                        [&] {
+                          return tf::deferred([&] {
+                            auto in = other.as_default();
+                            return tf::constant(1.f);
+                          });
+                        }),
+              InvalidArgument, "is of another graph");
+}
+
+TEST_CASE("2. named changes no numbers, and values have no names") {
+  const auto draw = [](bool with_name) {
+    FreshGraph fresh;
+    tf::set_random_seed(3);
+    const auto drawn = [] { return tf::random_uniform({3}); };
+    const tf::Tensor x = with_name ? tf::named("noise", drawn) : drawn(), y = tf::random_uniform({3});
+    return x.is_concrete() ? std::array{x, y} : tf::Session().run({x, y});
+  };
+  for (const auto mode : {+[](const std::function<void()>& f) { tf::eagerly(f); },
+                          +[](const std::function<void()>& f) { tf::deferred(f); }}) {
+    mode([&] {
+      const auto plain = draw(false), named = draw(true);
+      for (int i = 0; i < 2; ++i)
+        CHECK(printed(plain[static_cast<size_t>(i)]) == printed(named[static_cast<size_t>(i)]));
+    });
+  }
+  tf::EagerMode eager;
+  const tf::Tensor v = tf::tensor(2.f);
+  const tf::Tensor twice = tf::named("not a name", [&] { return v * 2.f; });
+  CHECK((twice.name().empty() && twice.item<float>() == 4));
+  CHECK(tf::named("v", [&] { return v; }).same_as(v));
+  tf::DeferredMode deferred;
+  CHECK(tf::named("v", [&] { return v * 2.f; }).is_concrete());  // all its operands are values
 }
 
 TEST_CASE("3. Shapes are inferred at construction; graphs do not mix") {

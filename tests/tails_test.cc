@@ -7,6 +7,7 @@
 #include <string>
 
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/pointwise/record.h>
 
 #include "both_modes.h"
 

@@ -168,8 +168,8 @@ int run(Options& o) {
   s.wants_gradients = !o.save_grads.empty();
   s.read_loss = o.read_loss == "each" ? ReadLoss::each : o.read_loss == "last" ? ReadLoss::last : ReadLoss::both;
   if (s.threads > 0) tf::set_num_threads(s.threads);
-  tf::math_mode(o.math == "tf32" ? tf::MathMode::tf32 : tf::MathMode::strict);
-  tf::deterministic(!o.nondeterministic);
+  tf::set_math_mode(o.math == "tf32" ? tf::MathMode::tf32 : tf::MathMode::strict);
+  tf::set_deterministic(!o.nondeterministic);
   const bool with_gpu = use_gpu(o);
   Start start = o.start.empty() ? make_start(s) : load_start(o.start);
   if (!o.start.empty()) {

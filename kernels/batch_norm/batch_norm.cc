@@ -10,6 +10,7 @@
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/op/apply.h>
 
 namespace twofold {

@@ -9,8 +9,10 @@
 #include <type_traits>
 
 #include <twofold/kernels/pointwise/broadcast.h>
+#include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/pointwise/known.h>
 #include <twofold/kernels/pointwise/ops.h>
+#include <twofold/kernels/pointwise/record.h>
 #include <twofold/kernels/pointwise/scalar.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>

@@ -7,11 +7,9 @@
 #pragma once
 
 #include <concepts>
-#include <span>
 #include <type_traits>
 #include <utility>
 
-#include <twofold/kernels/pointwise/dtype_class.h>
 #include <twofold/kernels/pointwise/pointwise_attrs.h>
 #include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
@@ -25,10 +23,6 @@ namespace twofold {
 /// a where `condition` (bool) is true, else b; all three broadcast. The gradient of each of a and b is dy where it was
 /// taken and 0 elsewhere. TensorFlow SelectV2, PyTorch where.
 Tensor where(Operand condition, Operand a, Operand b);
-
-/// x where the bool scalar `arrived` is true, else all `otherwise`. What guards a gradient that control flow may leave
-/// out at run time: unlike with `where`, no gradient at all arrives at x then, as if x had not been used.
-Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise);
 
 // Made of the ops above.
 
@@ -99,25 +93,5 @@ template <internal::AnyTensor T>
 decltype(auto) operator/=(T&& t, Operand x) {
   return internal::rebind(std::forward<T>(t), Operand(t, x.where()) / x);
 }
-
-/// An op's record in ops.def, for tests and documentation.
-struct PointwiseRecord {
-  struct Range {
-    double low, high;
-  };
-  const char* op;        ///< "Sigmoid"
-  const char* function;  ///< "sigmoid"
-  int arity;             ///< 1 or 2
-  DTypeClass dtypes;
-  bool makes_bool;  ///< the result is bool, whatever the operands are
-  bool differentiable;
-  Range samples[2];   ///< where tests draw each operand
-  double example[3];  ///< operands, padded with 0, then the exact result
-  const char* doc;
-  Tensor (*unary)(Operand x);               ///< null unless arity is 1
-  Tensor (*binary)(Operand a, Operand b);   ///< null unless arity is 2
-  double (*reference)(double a, double b);  ///< the functor over C's double functions; b is ignored if arity is 1
-};
-std::span<const PointwiseRecord> pointwise_records();
 
 }  // namespace twofold

@@ -9,6 +9,7 @@
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <twofold/lib/autodiff/gradient_sum.h>
+#include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
@@ -53,5 +54,14 @@ std::vector<GradientSum> differentiate_unsummed(const RecordList& records, std::
 /// there, and undefined in the result.
 std::vector<Tensor> differentiate(const RecordList& records, std::span<const Seed> seeds, std::span<const TensorKey> xs,
                                   std::span<RowsGradient> rows = {});
+
+/// As `gradients`, but where the gradient of an x is some rows alone, they are left so, in `rows`, which has one place
+/// for each x, and the result is undefined. Precondition: a SourceFrame.
+std::vector<Tensor> gradients_but_rows(const Tensor& y, const Differentiables& xs, std::span<RowsGradient> rows);
+
+/// Throws InvalidArgument for None among ys and xs, for a y that is not floating, for a dy unlike its y;
+/// FailedPrecondition for symbols in eager mode. An undefined dy stands for no gradient. Precondition: a SourceFrame.
+void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                              std::span<const Tensor> dys);
 
 }  // namespace twofold

@@ -5,6 +5,7 @@
 
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/sum_slices/sum_slices.h>
 #include <twofold/lib/op/constant.h>

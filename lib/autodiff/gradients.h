@@ -1,9 +1,7 @@
 // Gradients, in both modes.
 #pragma once
 
-#include <algorithm>
 #include <concepts>
-#include <functional>
 #include <initializer_list>
 #include <iterator>
 #include <ranges>
@@ -78,42 +76,5 @@ class Differentiables {
 /// rule. (TensorFlow: gradients)
 std::vector<Tensor> gradients(const Differentiables& ys, const Differentiables& xs, const Differentiables& dys = {},
                               std::source_location where = std::source_location::current());
-
-struct RowsGradient;
-/// As `gradients`, but where the gradient of an x is some rows alone, they are left so, in `rows`, which has one place
-/// for each x, and the result is undefined. Precondition: a SourceFrame.
-std::vector<Tensor> gradients_but_rows(const Tensor& y, const Differentiables& xs, std::span<RowsGradient> rows);
-
-/// Throws InvalidArgument for None among ys and xs, for a y that is not floating, for a dy unlike its y;
-/// FailedPrecondition for symbols in eager mode. An undefined dy stands for no gradient. Precondition: a SourceFrame.
-void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                              std::span<const Tensor> dys);
-
-/// A place in the order of a graph's nodes.
-struct GraphPosition {
-  uint64_t graph = 0;  ///< its id, which no other graph ever has
-  uint32_t node = 0;
-};
-
-/// What a tape over a graph has seen, as an eager one would have recorded it.
-struct GraphWatch {
-  GraphPosition begin;    ///< nodes before do not count
-  bool trainable = true;  ///< reads of trainable variables do, without being asked for
-  // What was asked for, and the position from which on uses of it count.
-  std::vector<std::pair<Tensor, GraphPosition>> tensors;
-  std::vector<std::pair<Ref<VariableState>, GraphPosition>> variables;
-
-  bool watches(const VariableState& v) const {
-    if (!is_floating(v.dtype)) return false;
-    return (trainable && v.trainable) ||
-           std::ranges::any_of(variables, [&](const auto& w) { return w.first.get() == &v; });
-  }
-};
-
-using VjpFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
-
-/// For rules of fused ops: the vector-Jacobian product of the composition `f` at `inputs`, i.e. the gradients of
-/// sum_i <dys[i], f(inputs)[i]> by each input. Undefined dys are left out; undefined results are unconnected.
-std::vector<Tensor> vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
 
 }  // namespace twofold

@@ -6,11 +6,15 @@
 #include <string>
 
 #include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/autodiff/graph_watch.h>
+#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
+
+struct RowsGradient;
 
 // graph/: a node for `op`, in the graph its symbols belong to or else in the current one.
 void graph_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs);

@@ -140,8 +140,8 @@ static void change_numerics(uint8_t mask, uint8_t bits) {
   while (!internal::g_numerics.compare_exchange_weak(now, static_cast<uint8_t>((now & ~mask) | bits))) {
   }
 }
-void math_mode(MathMode mode) { change_numerics(0xFE, static_cast<uint8_t>(static_cast<uint8_t>(mode) << 1)); }
-void deterministic(bool on) { change_numerics(1, on); }
+void set_math_mode(MathMode mode) { change_numerics(0xFE, static_cast<uint8_t>(static_cast<uint8_t>(mode) << 1)); }
+void set_deterministic(bool on) { change_numerics(1, on); }
 
 void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs, std::span<const Tensor* const> tensors,
            SmallVector<TensorSpec, 2>& outputs) {

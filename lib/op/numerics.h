@@ -7,8 +7,8 @@
 
 namespace twofold {
 
-/// How float32 matrix products and convolutions are computed, from the next op and plan on. Where y is a sum of n terms
-/// a_i b_i, and u = 2^-24, half of float32's epsilon:
+/// Sets how float32 matrix products and convolutions are computed, from the next op and plan on. Where y is a sum of n
+/// terms a_i b_i, and u = 2^-24, half of float32's epsilon:
 /// - strict, the default: no operand is narrowed. |y - exact| <= n u sum |a_i b_i|, but for some 3x3 convolutions on
 ///   the CPU: they go by Winograd's algorithm, whose error follows the largest numbers that meet. conv2d says which.
 /// - tf32: on a GPU operands may be rounded to TF32, 10 bits of fraction. On the CPU it is strict.
@@ -17,13 +17,16 @@ namespace twofold {
 ///
 /// (All to first order in u, and where nothing overflows or is subnormal.) float64 is as under `pedantic` always, with
 /// u = 2^-53. Source: cuBLAS's math modes, whose CUBLAS_PEDANTIC_MATH also goes without algorithmic shortcuts.
-void math_mode(MathMode mode);
+void set_math_mode(MathMode mode);
 inline MathMode math_mode();
 
-/// Whether the same run gives the same bits each time. True at first; without it, faster algorithms may be chosen whose
-/// sums vary in their order, from the next op and plan on.
-void deterministic(bool on);
+/// Sets whether the same run gives the same bits each time. True at first; without it, faster algorithms may be chosen
+/// whose sums vary in their order, from the next op and plan on.
+void set_deterministic(bool on);
 inline bool deterministic();
+
+[[deprecated("write tf::set_math_mode(mode)")]] inline void math_mode(MathMode mode) { set_math_mode(mode); }
+[[deprecated("write tf::set_deterministic(on)")]] inline void deterministic(bool on) { set_deterministic(on); }
 
 /// Both in one word, for keys: whether deterministic, then the mode.
 inline uint64_t numerics_word();

@@ -10,6 +10,7 @@
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/high.h>
 #include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/random_seed.h>
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/runtime/thread_state.h>
 

@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <source_location>
 #include <string_view>
 #include <unordered_map>
 
@@ -40,11 +39,6 @@ using RandomCounters = std::unordered_map<uint64_t, uint64_t>;
 /// scope's path and the op's ordinal among the scope's random ops. The same program text gets the same keys in both
 /// modes, and an unrelated op changes nobody's.
 uint64_t next_random_key(std::optional<int64_t> op_seed);
-
-/// Sets the seed, 0 until then: of the default graph, or eager the process's. What is made from here on draws from the
-/// start of the sequences of that seed, be it set for the second time; what was made before, steps too, goes on. Throws
-/// FailedPrecondition in the body of a step, loop or branch.
-void set_random_seed(int64_t seed, std::source_location where = std::source_location::current());
 
 /// A scope called `name` for as long as it lives, as far as both modes have scopes: keys of random ops and identities
 /// (observer.h) are made from its path.

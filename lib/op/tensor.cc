@@ -15,10 +15,10 @@
 
 namespace twofold {
 
-Tensor Tensor::adopt(Value* v) noexcept {
+Tensor internal::TensorParts::adopt(Value* v) noexcept {
   Tensor t;
   t.object_ = v;
-  t.kind_ = Kind::value;
+  t.kind_ = Tensor::Kind::value;
   return t;
 }
 

@@ -18,21 +18,10 @@ namespace twofold {
 class Value;
 class Operation;
 class GraphData;
-
-/// What a symbol's handles hold: its graph, or what keeps the graph on their behalf while a step's body is built.
-class SymbolOwner : public RefCounted {
- public:
-  GraphData* graph() const noexcept { return graph_; }
-  /// Of a step's body that has been built: its symbols must not be used outside.
-  bool closed() const noexcept { return closed_; }
-
- protected:
-  explicit SymbolOwner(GraphData* graph) : graph_(graph) {}
-  bool closed_ = false;  // set by the thread that builds, before others can see its symbols
-
- private:
-  GraphData* const graph_;
-};
+class SymbolOwner;
+namespace internal {
+struct TensorParts;
+}
 
 /// A symbol (an output of a graph's node, computed by a Session) or a value (immutable, contiguous, there already).
 /// Copying copies the handle. An undefined Tensor stands for "none" and prints so.
@@ -139,22 +128,42 @@ class Tensor {
   Iterator begin() const { return {this, 0}; }
   Iterator end(Where where = Where::current()) const;
 
-  // For the library's own floors.
-  enum class Kind : uint8_t { none, value, symbol };
+  // For the library's own sources, which have TensorParts (lib/op/tensor_parts.h). Programs cannot call these.
   /// Takes over the reference that a new value is born with.
-  static Tensor adopt(Value* v) noexcept;
-  static Tensor symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept;
-  Kind kind() const noexcept { return kind_; }
+  template <class Parts = internal::TensorParts>
+  static Tensor adopt(Value* v) noexcept {
+    return Parts::adopt(v);
+  }
+  template <class Parts = internal::TensorParts>
+  static Tensor symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept {
+    return Parts::symbol(graph, node, output);
+  }
   /// Precondition: is_concrete().
-  Value* value() const noexcept { return reinterpret_cast<Value*>(object_); }
-  /// Precondition: is_symbolic().
-  GraphData* graph() const noexcept { return owner()->graph(); }
-  /// Precondition: is_symbolic().
-  const SymbolOwner* owner() const noexcept { return static_cast<const SymbolOwner*>(object_); }
-  uint32_t node() const noexcept { return node_; }
-  uint16_t output() const noexcept { return output_; }
+  template <class Parts = internal::TensorParts>
+  Value* value() const noexcept {
+    return Parts::value(*this);
+  }
+  /// Precondition of these: is_symbolic().
+  template <class Parts = internal::TensorParts>
+  GraphData* graph() const noexcept {
+    return Parts::owner(*this)->graph();
+  }
+  template <class Parts = internal::TensorParts>
+  const SymbolOwner* owner() const noexcept {
+    return Parts::owner(*this);
+  }
+  template <class Parts = internal::TensorParts>
+  uint32_t node() const noexcept {
+    return Parts::node(*this);
+  }
+  template <class Parts = internal::TensorParts>
+  uint16_t output() const noexcept {
+    return Parts::output(*this);
+  }
 
  private:
+  friend struct internal::TensorParts;
+  enum class Kind : uint8_t { none, value, symbol };
   // Compilers differ in how they name a constrained template's instances, so that these, which the library exports, are
   // not.
   template <class T>
@@ -212,10 +221,18 @@ class Operation {
   /// The user's line that made it.
   std::source_location where() const;
 
-  GraphData* graph() const noexcept { return graph_; }
-  uint32_t node() const noexcept { return node_; }
+  // For the library's own sources, as Tensor's.
+  template <class Parts = internal::TensorParts>
+  GraphData* graph() const noexcept {
+    return Parts::graph(*this);
+  }
+  template <class Parts = internal::TensorParts>
+  uint32_t node() const noexcept {
+    return Parts::node(*this);
+  }
 
  private:
+  friend struct internal::TensorParts;
   GraphData* graph_ = nullptr;
   uint32_t node_ = 0;
 };

@@ -6,6 +6,7 @@
 
 #include <twofold/lib/core/ref.h>
 #include <twofold/lib/op/tensor.h>
+#include <twofold/lib/op/tensor_parts.h>
 #include <twofold/lib/runtime/device.h>
 #include <twofold/lib/runtime/kernel.h>
 

@@ -23,10 +23,11 @@ struct Device {
 Device parse_device(std::string_view name);
 /// The same, but with `soft` the CPU, and a warning, in place of a device that is absent.
 Device parse_device(std::string_view name, bool soft);
-/// Whether guards and `Tensor::to` take the CPU, with a warning, in place of a device that is absent; at first they
-/// throw. For the whole process.
-void soft_placement(bool on);
+/// Sets whether guards and `Tensor::to` take the CPU, with a warning, in place of a device that is absent; at first
+/// they throw. For the whole process.
+void set_soft_placement(bool on);
 bool soft_placement();
+[[deprecated("write tf::set_soft_placement(on)")]] inline void soft_placement(bool on) { set_soft_placement(on); }
 /// Names of the devices that can be used now.
 std::vector<std::string> list_devices();
 /// Waits until the GPUs have done all that was asked of them, and throws what of this thread's work has failed without

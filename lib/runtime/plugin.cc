@@ -224,7 +224,7 @@ std::optional<Device> find_device(std::string_view name, std::string& why) {
 
 }  // namespace
 
-void soft_placement(bool on) { g_soft_placement = on; }
+void set_soft_placement(bool on) { g_soft_placement = on; }
 bool soft_placement() { return g_soft_placement; }
 
 Device parse_device(std::string_view name) { return parse_device(name, soft_placement()); }

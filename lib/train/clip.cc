@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <twofold/kernels/array/array.h>
+#include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/backward.h>

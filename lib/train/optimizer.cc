@@ -9,6 +9,7 @@
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/autodiff/engine.h>
 #include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>

@@ -1,3 +1,5 @@
+#include <twofold/lib/op/random_key.h>
+
 #include "generator.h"
 
 #include <algorithm>

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <twofold/lib/op/random_key.h>
+
 #include "coverage.h"
 #include "program.h"
 

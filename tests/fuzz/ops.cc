@@ -1,4 +1,8 @@
 // The table of ops, and the pointwise ones, which come from their records.
+#include <algorithm>
+
+#include <twofold/kernels/pointwise/record.h>
+
 #include "ops.h"
 
 #include <stdexcept>

@@ -1,4 +1,6 @@
 // Convolutions and pooling.
+#include <twofold/lib/autodiff/vjp.h>
+
 #include "generator.h"
 #include "ops.h"
 

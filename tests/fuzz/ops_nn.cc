@@ -1,6 +1,8 @@
 // Normalisation and what else layers are made of.
 #include <optional>
 
+#include <twofold/kernels/optimizer/optimizer.h>
+
 #include "generator.h"
 #include "ops.h"
 

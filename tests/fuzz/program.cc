@@ -1,3 +1,5 @@
+#include <twofold/lib/op/random_key.h>
+
 #include "program.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // What random programs have found, as small as it became.
+#include <algorithm>
 #include <iostream>
 #include <latch>
 #include <list>

@@ -1,4 +1,5 @@
 // Every op is whole: walks the registry.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -9,6 +10,7 @@
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/pointwise/record.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/runtime/plugin.h>
 #include <twofold/twofold.h>

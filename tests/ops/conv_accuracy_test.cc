@@ -27,8 +27,8 @@ using Values = std::vector<double>;
 using Draw = double (*)(std::mt19937& bits);
 
 struct Mode {
-  explicit Mode(tf::MathMode mode) { tf::math_mode(mode); }
-  ~Mode() { tf::math_mode(tf::MathMode::strict); }
+  explicit Mode(tf::MathMode mode) { tf::set_math_mode(mode); }
+  ~Mode() { tf::set_math_mode(tf::MathMode::strict); }
 };
 
 Values draw(const Shape& shape, Draw f, uint32_t seed) {

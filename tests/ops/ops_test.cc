@@ -8,6 +8,7 @@
 #include <twofold/eager/tape.h>
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/pointwise/record.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>

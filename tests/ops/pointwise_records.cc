@@ -6,8 +6,10 @@
 #include <string>
 
 #include <twofold/kernels/pointwise/fused.h>
+#include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/pointwise/record.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/constant.h>
 

@@ -1,4 +1,6 @@
 // Activations and what they are made of: right in their tails and at both infinities.
+#include <algorithm>
+
 #include "elementwise.h"
 
 using namespace oracle;

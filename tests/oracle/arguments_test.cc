@@ -1,5 +1,7 @@
 // Arguments at their ends: axes, counts and sizes of the least and the largest int64, and numbers that a dtype holds
 // only rounded, or not at all.
+#include <algorithm>
+
 #include "oracle.h"
 
 using namespace oracle;

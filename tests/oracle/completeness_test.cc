@@ -1,6 +1,7 @@
 // Every function that a program can call has a case here, or a reason in words why it computes nothing to be held to.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <span>
 
 #include "oracle.h"
@@ -19,10 +20,6 @@ const Declared kDeclared[] = {
 
 /// Headers that programs include without calling what is in them, and headers of which nothing computes.
 const std::map<std::string, const char*> kHeaders = {
-    {"lib/autodiff/backward.h", "what gradient rules are written with; the gradients of all ops run through it"},
-    {"lib/autodiff/engine.h", "the engine behind gradients and GradientTape, whose cases run it"},
-    {"lib/autodiff/gradient_sum.h",
-     "the sums of gradients that the engine makes; the gradients of all ops run through it"},
     {"lib/core/ref.h", "reference counts of the library's own objects"},
     {"lib/core/small_vector.h", "a container of the library's own"},
     {"lib/op/apply.h", "how op functions make their ops; each function's case runs it"},
@@ -58,9 +55,13 @@ const std::map<std::string, const char*> kNames = {
     {"list_devices", "what the machine has: gpu_test"},
     {"parse_device", "a place's name: api_test"},
     {"soft_placement", "a switch of places: gpu_test"},
+    {"set_soft_placement", "a switch of places: gpu_test"},
     {"synchronize", "waits for a GPU: gpu_test"},
     {"math_mode", "a switch of a GPU's rounding: gpu_numerics_test"},
+    {"set_math_mode", "a switch of a GPU's rounding: gpu_numerics_test"},
     {"deterministic", "a switch of a GPU's order of sums: gpu_numerics_test"},
+    {"set_deterministic", "a switch of a GPU's order of sums: gpu_numerics_test"},
+    {"named", "names: semantics_test"},
     {"numerics_word", "both switches in one word"},
     // Graphs as objects.
     {"Graph", "a graph's nodes by name and number: semantics_test, api_test"},
@@ -82,18 +83,11 @@ const std::map<std::string, const char*> kNames = {
     {"train::LearningRate", "an argument's type: a number"},
     {"operator==", "does not compile: compile_fail"},
     {"operator!=", "does not compile: compile_fail"},
-    {"SymbolOwner", "a symbol's graph as its handle sees it: the library's own"},
-    {"op_of", "an op's record: the cases of the updates run it"},
-    {"sgd_rows_update_op", "an op's record: the cases of the update run it"},
-    {"gradients_but_rows", "the gradients that minimize asks for: rows_update_test"},
     {"line_of", "words on a line: errors_test"},
     {"Feed::entry", "returns what it was given"},
     {"train::Optimizer::initializer", "variables_initializer of what state() lists: train_test"},
     {"train::update_all", "the updates that wait for a step's end: failure tests of steps, and every optimiser's case"},
     {"Differentiable", "an argument's type, that of gradients"},
-    {"GraphWatch", "a tape's notes on a graph: the library's own"},
-    {"check_gradient_arguments", "the checks of gradients, whose case runs them"},
-    {"Tape", "the record behind GradientTape, whose case runs it"},
     // What a tensor, a variable, a shape says of itself without computing.
     {"Tensor", "the handle itself; what it computes has a case each"},
     {"Tensor::Iterator", "Tensor::begin's case"},
@@ -120,7 +114,6 @@ const std::map<std::string, const char*> kNames = {
     {"promote", "PyTorch's table of dtypes: core_test has all of it"},
     {"is_floating", "a question of dtype: core_test"},
     {"is_integer", "a question of dtype: core_test"},
-    {"supports", "a question of dtype: ops_test"},
     {"operator<<", "prints: api_test holds texts to NumPy's"},
     {"to_string", "prints: api_test"},
     {"repr", "prints: api_test"},
@@ -144,32 +137,14 @@ const std::map<std::string, const char*> kNames = {
     {"Session::graph", "returns the session's graph"},
     {"Session::num_plans", "a count: api_run_test"},
     // Random state: which numbers, not what numbers.
-    {"RandomFrame", "which numbers are drawn in a body: random_test"},
-    {"copy_of", "a copy of random state: random_state_test"},
-    {"eager_random_state", "random state: random_state_test"},
-    {"set_eager_random_state", "random state: random_state_test"},
-    {"new_random_body", "random state: random_test"},
-    {"next_eager_random_counter", "random state: random_test"},
-    {"current_body", "of observers: observer_test"},
-    {"current_pass_serial", "of observers: observer_test"},
-    {"current_random_generation", "random state: random_state_test"},
-    {"execution_id", "random state: random_state_test"},
-    {"give_back_eager_counts", "random state: concurrency_test"},
-    {"TakenCounts", "random state: concurrency_test"},
-    {"next_random_key", "random state: random_test"},
-    {"random_key_of", "random state: random_test"},
     {"read_random_state", "random state: random_state_test"},
     {"load_random_state", "random state: random_state_test"},
     // Lists of ops, and what registers them.
-    {"pointwise_records", "the list that ops_test and these cases walk"},
-    {"sum_slices", "the gradient of slices: the cases of slice, index, split and strided_slice run it"},
-    {"SliceAxis", "how sum_slices' kernels see an axis"},
     {"StridedRange", "what strided_slice takes of an axis: strided_slice's case"},
     {"BatchNormLayout", "how batch_norm's kernels see x: batch_norm's case"},
     {"register_batch_norm", "registers ops: the library's own"},
     {"register_conv2d", "registers ops: the library's own"},
     {"register_matmul", "registers ops: the library's own"},
-    {"register_optimizer", "registers ops: the library's own"},
     {"register_pool2d", "registers ops: the library's own"},
     {"register_random", "registers ops: the library's own"},
     // Modules as objects.
@@ -196,6 +171,10 @@ const std::map<std::string, const char*> kNames = {
     {"io::DataLoader::num_examples", "a count: io_test"},
     {"io::DataLoader::batches_per_epoch", "a count: io_test"},
 };
+
+/// Functions of the library's own, which programs do not see, that have cases nevertheless.
+const std::set<std::string> kOwn = {"adagrad_update", "adam_update",     "if_arrived", "rmsprop_update",
+                                    "sgd_update",     "sgd_rows_update", "vjp"};
 
 /// The reason why `d` needs no case, or null.
 const char* excuse(const Declared& d) {
@@ -229,7 +208,7 @@ TEST_CASE("Every public function has an oracle, or a reason why it needs none") 
   // Nothing is said of what there is no more.
   for (const std::string& name : cases) {
     INFO("there is no public function " << name << ", which has a case");
-    CHECK(declared.contains(name));
+    CHECK((declared.contains(name) != kOwn.contains(name)));
   }
   for (const auto& [name, reason] : kNames) {
     INFO(name << " needs no excuse: it has a case, or is gone");

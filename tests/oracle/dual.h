@@ -1,6 +1,8 @@
 // Derivatives of references: numbers that carry those of the first and the second order.
 #pragma once
 
+#include <algorithm>
+
 #include "oracle.h"
 
 namespace oracle {

@@ -1,6 +1,7 @@
 #include "elementwise.h"
 
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/pointwise/record.h>
 
 namespace oracle {
 namespace {

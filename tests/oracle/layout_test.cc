@@ -1,5 +1,7 @@
 // What moves elements and computes none: every bit of every dtype, extents of 0 and 1, and extents that overflow.
 // (records_test.cc runs the records of these ops over all bits too; here are values by hand, derivatives and errors.)
+#include <twofold/kernels/pointwise/if_arrived.h>
+
 #include "oracle.h"
 
 using namespace oracle;

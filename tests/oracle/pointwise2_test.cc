@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/pointwise/record.h>
 
 #include "elementwise.h"
 

@@ -3,6 +3,8 @@
 #include <iostream>
 #include <sstream>
 
+#include <twofold/lib/autodiff/vjp.h>
+
 #include "../io/scratch.h"
 #include "oracle.h"
 
@@ -33,8 +35,8 @@ std::string kept(const Tensor& got, const Tensor& wanted) {
 
 ORACLE(Variable, Variable::read, Variable::assign, Variable::assign_add, Variable::assign_sub, Variable::initial_value,
        Variable::item, Variable::dtype, Variable::shape, assign, assign_add, assign_sub, placeholder,
-       global_variables_initializer, Session, Session::run, Session::make_callable, Callable, Callable::call_all, Feed,
-       step, Step, Step::evaluate, variables_initializer, is_variable_initialized, report_uninitialized_variables) {
+       global_variables_initializer, Session, Session::run, Session::make_callable, Callable, Feed, step, Step,
+       Step::evaluate, variables_initializer, is_variable_initialized, report_uninitialized_variables) {
   for (const DType t : kAll) {
     const Tensor x = ends(t), none = make(t, {0, 2}, {});
     tf::eagerly([&] {
@@ -79,7 +81,7 @@ ORACLE(Variable, Variable::read, Variable::assign, Variable::assign_add, Variabl
       CHECK(kept(session.run(v), tf::reverse(x, 0)) == "");  // a failed run changes nothing
       const auto call = session.make_callable(q, {p});
       CHECK(kept(call(x), x) == "");
-      CHECK(kept(call.call_all({x})[0], x) == "");
+      CHECK(kept(session.make_callable({q}, {p})(x)[0], x) == "");
       CHECK_ERROR(session.run(q), InvalidArgument, "must feed");
       auto step = tf::step([&](const Tensor& in) { return tf::identity(in); });
       CHECK(kept(step(x), x) == "");

@@ -1,6 +1,8 @@
 // Optimisers, clipping and schedules.
 #include <algorithm>
 
+#include <twofold/kernels/optimizer/optimizer.h>
+
 #include "oracle.h"
 
 using namespace oracle;

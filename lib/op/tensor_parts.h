@@ -1,0 +1,34 @@
+// What Tensor and Operation are made of, for the library's own sources: no header that programs include has this.
+#pragma once
+
+#include <twofold/lib/op/tensor.h>
+
+namespace twofold {
+
+/// What a symbol's handles hold: its graph, or what keeps the graph on their behalf while a step's body is built.
+class SymbolOwner : public RefCounted {
+ public:
+  GraphData* graph() const noexcept { return graph_; }
+  /// Of a step's body that has been built: its symbols must not be used outside.
+  bool closed() const noexcept { return closed_; }
+
+ protected:
+  explicit SymbolOwner(GraphData* graph) : graph_(graph) {}
+  bool closed_ = false;  // set by the thread that builds, before others can see its symbols
+
+ private:
+  GraphData* const graph_;
+};
+
+struct internal::TensorParts {
+  static Tensor adopt(Value* v) noexcept;
+  static Tensor symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept;
+  static Value* value(const Tensor& t) noexcept { return reinterpret_cast<Value*>(t.object_); }
+  static const SymbolOwner* owner(const Tensor& t) noexcept { return static_cast<const SymbolOwner*>(t.object_); }
+  static uint32_t node(const Tensor& t) noexcept { return t.node_; }
+  static uint16_t output(const Tensor& t) noexcept { return t.output_; }
+  static GraphData* graph(const Operation& o) noexcept { return o.graph_; }
+  static uint32_t node(const Operation& o) noexcept { return o.node_; }
+};
+
+}  // namespace twofold
