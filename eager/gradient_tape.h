@@ -12,6 +12,7 @@ namespace twofold {
 class Tape;
 struct GraphWatch;
 
+/// Options of `GradientTape`.
 struct GradientTapeOptions {
   bool persistent = false;               ///< gradient() may be called more than once, and is recorded itself
   bool watch_accessed_variables = true;  ///< trainable variables need no watch()
@@ -29,9 +30,12 @@ class [[nodiscard("a tape records while it lives: give it a name, tf::GradientTa
   GradientTape(const GradientTape&) = delete;
   GradientTape& operator=(const GradientTape&) = delete;
 
+  /// @{
   /// Uses of `x` from here on count. Throws InvalidArgument unless `x` is floating.
   void watch(const Tensor& x, std::source_location where = std::source_location::current());
   void watch(const Variable& x, std::source_location where = std::source_location::current());
+  /// @}
+  /// @{
   /// Gradients of the sum of ys by each of xs, undefined where unconnected or not watched; of one x that stands by
   /// itself, its gradient. Without `persistent` this may be called once (FailedPrecondition afterwards) and ends the
   /// recording.
@@ -41,6 +45,7 @@ class [[nodiscard("a tape records while it lives: give it a name, tf::GradientTa
   Tensor gradient(const Differentiables& ys, const X& x, std::source_location where = std::source_location::current()) {
     return gradient(ys, Differentiables(x), where)[0];
   }
+  /// @}
 
  private:
   GradientTapeOptions options_;

@@ -1,4 +1,4 @@
-// What If and While nodes hold: subgraphs and how they are wired.
+// What If and While nodes hold: bodies and how they are wired.
 #pragma once
 
 #include <string>
@@ -11,14 +11,14 @@ namespace twofold {
 
 class Backward;
 
-/// A subgraph as a function: parameters and captures in, outputs out. Identity is what counts when two are compared.
+/// A graph as a function: parameters and captures in, outputs out. Identity is what counts when two are compared.
 struct Body {
   Ref<GraphData> graph;
   std::vector<Edge> parameters;
   std::vector<Edge> captures;            ///< nodes inside that stand for values of the graph around
   std::vector<uint32_t> capture_inputs;  ///< which input of the If or While node each of them is
   std::vector<Edge> outputs;
-  std::vector<uint32_t> effects;          ///< nodes that run at every pass: effects, random ops, checks nobody reads
+  std::vector<uint32_t> effects;          ///< nodes that run each time: effects, random ops, checks nobody reads
   std::vector<Ref<VariableState>> reads;  ///< variables read inside, nested bodies included
   std::vector<Ref<VariableState>> writes;
 
@@ -68,7 +68,7 @@ void infer_backprop(InferContext& c);
 /// comes after. Eager, they would fail though nobody reads them.
 std::vector<uint32_t> unread_checks(const GraphData& g, std::span<const uint32_t> nodes,
                                     std::span<const uint32_t> needed);
-/// The subgraphs of an If or While node; empty for any other.
+/// The bodies of an If or While node; empty for any other.
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs);
 /// What is known of both shapes.
 Shape merged_shape(const Shape& a, const Shape& b);

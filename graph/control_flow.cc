@@ -379,7 +379,7 @@ void infer_while(InferContext& c) {
 
 constinit OpDef if_op{.key = OpName("If"),
                       .node_name = "cond",
-                      .doc = "One of two subgraphs, by a predicate. (TensorFlow: If)",
+                      .doc = "One of two bodies, by a predicate. (TensorFlow: If)",
                       .min_inputs = 1,
                       .max_inputs = -1,
                       .outputs = -1,
@@ -391,7 +391,7 @@ constinit OpDef if_op{.key = OpName("If"),
                       .attrs = &internal::kAttrsType<IfAttrs>};
 constinit OpDef while_op{.key = OpName("While"),
                          .node_name = "while",
-                         .doc = "A subgraph again and again while another yields true. (TensorFlow: While)",
+                         .doc = "A body again and again while another yields true. (TensorFlow: While)",
                          .min_inputs = 0,
                          .max_inputs = -1,
                          .outputs = -1,

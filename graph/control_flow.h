@@ -66,7 +66,7 @@ decltype(auto) call_with_state(F& f, const S& state) {
 ///
 /// Eager, or with a predicate that is a value, the chosen branch is called. (A value decides while a graph is built and
 /// leaves no control flow there; its gradients are then summed op by op, where eager tapes sum those of a branch first,
-/// so that last bits may differ.) On a symbol both are called once, to build the subgraphs of an If node; their effects
+/// so that last bits may differ.) On a symbol both are called once, to build the bodies of an If node; their effects
 /// (assignments, prints) happen when the node runs and the branch is taken. Shapes of the branches' results may differ
 /// and are then known only as far as they agree. InvalidArgument: p is no bool scalar; the branches return different
 /// numbers of tensors, or dtypes; a tensor made in a branch is used outside without being returned. (TensorFlow: cond)
@@ -117,9 +117,9 @@ auto cond(Operand p, Then&& then, Else&& otherwise) {
 /// body as arguments of their own), or one tensor, or an array or vector; literals in it become tensors. With an empty
 /// tuple the result is an Operation to run.
 ///
-/// Eager it is a loop. Deferred it adds a While node: test and body are called to build its subgraphs, the body once
-/// more for each time that a shape turns out to change between passes (its extents are then unknown). Dtypes must stay:
-/// InvalidArgument. Effects inside happen at every pass. (TensorFlow: while_loop)
+/// Eager it is a loop. Deferred it adds a While node: test and body are called to build its bodies, the latter once
+/// more for each time that a shape turns out to change from one time to the next (its extents are then unknown). Dtypes must stay:
+/// InvalidArgument. Effects inside happen each time. (TensorFlow: while_loop)
 template <class Test, class Body, class State>
 auto while_loop(Test&& test, Body&& body, const State& state,
                 std::source_location where = std::source_location::current()) {

@@ -13,6 +13,7 @@ namespace twofold {
 /// A Tensor, a Variable, an Operation or the name of one ("add:0", "init").
 class Fetch {
  public:
+  /// What it names.
   enum class Kind : uint8_t { tensor, variable, operation, name };
   Fetch(Tensor t) : kind_(Kind::tensor), tensor_(std::move(t)) {}
   Fetch(const Variable& v) : kind_(Kind::variable), variable_(v.state()) {}
@@ -20,11 +21,15 @@ class Fetch {
   Fetch(std::string name) : kind_(Kind::name), name_(std::move(name)) {}
   Fetch(const char* name) : Fetch(std::string(name)) {}
 
+  /// Which of the following it has.
   Kind kind() const { return kind_; }
+  /// @{
+  /// What it names; empty for other kinds.
   const Tensor& tensor() const { return tensor_; }
   const Ref<VariableState>& variable() const { return variable_; }
   const Operation& operation() const { return operation_; }
   const std::string& name() const { return name_; }
+  /// @}
 
  private:
   Kind kind_;

@@ -48,19 +48,27 @@ class Graph {
     Ref<RefCounted> graph_;
     std::unique_ptr<internal::CurrentGraph> current_;
   };
+  /// A guard that makes it the graph that sources on this thread add to.
   Scope as_default() const { return Scope(*this); }
 
+  /// @{
   /// From now on adding a node throws FailedPrecondition: "Graph is finalized and cannot be modified."
   void finalize();
   bool finalized() const;
+  /// @}
   /// All operations, in order of creation.
   std::vector<Operation> operations() const;
+  /// How many operations there are.
   int64_t num_operations() const;
+  /// @{
   /// By name: "MatMul", "MatMul:0". Throws NotFound.
   Operation operation(std::string_view name, Where where = Where::current()) const;
   Tensor tensor(std::string_view name, Where where = Where::current()) const;
+  /// @}
+  /// All variables, in order of creation.
   std::vector<Variable> variables() const;
 
+  /// The graph itself, for the library's own floors.
   GraphData* data() const;
   friend bool operator==(const Graph& a, const Graph& b) { return a.data_ == b.data_; }
 
@@ -94,6 +102,7 @@ class [[nodiscard("a guard works while it lives: give it a name, auto scope = tf
   uint32_t outer_;
   uint64_t outer_path_;
 };
+/// A NameScope, as a function.
 [[nodiscard("a guard works while it lives: give it a name, auto scope = tf::name_scope(\"name\");")]] inline NameScope
 name_scope(std::string_view name, std::source_location where = std::source_location::current()) {
   return NameScope(name, where);
@@ -179,6 +188,7 @@ class [[nodiscard(
   Ref<RefCounted> graph_;  // see keep_default_graph
   std::unique_ptr<internal::ControlScope> scope_;
 };
+/// A ControlDependencies, as a function.
 [[nodiscard(
     "a guard works while it lives: give it a name, auto after = "
     "tf::control_dependencies({...});")]] inline ControlDependencies
@@ -198,11 +208,13 @@ class [[nodiscard("a guard works while it lives: give it a name, auto on = tf::d
  private:
   int8_t outer_;
 };
+/// A DeviceScope, as a function. Throws as `parse_device` does.
 [[nodiscard("a guard works while it lives: give it a name, auto on = tf::device(\"/cpu:0\");")]] inline DeviceScope
 device(std::string_view name, std::source_location where = std::source_location::current()) {
   return DeviceScope(name, where);
 }
 
+/// Options of `placeholder`.
 struct PlaceholderOptions {
   std::string name;  ///< "Placeholder" if empty
 };
@@ -212,6 +224,7 @@ Tensor placeholder(DType dtype, const Shape& shape = unknown_shape, PlaceholderO
 
 /// Runs everything given when run. Eager, it is all done already: undefined.
 Operation group(const std::vector<Fetch>& all, std::source_location where = std::source_location::current());
+/// Does nothing when run. Eager: undefined.
 Operation no_op(std::source_location where = std::source_location::current());
 /// `y`, once `effects` are done: fetching the result runs them.
 Tensor with_effects(Operand y, const std::vector<Fetch>& effects);
@@ -228,6 +241,7 @@ Operation assert_that(Operand condition, std::string message = "", std::initiali
 /// Sets every variable of the current graph to its initial value. Eager variables have theirs from the start:
 /// undefined.
 Operation global_variables_initializer(std::source_location where = std::source_location::current());
+/// @{
 /// Sets these variables, and no others, to their initial values, as for what is made when others have been initialised
 /// or trained: `session.run(variables_initializer(opt.state()))`. One whose initial value is made from another's needs
 /// that initial value, not the other's initialisation. Eager: undefined. Throws InvalidArgument for a variable of
@@ -240,7 +254,11 @@ inline Operation variables_initializer(std::initializer_list<Variable> variables
                                        std::source_location where = std::source_location::current()) {
   return variables_initializer(std::vector(variables), where);
 }
+/// @}
+/// @{
+/// The variables of the current graph, in order of creation: all, or those made trainable.
 std::vector<Variable> global_variables();
 std::vector<Variable> trainable_variables();
+/// @}
 
 }  // namespace twofold

@@ -61,7 +61,7 @@ struct GraphVariable {
   uint32_t initializer = 0;
 };
 
-/// A value of an enclosing graph that a subgraph uses, and the node that stands for it inside.
+/// A value of an enclosing graph that a body uses, and the node that stands for it inside.
 struct Capture {
   Tensor outer;
   Edge inner;
@@ -107,14 +107,14 @@ class GraphData final : public SymbolOwner {
   /// A node that reads the variable at this point of the program.
   Edge read(const Ref<VariableState>& v, std::source_location where);
 
-  // A subgraph: a branch, a loop's body.
+  // A body: a branch, a loop's test or body.
   GraphData* outer() const { return outer_.get(); }
   /// True if `g` is this graph or encloses it.
   bool within(const GraphData* g) const;
   /// The node inside that stands for `outer_tensor`, of an enclosing graph.
   Edge capture(const Tensor& outer_tensor);
   const std::vector<Capture>& captures() const { return captures_; }
-  /// From within: whatever runs this subgraph must run the node `outer_node` of the graph around it first.
+  /// From within: whatever runs this body must run the node `outer_node` of the graph around it first.
   void follow(uint32_t outer_node) { followed_.push_back(outer_node); }
   const std::vector<uint32_t>& followed() const { return followed_; }
   /// No longer being built: its tensors must not be used outside. Lets go of the graph around it, whose node will hold

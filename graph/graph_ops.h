@@ -28,11 +28,11 @@ struct PlaceholderAttrs {
   TWOFOLD_FIELDS(dtype, shape)
 };
 struct CaptureAttrs {
-  int64_t index = 0;  ///< among the subgraph's captures
+  int64_t index = 0;  ///< among the body's captures
   TWOFOLD_FIELDS(index)
 };
 struct ParameterAttrs {
-  int64_t index = 0;  ///< among the subgraph's parameters
+  int64_t index = 0;  ///< among the body's parameters
   TWOFOLD_FIELDS(index)
 };
 struct PrintAttrs {

@@ -40,3 +40,14 @@
 #include <twofold/session/session.h>
 #include <twofold/session/state.h>
 #include <twofold/session/step.h>
+
+/// What programs use: `namespace tf = twofold;`.
+namespace twofold {}
+/// Layers, losses and modules that are made of them.
+namespace twofold::nn {}
+/// Optimisers, schedules and clipping.
+namespace twofold::train {}
+/// Data sets, loaders and files of tensors.
+namespace twofold::io {}
+/// TensorFlow 1's names.
+namespace twofold::compat::v1 {}

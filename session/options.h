@@ -7,6 +7,7 @@
 
 namespace twofold {
 
+/// Options of `Session`.
 struct SessionOptions {
   /// Off: every op of the graph runs by itself, in the order it was made, just as in eager mode.
   bool optimize = true;

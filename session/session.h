@@ -83,8 +83,11 @@ class Feed {
  public:
   using Value = internal::FeedValue;
   Feed(Fetch key, const Value& value) : entry_(std::move(key), value.kept()) {}
+  /// What is fed.
   const Fetch& key() const { return entry_.key; }
+  /// With what.
   const Value& value() const { return entry_.value; }
+  /// Both, for the library's own floors.
   const internal::FeedEntry& entry() const { return entry_; }
 
  private:
@@ -254,6 +257,7 @@ class Callable {
   Callable(const Callable&) = default;
   Callable& operator=(const Callable&) = default;
 
+  /// @{
   /// One value for each feed key, in order. Throws InvalidArgument on another number of values.
   template <class... V>
   Results operator()(const V&... values) const {
@@ -264,6 +268,7 @@ class Callable {
   Results operator()(const Feed::Value& a) const { return call({a}); }
   Results operator()(const Feed::Value& a, const Feed::Value& b) const { return call({a, b}); }
   Results operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) const { return call({a, b, c}); }
+  /// @}
   /// All results in a row.
   [[deprecated("a call gives all that was fetched: write call(x, y)")]] std::vector<Tensor> call_all(
       std::initializer_list<Feed::Value> values) const {
@@ -353,6 +358,7 @@ class Session {
     }
   }
 
+  /// @{
   /// A run prepared once, for calls as cheap as can be: `auto call = session.make_callable(y, {x})`, then `call(3.f)`
   /// gives a Tensor; `auto [a, b] = session.make_callable({y, z}, {x})(3.f)`. Fetches are those of `run`.
   template <internal::Fetchable T>
@@ -382,6 +388,7 @@ class Session {
       return Callable<>(prepare({}, feed_keys, where), Tensor());
     }
   }
+  /// @}
 
   /// Sets variables to values, which are converted and checked as those of feeds are. All at once: a run sees all of
   /// them or none. Of two values for one variable the last counts.
@@ -389,6 +396,7 @@ class Session {
 
   /// From now on run throws: "Attempted to use a closed Session." Values of variables are released.
   void close();
+  /// The graph that it runs.
   Graph graph() const;
   /// Plans held now.
   int64_t num_plans() const;

@@ -15,6 +15,7 @@ namespace twofold {
 std::map<std::string, Tensor> read_state(const Session& session, const std::map<std::string, Variable>& state,
                                          std::source_location where = std::source_location::current());
 
+/// Options of `load_state`.
 struct LoadStateOptions {
   bool ignore_missing = false;     ///< variables without a value stay as they are
   bool ignore_unexpected = false;  ///< values without a variable are passed over
@@ -31,12 +32,14 @@ void load_state(const Session& session, const std::map<std::string, Variable>& s
 /// is_variable_initialized)
 bool is_variable_initialized(const Session& session, const Variable& variable,
                              std::source_location where = std::source_location::current());
+/// @{
 /// The names of those variables, or of all of the session's graph, that have no value in the session, in their order:
 /// what `variables_initializer` is for. Eager there are none. (TensorFlow: report_uninitialized_variables)
 std::vector<std::string> report_uninitialized_variables(const Session& session,
                                                         std::source_location where = std::source_location::current());
 std::vector<std::string> report_uninitialized_variables(const Session& session, const std::vector<Variable>& variables,
                                                         std::source_location where = std::source_location::current());
+/// @}
 
 /// What decides the numbers that random ops draw from now on (lib/op/random_key.h), to be kept with variables so that a
 /// program goes on to the bit where another stopped:

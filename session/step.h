@@ -15,6 +15,7 @@
 
 namespace twofold {
 
+/// Options of `tf::step`.
 struct StepOptions {
   /// What is known of the arguments' shapes, `{{-1, 28, 28}}`, from the first on; of others it is their ranks. A call
   /// with an argument of another shape is InvalidArgument.
@@ -61,6 +62,8 @@ class Step {
   Step(const Session* session, F body, StepOptions options, std::source_location where)
       : runner_(session, std::move(options), where), body_(std::move(body)) {}
 
+  /// @{
+  /// Runs the body on these values.
   template <class... A>
   auto operator()(const A&... arguments) {
     return call({Feed::Value(arguments, {})...}, std::index_sequence_for<A...>());
@@ -71,6 +74,7 @@ class Step {
   auto operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) {
     return call({a, b, c}, std::make_index_sequence<3>());
   }
+  /// @}
 
   /// The value now of a variable, or of a tensor that needs no feeds. Throws as Session::run does.
   Tensor evaluate(const Fetch& fetch, std::source_location where = std::source_location::current()) {
@@ -121,6 +125,7 @@ class Step {
   F body_;
 };
 
+/// @{
 /// One step of a program, written once and called many times:
 ///
 ///     auto step = tf::step([&](Tensor x, Tensor y) {
@@ -167,5 +172,6 @@ template <class F>
     return Tensor();
   }
 }
+/// @}
 
 }  // namespace twofold

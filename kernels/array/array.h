@@ -12,6 +12,7 @@
 
 namespace twofold {
 
+/// @{
 /// The tensors side by side along a new axis, which is axis `axis` of the result. Shapes are equal; dtypes promote to
 /// one, and literals take it. InvalidArgument: no tensor at all, shapes that differ, an axis out of range. TensorFlow's
 /// stack.
@@ -19,15 +20,18 @@ Tensor stack(std::span<const Tensor> tensors, int64_t axis = 0,
              std::source_location where = std::source_location::current());
 Tensor stack(std::initializer_list<Operand> tensors, int64_t axis = 0,
              std::source_location where = std::source_location::current());
+/// @}
 
 /// The slices of x along `axis`, without it. InvalidArgument: its extent is unknown, an axis out of range. TensorFlow's
 /// unstack.
 std::vector<Tensor> unstack(Operand x, int64_t axis = 0);
 
+/// @{
 /// x cut along `axis` into `parts` equal parts, or into parts of those sizes, of which one may be -1 and takes the
 /// rest. InvalidArgument: the extent is unknown or is not the sum. TensorFlow's split.
 std::vector<Tensor> split(Operand x, int64_t parts, int64_t axis = 0);
 std::vector<Tensor> split(Operand x, Axes sizes, int64_t axis = 0);
+/// @}
 
 /// x with its axes first..last made one; negative ones count from the end. A scalar becomes a vector. PyTorch's
 /// flatten.
@@ -37,10 +41,11 @@ Tensor flatten(Operand x, int64_t first = 0, int64_t last = -1);
 /// TensorFlow's tile.
 Tensor tile(Operand x, const Extents& multiples);
 
+/// Options of `one_hot`.
 struct OneHotOptions {
-  Number on = 1;
-  Number off = 0;
-  DType dtype = float32;
+  Number on = 1;          ///< at the index
+  Number off = 0;         ///< elsewhere
+  DType dtype = float32;  ///< of the result
 };
 /// `on` where the new last axis has the index that x holds, else `off`; all `off` for an index out of range. x is int32
 /// or int64, y of shape x.shape + (depth). InvalidArgument: another dtype of x, a negative depth, an `on` or `off` that
@@ -78,6 +83,7 @@ Tensor range(const T& limit, ConstantOptions options = {},
              std::source_location where = std::source_location::current()) {
   return internal::range({0, where}, {limit, where}, 1, options, where);
 }
+/// The same from `start` on, by `delta`.
 template <class A, class B>
   requires((internal::ScalarTensor<A> && (internal::ScalarTensor<B> || std::integral<B>)) ||
            (std::integral<A> && internal::ScalarTensor<B>))

@@ -7,13 +7,15 @@
 
 namespace twofold {
 
+/// Options of `batch_norm`.
 struct BatchNormOptions {
-  double epsilon = 1e-5;
+  double epsilon = 1e-5;  ///< added to the variance
   int64_t axis = 1;  ///< of the channels: 1 for NCHW and NC, -1 for NHWC
 };
 
+/// What batch_norm gives.
 struct BatchNormResult {
-  Tensor y;
+  Tensor y;         ///< the normalised x
   Tensor mean;      ///< of each channel
   Tensor variance;  ///< of each channel, biased: divided by the number of elements
 };
@@ -36,14 +38,16 @@ BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOp
 Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand scale, Operand offset,
                             BatchNormOptions options = {});
 
+/// Options of `running_statistics`.
 struct RunningStatisticsOptions {
   double momentum = 0.1;  ///< the share of the new batch, in [0, 1]
   int64_t axis = 1;       ///< of x's channels, as BatchNormOptions::axis
 };
 
+/// Statistics of all batches so far, one element a channel.
 struct RunningStatistics {
-  Tensor mean;
-  Tensor variance;
+  Tensor mean;      ///< the running mean
+  Tensor variance;  ///< the running variance
 };
 
 /// Running statistics after one more batch x, whose mean and biased variance are given as batch_norm gives them:
@@ -58,6 +62,7 @@ struct RunningStatistics {
 RunningStatistics running_statistics(Operand running_mean, Operand running_var, Operand mean, Operand variance,
                                      Operand x, RunningStatisticsOptions options = {});
 
+/// Attributes of BatchNorm.
 struct BatchNormAttrs {
   double epsilon = 1e-5;
   int64_t axis = 1;
@@ -67,6 +72,7 @@ struct BatchNormAttrs {
   TWOFOLD_FIELDS(epsilon, axis, relu)
 };
 
+/// Attributes of RunningStatistics.
 struct RunningStatisticsAttrs {
   double momentum = 0.1;
   int64_t axis = 1;
@@ -75,7 +81,10 @@ struct RunningStatisticsAttrs {
 
 /// How a kernel sees x: `outer` x `channels` x `inner` elements in row-major order.
 struct BatchNormLayout {
+  /// @{
+  /// How x is walked through: outer * channels * inner elements.
   int64_t outer = 1, channels = 1, inner = 1;
+  /// @}
 
   BatchNormLayout(const Shape& x, int64_t axis) {
     if (axis < 0) axis += x.rank();
@@ -85,6 +94,7 @@ struct BatchNormLayout {
   int64_t count() const { return outer * inner; }
 };
 
+/// Adds the ops of this folder to the registry.
 void register_batch_norm();
 
 struct OpDef;

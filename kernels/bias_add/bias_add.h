@@ -6,6 +6,7 @@
 
 namespace twofold {
 
+/// Options of `bias_add`.
 struct BiasAddOptions {
   DataFormat data_format = DataFormat::nhwc;  ///< nchw: channels are axis 1; nhwc: the last axis
 };

@@ -14,6 +14,7 @@ namespace twofold {
 /// message then. A y that nobody reads is not computed. Source: TensorFlow's check_numerics.
 Tensor check_numerics(Operand x, std::string message);
 
+/// Attributes of CheckNumerics.
 struct CheckNumericsAttrs {
   std::string message;
   TWOFOLD_FIELDS(message)

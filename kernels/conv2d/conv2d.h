@@ -9,12 +9,13 @@
 
 namespace twofold {
 
+/// Options of `conv2d`.
 struct Conv2dOptions {
-  Pair2d stride = 1;
-  Padding2d padding = 0;
-  Pair2d dilation = 1;
-  int64_t groups = 1;
-  DataFormat data_format = DataFormat::nchw;
+  Pair2d stride = 1;                          ///< how far apart the places of the window lie
+  Padding2d padding = 0;                      ///< around the image
+  Pair2d dilation = 1;                        ///< how far apart a filter's elements lie
+  int64_t groups = 1;                         ///< channels are split into so many, each convolved by itself
+  DataFormat data_format = DataFormat::nchw;  ///< the order of the axes
   TWOFOLD_FIELDS(stride, padding, dilation, groups, data_format)
 };
 
@@ -63,13 +64,14 @@ Tensor conv2d(Operand x, Operand weight, const B& bias, Conv2dOptions options = 
   return internal::conv2d_with_bias(x, weight, bias, options);
 }
 
+/// Options of `conv2d_transpose`.
 struct Conv2dTransposeOptions {
-  Pair2d stride = 1;
-  Padding2d padding = 0;
-  Pair2d output_padding = 0;
-  int64_t groups = 1;
-  Pair2d dilation = 1;
-  DataFormat data_format = DataFormat::nchw;
+  Pair2d stride = 1;                          ///< how far apart the places of the window lie
+  Padding2d padding = 0;                      ///< around the image
+  Pair2d output_padding = 0;                  ///< rows and columns added at the bottom and at the right of the result
+  int64_t groups = 1;                         ///< channels are split into so many, each convolved by itself
+  Pair2d dilation = 1;                        ///< how far apart a filter's elements lie
+  DataFormat data_format = DataFormat::nchw;  ///< the order of the axes
   TWOFOLD_FIELDS(stride, padding, output_padding, groups, dilation, data_format)
 };
 
@@ -82,6 +84,7 @@ struct Conv2dTransposeOptions {
 /// "same" TensorFlow's conv2d_transpose.
 Tensor conv2d_transpose(Operand x, Operand weight, Conv2dTransposeOptions options = {});
 
+/// Adds the ops of this folder to the registry.
 void register_conv2d();
 
 namespace op_name {

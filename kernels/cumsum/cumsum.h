@@ -6,6 +6,7 @@
 
 namespace twofold {
 
+/// Options of `cumsum`.
 struct CumsumOptions {
   bool exclusive = false;  ///< an element's sum ends before it: 1 2 3 gives 0 1 3
   bool reverse = false;    ///< from the end on: 1 2 3 gives 6 5 3, exclusive 5 3 0
@@ -16,6 +17,7 @@ struct CumsumOptions {
 /// TensorFlow's cumsum.
 Tensor cumsum(Operand x, int64_t axis = 0, CumsumOptions options = {});
 
+/// Attributes of Cumsum.
 struct CumsumAttrs {
   int64_t axis = 0;
   bool exclusive = false;

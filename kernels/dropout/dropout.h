@@ -7,6 +7,7 @@
 
 namespace twofold {
 
+/// Options of `dropout`.
 struct DropoutOptions {
   std::optional<int64_t> seed = {};  ///< as of random_uniform
 };

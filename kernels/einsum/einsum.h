@@ -10,6 +10,7 @@
 
 namespace twofold {
 
+/// @{
 /// The product of the operands, summed over every index that the result does not name. `equation` names the axes of
 /// each operand by letters: "ij,jk->ik" is the matrix product, "bij,bj->bi" a batch of matrices times vectors, "ii->i"
 /// a diagonal, "ij->" the sum of all. Without "->" the result has the letters that occur once, in alphabetical order.
@@ -26,5 +27,6 @@ Tensor einsum(std::string_view equation, std::span<const Tensor> operands,
               std::source_location where = std::source_location::current());
 Tensor einsum(std::string_view equation, std::initializer_list<Operand> operands,
               std::source_location where = std::source_location::current());
+/// @}
 
 }  // namespace twofold

@@ -6,6 +6,7 @@
 
 namespace twofold {
 
+/// Options of `gather`.
 struct GatherOptions {
   int64_t axis = 0;        ///< of params; may count from its end
   int64_t batch_dims = 0;  ///< leading axes that params and indices share: entry b of indices indexes entry b of
@@ -39,6 +40,7 @@ Tensor checked_indices(const Tensor& indices, const Tensor& params);
 Tensor scatter_rows(const Tensor& rows, const Tensor& indices, const Tensor& like);
 }  // namespace internal
 
+/// Attributes of Gather.
 struct GatherAttrs {
   int64_t axis = 0;
   int64_t batch_dims = 0;

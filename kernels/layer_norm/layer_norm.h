@@ -5,8 +5,9 @@
 
 namespace twofold {
 
+/// Options of `layer_norm`.
 struct LayerNormOptions {
-  double epsilon = 1e-5;
+  double epsilon = 1e-5;  ///< added to the variance
 };
 
 /// y = (x - mean) / sqrt(variance + epsilon) * scale + offset, mean and biased variance being taken over `axes` of each

@@ -45,12 +45,14 @@ Tensor broadcast_to(Operand x, const Extents& shape);
 /// own.
 Tensor broadcast_like(Operand x, Operand like);
 
+/// @{
 /// The tensors one after another along `axis`. They promote to one dtype. InvalidArgument: other extents differ, no
 /// tensor at all, an axis out of range. TensorFlow's concat.
 Tensor concat(std::span<const Tensor> tensors, int64_t axis,
               std::source_location where = std::source_location::current());
 Tensor concat(std::initializer_list<Operand> tensors, int64_t axis,
               std::source_location where = std::source_location::current());
+/// @}
 
 /// The elements begin[i] <= index < begin[i] + size[i] of each axis i; size -1 reaches to the end. A negative begin
 /// counts from the end; axes beyond the lists are taken whole. InvalidArgument: "Expected size[0] in [0, 3], but got
@@ -74,32 +76,40 @@ Tensor shape(Operand x);
 /// ensure_shape.
 Tensor ensure_shape(Operand x, Shape shape);
 
+/// @{
 /// Zeros or ones of x's shape and dtype; x's elements are not used. TensorFlow's zeros_like and ones_like.
 Tensor zeros_like(Operand x);
 Tensor ones_like(Operand x);
+/// @}
 
+/// Attributes of ops whose result has a given shape.
 struct ShapeAttrs {
   Shape shape;  ///< unused where the shape is an operand
   TWOFOLD_FIELDS(shape)
 };
+/// Attributes of the op that makes a vector of numbers, some of them inputs.
 struct ExtentsAttrs {
   Axes numbers;
   Axes places;  ///< of the inputs among them
   TWOFOLD_FIELDS(numbers, places)
 };
+/// Attributes of ops over some axes.
 struct AxesAttrs {
   Axes axes;
   TWOFOLD_FIELDS(axes)
 };
+/// Attributes of Concat.
 struct ConcatAttrs {
   int64_t axis = 0;
   TWOFOLD_FIELDS(axis)
 };
+/// Attributes of ConcatPart, the gradient of Concat by its input number `part`.
 struct ConcatPartAttrs {
   int64_t axis = 0;
   int64_t part = 0;
   TWOFOLD_FIELDS(axis, part)
 };
+/// Attributes of Slice.
 struct SliceAttrs {
   Axes begin;
   Axes size;  ///< unused where the size is that of a second operand
@@ -111,6 +121,7 @@ Tensor pad_at(const Tensor& like, const Tensor& x, const Tensor& begin);
 Tensor pack_extents(std::span<const Tensor* const> inputs, const ExtentsAttrs& attrs, std::source_location where);
 }  // namespace internal
 
+/// Attributes of the gradient of a slice, which pads with zeros.
 struct PadAttrs {
   Axes begin;
   Shape shape;  ///< unused where the shape is that of a second operand

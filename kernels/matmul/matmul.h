@@ -6,9 +6,10 @@
 
 namespace twofold {
 
+/// Options of `matmul`.
 struct MatMulOptions {
-  bool transpose_a = false;
-  bool transpose_b = false;
+  bool transpose_a = false;  ///< of a, the last two axes are swapped first
+  bool transpose_b = false;  ///< likewise of b
 };
 
 /// C[..., i, j] = sum_k A[..., i, k] * B[..., k, j], where A is `a` with its last two axes exchanged if transpose_a, B
@@ -22,12 +23,14 @@ struct MatMulOptions {
 /// Throws InvalidArgument on shapes that do not fit and on other dtypes. Source: TensorFlow's MatMul and BatchMatMulV2.
 Tensor matmul(Operand a, Operand b, MatMulOptions options = {});
 
+/// Attributes of MatMul.
 struct MatMulAttrs {
   bool transpose_a = false;
   bool transpose_b = false;
   TWOFOLD_FIELDS(transpose_a, transpose_b)
 };
 
+/// Adds the ops of this folder to the registry.
 void register_matmul();
 
 namespace op_name {

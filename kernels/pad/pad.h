@@ -12,20 +12,25 @@
 
 namespace twofold {
 
+/// What stands in the padding.
 enum class PadMode : uint8_t {
   constant,   ///< options.value
   reflect,    ///< x as a mirror in its edge element shows it: 1 2 3 becomes 3 2 1 2 3 2 1
   symmetric,  ///< as a mirror beyond it does: 1 2 3 becomes 2 1 1 2 3 3 2
 };
 
+/// Options of `pad`.
 struct PadOptions {
-  Number value = 0;
-  PadMode mode = PadMode::constant;
+  Number value = 0;                  ///< in the padding, if the mode is constant
+  PadMode mode = PadMode::constant;  ///< what stands in the padding
 };
 
 /// How many elements before an axis and behind it.
 struct Padding {
+  /// @{
+  /// How many elements on each side of the axis.
   Extent before, after;
+  /// @}
 };
 /// For every axis: `{{1, 1}, {0, tf::shape(x)[0]}}`.
 class Paddings {
@@ -34,6 +39,7 @@ class Paddings {
   Paddings(const std::vector<std::pair<int64_t, int64_t>>& list) {
     for (const auto& [before, after] : list) list_.push_back({before, after});
   }
+  /// One for each axis.
   const std::vector<Padding>& list() const { return list_; }
 
  private:
@@ -49,10 +55,12 @@ class Paddings {
 /// Source: TensorFlow's pad.
 Tensor pad(Operand x, const Paddings& paddings, PadOptions options = {});
 
+/// Attributes of PadBy.
 struct PadByAttrs {
   Number value = 0;
   TWOFOLD_FIELDS(value)
 };
+/// Attributes of PadConstant.
 struct PadConstantAttrs {
   Axes before, after;
   Number value = 0;

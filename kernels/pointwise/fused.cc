@@ -46,7 +46,7 @@ void infer_fused(InferContext& c) {
 }  // namespace
 
 constinit OpDef fused_op{.key = op_name::Fused,
-                         .doc = "A group of pointwise ops run tile by tile. Made by the optimiser, after gradients.",
+                         .doc = "A group of pointwise ops run tile by tile. Made by a pass, after gradients.",
                          .min_inputs = 1,
                          .max_inputs = -1,
                          .outputs = -1,

@@ -17,7 +17,7 @@ Prepared prepare_fused(const Signature& s);
 
 namespace {
 
-// What the optimiser's limits allow.
+// What the pass's limits allow.
 constexpr size_t kMostPatterns = 32;
 constexpr size_t kMostArguments = 128;
 static_assert(sizeof(Broadcast<kMostPatterns>) + 8 + kMostArguments * sizeof(void*) <= 4096, "a kernel's parameters");

@@ -43,22 +43,30 @@ Tensor elu(Operand x, double alpha = 1);
 /// unconnected. TensorFlow Cast.
 Tensor cast(Operand x, DType to);
 
+/// @{
+/// add, subtract, multiply, divide and negative: the functions of ops.def.
 Tensor operator+(Operand a, Operand b);
 Tensor operator-(Operand a, Operand b);
 Tensor operator*(Operand a, Operand b);
 Tensor operator/(Operand a, Operand b);
 Tensor operator-(Operand x);
+/// @}
 /// mod: the remainder has b's sign, as in Python.
 Tensor operator%(Operand a, Operand b);
+/// @{
 /// logical_and, logical_or, logical_xor and logical_not, of bools.
 Tensor operator&(Operand a, Operand b);
 Tensor operator|(Operand a, Operand b);
 Tensor operator^(Operand a, Operand b);
 Tensor operator~(Operand x);
+/// @}
+/// @{
+/// less, less_equal, greater and greater_equal: bool.
 Tensor operator<(Operand a, Operand b);
 Tensor operator<=(Operand a, Operand b);
 Tensor operator>(Operand a, Operand b);
 Tensor operator>=(Operand a, Operand b);
+/// @}
 
 namespace internal {
 template <class T>
@@ -76,6 +84,7 @@ decltype(auto) rebind(T&& t, Tensor next) {
 }
 }  // namespace internal
 
+/// @{
 /// `t += x` is `t = t + x`: the handle t is of another tensor then, and copies of it stay as they were.
 template <internal::AnyTensor T>
 decltype(auto) operator+=(T&& t, Operand x) {
@@ -93,5 +102,6 @@ template <internal::AnyTensor T>
 decltype(auto) operator/=(T&& t, Operand x) {
   return internal::rebind(std::forward<T>(t), Operand(t, x.where()) / x);
 }
+/// @}
 
 }  // namespace twofold

@@ -5,6 +5,7 @@
 
 namespace twofold {
 
+/// Attributes of Cast.
 struct CastAttrs {
   DType to = float32;
   TWOFOLD_FIELDS(to)

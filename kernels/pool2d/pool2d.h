@@ -8,10 +8,11 @@
 
 namespace twofold {
 
+/// Options of `max_pool2d`.
 struct MaxPool2dOptions {
   std::optional<Pair2d> stride = {};  ///< the kernel's size, if not given
   Padding2d padding = 0;              ///< of less than any number
-  DataFormat data_format = DataFormat::nchw;
+  DataFormat data_format = DataFormat::nchw;  ///< the order of the axes
 };
 
 /// y[n, c, i, j] = the largest of x[n, c, i stride.h + p - top, j stride.w + q - left] over 0 <= p < kernel.h and
@@ -24,11 +25,12 @@ struct MaxPool2dOptions {
 /// Source: PyTorch's max_pool2d, TensorFlow's max_pool2d, ONNX MaxPool.
 Tensor max_pool2d(Operand x, Pair2d kernel_size, MaxPool2dOptions options = {});
 
+/// Options of `avg_pool2d`.
 struct AvgPool2dOptions {
   std::optional<Pair2d> stride = {};  ///< the kernel's size, if not given
-  Padding2d padding = 0;
+  Padding2d padding = 0;              ///< zeros around the image
   bool count_include_pad = true;  ///< divide by all of a window, not by its part in the image
-  DataFormat data_format = DataFormat::nchw;
+  DataFormat data_format = DataFormat::nchw;  ///< the order of the axes
 };
 
 /// The same with means; padding counts as zeros, or not at all. Sums are made row by row, those of more than
@@ -36,6 +38,7 @@ struct AvgPool2dOptions {
 /// avg_pool2d is that of count_include_pad = false.
 Tensor avg_pool2d(Operand x, Pair2d kernel_size, AvgPool2dOptions options = {});
 
+/// Attributes of Pool2d.
 struct Pool2dAttrs {
   Pair2d kernel_size = 1;
   Pair2d stride = 1;
@@ -45,6 +48,7 @@ struct Pool2dAttrs {
   TWOFOLD_FIELDS(kernel_size, stride, padding, data_format, count_include_pad)
 };
 
+/// Adds the ops of this folder to the registry.
 void register_pool2d();
 
 namespace op_name {

@@ -11,24 +11,27 @@
 
 namespace twofold {
 
+/// Options of `random_normal`.
 struct RandomNormalOptions {
-  double mean = 0;
-  double stddev = 1;
-  DType dtype = float32;
+  double mean = 0;        ///< of the distribution
+  double stddev = 1;      ///< the standard deviation, not negative
+  DType dtype = float32;  ///< float32 or float64
   /// The op's own; otherwise its scope and its place in that tell its numbers from others'.
   std::optional<int64_t> seed = {};
 };
 
+/// Options of `random_uniform`.
 struct RandomUniformOptions {
-  Number low = 0;
-  Number high = 1;
-  DType dtype = float32;
-  std::optional<int64_t> seed = {};
+  Number low = 0;                    ///< the least number that may come
+  Number high = 1;                   ///< what all numbers stay below
+  DType dtype = float32;             ///< of the result
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
 };
 
+/// Options of `random_uniform_int`.
 struct RandomIntOptions {
-  DType dtype = int32;
-  std::optional<int64_t> seed = {};
+  DType dtype = int32;               ///< int32 or int64
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
 };
 
 /// Numbers from the normal distribution. Every extent of `shape` is a number or is computed by ops
@@ -59,8 +62,9 @@ Tensor random_uniform(const Extents& shape, RandomUniformOptions options = {},
 Tensor random_uniform_int(const Extents& shape, int64_t low, int64_t high, RandomIntOptions options = {},
                           std::source_location where = std::source_location::current());
 
+/// Options of `random_permutation` and `random_shuffle`.
 struct RandomShuffleOptions {
-  std::optional<int64_t> seed = {};
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
 };
 
 /// The numbers 0 ... n - 1, int32, in a random order, drawn as by random_normal: each number gets 64 random bits, by
@@ -74,25 +78,30 @@ Tensor random_permutation(Extent n, RandomShuffleOptions options = {},
 /// random_shuffle.
 Tensor random_shuffle(Operand x, RandomShuffleOptions options = {});
 
+/// Options of `random_normal_like`.
 struct RandomNormalLikeOptions {
-  double mean = 0;
-  double stddev = 1;
+  double mean = 0;                  ///< of the distribution
+  double stddev = 1;                ///< the standard deviation, not negative
   std::optional<DType> dtype = {};  ///< x's, unless given
-  std::optional<int64_t> seed = {};
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
 };
+/// Options of `random_uniform_like`.
 struct RandomUniformLikeOptions {
-  Number low = 0;
-  Number high = 1;
-  std::optional<DType> dtype = {};
-  std::optional<int64_t> seed = {};
+  Number low = 0;                    ///< the least number that may come
+  Number high = 1;                   ///< what all numbers stay below
+  std::optional<DType> dtype = {};   ///< x's, unless given
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
 };
 
+/// @{
 /// Numbers as of random_normal and random_uniform, of the shape that x has when it runs; x's elements are not used.
 /// Beside a value too it is a source, which draws anew at every run. Not differentiable. Source: PyTorch's randn_like
 /// and rand_like.
 Tensor random_normal_like(Operand x, RandomNormalLikeOptions options = {});
 Tensor random_uniform_like(Operand x, RandomUniformLikeOptions options = {});
+/// @}
 
+/// Attributes of RandomNormal, TruncatedNormal and RandomUniform.
 struct RandomAttrs {
   uint64_t key = 0;  ///< first, where random_key_of looks for it
   DType dtype = float32;
@@ -102,6 +111,7 @@ struct RandomAttrs {
   TWOFOLD_FIELDS(key, dtype, shape, a, b)
 };
 
+/// Attributes of RandomInt.
 struct RandomIntAttrs {
   uint64_t key = 0;  ///< as in RandomAttrs
   DType dtype = int32;
@@ -110,12 +120,14 @@ struct RandomIntAttrs {
   int64_t high = 1;
   TWOFOLD_FIELDS(key, dtype, shape, low, high)
 };
+/// Attributes of RandomPermutation.
 struct RandomPermutationAttrs {
   uint64_t key = 0;  ///< as in RandomAttrs
   Shape shape;       ///< (n,)
   TWOFOLD_FIELDS(key, shape)
 };
 
+/// Adds the ops of this folder to the registry.
 void register_random();
 
 namespace op_name {

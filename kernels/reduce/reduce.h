@@ -6,6 +6,7 @@
 
 namespace twofold {
 
+/// Options of reductions.
 struct ReduceOptions {
   bool keepdims = false;  ///< reduced axes stay, with extent 1
 };
@@ -39,10 +40,12 @@ Tensor argmax(Operand x, int64_t axis = 0, ReduceOptions options = {});
 /// The same of the smallest element. TensorFlow's argmin.
 Tensor argmin(Operand x, int64_t axis = 0, ReduceOptions options = {});
 
+/// @{
 /// Whether any, or every, element of the bool tensor x is true, over `axes` as `sum`. Of no elements: false, true. Not
 /// differentiable. InvalidArgument: not bool. TensorFlow's reduce_any, reduce_all.
 Tensor any(Operand x, Axes axes = {}, ReduceOptions options = {});
 Tensor all(Operand x, Axes axes = {}, ReduceOptions options = {});
+/// @}
 
 /// log(sum(exp(x), axes)), without overflow: the largest element m is taken out as m + log(sum(exp(x - m))). Floating
 /// dtypes; of no elements or of -inf alone it is -inf. The gradient is softmax(x), 0 of -inf alone; beside an element
@@ -54,9 +57,10 @@ Tensor logsumexp(Operand x, Axes axes = {}, ReduceOptions options = {});
 /// Axes and errors as `mean`. TensorFlow's norm, PyTorch's linalg.vector_norm.
 Tensor norm(Operand x, Axes axes = {}, ReduceOptions options = {});
 
+/// Options of `variance`.
 struct VarianceOptions {
   double correction = 0;  ///< 1 gives the unbiased estimate of a sample's, as PyTorch's default does
-  bool keepdims = false;
+  bool keepdims = false;  ///< the axes stay, with extent 1
 };
 /// sum((x - mean(x, axes))^2, axes) / max(n - correction, 0), n being the number of elements that make one: inf where
 /// the correction leaves nothing to divide by, NaN where the sum is 0 too. Squares do not overflow on the way to a
@@ -64,6 +68,8 @@ struct VarianceOptions {
 /// reduce_variance, PyTorch's var.
 Tensor variance(Operand x, Axes axes = {}, VarianceOptions options = {});
 
+/// @{
+/// TensorFlow's names of the functions above.
 inline Tensor reduce_sum(Operand x, Axes axes = {}, ReduceOptions options = {}) { return sum(x, axes, options); }
 inline Tensor reduce_mean(Operand x, Axes axes = {}, ReduceOptions options = {}) { return mean(x, axes, options); }
 inline Tensor reduce_prod(Operand x, Axes axes = {}, ReduceOptions options = {}) { return prod(x, axes, options); }
@@ -71,6 +77,7 @@ inline Tensor reduce_max(Operand x, Axes axes = {}, ReduceOptions options = {}) 
 inline Tensor reduce_min(Operand x, Axes axes = {}, ReduceOptions options = {}) { return min(x, axes, options); }
 inline Tensor reduce_any(Operand x, Axes axes = {}, ReduceOptions options = {}) { return any(x, axes, options); }
 inline Tensor reduce_all(Operand x, Axes axes = {}, ReduceOptions options = {}) { return all(x, axes, options); }
+/// @}
 
 /// The adjoint of broadcasting: x summed over the axes along which a tensor of `like`'s shape was broadcast to x's
 /// shape. Never x itself, but a tensor of its own. Only the shape of `like` is used.
@@ -84,6 +91,7 @@ namespace internal {
 inline constexpr int kMostProdDirections = 6;
 }  // namespace internal
 
+/// Attributes of reductions.
 struct ReduceAttrs {
   Axes axes;  ///< as given; empty means all
   bool keepdims = false;
@@ -105,11 +113,13 @@ namespace internal {
 /// it is float64.
 Tensor sum_of_squares(const Tensor& x, SumOfSquaresAttrs attrs, bool wide = false);
 }  // namespace internal
+/// Attributes of ArgMax.
 struct ArgMaxAttrs {
   int64_t axis = 0;
   bool keepdims = false;
   TWOFOLD_FIELDS(axis, keepdims)
 };
+/// Attributes of SumTo.
 struct SumToAttrs {
   Shape shape;
   TWOFOLD_FIELDS(shape)

@@ -12,6 +12,7 @@
 
 namespace twofold {
 
+/// What is checked when shapes are known.
 enum class ShapeCheck : uint8_t {
   matches,        ///< each input has the shape wanted[i], as far as that says
   ends_with,      ///< the last axes of each input are wanted[i]
@@ -24,6 +25,7 @@ enum class ShapeCheck : uint8_t {
   einsum,         ///< axes of one letter of the equation `words` have one extent
 };
 
+/// Attributes of ShapeCheck.
 struct ShapeCheckAttrs {
   ShapeCheck what = ShapeCheck::matches;
   std::string words;                ///< of the error, each {} being a shape; or the function's name

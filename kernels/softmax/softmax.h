@@ -15,6 +15,7 @@ Tensor softmax(Operand x, int64_t axis = -1);
 /// TensorFlow's tf.nn.log_softmax.
 Tensor log_softmax(Operand x, int64_t axis = -1);
 
+/// Attributes of Softmax.
 struct SoftmaxAttrs {
   int64_t axis = -1;
   TWOFOLD_FIELDS(axis)

@@ -26,11 +26,13 @@ Tensor strided_slice(Operand x, Axes begin, Axes end, Axes strides = {});
 /// an axis out of range or given twice. Source: TensorFlow's reverse.
 Tensor reverse(Operand x, Axes axes);
 
+/// Attributes of StridedSlice.
 struct StridedSliceAttrs {
   Axes begin, end;
   Axes strides;  ///< as many, none of them 0
   TWOFOLD_FIELDS(begin, end, strides)
 };
+/// Attributes of Reverse.
 struct ReverseAttrs {
   Axes axes;
   TWOFOLD_FIELDS(axes)
@@ -38,7 +40,10 @@ struct ReverseAttrs {
 
 /// What a strided slice takes of an axis: `count` elements, `step` apart, `first` being the first.
 struct StridedRange {
+  /// @{
+  /// Elements first, first + step, ..., so many.
   int64_t first = 0, step = 1, count = 0;
+  /// @}
 
   /// Of axis `i`, which has `extent` elements.
   StridedRange(const StridedSliceAttrs& attrs, int i, int64_t extent) : count(extent) {

@@ -6,8 +6,9 @@
 
 namespace twofold {
 
+/// What top_k gives.
 struct TopKResult {
-  Tensor values;
+  Tensor values;   ///< the largest elements, the largest first
   Tensor indices;  ///< int32, along x's last axis
 };
 
@@ -17,6 +18,7 @@ struct TopKResult {
 /// negative or more than there are elements. Source: TensorFlow's top_k.
 TopKResult top_k(Operand x, int64_t k = 1);
 
+/// Attributes of TopK.
 struct TopKAttrs {
   int64_t k = 1;
   TWOFOLD_FIELDS(k)

@@ -15,7 +15,10 @@ enum class DataFormat : uint8_t { nchw, nhwc };
 
 /// A number for the vertical axis and one for the horizontal axis; one number stands for both.
 struct Pair2d {
+  /// @{
+  /// Vertically and horizontally.
   int64_t h, w;
+  /// @}
 
   template <std::integral I>
   constexpr Pair2d(I both) : h(static_cast<int64_t>(both)), w(h) {}
@@ -26,8 +29,11 @@ struct Pair2d {
 /// Zeros around an image: "valid" (none), "same", one number for all sides, {h, w}, or {top, bottom, left, right}.
 /// "same" gives ceil(in / stride) outputs an axis, the odd zero at the bottom and at the right, as TensorFlow's does.
 struct Padding2d {
-  bool same = false;
+  bool same = false;  ///< "same": what the sides are follows from the image and the stride
+  /// @{
+  /// Rows and columns of zeros, unless `same`.
   int64_t top = 0, bottom = 0, left = 0, right = 0;
+  /// @}
 
   /// Throws InvalidArgument on another word.
   Padding2d(const char* word, std::source_location where = std::source_location::current());
@@ -38,6 +44,8 @@ struct Padding2d {
   friend bool operator==(const Padding2d&, const Padding2d&) = default;
 };
 
+/// @{
+/// As attributes of ops, see lib/op/attrs.h.
 inline uint64_t hash_field(const Pair2d& v) { return mix(static_cast<uint64_t>(v.h), static_cast<uint64_t>(v.w)); }
 inline uint64_t hash_field(const Padding2d& v) {
   uint64_t h = v.same;
@@ -49,5 +57,6 @@ std::string print_field(const Padding2d& v);
 std::string print_field(DataFormat v);
 inline void perturb_field(Pair2d& v) { ++v.w; }
 inline void perturb_field(Padding2d& v) { ++v.right; }
+/// @}
 
 }  // namespace twofold

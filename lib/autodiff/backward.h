@@ -44,7 +44,7 @@ struct Contribution {
   std::shared_ptr<GradientSum> sum;         ///< of a sum, which then has all but `value`
 };
 
-/// One op's step from the gradients of its outputs to those of its inputs. A rule is an ordinary function of Tensors,
+/// The way of one op from the gradients of its outputs to those of its inputs. A rule is an ordinary function of Tensors,
 /// so that it works in both modes and can be differentiated again:
 ///
 ///     void square_gradient(Backward& b) { b.dx(0, b.dy() * b.input(0) * 2.f); }
@@ -74,7 +74,7 @@ class Backward {
   int num_inputs() const { return static_cast<int>(needs_.size()); }
   /// Visible ones.
   int num_outputs() const { return static_cast<int>(dys_.size()); }
-  /// Whether this is a step within a body of control flow, see RecordList::nested.
+  /// Whether this op is within a body of control flow, see RecordList::nested.
   bool nested() const { return nested_; }
   /// Whether anyone wants the gradient of input `i`.
   bool needs(int i) const { return needs_[static_cast<size_t>(i)]; }
@@ -91,7 +91,7 @@ class Backward {
     Contribution& c = dxs_[static_cast<size_t>(i)];
     c.value = std::move(t), c.arrived = std::move(arrived);
   }
-  /// One that is there in this pass, eager, but that a graph could not count on.
+  /// One that is there this time, eager, but that a graph could not count on.
   void dx_conditional(int i, Tensor t) {
     Contribution& c = dxs_[static_cast<size_t>(i)];
     c.value = std::move(t), c.conditional = true;
@@ -108,7 +108,7 @@ class Backward {
     c.kind = Contribution::Kind::slice;
     c.value = std::move(part), c.indices = std::move(begin);
   }
-  /// A sum that goes on. Only in a nested step.
+  /// A sum that goes on. Only where `nested()`.
   void dx_sum(int i, std::shared_ptr<GradientSum> sum) {
     Contribution& c = dxs_[static_cast<size_t>(i)];
     c.kind = Contribution::Kind::sum;

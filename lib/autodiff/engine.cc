@@ -67,7 +67,7 @@ class Engine {
     for (const Seed& s : seeds)
       if (reached_.contains(s.y)) gradients_[s.y].total().add(s.dy);
     for (size_t r = marked_.size(); r-- > 0;)
-      if (marked_[r]) step(r);
+      if (marked_[r]) back_through(r);
     std::vector<GradientSum> result;
     for (TensorKey x : xs) {
       const auto it = gradients_.find(x);
@@ -103,7 +103,7 @@ class Engine {
   }
 
   // Backward through one record.
-  void step(size_t r) {
+  void back_through(size_t r) {
     const OpDef& op = records_.op(r);
     const size_t visible = records_.num_outputs(r) - static_cast<size_t>(op.hidden);
     if (records_.is_read(r) && !wanted_.contains(records_.output_key(r, 0))) return hand_on(r);

@@ -19,6 +19,7 @@ class Differentiable {
  public:
   Differentiable(Tensor t) : tensor_(std::move(t)) {}
   Differentiable(const Variable& v) : variable_(v.state()) {}
+  /// Undefined for a variable.
   const Tensor& tensor() const { return tensor_; }
   /// Null for a tensor.
   const Ref<VariableState>& variable() const { return variable_; }
@@ -62,6 +63,7 @@ class Differentiables {
     }
   }
 
+  /// All of them.
   std::span<const Differentiable> items() const { return items_; }
   /// As tensors: variables are read, at the line of the call under way.
   std::vector<Tensor> read() const;

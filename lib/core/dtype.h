@@ -9,6 +9,7 @@
 
 namespace twofold {
 
+/// The types of elements.
 enum class DType : uint8_t { float32, float64, int32, int64, uint8, boolean };
 
 inline constexpr DType float32 = DType::float32;
@@ -19,10 +20,12 @@ inline constexpr DType uint8 = DType::uint8;
 inline constexpr DType bool_ = DType::boolean;
 inline constexpr int kDTypeCount = 6;
 
+/// Bytes an element.
 constexpr size_t size_of(DType t) {
   constexpr size_t kSizes[kDTypeCount] = {4, 8, 4, 8, 1, 1};
   return kSizes[static_cast<int>(t)];
 }
+/// As it prints, "float32"; "bool" for bool_.
 constexpr std::string_view name_of(DType t) {
   constexpr std::string_view kNames[kDTypeCount] = {"float32", "float64", "int32", "int64", "uint8", "bool"};
   return kNames[static_cast<int>(t)];
@@ -33,7 +36,9 @@ constexpr std::string_view spelling_of(DType t) {
                                                     "tf::int64",   "tf::uint8",   "tf::bool_"};
   return kNames[static_cast<int>(t)];
 }
+/// float32 or float64.
 constexpr bool is_floating(DType t) { return t == float32 || t == float64; }
+/// int32, int64 or uint8.
 constexpr bool is_integer(DType t) { return t == int32 || t == int64 || t == uint8; }
 
 /// The dtype that holds a C++ element type, e.g. `dtype_of<float> == float32`; defined for the six element types only.
@@ -81,6 +86,7 @@ constexpr decltype(auto) dispatch(DType t, F&& f) {
   return f(bool{});
 }
 
+/// Prints its name.
 std::ostream& operator<<(std::ostream&, DType);
 
 }  // namespace twofold

@@ -9,6 +9,7 @@
 
 namespace twofold {
 
+/// What kind of failure it is; the kinds are those of TensorFlow and gRPC.
 enum class Code : uint8_t {
   InvalidArgument,
   FailedPrecondition,
@@ -20,6 +21,7 @@ enum class Code : uint8_t {
   Cancelled,
   Internal,
 };
+/// "InvalidArgument".
 std::string_view name_of(Code);
 
 /// What a failure was about, as far as it is known. `what()` is made from these.
@@ -41,8 +43,11 @@ std::string line_of(std::source_location where);
 class Error : public std::runtime_error {
  public:
   Error(Code code, ErrorFacts facts);
+  /// What kind of failure it is.
   Code code() const noexcept { return code_; }
+  /// What it was about.
   const ErrorFacts& facts() const noexcept { return facts_; }
+  /// What was expected and what came, without op and line: `what()` has them.
   const std::string& message() const noexcept { return facts_.message; }
 
  private:

@@ -16,7 +16,9 @@ class RefCounted {
   RefCounted(const RefCounted&) = delete;
   RefCounted& operator=(const RefCounted&) = delete;
 
+  /// One more owner.
   void retain() const noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+  /// One owner less; the last one's ends the object.
   void release() const noexcept {
     // A sole owner needs no read-modify-write: nobody else can gain a reference meanwhile.
     if (refs_.load(std::memory_order_acquire) == 1 || refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
@@ -46,6 +48,7 @@ class Ref {
   explicit Ref(T* p) noexcept : p_(p) {
     if (p_) p_->retain();
   }
+  /// Takes over a reference that the caller owns.
   static Ref adopt(T* p) noexcept {
     Ref r;
     r.p_ = p;
@@ -67,10 +70,13 @@ class Ref {
     if (p_) p_->release();
   }
 
+  /// @{
+  /// The object; null if there is none.
   T* get() const noexcept { return p_; }
   T* operator->() const noexcept { return p_; }
   T& operator*() const noexcept { return *p_; }
   explicit operator bool() const noexcept { return p_ != nullptr; }
+  /// @}
   /// Gives up ownership without releasing.
   T* detach() noexcept { return std::exchange(p_, nullptr); }
   friend bool operator==(const Ref& a, const Ref& b) noexcept { return a.p_ == b.p_; }
@@ -79,6 +85,7 @@ class Ref {
   T* p_ = nullptr;
 };
 
+/// A new T, and the only reference to it.
 template <class T, class... Args>
 Ref<T> make_ref(Args&&... args) {
   return Ref<T>::adopt(new T(std::forward<Args>(args)...));

@@ -25,8 +25,8 @@ struct Index {
   template <std::integral I>
   constexpr Index(I i, std::source_location line = std::source_location::current())
       : value(static_cast<int64_t>(i)), where(line) {}
-  int64_t value;
-  std::source_location where;
+  int64_t value;               ///< may count from the end, where a function says so
+  std::source_location where;  ///< the user's line
 };
 
 namespace internal {
@@ -73,6 +73,7 @@ class Shape {
           const R& extents, std::source_location where = std::source_location::current()) {
     for (auto e : extents) push_back(internal::extent_of(e), where);
   }
+  /// A shape of unknown rank.
   static constexpr Shape unknown() {
     Shape s;
     s.rank_ = -1;
@@ -87,6 +88,7 @@ class Shape {
 
   /// Number of axes; -1 if unknown.
   constexpr int rank() const { return rank_; }
+  /// Whether the rank is known.
   constexpr bool has_rank() const { return rank_ >= 0; }
   /// The extent of axis `i`. Precondition: 0 <= i < rank(); `at` checks and counts from the end. FailedPrecondition: it
   /// is not known.
@@ -107,9 +109,16 @@ class Shape {
     const int64_t d = dims_[static_cast<size_t>(i)];
     return d < 0 ? std::nullopt : std::optional(d);
   }
+  /// Whether the extent of axis `i` is known. Precondition: 0 <= i < rank().
   constexpr bool knows(int i) const { return dims_[static_cast<size_t>(i)] >= 0; }
+  /// @{
+  /// Sets the extent of axis `i`; -1 or nothing: not known. Precondition: 0 <= i < rank().
   constexpr void set(int i, int64_t extent) { dims_[static_cast<size_t>(i)] = extent; }
   constexpr void set(int i, std::optional<int64_t> extent) { set(i, extent.value_or(-1)); }
+  /// @}
+  /// @{
+  /// Adds an axis behind the others; -1 or nothing: of unknown extent. Throws InvalidArgument beyond kMaxRank axes or
+  /// below -1.
   constexpr void push_back(int64_t extent, std::source_location where = {}) {
     if (rank_ < 0 || rank_ >= kMaxRank || extent < -1) internal::throw_bad_shape(rank_ + 1, extent, where);
     dims_[static_cast<size_t>(rank_++)] = extent;
@@ -117,6 +126,8 @@ class Shape {
   constexpr void push_back(std::optional<int64_t> extent, std::source_location where = {}) {
     push_back(extent.value_or(-1), where);
   }
+  /// @}
+  /// @{
   /// The extents one after another. FailedPrecondition unless is_known().
   constexpr const int64_t* begin(std::source_location where = std::source_location::current()) const {
     return dims(where).data();
@@ -126,6 +137,7 @@ class Shape {
     if (!is_known()) internal::throw_unknown_extent(*this, -1, where);
     return raw();
   }
+  /// @}
   /// As they are kept, -1 for one that is not known; empty if the rank is unknown. To be hashed, copied or compared.
   constexpr std::span<const int64_t> raw() const { return {dims_.data(), static_cast<size_t>(rank_ < 0 ? 0 : rank_)}; }
 
@@ -199,6 +211,7 @@ class Shape {
 
 inline constexpr Shape unknown_shape = Shape::unknown();
 
+/// Prints `(2, ?)`; `<unknown>` where the rank is not known.
 std::ostream& operator<<(std::ostream&, const Shape&);
 
 /// Axes of a reduction or permutation, as given: negative ones count from the end.
@@ -218,15 +231,22 @@ class Axes {
           const R& axes, std::source_location where = std::source_location::current()) {
     for (auto a : axes) push_back(internal::extent_of(a), where);
   }
+  /// Adds an axis behind the others. Throws InvalidArgument beyond kMaxRank.
   constexpr void push_back(int64_t axis, std::source_location where = {}) {
     if (size_ >= kMaxRank) internal::throw_bad_shape(size_ + 1, 0, where);
     axes_[static_cast<size_t>(size_++)] = axis;
   }
+  /// @{
+  /// How many there are.
   constexpr int size() const { return size_; }
   constexpr bool empty() const { return size_ == 0; }
+  /// @}
+  /// @{
+  /// The axes as given: negative ones count from the end.
   constexpr int64_t operator[](int i) const { return axes_[static_cast<size_t>(i)]; }
   constexpr const int64_t* begin() const { return axes_.data(); }
   constexpr const int64_t* end() const { return axes_.data() + size_; }
+  /// @}
   friend constexpr bool operator==(const Axes& a, const Axes& b) {
     if (a.size_ != b.size_) return false;
     for (int i = 0; i < a.size_; ++i)

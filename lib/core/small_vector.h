@@ -9,6 +9,7 @@
 
 namespace twofold {
 
+/// A vector whose first N elements need no memory of their own.
 template <class T, size_t N>
 class SmallVector {
  public:
@@ -26,6 +27,8 @@ class SmallVector {
   }
   ~SmallVector() { clear_and_free(); }
 
+  /// @{
+  /// As std::vector's.
   T* data() noexcept { return data_; }
   const T* data() const noexcept { return data_; }
   size_t size() const noexcept { return size_; }
@@ -40,7 +43,10 @@ class SmallVector {
   const T& back() const noexcept { return data_[size_ - 1]; }
   operator std::span<const T>() const noexcept { return {data_, size_}; }
   operator std::span<T>() noexcept { return {data_, size_}; }
+  /// @}
 
+  /// @{
+  /// As std::vector's.
   template <class... Args>
   T& emplace_back(Args&&... args) {
     if (size_ == capacity_) {
@@ -72,6 +78,7 @@ class SmallVector {
     size_ = kept;
     capacity_ = n;
   }
+  /// @}
 
  private:
   T* inline_data() noexcept { return std::launder(reinterpret_cast<T*>(room_)); }

@@ -17,8 +17,9 @@
 
 namespace twofold::io {
 
+/// Options of `DataLoader`.
 struct DataLoaderOptions {
-  int64_t batch_size = 1;
+  int64_t batch_size = 1;       ///< examples in a batch
   bool shuffle = false;         ///< a new order in each epoch, which depends on the seed and the epoch's number alone
   bool drop_remainder = false;  ///< leaves out an epoch's last batch if it is smaller
   int prefetch = 0;             ///< batches made ahead, on a thread of the loader's own; 0: made when asked for
@@ -27,7 +28,10 @@ struct DataLoaderOptions {
 
 /// A place in the sequence of batches: of batch number `batch` of epoch number `epoch`, both from 0.
 struct Position {
+  /// @{
+  /// Both from 0.
   int64_t epoch = 0, batch = 0;
+  /// @}
   friend bool operator==(const Position&, const Position&) = default;
 };
 
@@ -128,22 +132,30 @@ class DataLoader {
 
   /// In one kind.
   int64_t num_examples() const { return stream_.num_examples(); }
+  /// How many batches an epoch has, the smaller last one among them unless it is dropped.
   int64_t batches_per_epoch() const { return stream_.batches_per_epoch(); }
 
+  /// Goes over the batches of an epoch.
   class Iterator {
    public:
     using value_type = Batch<N>;
     using difference_type = std::ptrdiff_t;
     Iterator() = default;
     explicit Iterator(DataLoader* loader) : loader_(loader), epoch_(loader->position().epoch), batch_(loader->next()) {}
+    /// @{
+    /// The batch under way.
     const Batch<N>& operator*() const { return *batch_; }
     const Batch<N>* operator->() const { return &*batch_; }
+    /// @}
+    /// @{
+    /// Takes the next batch, whose memory may be the former's.
     Iterator& operator++() {
       batch_.reset();  // its memory may serve the next
       if (loader_->position().epoch == epoch_) batch_ = loader_->next();
       return *this;
     }
     void operator++(int) { ++*this; }
+    /// @}
     friend bool operator==(const Iterator& i, std::default_sentinel_t) { return !i.batch_; }
 
    private:
@@ -151,11 +163,15 @@ class DataLoader {
     int64_t epoch_ = 0;
     std::optional<Batch<N>> batch_;
   };
+  /// The batches of one epoch, to be gone over once.
   class Epoch {
    public:
     explicit Epoch(DataLoader* loader) : loader_(loader) {}
+    /// @{
+    /// The batches, made as they are asked for.
     Iterator begin() const { return Iterator(loader_); }
     std::default_sentinel_t end() const { return {}; }
+    /// @}
 
    private:
     DataLoader* loader_;

@@ -12,8 +12,9 @@
 
 namespace twofold::io {
 
+/// Options of `map_file`.
 struct MapOptions {
-  DType dtype = float32;
+  DType dtype = float32;  ///< of the elements in the file, little-endian
   Shape shape = {};    ///< of one example
   int64_t offset = 0;  ///< bytes of the file's header, which are passed over
   int64_t count = -1;  ///< number of examples; -1: as many as the file has, which must come out even
@@ -29,7 +30,9 @@ class Examples {
   /// InvalidArgument for an undefined tensor, a scalar and a tensor of another device.
   Examples(const Tensor& tensor, Where where = Where::current());
 
+  /// How many there are.
   int64_t size() const { return size_; }
+  /// Of their elements.
   DType dtype() const { return dtype_; }
   /// Of one example.
   const Shape& shape() const { return shape_; }

@@ -23,8 +23,8 @@ using Metadata = std::map<std::string, std::string>;
 struct TensorName {
   template <std::convertible_to<std::string_view> S>
   TensorName(const S& name, std::source_location line = std::source_location::current()) : value(name), where(line) {}
-  std::string_view value;
-  std::source_location where;
+  std::string_view value;      ///< the name
+  std::source_location where;  ///< the user's line
 };
 
 /// What a file holds: `file["layer.weight"]`, `for (const auto& [name, tensor] : file)` in the order of its header.
@@ -38,16 +38,25 @@ class Safetensors {
   const Tensor& operator[](TensorName name) const;
   /// Null if there is none of that name.
   const Tensor* find(std::string_view name) const;
+  /// Whether there is one of that name.
   bool contains(std::string_view name) const { return find(name) != nullptr; }
 
+  /// @{
+  /// How many tensors there are.
   size_t size() const { return tensors_.size(); }
   bool empty() const { return tensors_.empty(); }
+  /// @}
+  /// @{
+  /// Names and tensors, in the order of the header.
   auto begin() const { return tensors_.begin(); }
   auto end() const { return tensors_.end(); }
+  /// @}
 
+  /// All of them, in the order of the header.
   const NamedTensors& tensors() const { return tensors_; }
   /// By name, as load_state takes them.
   operator std::map<std::string, Tensor>() const { return {begin(), end()}; }
+  /// The file's notes about itself.
   const Metadata& metadata() const { return metadata_; }
 
  private:

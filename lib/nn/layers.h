@@ -12,9 +12,10 @@
 
 namespace twofold::nn {
 
+/// Options of `Linear`.
 struct LinearOptions {
-  bool bias = true;
-  DType dtype = float32;
+  bool bias = true;       ///< adds a parameter after the product
+  DType dtype = float32;  ///< of the parameters
 };
 
 /// y = x weight^T + bias; x (..., in_features) of rank 2 or more, y (..., out_features). weight (out_features,
@@ -26,6 +27,7 @@ class Linear : public Module {
          std::source_location where = std::source_location::current());
 
   Tensor forward(const Tensor& x) const override;
+  /// Of shape (out_features, in_features).
   const Variable& weight() const { return weight_; }
   /// Throws FailedPrecondition if it was made without.
   const Variable& bias(std::source_location where = std::source_location::current()) const;
@@ -40,14 +42,15 @@ class Linear : public Module {
   std::optional<Variable> bias_;
 };
 
+/// Options of `Conv2d`.
 struct Conv2dOptions {
-  Pair2d stride = 1;
-  Padding2d padding = 0;
-  Pair2d dilation = 1;
-  int64_t groups = 1;
-  bool bias = true;
-  DataFormat data_format = DataFormat::nchw;
-  DType dtype = float32;
+  Pair2d stride = 1;                          ///< how far apart the places of the window lie
+  Padding2d padding = 0;                      ///< around the image
+  Pair2d dilation = 1;                        ///< how far apart a filter's elements lie
+  int64_t groups = 1;                         ///< channels are split into so many, each convolved by itself
+  bool bias = true;                           ///< adds a parameter after the product
+  DataFormat data_format = DataFormat::nchw;  ///< the order of the axes
+  DType dtype = float32;                      ///< of the parameters
 };
 
 /// y = conv2d(x, weight) + bias, of which conv2d.h tells formula, shapes and errors. weight (out_channels, in_channels
@@ -60,6 +63,7 @@ class Conv2d : public Module {
          std::source_location where = std::source_location::current());
 
   Tensor forward(const Tensor& x) const override;
+  /// The filters, of shape (out_channels, in_channels / groups, height, width).
   const Variable& weight() const { return weight_; }
   /// Throws FailedPrecondition if it was made without.
   const Variable& bias(std::source_location where = std::source_location::current()) const;
@@ -91,6 +95,7 @@ class MaxPool2d : public Module {
   Pair2d kernel_size_;
   MaxPool2dOptions options_;
 };
+/// avg_pool2d(x).
 class AvgPool2d : public Module {
  public:
   explicit AvgPool2d(Pair2d kernel_size, AvgPool2dOptions options = {})
@@ -130,16 +135,19 @@ class Sigmoid : public Module {
   Tensor forward(const Tensor& x) const override;
   std::string type_name() const override { return "Sigmoid"; }
 };
+/// tanh(x).
 class Tanh : public Module {
  public:
   Tensor forward(const Tensor& x) const override;
   std::string type_name() const override { return "Tanh"; }
 };
+/// silu(x).
 class SiLU : public Module {
  public:
   Tensor forward(const Tensor& x) const override;
   std::string type_name() const override { return "SiLU"; }
 };
+/// gelu(x).
 class GELU : public Module {
  public:
   Tensor forward(const Tensor& x) const override;
@@ -157,6 +165,7 @@ class Softmax : public Module {
  private:
   int64_t dim_;
 };
+/// log_softmax(x, axis).
 class LogSoftmax : public Module {
  public:
   explicit LogSoftmax(int64_t dim = -1) : dim_(dim) {}
@@ -188,6 +197,7 @@ class Embedding : public Module {
   Embedding(int64_t num_embeddings, int64_t embedding_dim, DType dtype = float32,
             std::source_location where = std::source_location::current());
   Tensor forward(const Tensor& x) const override;
+  /// The table, a row for each number.
   const Variable& weight() const { return weight_; }
   std::string type_name() const override { return "Embedding"; }
   std::string extra_repr() const override;

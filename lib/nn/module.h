@@ -31,6 +31,7 @@ class Module {
   Module() : state_(std::make_shared<State>()) {}
   virtual ~Module() = default;
 
+  /// What the module computes: to be overridden. Programs call the module itself, `net(x)`.
   virtual Tensor forward(const Tensor& x) const = 0;
   /// forward(x); what it makes is attributed to the caller's line.
   Tensor operator()(Operand x) const;
@@ -54,17 +55,21 @@ class Module {
   NamedVariables named_buffers() const;
   /// Parameters and buffers by path: what a checkpoint holds. PyTorch's state_dict, but for counts of batches.
   std::map<std::string, Variable> state() const;
+  /// The modules that were added to it, each under its name.
   const NamedChildren& named_children() const { return state_->children; }
 
+  /// @{
   /// Sets the module and its children to train, which they do at first, or to evaluate: Dropout and BatchNorm2d differ.
   /// A `tf::step` obeys in both modes; a graph built without one stays as it was built. Throws FailedPrecondition in
   /// the body of a step.
   void train(bool on = true);
   void eval() { train(false); }
+  /// @}
 
   /// Takes parameters and buffers to a device, "/gpu:0", before an optimiser is made for them. Eager; in deferred mode
   /// throws FailedPrecondition: there `tf::device` and SessionOptions::device place variables.
   void to(std::string_view device, std::source_location where = std::source_location::current());
+  /// Whether it trains. A body of a step that asks is built anew when the answer changes.
   bool is_training() const { return state_->training.read(); }
 
   /// The type's name in print, "Linear".
@@ -87,8 +92,11 @@ class Module {
       return *this;
     }
   }
+  /// @{
+  /// Add a variable under a name, for optimisers to change or not. Throw as `add` does. The variable itself.
   Variable add_parameter(std::string name, Variable parameter);
   Variable add_buffer(std::string name, Variable buffer);
+  /// @}
 
  private:
   struct State {
@@ -106,6 +114,7 @@ class Module {
 
 /// As PyTorch prints a module: its type, then its children indented.
 std::ostream& operator<<(std::ostream&, const Module&);
+/// What `<<` prints.
 std::string to_string(const Module&);
 
 }  // namespace twofold::nn

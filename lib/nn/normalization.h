@@ -10,12 +10,13 @@
 
 namespace twofold::nn {
 
+/// Options of `BatchNorm2d`.
 struct BatchNorm2dOptions {
-  double eps = 1e-5;
+  double eps = 1e-5;      ///< added to the variance
   double momentum = 0.1;  ///< the share of a new batch in the running statistics
   bool affine = true;     ///< with weight and bias
-  DataFormat data_format = DataFormat::nchw;
-  DType dtype = float32;
+  DataFormat data_format = DataFormat::nchw;  ///< the order of the axes
+  DType dtype = float32;                      ///< of the parameters
 };
 
 /// y = (x - mean) / sqrt(variance + eps) * weight + bias for each channel of images x (N, C, H, W), or (N, H, W, C)
@@ -35,11 +36,16 @@ class BatchNorm2d : public Module {
   explicit BatchNorm2d(int64_t num_features, BatchNorm2dOptions options = {},
                        std::source_location where = std::source_location::current());
   Tensor forward(const Tensor& x) const override;
+  /// @{
   /// Throw FailedPrecondition if it is not affine.
   const Variable& weight(std::source_location where = std::source_location::current()) const;
   const Variable& bias(std::source_location where = std::source_location::current()) const;
+  /// @}
+  /// @{
+  /// What evaluation normalises by, one element a channel.
   const Variable& running_mean() const { return running_mean_; }
   const Variable& running_var() const { return running_var_; }
+  /// @}
   std::string type_name() const override { return "BatchNorm2d"; }
   std::string extra_repr() const override;
 
@@ -54,9 +60,10 @@ class BatchNorm2d : public Module {
   Variable running_mean_, running_var_;
 };
 
+/// Options of `LayerNorm`.
 struct LayerNormOptions {
-  double eps = 1e-5;
-  DType dtype = float32;
+  double eps = 1e-5;      ///< added to the variance
+  DType dtype = float32;  ///< of the parameters
 };
 
 /// y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and variance being those of each slice of the last axes,
@@ -67,8 +74,11 @@ class LayerNorm : public Module {
   explicit LayerNorm(Shape normalized_shape, LayerNormOptions options = {},
                      std::source_location where = std::source_location::current());
   Tensor forward(const Tensor& x) const override;
+  /// @{
+  /// Of the normalised shape.
   const Variable& weight() const { return weight_; }
   const Variable& bias() const { return bias_; }
+  /// @}
   std::string type_name() const override { return "LayerNorm"; }
   std::string extra_repr() const override;
 

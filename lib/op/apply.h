@@ -20,6 +20,7 @@ using Outputs = SmallVector<Tensor, 2>;
 /// the user's line, kept in the node and in errors; a SourceFrame further out overrides it.
 Outputs apply_all(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where);
 
+/// @{
 /// The same, for output 0.
 Tensor apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where);
 inline Tensor apply(const OpDef& op, std::initializer_list<const Tensor*> inputs, AttrsView attrs,
@@ -29,6 +30,7 @@ inline Tensor apply(const OpDef& op, std::initializer_list<const Tensor*> inputs
 inline Tensor apply(const OpDef& op, std::initializer_list<const Tensor*> inputs, std::source_location where) {
   return apply(op, Inputs(inputs.begin(), inputs.size()), {}, where);
 }
+/// @}
 
 /// Throws as `op` would, called at `where` with `t` as its input `i`: InvalidArgument for None, and in eager mode
 /// FailedPrecondition for a symbol.

@@ -26,18 +26,24 @@ namespace twofold {
 
 /// Attributes of ops that have none.
 struct NoAttrs {
+  /// @{
+  /// None.
   auto fields() { return std::tuple<>(); }
   auto fields() const { return std::tuple<>(); }
   static constexpr std::string_view field_names() { return ""; }
+  /// @}
 };
 
 // How one field hashes, prints and is changed by the test that perturbs every field. Other field types (a variable, a
-// subgraph) overload these three beside their definition.
+// body) overload these three beside their definition.
+/// A hash of both.
 constexpr uint64_t mix(uint64_t seed, uint64_t v) {
   uint64_t z = seed ^ (v + 0x9e3779b97f4a7c15ull + (seed << 6) + (seed >> 2));
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
   return z ^ (z >> 27);
 }
+/// @{
+/// The field's hash.
 template <class T>
 requires std::is_integral_v<T> || std::is_enum_v<T> uint64_t hash_field(T v) { return static_cast<uint64_t>(v); }
 inline uint64_t hash_field(double v) {
@@ -62,14 +68,18 @@ uint64_t hash_field(const std::vector<T>& v) {
   for (const T& e : v) h = mix(h, hash_field(e));
   return h;
 }
+/// @}
 
 /// Equality as hashes see it: numbers by their bits, so that NaN is itself and -0 is not 0.
 template <class T>
 bool same_field(const T& a, const T& b) {
   return a == b;
 }
+/// Whether two fields are equal; numbers by their bits, so that NaN equals itself and -0 is not 0.
 inline bool same_field(const double& a, const double& b) { return hash_field(a) == hash_field(b); }
 
+/// @{
+/// The field as `<<` prints it.
 std::string print_field(int64_t v);
 std::string print_field(uint64_t v);
 std::string print_field(double v);
@@ -88,7 +98,10 @@ std::string print_field(const std::vector<T>& v) {
   for (size_t i = 0; i < v.size(); ++i) s += (i ? ", " : "") + print_field(v[i]);
   return s + "]";
 }
+/// @}
 
+/// @{
+/// Gives the field another value.
 template <class T>
 requires std::is_integral_v<T> || std::is_floating_point_v<T>
 void perturb_field(T& v) { v = std::is_same_v<T, bool> ? T(!v) : T(v + 1); }
@@ -102,17 +115,18 @@ template <class T>
 void perturb_field(std::vector<T>& v) {
   v.emplace_back();
 }
+/// @}
 
 /// What the library does with attributes whose struct it does not know. Made from the field list; nobody writes one.
 struct AttrsType {
-  size_t size;
-  size_t field_count;
-  std::string_view field_names;
-  bool (*equal)(const void*, const void*);
-  uint64_t (*hash)(const void*);
+  size_t size;                              ///< bytes
+  size_t field_count;                       ///< how many fields it has
+  std::string_view field_names;             ///< "axes, keepdims"
+  bool (*equal)(const void*, const void*);  ///< whether all fields are
+  uint64_t (*hash)(const void*);            ///< of all fields
   std::string (*print)(const void*);  ///< `axes=[0], keepdims=True`
-  void* (*clone)(const void*);
-  void (*destroy)(void*) noexcept;
+  void* (*clone)(const void*);        ///< a copy, which `destroy` ends
+  void (*destroy)(void*) noexcept;    ///< ends what `clone` has made
   void (*perturb)(void*, size_t field);  ///< changes one field, for the test that no hash or equality misses one
 };
 
@@ -171,15 +185,20 @@ class AttrsView {
   constexpr AttrsView(const A& attrs) : type_(&internal::kAttrsType<A>), data_(&attrs) {}
   constexpr AttrsView(const AttrsType* type, const void* data) : type_(type), data_(data) {}
 
+  /// The struct's type; null if there are none.
   const AttrsType* type() const { return type_; }
+  /// The struct; null if there are none.
   const void* data() const { return data_; }
+  /// Whether there are any.
   explicit operator bool() const { return data_ != nullptr; }
   /// The struct itself. `A` must be the op's own attribute type.
   template <class A>
   const A& as() const {
     return *static_cast<const A*>(data_);
   }
+  /// Of all fields; 0 if there are none.
   uint64_t hash() const { return data_ ? type_->hash(data_) : 0; }
+  /// `axes=[0], keepdims=True`; empty if there are none.
   std::string str() const { return data_ ? type_->print(data_) : std::string(); }
   friend bool operator==(const AttrsView& a, const AttrsView& b) {
     if (!a.data_ || !b.data_) return a.data_ == b.data_;
@@ -195,6 +214,7 @@ class AttrsView {
 class AttrsBox final : public RefCounted {
  public:
   explicit AttrsBox(AttrsView v) : type_(v.type()), data_(type_->clone(v.data())) {}
+  /// They are good while the box lives.
   AttrsView view() const { return {type_, data_}; }
 
  private:

@@ -9,6 +9,7 @@
 
 namespace twofold {
 
+/// Options of `constant`.
 struct ConstantOptions {
   std::optional<DType> dtype = {};  ///< of literals: in place of the default
   std::string name = {};            ///< "Const" if empty
@@ -20,6 +21,7 @@ Tensor constant(const Tensor& value, const Shape* shape, const ConstantOptions& 
 Tensor tensor(const Tensor& value, const Shape* shape, const ConstantOptions& options, std::source_location where);
 }  // namespace internal
 
+/// @{
 /// A value from a literal, a vector, a nested list. A source: a node of the current graph when deferred, a value when
 /// eager. With a shape, the elements are laid out so; a single element fills it. (TensorFlow: Const)
 Tensor constant(const Literal& value, ConstantOptions options = {},
@@ -38,7 +40,9 @@ Tensor constant(const T& value, const Shape& shape, ConstantOptions options = {}
                 std::source_location where = std::source_location::current()) {
   return internal::constant(value, &shape, options, where);
 }
+/// @}
 
+/// @{
 /// The same, but concrete in every mode: to feed, to compare, to compute with at once.
 Tensor tensor(const Literal& value, ConstantOptions options = {},
               std::source_location where = std::source_location::current());
@@ -55,11 +59,15 @@ Tensor tensor(const T& value, const Shape& shape, ConstantOptions options = {},
               std::source_location where = std::source_location::current()) {
   return internal::tensor(value, &shape, options, where);
 }
+/// @}
 
+/// @{
 /// Sources filled with one number. Every extent is a number or a scalar integer tensor: `ones({tf::shape(x)[0], 2})`.
 /// InvalidArgument: one is left open.
 Tensor zeros(const Extents& shape, DType dtype = float32, std::source_location where = std::source_location::current());
 Tensor ones(const Extents& shape, DType dtype = float32, std::source_location where = std::source_location::current());
+/// @}
+/// `value`, one number, everywhere. As `zeros`.
 Tensor full(const Extents& shape, const Literal& value, ConstantOptions options = {},
             std::source_location where = std::source_location::current());
 

@@ -23,9 +23,11 @@ class Extent {
   /// InvalidArgument where it is no scalar, or of another dtype.
   Extent(const Tensor& t, Where where = Where::current());
 
+  /// The user's line.
   Where where() const { return where_; }
   /// The number, if it is one or a value; of a symbol a run gives it.
   std::optional<int64_t> known() const { return symbol_.defined() ? std::nullopt : std::optional(number_); }
+  /// The tensor, where a run gives the number; else undefined.
   const Tensor& symbol() const { return symbol_; }
   /// A tensor's, be it a value or a symbol.
   std::optional<DType> dtype() const { return dtype_; }
@@ -52,7 +54,9 @@ class Extents {
   Extents(I one, Where where = Where::current()) : numbers_(one), where_(where) {}
   Extents(const Tensor& all, Where where = Where::current());
 
+  /// Adds an axis behind the others.
   void push_back(const Extent& e);
+  /// The user's line.
   Where where() const { return where_; }
   /// The numbers, if each is one or a value.
   const Axes* known() const { return operand_.defined() || !symbols_.empty() || !has_rank_ ? nullptr : &numbers_; }

@@ -39,6 +39,7 @@ concept NestedRange = std::ranges::input_range<R> && std::ranges::input_range<st
 /// one beyond the expression that makes it.
 class Literal {
  public:
+  /// What was written: bare numbers, or elements of a C++ type that has a dtype.
   enum class Kind : uint8_t { boolean, integer, floating, typed };
 
   using Where = std::source_location;
@@ -80,8 +81,11 @@ class Literal {
     assemble(elements.data(), elements.size(), where);
   }
 
+  /// What was written; of a list, what decides its dtype.
   Kind kind() const { return kind_; }
+  /// Whether it is one number, not a list.
   bool is_scalar() const { return !array_; }
+  /// `()` for one number, else the extents of the nested lists.
   Shape shape() const;
   /// The dtype it has when nothing beside it decides.
   DType default_dtype() const;
@@ -98,9 +102,12 @@ class Literal {
   Tensor to_tensor(DType dtype, const Shape& shape) const;
 
   // A scalar's value.
+  /// @{
+  /// A scalar's value, and whether it is a floating number.
   int64_t integer() const { return integer_; }
   double floating() const { return holds_floating() ? floating_ : static_cast<double>(integer_); }
   bool holds_floating() const { return kind_ == Kind::floating || (kind_ == Kind::typed && is_floating(dtype_)); }
+  /// @}
 
   /// A typed list's elements in the caller's memory, or null: what a feed may alias during the call.
   const void* viewed() const;

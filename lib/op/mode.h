@@ -43,6 +43,7 @@ namespace compat::v1 {
 void disable_eager_execution();
 }  // namespace compat::v1
 
+/// @{
 /// Runs `f` in a mode and returns its result: `tf::eagerly([&] { return loss(x); })`.
 template <class F>
 decltype(auto) eagerly(F&& f) {
@@ -62,5 +63,6 @@ decltype(auto) deferred(F&& f) {
     static_assert(kNever<F>, "deferred takes a function without parameters: tf::deferred([&] { return a + b; })");
   }
 }
+/// @}
 
 }  // namespace twofold

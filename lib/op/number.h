@@ -31,6 +31,7 @@ class Number {
 
   /// The nearest double.
   constexpr double value() const { return is_floating_ ? floating_ : static_cast<double>(integer_); }
+  /// Whether it is a whole number, be it written as a floating one.
   bool is_whole() const { return !is_floating_ || (std::isfinite(floating_) && std::trunc(floating_) == floating_); }
 
   /// Whether `dtype` has it. Floating dtypes have all numbers, rounded.

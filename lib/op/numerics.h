@@ -18,11 +18,13 @@ namespace twofold {
 /// (All to first order in u, and where nothing overflows or is subnormal.) float64 is as under `pedantic` always, with
 /// u = 2^-53. Source: cuBLAS's math modes, whose CUBLAS_PEDANTIC_MATH also goes without algorithmic shortcuts.
 void set_math_mode(MathMode mode);
+/// As it is set.
 inline MathMode math_mode();
 
 /// Sets whether the same run gives the same bits each time. True at first; without it, faster algorithms may be chosen
 /// whose sums vary in their order, from the next op and plan on.
 void set_deterministic(bool on);
+/// As it is set.
 inline bool deterministic();
 
 [[deprecated("write tf::set_math_mode(mode)")]] inline void math_mode(MathMode mode) { set_math_mode(mode); }

@@ -32,15 +32,18 @@ struct OpIdentity {
 
 /// One op that has been done.
 struct Observation {
-  OpIdentity identity;
+  OpIdentity identity;         ///< which op it is
   std::string node;            ///< the node's name in its graph; empty in eager mode
   std::source_location where;  ///< line 0: what eager code does between the rules of gradients
-  Device device;
+  Device device;               ///< where it was done
+  /// @{
   /// What it was given, but for shape operands, and what it gave, what only its gradient reads among that. Undefined:
   /// an input of which only the shape counts. They may be kept.
   std::span<const Tensor> inputs, outputs;
+  /// @}
 };
 
+/// Sees each op that is done; to be derived from.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -69,6 +72,7 @@ class [[nodiscard("it observes while it lives: give it a name, tf::Observing obs
   void node(const Observation& op);
   /// A pass through a body begins.
   void begin_pass(uint64_t body);
+  /// The number of the pass through that body which is under way.
   uint64_t pass_of(uint64_t body) const;
 
   /// Eager ops done meanwhile on this thread are this node's work, and what it is observed as.

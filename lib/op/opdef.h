@@ -31,11 +31,16 @@ class InferContext {
                std::span<const Tensor* const> tensors)
       : op_(op), inputs_(inputs), attrs_(attrs), tensors_(tensors) {}
 
+  /// The op.
   const OpDef& op() const { return op_; }
+  /// @{
+  /// The inputs' number, dtypes and shapes.
   int num_inputs() const { return static_cast<int>(inputs_.size()); }
   DType dtype(int i) const { return inputs_[static_cast<size_t>(i)].dtype; }
   const Shape& shape(int i) const { return inputs_[static_cast<size_t>(i)].shape; }
   std::span<const TensorSpec> inputs() const { return inputs_; }
+  /// @}
+  /// The op's attributes. `A` must be its own attribute type.
   template <class A>
   const A& attrs() const {
     return attrs_.as<A>();
@@ -46,6 +51,7 @@ class InferContext {
 
   /// Throws ResourceExhausted for a known shape whose elements no memory could hold.
   void output(DType dtype, const Shape& shape);
+  /// What the rule has given so far.
   std::span<const TensorSpec> outputs() const { return outputs_; }
 
   /// Throws InvalidArgument: "<message> for 'MatMul' (op: 'MatMul') with input shapes: [3,2], [3,4]."
@@ -71,8 +77,8 @@ using ViewFn = int64_t (*)(AttrsView attrs, const Shape& x, const Shape& y);
 
 /// The op that does the same by attributes, once the elements of all host inputs are known: what runs.
 struct Specialised {
-  const OpDef* op;
-  Ref<AttrsBox> attrs;
+  const OpDef* op;      ///< the op that runs
+  Ref<AttrsBox> attrs;  ///< its attributes
   size_t inputs;  ///< the first so many inputs are its inputs
 };
 using SpecialiseFn = Specialised (*)(AttrsView attrs, std::span<const Tensor* const> inputs);
@@ -83,12 +89,16 @@ using RefusalFn = std::string (*)(AttrsView attrs, int64_t index);
 /// A rule's view of one op in a graph whose result is integers, of which some may be known before it runs.
 class KnownContext {
  public:
+  /// @{
+  /// The inputs.
   virtual int num_inputs() const = 0;
   virtual const TensorSpec& input(int i) const = 0;
+  /// @}
   /// The elements of an integer input, as far as they are known; nothing where not even their number is.
   virtual std::optional<PartialValues> values(int i) const = 0;
   /// Of output 0.
   const TensorSpec& result() const { return result_; }
+  /// The op's attributes. `A` must be its own attribute type.
   template <class A>
   const A& attrs() const {
     return attrs_.as<A>();
@@ -105,12 +115,14 @@ class KnownContext {
 /// The elements of output 0, which are one axis of integers or one, as far as they follow from the inputs'.
 using KnownFn = std::optional<PartialValues> (*)(const KnownContext&);
 
+/// Whether an op has a gradient.
 enum class Differentiability : uint8_t {
   rule,     ///< `gradient` says how
   none,     ///< declared: the derivative is zero or undefined everywhere (comparisons, argmax, shape)
   missing,  ///< not written; asking for it is an error. The completeness test refuses it.
 };
 
+/// What passes, planners and tapes ask of an op.
 struct OpFlags {
   bool pointwise : 1 = false;  ///< one tile function computes it; broadcasts; may be fused
   bool alias : 1 = false;      ///< output 0 is input 0's bytes under another shape; no kernel
@@ -119,31 +131,32 @@ struct OpFlags {
   bool can_fail : 1 = false;   ///< its kernel may report an error
   bool host_only : 1 = false;  ///< runs on the host; the one excuse for having no GPU kernel
   bool session : 1 = false;    ///< executed by graph/eager machinery itself (placeholder, variables, If, While)
-  bool commutative : 1 = false;
+  bool commutative : 1 = false;  ///< f(a, b) is f(b, a), to the bit
 };
 
 /// Which values a gradient rule reads, by bit; the rest is freed early.
 struct Reads {
-  uint32_t inputs = 0;
-  uint32_t outputs = 0;
+  uint32_t inputs = 0;   ///< bit i: input i
+  uint32_t outputs = 0;  ///< bit i: output i, hidden ones too
 };
 
+/// An op: what it is called, how shapes, gradients and known values follow, and what may be done with it.
 struct OpDef {
   OpName key;                     ///< unique; kernels are registered by it
   const char* name = key.text();  ///< "MatMul", as errors have it
   const char* node_name = name;   ///< base of node names: TensorFlow 1's ("add", "MatMul")
   const char* doc;                ///< formula and source, one line
-  int8_t min_inputs = 1;
+  int8_t min_inputs = 1;          ///< the fewest inputs that it takes
   int8_t max_inputs = 1;  ///< -1: any number
   int8_t outputs = 1;     ///< visible outputs; -1: the shape rule says
   int8_t hidden = 0;      ///< outputs for the gradient only
-  InferFn infer = nullptr;
-  Differentiability differentiable = Differentiability::missing;
-  GradientFn gradient = nullptr;
-  Reads reads{};
-  OpFlags flags{};
-  const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;
-  RefusalFn refusal = nullptr;
+  InferFn infer = nullptr;                                        ///< the shape rule
+  Differentiability differentiable = Differentiability::missing;  ///< whether it has a gradient
+  GradientFn gradient = nullptr;                                  ///< the gradient rule
+  Reads reads{};                                                  ///< what the gradient rule reads
+  OpFlags flags{};                                                ///< what passes, planners and tapes ask of it
+  const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;        ///< the type of its attributes
+  RefusalFn refusal = nullptr;                                    ///< the words of its kernel's own check
   ViewFn view = nullptr;     ///< of ops that may find their output ready within input 0
   uint32_t host_inputs = 0;  ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
   SpecialiseFn specialise = nullptr;  ///< of ops that have host inputs where another op has attributes; no kernel

@@ -31,19 +31,26 @@ class Operand {
       Operand(const T& v, Where where = Where::current())
       : where_(where), literal_(v, where) {}
 
+  /// The user's line.
   Where where() const { return where_; }
+  /// Whether it is neither a tensor nor a variable.
   bool is_literal() const { return !tensor_ && !variable_; }
+  /// The literal, where it was made from one.
   const Literal& literal() const { return literal_; }
+  /// @{
   /// The tensor where it was made from one, else null.
   const Tensor* tensor() const { return tensor_; }
   const Variable* variable() const { return variable_; }
+  /// @}
   /// The dtype it has by itself.
   DType dtype() const;
 
+  /// @{
   /// As a tensor: a variable is read, a literal becomes a constant (a source: a node while a graph is built) of `dtype`
   /// if given and it fits, else of its default dtype. The reference is good while this operand lives.
   const Tensor& resolve() const;
   const Tensor& resolve(DType dtype) const;
+  /// @}
 
  private:
   Where where_;
@@ -61,8 +68,8 @@ std::vector<Tensor> resolve_all(std::initializer_list<Operand> operands, const c
 struct OperandPair {
   /// `first`: which input of the op `a` is.
   OperandPair(const Operand& a, const Operand& b, const char* op, size_t first = 0);
-  const Tensor* a;
-  const Tensor* b;
+  const Tensor* a;  ///< the first operand, of the common dtype
+  const Tensor* b;  ///< the second
 
  private:
   Tensor made_[2];

@@ -53,7 +53,7 @@ class [[nodiscard]] ScopePath {
   uint64_t outer_;
 };
 
-/// A body that runs many times: a step, a loop's body, a branch. Its ops get the same keys at every pass, while their
+/// A body that runs many times: a step, a loop's body, a branch. Its ops get the same keys each time, while their
 /// counters go on.
 struct RandomBody {
   uint64_t seed;

@@ -20,10 +20,12 @@ class Setting {
   explicit Setting(uint64_t value) : Setting(value, false) {}
   /// As it stands, noted by the SwitchReads of this thread.
   uint64_t read() const;
+  /// @{
   /// Both throw FailedPrecondition with these words within the body of a step, which could not do it again at each call
   /// when deferred.
   void set(uint64_t value, const char* refusal, const char* hint);
   void change(const char* refusal, const char* hint) { set(peek() + 1, refusal, hint); }
+  /// @}
 
  private:
   friend class SwitchReads;
@@ -37,7 +39,9 @@ class Setting {
 class Switch {
  public:
   explicit Switch(bool on) : setting_(on) {}
+  /// As it stands; see Setting::read.
   bool read() const { return setting_.read() != 0; }
+  /// Throws FailedPrecondition in the body of a step.
   void set(bool on) {
     setting_.set(on, "A module cannot be set to train or to evaluate in the body of a step",
                  "net.eval(); step(x); net.train();");
@@ -58,6 +62,7 @@ class [[nodiscard]] SwitchReads {
   SwitchReads(const SwitchReads&) = delete;
   SwitchReads& operator=(const SwitchReads&) = delete;
 
+  /// What was noted so far.
   const List& list() const { return list_; }
   /// Whether all stand as they did.
   static bool hold(const List& list);

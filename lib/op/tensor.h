@@ -54,16 +54,21 @@ class Tensor {
     if (object_) object_->release();
   }
 
+  /// @{
+  /// Whether it is anything at all, a symbol of a graph, or a value.
   bool defined() const noexcept { return kind_ != Kind::none; }
   bool is_symbolic() const noexcept { return kind_ == Kind::symbol; }
   bool is_concrete() const noexcept { return kind_ == Kind::value; }
+  /// @}
 
+  /// Throws InvalidArgument if it is undefined.
   DType dtype(Where where = Where::current()) const;
   /// A symbol's shape may be partly unknown.
   const Shape& shape(Where where = Where::current()) const;
   /// Extent of axis `i`, which may count from the end. FailedPrecondition: a graph does not know it yet; then
   /// `tf::shape(t)[i]` is the extent that the run has, as a tensor, in either mode.
   int64_t dim(int64_t i, Where where = Where::current()) const;
+  /// Number of axes; -1 if unknown. Throws as `shape` does.
   int rank(Where where = Where::current()) const { return shape(where).rank(); }
   /// "add:0" for a symbol, "" for a value.
   std::string name() const;
@@ -116,17 +121,23 @@ class Tensor {
     using difference_type = std::ptrdiff_t;
     Iterator() = default;
     Iterator(const Tensor* t, int64_t i) : tensor_(t), i_(i) {}
+    /// @{
+    /// The slice it stands at, and the next one.
     Tensor operator*() const { return (*tensor_)[i_]; }
     Iterator& operator++() { return ++i_, *this; }
     Iterator operator++(int) { return {tensor_, i_++}; }
+    /// @}
     friend bool operator==(const Iterator& a, const Iterator& b) { return a.i_ == b.i_; }
 
    private:
     const Tensor* tensor_ = nullptr;
     int64_t i_ = 0;
   };
+  /// @{
+  /// The slices along the first axis. Throws as `[]` does.
   Iterator begin() const { return {this, 0}; }
   Iterator end(Where where = Where::current()) const;
+  /// @}
 
   // For the library's own sources, which have TensorParts (lib/op/tensor_parts.h). Programs cannot call these.
   /// Takes over the reference that a new value is born with.
@@ -134,6 +145,7 @@ class Tensor {
   static Tensor adopt(Value* v) noexcept {
     return Parts::adopt(v);
   }
+  /// Output `output` of a graph's node.
   template <class Parts = internal::TensorParts>
   static Tensor symbol(GraphData* graph, uint32_t node, uint16_t output) noexcept {
     return Parts::symbol(graph, node, output);
@@ -143,6 +155,7 @@ class Tensor {
   Value* value() const noexcept {
     return Parts::value(*this);
   }
+  /// @{
   /// Precondition of these: is_symbolic().
   template <class Parts = internal::TensorParts>
   GraphData* graph() const noexcept {
@@ -160,6 +173,7 @@ class Tensor {
   uint16_t output() const noexcept {
     return Parts::output(*this);
   }
+  /// @}
 
  private:
   friend struct internal::TensorParts;
@@ -211,17 +225,22 @@ class Operation {
   Operation& operator=(Operation) noexcept;
   ~Operation();
 
+  /// Whether it is anything: an operation that was done at once, eager, is not.
   bool defined() const noexcept { return graph_ != nullptr; }
   /// "train/group_deps"
   std::string name(Where where = Where::current()) const;
   /// The op type, "NoOp"
   std::string type(Where where = Where::current()) const;
+  /// How many outputs its node has, hidden ones among them.
   int num_outputs(Where where = Where::current()) const;
+  /// Output `i`. Throws OutOfRange.
   Tensor output(int i, Where where = Where::current()) const;
   /// The user's line that made it.
   std::source_location where() const;
 
   // For the library's own sources, as Tensor's.
+  /// @{
+  /// The graph and the node, for the library's own floors.
   template <class Parts = internal::TensorParts>
   GraphData* graph() const noexcept {
     return Parts::graph(*this);
@@ -230,6 +249,7 @@ class Operation {
   uint32_t node() const noexcept {
     return Parts::node(*this);
   }
+  /// @}
 
  private:
   friend struct internal::TensorParts;
@@ -237,9 +257,12 @@ class Operation {
   uint32_t node_ = 0;
 };
 
+/// @{
 /// The value as NumPy prints it; a symbol as TensorFlow 1 does; `None` if undefined.
 std::ostream& operator<<(std::ostream&, const Tensor&);
 std::ostream& operator<<(std::ostream&, const Operation&);
+/// @}
+/// What `<<` prints.
 std::string to_string(const Tensor&);
 /// The value with its dtype, shape and device: `Tensor([1. 2.], shape=(2,), dtype=float32, device=/cpu:0)`.
 std::string repr(const Tensor&);

@@ -13,6 +13,7 @@
 
 namespace twofold {
 
+/// Options of `Variable`.
 struct VariableOptions {
   std::string name = {};            ///< "Variable" if empty; made unique within its scope
   bool trainable = true;            ///< optimisers and tapes find it by themselves
@@ -40,9 +41,11 @@ class VariableState final : public RefCounted {
   const int8_t device;  ///< of the guard it was made under; -1: the session's, or where its initial value was
   const uint64_t id;    ///< order of creation
 
+  /// @{
   /// The eager value, by which a variable is also known to be eager.
   Tensor eager_value() const;
   void set_eager_value(Tensor v);
+  /// @}
   /// The eager value if it is the first, else undefined.
   Tensor eager_initial_value() const;
   /// Held while a new eager value is made from the old one, so that no update is lost between them.
@@ -106,20 +109,27 @@ class Variable {
     return *this;
   }
 
+  /// @{
   /// The value at this point of the program.
   Tensor read(std::source_location where = std::source_location::current()) const;
   operator Tensor() const { return read(state_->where); }  // a conversion cannot know its own line
+  /// @}
 
+  /// @{
   /// v = value, v = v + value, v = v - value; each returns the new value. The value is taken to the variable's dtype if
   /// it is a literal, and must have it otherwise. Deferred, it happens when the returned tensor (or what depends on it)
   /// is run.
   Tensor assign(Operand value) const;
   Tensor assign_add(Operand value) const;
   Tensor assign_sub(Operand value) const;
+  /// @}
 
+  /// @{
+  /// What was fixed when it was made.
   DType dtype() const { return state_->dtype; }
   const Shape& shape() const { return state_->shape; }
   bool trainable() const { return state_->trainable; }
+  /// @}
   /// "w:0"
   std::string name() const { return state_->name + ":0"; }
   /// Sets the variable to its initial value when run; done already, hence undefined, in eager mode.
@@ -129,16 +139,22 @@ class Variable {
   Tensor initial_value(std::source_location where = std::source_location::current()) const;
 
   // Conveniences a Tensor has, so that a Variable can stand where one stands.
+  /// @{
+  /// A Tensor's, of the value that `read` gives.
   template <class T>
   T item(std::source_location where = std::source_location::current()) const {
     return read(where).template item<T>(where);
   }
   Tensor operator[](Index i) const { return read(i.where)[i]; }
+  /// @}
 
   // For the library's own floors.
   explicit Variable(Ref<VariableState> state, Ref<RefCounted> keeps_alive = {});
+  /// @{
+  /// The variable itself, and the graph that made it, for the library's own floors.
   const Ref<VariableState>& state() const { return state_; }
   const Ref<RefCounted>& graph() const { return graph_; }
+  /// @}
 
  private:
   Ref<VariableState> state_;
@@ -148,17 +164,24 @@ class Variable {
 /// `<tf.Variable 'w:0' shape=(2,) dtype=float32>`; in eager mode with `numpy=` and the value at the end.
 std::ostream& operator<<(std::ostream&, const Variable&);
 
+/// @{
+/// TensorFlow's spelling of `v.assign(value)` and the like.
 inline Tensor assign(const Variable& v, Operand value) { return v.assign(value); }
 inline Tensor assign_add(const Variable& v, Operand value) { return v.assign_add(value); }
 inline Tensor assign_sub(const Variable& v, Operand value) { return v.assign_sub(value); }
+/// @}
 
 // A variable as an attribute: identity is what counts.
+/// @{
+/// As an attribute of ops, see lib/op/attrs.h: by identity.
 inline uint64_t hash_field(const Ref<VariableState>& v) { return v ? v->id : 0; }
 inline std::string print_field(const Ref<VariableState>& v) { return v ? v->name : "none"; }
 inline void perturb_field(Ref<VariableState>& v) {
   v = v ? Ref<VariableState>() : make_ref<VariableState>("", float32, Shape{}, false, std::source_location());
 }
+/// @}
 
+/// Attributes of ops that read or change a variable.
 struct VariableAttrs {
   Ref<VariableState> variable;
   TWOFOLD_FIELDS(variable)

@@ -22,7 +22,9 @@ void deallocate(void* p, size_t bytes) noexcept;
 /// What the host has or, in a container that may use less, that.
 size_t host_memory_bytes();
 
+/// Of the host's memory, now.
 AllocatorStats allocator_stats();
+/// From here on the peak is that of what comes.
 void reset_peak_allocation();
 /// Bounds what is kept for reuse (default: 2 GiB), and gives back what is over it.
 void set_allocator_cache_limit(int64_t bytes);

@@ -15,12 +15,14 @@
 
 namespace twofold {
 
+/// What is known of a tensor before it is computed.
 struct TensorSpec {
-  DType dtype = float32;
-  Shape shape;
+  DType dtype = float32;  ///< of its elements
+  Shape shape;            ///< may be unknown in part
   friend bool operator==(const TensorSpec&, const TensorSpec&) = default;
 };
 
+/// How exact products of float32 are; set_math_mode says more.
 enum class MathMode : uint8_t {
   strict,    ///< no operand is narrowed
   tf32,      ///< matrix products and convolutions may round float32 operands to TF32
@@ -32,9 +34,10 @@ struct Signature {
   std::span<const TensorSpec> inputs;   ///< shapes fully known
   std::span<const TensorSpec> outputs;  ///< visible ones, then hidden ones
   const void* attrs = nullptr;          ///< the op's attribute struct
-  MathMode math_mode = MathMode::strict;
+  MathMode math_mode = MathMode::strict;  ///< what may be rounded
   bool deterministic = true;  ///< algorithms whose result varies between runs are excluded
 
+  /// The op's attributes. `A` must be its own attribute type.
   template <class A>
   const A& attrs_as() const {
     return *static_cast<const A*>(attrs);
@@ -53,7 +56,7 @@ enum class KernelError : int32_t {
 /// Where the kernels of one unit of work report, in the GPU's memory: the first failure since the unit began. While it
 /// holds one, updates of state leave the state as it is.
 struct DeviceError {
-  KernelError code;
+  KernelError code;   ///< what has failed; none: nothing yet
   uint32_t tag;       ///< KernelContext::tag of the call that failed
   int64_t index;      ///< as KernelContext::fail's
   DeviceError* host;  ///< the unit's record in the host's memory, which kernels write too
@@ -63,8 +66,11 @@ struct DeviceError {
 /// Runs `body(arg, i)` for every 0 <= i < n, on any threads, and returns when all are done. A body must not depend on
 /// which thread or in which order: chunks are fixed by the problem, never by the number of threads.
 struct ParallelFor {
-  void* pool;
+  void* pool;  ///< the first argument of `run`
+  /// @{
+  /// Calls `body` for each i.
   void (*run)(void* pool, int64_t n, void (*body)(void*, int64_t), void* arg);
+  /// @}
 };
 
 /// Handed to a kernel for one call.
@@ -77,8 +83,8 @@ struct KernelContext {
   uint64_t random_counter = 0;            ///< how often this random op has run before
   /// On a GPU: where to read random_counter from instead, when the call may be replayed; else null.
   const uint64_t* random_counter_at = nullptr;
-  KernelError error = KernelError::none;
-  int64_t error_index = 0;
+  KernelError error = KernelError::none;  ///< what the kernel reports; see `fail`
+  int64_t error_index = 0;                ///< its number: an index out of range, a device's error
 
   /// The first failure is kept.
   void fail(KernelError code, int64_t index) noexcept {
@@ -109,7 +115,7 @@ struct Prepared {
   size_t workspace = 0;                  ///< bytes of scratch for each call
   std::shared_ptr<const void> resource;  ///< what `params` points to, where a copy of bytes is not enough
   bool provisional = false;  ///< chosen for want of memory to choose better: not to be remembered for other calls
-  alignas(16) std::byte params[kParamBytes];
+  alignas(16) std::byte params[kParamBytes];  ///< what `fn` gets: plain data of the kernel's own
 
   Prepared() = default;
   template <class P>
@@ -121,9 +127,10 @@ struct Prepared {
 
 using PrepareFn = Prepared (*)(const Signature&);
 
+/// One kernel of a plugin.
 struct KernelEntry {
-  OpName op;
-  PrepareFn prepare;
+  OpName op;          ///< OpDef::key
+  PrepareFn prepare;  ///< makes it ready for a signature
 };
 
 /// One elementwise step over `n` contiguous elements. Bit i of `scalar_mask` says that input i is one element, used for
@@ -133,18 +140,18 @@ using TileFn = void (*)(void* const* inputs, void* output, int64_t n, uint32_t s
 
 /// A pointwise op's tile function for operands of `dtype` and results of `to`.
 struct TileEntry {
-  OpName op;
-  DType dtype;
-  DType to;
-  TileFn fn;
+  OpName op;    ///< OpDef::name
+  DType dtype;  ///< the operands'
+  DType to;     ///< the result's
+  TileFn fn;    ///< the function
 };
 
 /// The one table that a plugin exports, by `extern "C" const PluginTable* twofold_plugin()`.
 struct PluginTable {
   uint64_t abi = 0;  ///< a hash of the headers that plugins and the library share, by kernels/generate.py; stays first
   const char* isa = "";  ///< "x86-64-v4", "cuda"
-  std::span<const KernelEntry> kernels;
-  std::span<const TileEntry> tiles;
+  std::span<const KernelEntry> kernels;    ///< all kernels
+  std::span<const TileEntry> tiles;        ///< all tile functions; none in the CUDA plugin
   const struct GpuRuntime* gpu = nullptr;  ///< the CUDA plugin's device functions, lib/runtime/device.h
 };
 

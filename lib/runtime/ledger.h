@@ -21,6 +21,7 @@ namespace twofold {
 /// beside the host's work, so that phases may add up to more than the wall.
 enum class Phase : uint8_t { build, prune, optimize, plan, feed, dispatch, kernel, transfer, fetch, sync };
 inline constexpr int kPhaseCount = 10;
+/// As the table has it, "dispatch".
 std::string_view name_of(Phase);
 
 /// Adds up the time of all that threads do while they record into it. Deferred and eager fill the same columns; a phase
@@ -41,28 +42,39 @@ class Ledger {
     std::chrono::steady_clock::time_point start_;
     double user_, system_;
   };
+  /// A Recording into this ledger, for as long as it lives.
   Recording record() { return Recording(*this); }
 
+  /// Spent in one phase.
   double seconds(Phase p) const;
+  /// Real time while recording.
   double wall_seconds() const;
+  /// @{
   /// Whole-process CPU time while recording.
   double user_seconds() const;
   double system_seconds() const;
+  /// @}
+  /// @{
+  /// Runs that found their plan, and runs that had to make it.
   int64_t plan_hits() const;
   int64_t plan_misses() const;
+  /// @}
   /// Plans that a session kept no longer, for their number or their memory, or whose memory for runs it did not keep.
   int64_t plans_given_up() const;
+  /// Runs of sessions and callables.
   int64_t runs() const;
   /// Kernel calls and their seconds, by op type.
   struct OpTime {
-    int64_t calls = 0;
-    double seconds = 0;
+    int64_t calls = 0;   ///< how often it has run
+    double seconds = 0;  ///< in its kernels
   };
+  /// By op, "MatMul".
   std::map<std::string, OpTime> ops() const;
   /// What each pass changed, by its name.
   std::map<std::string, int64_t> passes() const;
   /// What was not done as one might expect, and why; each once.
   std::set<std::string> notes() const;
+  /// Forgets all that was recorded.
   void reset();
 
   /// Aligned columns for people.
@@ -71,6 +83,8 @@ class Ledger {
   std::string json() const;
 
   // For the library's own floors.
+  /// @{
+  /// What the library records.
   void add(Phase p, std::chrono::nanoseconds t);
   void add_op(const char* op, std::chrono::nanoseconds t);
   void add_plan(bool hit);
@@ -78,6 +92,7 @@ class Ledger {
   void add_run();
   void add_pass(std::string_view name, int64_t changes);
   void add_note(std::string note);
+  /// @}
   /// The time of a GPU between two of its events, which the ledger frees. A kernel's counts for the op too, whose calls
   /// add_op counts.
   void add_device_time(const char* op, Phase p, int gpu, void* begin, void* end);
@@ -112,6 +127,7 @@ class PhaseTimer {
   ~PhaseTimer() { stop(); }
   PhaseTimer(const PhaseTimer&) = delete;
   PhaseTimer& operator=(const PhaseTimer&) = delete;
+  /// Ends the phase before the timer does.
   void stop() {
     if (ledger_) ledger_->add(phase_, std::chrono::steady_clock::now() - start_);
     ledger_ = nullptr;
@@ -141,8 +157,11 @@ class DeviceTimer {
 
 /// Whether profilers shall see names: TWOFOLD_NVTX is set in the environment, and there is a GPU.
 bool profiler_ranges_wanted();
+/// @{
+/// Begins and ends a range in a GPU's profiler.
 void push_profiler_range(const std::string& name);
 void pop_profiler_range();
+/// @}
 
 /// Names what this thread does in its scope for a profiler (NVTX), if that is wanted: `name()` is called only then.
 class ProfilerRange {

@@ -11,6 +11,7 @@ class OpName {
  public:
   /// `text` lives as long as the process.
   explicit constexpr OpName(const char* text) : text_(text) {}
+  /// As it is written.
   constexpr const char* text() const { return text_; }
   // The library and each plugin have a copy of the text.
   friend bool operator==(OpName a, OpName b) { return a.text_ == b.text_ || std::strcmp(a.text_, b.text_) == 0; }

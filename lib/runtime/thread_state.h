@@ -20,11 +20,13 @@ class BodySymbols;
 class RandomDraws;
 class Observing;
 
+/// Whether ops add nodes to a graph or compute at once.
 enum class Mode : int8_t { deferred, eager };
 
+/// What guards and calls under way have set on this thread.
 struct ThreadState {
   // In an order that leaves no holes: a program that loads the library late has few bytes for this.
-  int32_t mode_guards = 0;
+  int32_t mode_guards = 0;         ///< how many there are
   int32_t frame_guards = 0;        ///< SourceFrames
   uint32_t scope = 0;              ///< the name scope in `graph`; 0: its root
   Mode mode = Mode::deferred;      ///< of the innermost guard; of no account while mode_guards is 0

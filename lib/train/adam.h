@@ -7,12 +7,13 @@
 
 namespace twofold::train {
 
+/// Options of `Adam`.
 struct AdamOptions {
-  LearningRate lr = 1e-3;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 0;
+  LearningRate lr = 1e-3;   ///< the learning rate to begin with
+  double beta1 = 0.9;       ///< the share of the mean of gradients that is kept
+  double beta2 = 0.999;     ///< the share of the mean of squares that is kept
+  double eps = 1e-8;        ///< added to the divisor
+  double weight_decay = 0;  ///< this times the parameter is added to the gradient
 };
 
 /// For each parameter p with gradient g, at its step number t = 1, 2, ... (source: Kingma and Ba, "Adam", 2015; order
@@ -27,11 +28,13 @@ class Adam : public Optimizer {
   /// Throws InvalidArgument as all optimisers do, on negative options and on a beta that is not below 1.
   explicit Adam(std::vector<Variable> parameters, AdamOptions options = {},
                 std::source_location where = std::source_location::current());
+  /// As given.
   const AdamOptions& options() const { return options_; }
 
  protected:
   Adam(const char* name, std::vector<Variable> parameters, AdamOptions options, std::source_location where);
   Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const override;
+  /// `update`, and AdamW's where `decoupled`.
   Tensor step(size_t i, const Tensor& gradient, const Tensor& lr, bool decoupled) const;
 
  private:
@@ -39,12 +42,13 @@ class Adam : public Optimizer {
   std::vector<Variable> m_, v_, counts_;
 };
 
+/// Options of `AdamW`.
 struct AdamWOptions {
-  LearningRate lr = 1e-3;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double eps = 1e-8;
-  double weight_decay = 1e-2;
+  LearningRate lr = 1e-3;      ///< the learning rate to begin with
+  double beta1 = 0.9;          ///< the share of the mean of gradients that is kept
+  double beta2 = 0.999;        ///< the share of the mean of squares that is kept
+  double eps = 1e-8;           ///< added to the divisor
+  double weight_decay = 1e-2;  ///< the parameter is multiplied by 1 - lr * this first
 };
 
 /// Adam with the decay apart: p = p - lr * weight_decay * p first, and none in g. (Source: Loshchilov and Hutter,

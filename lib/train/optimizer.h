@@ -33,8 +33,9 @@ struct LearningRate {
                   "lr is a number; one that changes is a schedule: opt.set_schedule([](const Tensor& step) { ... }), "
                   "by which lr is multiplied");
   }
+  /// The number.
   constexpr operator double() const { return value; }
-  double value;
+  double value;  ///< the number
 };
 
 /// Changes parameters along gradients. Its state (velocities, moments, counts) are variables, made with the optimiser
@@ -74,6 +75,7 @@ class Optimizer {
                   "tf::exp(step * -0.01); })");
   }
 
+  /// Those that it changes, in the order given.
   const std::vector<Variable>& parameters() const { return parameters_; }
   /// Sets its own variables to their first values when run, and leaves the parameters alone: for an optimiser that is
   /// made when others have been initialised. Done already, hence undefined, in eager mode.
@@ -99,9 +101,11 @@ class Optimizer {
   /// One step of parameter number `i`, the one place where optimisers differ. `lr`: a float64 scalar. The result, or
   /// what it is made from, changes the parameter when it is run.
   virtual Tensor update(size_t i, const Tensor& gradient, const Tensor& lr) const = 0;
+  /// @{
   /// The same where the gradient is zero but for some rows, of optimisers that leave alone what has a gradient of zero.
   virtual bool takes_rows() const { return false; }
   virtual Tensor update_rows(size_t i, const RowsGradient& gradient, const Tensor& lr) const;
+  /// @}
 
  private:
   Operation apply(const std::vector<Tensor>& gradients, std::span<const RowsGradient> rows, std::source_location where);

@@ -7,13 +7,14 @@
 
 namespace twofold::train {
 
+/// Options of `RMSProp`.
 struct RMSPropOptions {
-  LearningRate lr = 1e-2;
-  double alpha = 0.99;
-  double eps = 1e-8;
-  double weight_decay = 0;
-  double momentum = 0;
-  bool centered = false;
+  LearningRate lr = 1e-2;   ///< the learning rate to begin with
+  double alpha = 0.99;      ///< the share of the mean of squares that is kept
+  double eps = 1e-8;        ///< added to the divisor
+  double weight_decay = 0;  ///< this times the parameter is added to the gradient
+  double momentum = 0;      ///< the share of the last update that is kept; 0: none
+  bool centered = false;    ///< divides by the variance, not by the mean of squares
 };
 
 /// For each parameter p with gradient g (source: Tieleman and Hinton, lecture 6.5, 2012; PyTorch's
@@ -30,6 +31,7 @@ class RMSProp final : public Optimizer {
   /// Throws InvalidArgument as all optimisers do, and on negative options.
   explicit RMSProp(std::vector<Variable> parameters, RMSPropOptions options = {},
                    std::source_location where = std::source_location::current());
+  /// As given.
   const RMSPropOptions& options() const { return options_; }
 
  private:
@@ -39,12 +41,13 @@ class RMSProp final : public Optimizer {
   std::vector<Variable> squares_, averages_, velocities_;  // the last two are empty where they are not wanted
 };
 
+/// Options of `Adagrad`.
 struct AdagradOptions {
-  LearningRate lr = 1e-2;
-  double lr_decay = 0;
-  double weight_decay = 0;
-  double initial_accumulator_value = 0;
-  double eps = 1e-10;
+  LearningRate lr = 1e-2;                ///< the learning rate to begin with
+  double lr_decay = 0;                   ///< the rate is divided by 1 + this times the steps done
+  double weight_decay = 0;               ///< this times the parameter is added to the gradient
+  double initial_accumulator_value = 0;  ///< what the sums of squares begin with
+  double eps = 1e-10;                    ///< added to the divisor
 };
 
 /// For each parameter p with gradient g, at its step number t = 1, 2, ... (source: Duchi, Hazan and Singer, "Adaptive
@@ -58,6 +61,7 @@ class Adagrad final : public Optimizer {
   /// Throws InvalidArgument as all optimisers do, and on negative options.
   explicit Adagrad(std::vector<Variable> parameters, AdagradOptions options = {},
                    std::source_location where = std::source_location::current());
+  /// As given.
   const AdagradOptions& options() const { return options_; }
 
  private:

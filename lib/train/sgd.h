@@ -7,11 +7,12 @@
 
 namespace twofold::train {
 
+/// Options of `SGD`.
 struct SGDOptions {
-  LearningRate lr = 1e-3;
-  double momentum = 0;
-  double weight_decay = 0;
-  bool nesterov = false;
+  LearningRate lr = 1e-3;   ///< the learning rate to begin with
+  double momentum = 0;      ///< the share of the last update that is kept; 0: none
+  double weight_decay = 0;  ///< this times the parameter is added to the gradient
+  bool nesterov = false;    ///< looks ahead along the velocity (Nesterov). Needs a momentum
 };
 
 /// For each parameter p with gradient g, in this order (source: PyTorch's torch.optim.SGD, dampening 0):
@@ -28,6 +29,7 @@ class SGD final : public Optimizer {
   /// Throws InvalidArgument as all optimisers do, on negative options, and on `nesterov` without momentum.
   explicit SGD(std::vector<Variable> parameters, SGDOptions options = {},
                std::source_location where = std::source_location::current());
+  /// As given.
   const SGDOptions& options() const { return options_; }
 
  private:

@@ -1,4 +1,4 @@
-// The optimiser: passes over a program, each with a name, a switch and a count.
+// Passes over a program, each with a name, a switch and a count.
 #pragma once
 
 #include <cstdint>
