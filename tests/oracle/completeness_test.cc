@@ -25,6 +25,8 @@ const std::map<std::string, const char*> kHeaders = {
     {"lib/op/apply.h", "how op functions make their ops; each function's case runs it"},
     {"lib/op/attrs.h", "ops' attributes as data: ops_test perturbs every field of every op"},
     {"lib/runtime/kernel.h", "what kernels are given: plug-ins' side"},
+    {"lib/op/observer.h", "what sees ops: observer_test compares both modes"},
+    {"lib/runtime/op_name.h", "how kernels name their ops: a wrong one does not compile"},
     {"lib/op/opdef.h", "what an op says of itself: ops_test walks the registry"},
     {"lib/op/switch.h", "a module's bool for training, which nn::Module::train sets"},
     {"lib/runtime/thread_state.h", "what a thread has set; guards set it"},
@@ -139,6 +141,7 @@ const std::map<std::string, const char*> kNames = {
     // Random state: which numbers, not what numbers.
     {"read_random_state", "random state: random_state_test"},
     {"load_random_state", "random state: random_state_test"},
+    {"Callable::call_all", "all results of a callable: api_test"},
     // Lists of ops, and what registers them.
     {"StridedRange", "what strided_slice takes of an axis: strided_slice's case"},
     {"BatchNormLayout", "how batch_norm's kernels see x: batch_norm's case"},
