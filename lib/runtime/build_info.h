@@ -10,7 +10,7 @@ namespace twofold {
 /// What `build_info()` knows. Parts that a build or this machine lacks are said with the reason, "left out: no nvcc
 /// ...".
 struct BuildInfo {
-  std::string version;            ///< of twofold, "0.1.0"
+  std::string version;            ///< of twofold, "0.2.0"
   std::string compiler;           ///< that built the library, "gcc 12.2.0"
   std::string build_type;         ///< "-O3", with assertions and sanitizers where they are in
   std::vector<std::string> isas;  ///< that CPU kernels were built for: "x86-64-v3"
