@@ -2,9 +2,12 @@
 # To be sourced: install_missing PACKAGE... installs, with apt-get as root or by sudo, those that this machine lacks. Where that
 # cannot be done it says what is missing and lets the build try. apt-get's output goes where the caller's does.
 
-# What the library and the demos are built with.
+# What the library is built with.
 # shellcheck disable=SC2034  # of those that source this
-packages_for_demos=(g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libcli11-dev)
+packages_for_library=(g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev)
+# And the demos.
+# shellcheck disable=SC2034
+packages_for_demos=("${packages_for_library[@]}" libcli11-dev)
 # What a build with all tests, and the tests, need besides.
 # shellcheck disable=SC2034
 packages_for_tests=("${packages_for_demos[@]}" catch2 ccache clang-19 cmake make valgrind)
