@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <twofold/eager/tape.h>
+#include <twofold/eager/gradient_tape.h>
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/pointwise/record.h>
