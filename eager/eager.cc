@@ -1,117 +1,127 @@
-// Immediate execution: the thin shell around `launch`.
+// Immediate execution, a mode: the thin shell around `launch`.
 #include <fmt/format.h>
 
-#include <atomic>
-#include <mutex>
+#include <chrono>
 
 #include <twofold/eager/tape.h>
+#include <twofold/eager/trace.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/launch.h>
-#include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/mode_interface.h>
 #include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/random_key.h>
+#include <twofold/lib/op/small.h>
+#include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
-#include <twofold/lib/runtime/plugin.h>
 #include <twofold/lib/runtime/recording.h>
 
 namespace twofold {
 namespace {
 
-// What a pointwise op does with operands of one dtype: asked of its shape rule and the plugin once.
-struct SmallPath {
-  TileFn tile = nullptr;  ///< null: not by this path
-  DType result = float32;
-};
+// Tensors of their own.
+std::vector<Tensor> apart(std::span<const Tensor> values) {
+  std::vector<Tensor> all;
+  for (const Tensor& t : values) all.push_back(is_floating(t.dtype()) ? renamed(t) : t);
+  return all;
+}
 
-class SmallPaths {
+class EagerExecution final : public Mode {
  public:
-  const SmallPath& find(const OpDef& op, DType operand, size_t arity) {
-    static constexpr SmallPath kNone;
-    const auto i = static_cast<size_t>(op.id) * kDTypeCount + static_cast<size_t>(operand);
-    if (i >= kMost) return kNone;
-    if (!known_[i].load(std::memory_order_acquire)) ask(op, operand, arity, i);
-    return paths_[i];
-  }
+  constexpr EagerExecution() : Mode(true) {}
 
- private:
-  static constexpr size_t kMost = 512 * kDTypeCount;
-
-  void ask(const OpDef& op, DType operand, size_t arity, size_t i) {
-    const TensorSpec scalars[] = {{operand, Shape{}}, {operand, Shape{}}};
-    InferContext context(op, {scalars, arity}, {}, {});
-    SmallPath path;
-    try {
-      op.infer(context);
-      path.result = context.outputs()[0].dtype;
-      path.tile = find_tile(op.id, operand, path.result);
-    } catch (const Error&) {  // the dtype is refused: the long way says so
+  void apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs,
+             std::span<const Tensor> over) override {
+    if (t_state.tape) {
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        if (inputs[i]->value()->is_shell() && !op.flags.alias && !(i < 32 && (op.shape_inputs >> i & 1)))
+          fail(Code::Internal,
+               fmt::format("'{}' reads input {} that the tape did not keep: the gradient rule's op does not list it "
+                           "under `reads`",
+                           op.name, i));
+      }
     }
-    std::lock_guard lock(mutex_);
-    if (!known_[i].load(std::memory_order_relaxed)) paths_[i] = path;
-    known_[i].store(true, std::memory_order_release);
+    const uint64_t counter = op.flags.random ? next_eager_random_counter(random_key_of(attrs)) : 0;
+    if (Ledger* ledger = current_ledger()) {
+      const auto start = std::chrono::steady_clock::now();
+      std::chrono::nanoseconds kernel;
+      launch(op, inputs, attrs, counter, outputs, &kernel, over);
+      ledger->add_op(op.name, kernel);
+      ledger->add(Phase::dispatch, std::chrono::steady_clock::now() - start - kernel);
+    } else {
+      launch(op, inputs, attrs, counter, outputs, nullptr, over);
+    }
+    if (t_state.observing) t_state.observing->eager_op(op, inputs, outputs, where);
+    for (Tape* tape = t_state.tape; tape; tape = tape->next()) tape->record(op, inputs, attrs, where, outputs);
   }
-  std::mutex mutex_;  // guards filling an entry
-  std::atomic<bool> known_[kMost] = {};
-  SmallPath paths_[kMost];
+
+  Tensor source(const Tensor& value, const std::string&, std::source_location) override {
+    return t_state.device < 0 ? value : moved_to(value, {t_state.device});
+  }
+  RandomOrdinals& random_ordinals() override { return eager_random_ordinals(); }
+
+  Variable variable(const Tensor& initial, const VariableOptions& options, std::source_location where) override {
+    auto state = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, initial.dtype(),
+                                         options.shape.value_or(initial.shape()), options.trainable, where);
+    state->set_eager_value(renamed(source(initial, "", where)));
+    return Variable(std::move(state));
+  }
+  Tensor read(const Variable& v, Tensor value, std::source_location) override {
+    return t_state.tape && is_floating(v.dtype()) ? recorded_read(v.state(), value) : value;
+  }
+  Tensor assign(const Variable& v, const Operand& value, const OpDef& op) override {
+    const Tensor& given = assigned_value(v, value, op);
+    const std::lock_guard lock(v.state()->updating());
+    const Tensor current = v.state()->eager_value();
+    // A tensor of its own: no gradient flows through state, and other holders of the value are other tensors.
+    const WithoutTape hidden;
+    const Device device = current.value()->device();
+    Tensor next;
+    {
+      const Observing::Hidden sums;  // parts of the assignment, which is observed as one
+      if (!op.combine)
+        next = renamed(moved_to(given, device));
+      else if (!apply_small(*op.combine, current, given, next))
+        next = moved_to(twofold::apply(*op.combine, {&current, &given}, value.where()), device);
+    }
+    if (!next.shape().compatible_with(v.shape()))
+      fail_at(value.where(), op.name, Code::InvalidArgument,
+              fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
+                          v.name(), v.shape().str()));
+    v.state()->set_eager_value(next);
+    if (t_state.observing) {
+      const Tensor* const inputs[] = {&given};
+      t_state.observing->eager_op(op, inputs, {&next, 1}, value.where());
+    }
+    return renamed(next);
+  }
+  Operation initializer(const Variable&) override { return {}; }
+  Tensor initial_value(const Variable& v, std::source_location where) override {
+    const Tensor initial = v.state()->eager_initial_value();
+    if (!initial.defined())
+      fail_at(where, "", Code::FailedPrecondition,
+              fmt::format("The eager variable '{}' has been assigned, and its initial value is not kept", v.name()),
+              "make the other variable before, or v.read() for the value now");
+    return initial;
+  }
+
+  std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                std::span<const Tensor> dys, std::span<RowsGradient> rows) override {
+    return tape_gradients(ys, xs, dys, rows);
+  }
+  std::vector<Tensor> vjp(const TensorFunction& f, std::span<const Tensor> inputs,
+                          std::span<const Tensor> dys) override {
+    return tape_vjp(f, inputs, dys);
+  }
+  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const TensorFunction& body,
+                                std::source_location where) override {
+    return t_state.tape ? run_traced(inputs, body, {.where = where}).outputs : apart(body(apart(inputs)));
+  }
+  std::unique_ptr<Recording> record(bool watch_variables) override { return record_on_tape(watch_variables); }
+
+  bool has_begun() const override { return false; }
 };
-constinit SmallPaths g_paths;
+constinit EagerExecution g_eager;
+__attribute__((constructor(101))) void register_eager() { register_mode(g_eager); }
 
 }  // namespace
-
-bool eager_small(const OpDef& op, const Tensor& x, const Tensor& y, Tensor& out) {
-  constexpr int64_t kMostElements = 4096;
-  // One test for all: what a ledger that is off costs an op of a few dozen nanoseconds shows.
-  const auto watched = reinterpret_cast<uintptr_t>(t_state.tape) | reinterpret_cast<uintptr_t>(current_ledger()) |
-                       reinterpret_cast<uintptr_t>(t_state.observing) | static_cast<uintptr_t>(t_state.device > 0);
-  if (watched || !x.is_concrete() || !y.is_concrete()) return false;
-  const Value &a = *x.value(), &b = *y.value();
-  if (a.dtype() != b.dtype() || a.num_elements() > kMostElements || b.num_elements() > kMostElements ||
-      !a.device().is_cpu() || !b.device().is_cpu() || a.is_shell() || b.is_shell())
-    return false;
-  uint32_t scalars = 0;
-  const Shape* shape = &a.shape();
-  if (a.shape() != b.shape()) {
-    if (b.shape().rank() == 0) {
-      scalars = 2;
-    } else if (a.shape().rank() == 0) {
-      scalars = 1;
-      shape = &b.shape();
-    } else {
-      return false;
-    }
-  }
-  const SmallPath& path = g_paths.find(op, a.dtype(), static_cast<size_t>(op.max_inputs));
-  if (!path.tile) return false;
-  Value* made = Value::make(path.result, *shape).detach();
-  void* const operands[] = {a.data(), b.data()};
-  path.tile(operands, made->data(), made->num_elements(), scalars);
-  out = Tensor::adopt(made);
-  return true;
-}
-
-void eager_apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs,
-                 std::span<const Tensor> over) {
-  if (t_state.tape) {
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i]->value()->is_shell() && !op.flags.alias && !(i < 32 && (op.shape_inputs >> i & 1)))
-        fail(Code::Internal,
-             fmt::format("'{}' reads input {} that the tape did not keep: the gradient rule's op does not list it "
-                         "under `reads`",
-                         op.name, i));
-    }
-  }
-  const uint64_t counter = op.flags.random ? next_eager_random_counter(random_key_of(attrs)) : 0;
-  if (Ledger* ledger = current_ledger()) {
-    const auto start = std::chrono::steady_clock::now();
-    std::chrono::nanoseconds kernel;
-    launch(op, inputs, attrs, counter, outputs, &kernel, over);
-    ledger->add_op(op.name, kernel);
-    ledger->add(Phase::dispatch, std::chrono::steady_clock::now() - start - kernel);
-  } else {
-    launch(op, inputs, attrs, counter, outputs, nullptr, over);
-  }
-  if (t_state.observing) t_state.observing->eager_op(op, inputs, outputs, where);
-  for (Tape* tape = t_state.tape; tape; tape = tape->next()) tape->record(op, inputs, attrs, where, outputs);
-}
-
 }  // namespace twofold

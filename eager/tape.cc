@@ -5,16 +5,12 @@
 
 #include <algorithm>
 
-#include <twofold/eager/gradient_tape.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
-#include <twofold/lib/autodiff/graph_watch.h>
+#include <twofold/kernels/variable/variable_ops.h>
 #include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/high.h>
-#include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/value.h>
-#include <twofold/lib/op/variable_ops.h>
 
 namespace twofold {
 
@@ -191,8 +187,8 @@ std::vector<Tensor> Tape::gradients(std::span<const Tensor> ys, std::span<const 
   return differentiate(*this, seeds, keys, rows);
 }
 
-std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                                    std::span<const Tensor> dys, std::span<RowsGradient> rows) {
+std::vector<Tensor> tape_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                   std::span<const Tensor> dys, std::span<RowsGradient> rows) {
   if (!t_state.tape)
     fail(Code::FailedPrecondition,
          "tf.gradients is not supported when eager execution is enabled and no GradientTape is live.",
@@ -200,7 +196,7 @@ std::vector<Tensor> eager_gradients(std::span<const Tensor> ys, std::span<const 
   return t_state.tape->gradients(ys, xs, dys, rows);
 }
 
-std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
+std::vector<Tensor> tape_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
   Tape tape(false);
   // Fresh handles, so that one tensor given twice is two inputs.
   std::vector<Tensor> fresh;
@@ -215,87 +211,40 @@ std::vector<Tensor> eager_vjp(const VjpFunction& f, std::span<const Tensor> inpu
   return tape.gradients(ys, xs, dys);
 }
 
-Tensor eager_read(const Ref<VariableState>& v, const Tensor& value) {
+Tensor recorded_read(const Ref<VariableState>& v, const Tensor& value) {
   Tensor read = renamed(value);
   for (Tape* t = t_state.tape; t; t = t->next()) t->record_read(v, read);
   return read;
 }
 
-GradientTape::GradientTape(GradientTapeOptions options) : options_(options) {
-  if (executing_eagerly()) {
-    tape_.reset(new Tape(options.watch_accessed_variables));
-  } else {
-    watch_.reset(new GraphWatch{.begin = graph_position(), .trainable = options.watch_accessed_variables});
+namespace {
+
+class TapeRecording final : public Recording {
+ public:
+  explicit TapeRecording(bool watch_variables) : tape_(new Tape(watch_variables)) {}
+  void check_thread() const override {
+    if (!tape_->is_of_this_thread())
+      fail(Code::FailedPrecondition, "A GradientTape is of the thread that made it and is used on another",
+           "make the tape on the thread whose ops it is to record");
   }
-}
-GradientTape::~GradientTape() = default;
-void GradientTape::Destroy::operator()(Tape* tape) const { Tape::destroy(tape); }
-
-static void check_thread(const Tape* tape) {
-  if (tape && !tape->is_of_this_thread())
-    fail(Code::FailedPrecondition, "A GradientTape is of the thread that made it and is used on another",
-         "make the tape on the thread whose ops it is to record");
-}
-
-static void check_can_be_watched(DType dtype) {
-  if (!is_floating(dtype))
-    fail(Code::InvalidArgument, fmt::format("Only floating tensors can be watched, not {}", name_of(dtype)),
-         "tf::cast(x, tf::float32)");
-}
-
-void GradientTape::watch(const Tensor& x, std::source_location where) {
-  const SourceFrame frame(where);
-  check_thread(tape_.get());
-  check_input("watch", 0, x, where);
-  check_can_be_watched(x.dtype());
-  if (tape_) {
-    tape_->watch(x);
-  } else if (!graph_depends(x, *watch_)) {
-    watch_->tensors.emplace_back(x, graph_position());
-  }
-}
-
-void GradientTape::watch(const Variable& x, std::source_location where) {
-  const SourceFrame frame(where);
-  check_thread(tape_.get());
-  check_can_be_watched(x.dtype());
-  if (tape_) {
-    tape_->watch(*x.state());
-  } else if (!watch_->watches(*x.state())) {
-    watch_->variables.emplace_back(x.state(), graph_position());
-  }
-}
-
-std::vector<Tensor> GradientTape::gradient(const Differentiables& of, const Differentiables& by,
-                                           std::source_location where) {
-  const SourceFrame frame(where);
-  check_thread(tape_.get());
-  const std::vector<Tensor> ys = of.read();
-  const auto xs = by.items();
-  if (used_ && !options_.persistent)
-    fail(Code::FailedPrecondition, "GradientTape.gradient can only be called once on non-persistent tapes.",
-         "tf::GradientTape tape({.persistent = true})");
-  if (!tape_ && executing_eagerly())
-    fail(Code::FailedPrecondition, "A GradientTape made in deferred mode has not recorded what was done eagerly",
-         "make the tape in eager mode");
-  check_gradient_arguments(ys, xs, {});
-  used_ = true;
-  if (tape_) {
-    if (!options_.persistent) tape_->stop();
+  void watch(const Tensor& x) override { tape_->watch(x); }
+  void watch(const Ref<VariableState>& x) override { tape_->watch(*x); }
+  std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, bool last) override {
+    if (last) tape_->stop();
     return tape_->gradients(ys, xs, {});
   }
-  // Deferred: the same things are watched as an eager tape would.
-  std::vector<Differentiable> watched;
-  std::vector<bool> is_watched;
-  for (const Differentiable& x : xs) {
-    is_watched.push_back(x.variable() ? watch_->watches(*x.variable()) : graph_depends(x.tensor(), *watch_));
-    if (is_watched.back()) watched.push_back(x);
-  }
-  std::vector<Tensor> found = graph_gradients(ys, watched, {}, watch_.get());
-  std::vector<Tensor> result;
-  size_t next = 0;
-  for (bool known : is_watched) result.push_back(known ? found[next++] : Tensor());
-  return result;
+
+ private:
+  struct Destroy {
+    void operator()(Tape* tape) const { Tape::destroy(tape); }
+  };
+  const std::unique_ptr<Tape, Destroy> tape_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recording> record_on_tape(bool watch_variables) {
+  return std::make_unique<TapeRecording>(watch_variables);
 }
 
 }  // namespace twofold

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include <twofold/lib/autodiff/engine.h>
-#include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/autodiff/tape_recording.h>
+#include <twofold/lib/autodiff/vjp.h>
 
 namespace twofold {
 
@@ -106,5 +107,14 @@ class Tape final : public RecordList {
   std::vector<Tensor> captures_;
   std::vector<Ref<VariableState>> variables_;
 };
+
+/// What `Mode` asks for (lib/op/mode_interface.h).
+std::vector<Tensor> tape_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                   std::span<const Tensor> dys, std::span<RowsGradient> rows);
+std::vector<Tensor> tape_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
+std::unique_ptr<Recording> record_on_tape(bool watch_variables);
+
+/// `value` as what reading `v` gives here: a tensor of its own, recorded by the live tapes that watch `v`.
+Tensor recorded_read(const Ref<VariableState>& v, const Tensor& value);
 
 }  // namespace twofold

@@ -1,4 +1,4 @@
-#include <twofold/lib/autodiff/trace.h>
+#include <twofold/eager/trace.h>
 
 #include <fmt/format.h>
 

@@ -7,9 +7,9 @@
 
 namespace twofold {
 
-class BodySymbols::Owner final : public SymbolOwner {
+class BodySymbols::Owner final : public GraphSymbols {
  public:
-  explicit Owner(GraphData& g) : SymbolOwner(&g), keeps_(&g) {}
+  explicit Owner(GraphData& g) : GraphSymbols(&g), keeps_(&g) {}
   void close() { closed_ = true; }
 
  private:

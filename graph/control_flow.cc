@@ -9,10 +9,9 @@
 #include <twofold/graph/body.h>
 #include <twofold/graph/control.h>
 #include <twofold/graph/graph_ops.h>
-#include <twofold/lib/autodiff/trace.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/mode_interface.h>
 
 namespace twofold {
 namespace {
@@ -198,18 +197,6 @@ std::vector<Tensor> checked(std::vector<Tensor> values, const char* op, std::sou
   return values;
 }
 
-// Tensors of their own, as a node's outputs and a body's parameters are.
-std::vector<Tensor> apart(std::span<const Tensor> values) {
-  std::vector<Tensor> all;
-  for (const Tensor& t : values) all.push_back(is_floating(t.dtype()) ? renamed(t) : t);
-  return all;
-}
-
-// Calls `body` so that live tapes see one record.
-std::vector<Tensor> call_now(std::span<const Tensor> values, const TracedBody& body, std::source_location where) {
-  return t_state.tape ? run_traced(values, body, {.where = where}).outputs : apart(body(apart(values)));
-}
-
 std::vector<Tensor> eager_while(std::vector<Tensor> state, const internal::TestFunction& test,
                                 const internal::BodyFunction& body, const RandomBody& random_test,
                                 const RandomBody& random_body, std::source_location where) {
@@ -228,10 +215,10 @@ std::vector<Tensor> eager_while(std::vector<Tensor> state, const internal::TestF
   };
   const auto loop = [&](std::span<const Tensor> values) {
     std::vector<Tensor> now(values.begin(), values.end());
-    while (go_on(now)) now = call_now(now, pass, where);
+    while (go_on(now)) now = mode().call_body(now, pass, where);
     return now;
   };
-  return call_now(state, loop, where);
+  return mode().call_body(state, loop, where);
 }
 
 }  // namespace
@@ -250,7 +237,7 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
       const RandomFrame frame(chosen ? random_then : random_else);
       return checked(chosen ? then() : otherwise(), "If", where);
     };
-    return {executing_eagerly() ? call_now({}, branch, where) : branch({}), {}};
+    return {mode().call_body({}, branch, where), {}};
   }
   check_not_escaped(p, where);
   GraphData& outer = surrounding_graph({&p, 1});
@@ -414,8 +401,7 @@ constinit OpDef backprop_op{.key = OpName("Backprop"),
                             .flags = {.can_fail = true, .host_only = true, .session = true},
                             .attrs = &internal::kAttrsType<BackpropAttrs>};
 
-void register_control_flow_ops();
-void register_control_flow_ops() {
+__attribute__((constructor(101))) static void register_control_flow_ops() {
   register_op(if_op);
   register_op(while_op);
   register_op(backprop_op);

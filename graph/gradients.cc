@@ -1,9 +1,11 @@
 // A graph as a record list for the gradient engine.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include <twofold/graph/body.h>
+#include <twofold/graph/gradients.h>
 #include <twofold/graph/graph.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
@@ -11,13 +13,32 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/autodiff/engine.h>
-#include <twofold/lib/autodiff/graph_watch.h>
 #include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/high.h>
 
 namespace twofold {
 namespace {
+
+/// A place in the order of a graph's nodes.
+struct GraphPosition {
+  uint64_t graph = 0;  ///< its id, which no other graph ever has
+  uint32_t node = 0;
+};
+
+/// What a tape over a graph has seen, as an eager one would have recorded it.
+struct GraphWatch {
+  GraphPosition begin;    ///< nodes before do not count
+  bool trainable = true;  ///< reads of trainable variables do, without being asked for
+  // What was asked for, and the position from which on uses of it count.
+  std::vector<std::pair<Tensor, GraphPosition>> tensors;
+  std::vector<std::pair<Ref<VariableState>, GraphPosition>> variables;
+
+  bool watches(const VariableState& v) const {
+    if (!is_floating(v.dtype)) return false;
+    return (trainable && v.trainable) ||
+           std::ranges::any_of(variables, [&](const auto& w) { return w.first.get() == &v; });
+  }
+};
 
 // What a check of shapes hands on is what came to it.
 Edge unchecked(const GraphData& g, Edge e) {
@@ -114,16 +135,15 @@ GraphData& graph_of(std::span<const Tensor> ys) {
   return current;
 }
 
-}  // namespace
-
-GraphPosition graph_position() {
+// Behind all nodes that the current graph has now.
+GraphPosition position_now() {
   const GraphData& g = current_graph();
   return {g.id(), g.size()};
 }
 
-std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
-                                    std::span<const Tensor> dys, const GraphWatch* watch,
-                                    std::span<RowsGradient> rows) {
+// Through what `watch` sees; null: through the whole graph.
+std::vector<Tensor> gradients_of(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                 std::span<const Tensor> dys, const GraphWatch* watch, std::span<RowsGradient> rows) {
   for (const Tensor& y : ys) check_not_escaped(y, t_state.frame);
   GraphData& g = graph_of(ys);
   const Ref<GraphData> keep(&g);
@@ -132,28 +152,16 @@ std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const 
   return differentiate_graph(GraphRecords(g, watch), g, ys, xs, dys, rows);
 }
 
-std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
-  GraphData& g = current_graph();
-  const GraphWatch watch{.begin = {g.id(), g.size()}};
-  std::vector<Tensor> fresh;
-  std::vector<Differentiable> xs;
-  for (const Tensor& t : inputs) {
-    fresh.push_back(t.is_symbolic() ? identity(t) : graph_constant(t, "", std::source_location::current()));
-    xs.emplace_back(fresh.back());
-  }
-  const std::vector<Tensor> ys = f(fresh);
-  return differentiate_graph(GraphRecords(g, &watch), g, ys, xs, dys);
-}
-
-bool graph_depends(const Tensor& t, const GraphWatch& watch) {
+// Whether the symbol `t` is watched, or depends on what is watched or on control flow.
+bool depends(const Tensor& t, const GraphWatch& watch) {
   if (!t.is_symbolic()) return false;
   const GraphData& g = *t.graph();
   const auto position = [&](GraphPosition p) { return p.graph == g.id() ? p.node : 0; };
   for (const auto& [x, from] : watch.tensors)
     if (x.same_as(t)) return true;
-  std::vector<bool> depends(t.node() + 1, false);
+  std::vector<bool> dependent(t.node() + 1, false);
   // No gradient flows through what is not floating.
-  const auto depends_on = [&](Edge e) { return depends[e.node] && is_floating(g.spec(e).dtype); };
+  const auto depends_on = [&](Edge e) { return dependent[e.node] && is_floating(g.spec(e).dtype); };
   const auto watched_at = [&](Edge e, uint32_t id) {
     return std::ranges::any_of(watch.tensors, [&](const auto& w) {
       return w.first.graph() == &g && Edge{w.first.node(), w.first.output()} == e && position(w.second) <= id;
@@ -167,16 +175,68 @@ bool graph_depends(const Tensor& t, const GraphWatch& watch) {
   };
   for (uint32_t id = position(watch.begin); id <= t.node(); ++id) {
     const Node& n = g.node(id);
-    if (n.op == &read_variable_op) depends[id] = reads_watched(*n.attrs_view().as<VariableAttrs>().variable, id);
+    if (n.op == &read_variable_op) dependent[id] = reads_watched(*n.attrs_view().as<VariableAttrs>().variable, id);
     if (n.op->differentiable == Differentiability::none) continue;
     // No gradient flows where only a shape is used.
     for (size_t i = 0; i < n.inputs.size(); ++i)
       if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && (depends_on(n.inputs[i]) || watched_at(n.inputs[i], id)))
-        depends[id] = true;
+        dependent[id] = true;
     // What a body reads depends on values; tapes follow its results in any case.
-    if (n.op == &if_op || n.op == &while_op || n.op == &backprop_op) depends[id] = true;
+    if (n.op == &if_op || n.op == &while_op || n.op == &backprop_op) dependent[id] = true;
   }
   return depends_on({t.node(), t.output()});
+}
+
+class GraphRecording final : public Recording {
+ public:
+  explicit GraphRecording(bool watch_variables) : watch_{.begin = position_now(), .trainable = watch_variables} {}
+  void watch(const Tensor& x) override {
+    if (!depends(x, watch_)) watch_.tensors.emplace_back(x, position_now());
+  }
+  void watch(const Ref<VariableState>& x) override {
+    if (!watch_.watches(*x)) watch_.variables.emplace_back(x, position_now());
+  }
+  // The same things are watched as an eager tape would.
+  std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs, bool) override {
+    std::vector<Differentiable> watched;
+    std::vector<bool> is_watched;
+    for (const Differentiable& x : xs) {
+      is_watched.push_back(x.variable() ? watch_.watches(*x.variable()) : depends(x.tensor(), watch_));
+      if (is_watched.back()) watched.push_back(x);
+    }
+    std::vector<Tensor> found = gradients_of(ys, watched, {}, &watch_, {});
+    std::vector<Tensor> result;
+    size_t next = 0;
+    for (bool known : is_watched) result.push_back(known ? found[next++] : Tensor());
+    return result;
+  }
+
+ private:
+  GraphWatch watch_;
+};
+
+}  // namespace
+
+std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
+                                    std::span<const Tensor> dys, std::span<RowsGradient> rows) {
+  return gradients_of(ys, xs, dys, nullptr, rows);
+}
+
+std::unique_ptr<Recording> record_in_graph(bool watch_variables) {
+  return std::make_unique<GraphRecording>(watch_variables);
+}
+
+std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
+  GraphData& g = current_graph();
+  const GraphWatch watch{.begin = {g.id(), g.size()}};
+  std::vector<Tensor> fresh;
+  std::vector<Differentiable> xs;
+  for (const Tensor& t : inputs) {
+    fresh.push_back(t.is_symbolic() ? identity(t) : graph_constant(t, "", std::source_location::current()));
+    xs.emplace_back(fresh.back());
+  }
+  const std::vector<Tensor> ys = f(fresh);
+  return differentiate_graph(GraphRecords(g, &watch), g, ys, xs, dys);
 }
 
 }  // namespace twofold

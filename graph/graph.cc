@@ -12,7 +12,6 @@
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/op/constant.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/observer.h>
 #include <twofold/lib/runtime/device.h>
@@ -80,7 +79,7 @@ ControlScope::ControlScope(GraphData& g, std::vector<uint32_t> nodes, bool clear
 }
 ControlScope::~ControlScope() { t_controls.pop_back(); }
 
-bool graph_has_nodes() {
+bool default_graph_has_nodes() {
   std::lock_guard lock(g_default_mutex);
   return g_default && g_default->size() != 0;
 }

@@ -30,7 +30,7 @@ bool valid_name(std::string_view name) {
 }  // namespace
 
 GraphData::GraphData(GraphData* outer, std::string label)
-    : SymbolOwner(this), outer_(outer), label_(std::move(label)), id_(g_next_graph_id++) {
+    : GraphSymbols(this), outer_(outer), label_(std::move(label)), id_(g_next_graph_id++) {
   scope_of(0, "");
   if (outer) random.seed = outer->random.seed, random.generation = outer->random.generation;
 }

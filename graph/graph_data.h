@@ -67,9 +67,24 @@ struct Capture {
   Edge inner;
 };
 
+/// What symbols of a graph know of themselves, whoever holds them.
+class GraphSymbols : public SymbolOwner {
+ public:
+  const TensorSpec& symbol_spec(uint32_t node, uint16_t output) const final;
+  std::string symbol_name(uint32_t node, uint16_t output) const final;
+  std::string symbol_device(uint32_t node) const final;
+  uint64_t symbol_id(uint32_t node, uint16_t output) const final;
+  std::source_location symbol_where(uint32_t node) const final;
+  std::optional<PartialValues> symbol_known_values(uint32_t node, uint16_t output) const final;
+  Tensor symbol_arrived(uint32_t node) const final;
+
+ protected:
+  using SymbolOwner::SymbolOwner;
+};
+
 /// Nodes in order of creation. Adding takes the mutex; a node once added is read without it, so that runs and building
 /// go on side by side.
-class GraphData final : public SymbolOwner {
+class GraphData final : public GraphSymbols {
  public:
   explicit GraphData(GraphData* outer = nullptr, std::string label = "graph");
 
@@ -193,6 +208,7 @@ class GraphData final : public SymbolOwner {
 
 /// The graph that sources add to on this thread.
 GraphData& current_graph();
+bool default_graph_has_nodes();
 
 namespace internal {
 /// Makes `g` the current graph of this thread, at its root scope and without control dependencies.

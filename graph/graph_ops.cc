@@ -2,15 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iostream>
 #include <mutex>
 #include <sstream>
 
-#include <twofold/kernels/pointwise/broadcast.h>
-#include <twofold/kernels/pointwise/ops.h>
 #include <twofold/lib/autodiff/backward.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
@@ -52,24 +50,6 @@ void infer_variable(InferContext& c) {
   const auto& v = *c.attrs<VariableAttrs>().variable;
   c.output(v.dtype, v.shape);
 }
-void infer_assign(InferContext& c) {
-  const auto& v = *c.attrs<VariableAttrs>().variable;
-  if (c.dtype(0) != v.dtype)
-    c.fail(fmt::format("A {} value cannot be assigned to variable '{}:0' of dtype {}", name_of(c.dtype(0)), v.name,
-                       name_of(v.dtype)),
-           fmt::format("tf::cast(value, {})", spelling_of(v.dtype)));
-  // What is added may broadcast to the variable.
-  Shape sum = c.shape(0);
-  const bool adds = &c.op() != &assign_op;
-  const bool fits = (!adds || broadcast_shapes(v.shape, c.shape(0), &sum)) && sum.compatible_with(v.shape);
-  if (!fits)
-    c.fail(fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}", c.shape(0).str(),
-                       v.name, v.shape.str()));
-  // What is known of either is known of the new value.
-  Shape s = v.shape.has_rank() || &c.op() != &assign_op ? v.shape : c.shape(0);
-  if (&c.op() == &assign_op && c.shape(0).has_rank()) s = s.merged_with(c.shape(0));
-  c.output(v.dtype, s);
-}
 void infer_nothing(InferContext&) {}
 void infer_assert(InferContext& c) {
   if (c.dtype(0) != bool_)
@@ -109,36 +89,6 @@ constinit OpDef variable_op{.key = OpName("Variable"),
                             .differentiable = Differentiability::none,
                             .flags = {.session = true},
                             .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef read_variable_op{.key = OpName("ReadVariable"),
-                                 .node_name = "read",
-                                 .doc = "A variable's value at this point of the program.",
-                                 .min_inputs = 0,
-                                 .max_inputs = 0,
-                                 .infer = infer_variable,
-                                 .differentiable = Differentiability::rule,
-                                 .gradient = gradient_same,
-                                 .flags = {.session = true},
-                                 .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_op{.key = OpName("Assign"),
-                          .doc = "variable := value; the new value.",
-                          .infer = infer_assign,
-                          .differentiable = Differentiability::none,
-                          .flags = {.effect = true, .session = true},
-                          .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_add_op{.key = OpName("AssignAdd"),
-                              .doc = "variable := variable + value; the new value.",
-                              .infer = infer_assign,
-                              .differentiable = Differentiability::none,
-                              .flags = {.effect = true, .session = true},
-                              .attrs = &internal::kAttrsType<VariableAttrs>,
-                              .combine = &add_op};
-constinit OpDef assign_sub_op{.key = OpName("AssignSub"),
-                              .doc = "variable := variable - value; the new value.",
-                              .infer = infer_assign,
-                              .differentiable = Differentiability::none,
-                              .flags = {.effect = true, .session = true},
-                              .attrs = &internal::kAttrsType<VariableAttrs>,
-                              .combine = &subtract_op};
 constinit OpDef no_op_op{.key = OpName("NoOp"),
                          .doc = "Does nothing; runs what it depends on by control.",
                          .min_inputs = 0,
@@ -188,23 +138,10 @@ constinit OpDef with_effects_op{.key = OpName("WithEffects"),
                                 .gradient = gradient_same,
                                 .flags = {.alias = true}};
 
-constinit OpDef transfer_op{.key = OpName("Transfer"),
-                            .node_name = "transfer",
-                            .doc = "Its input, copied to a device. (TensorFlow: _Send and _Recv)",
-                            .infer = infer_same,
-                            .differentiable = Differentiability::rule,
-                            .gradient = gradient_same,
-                            .flags = {.session = true},
-                            .attrs = &internal::kAttrsType<TransferAttrs>};
-
-void register_graph_ops();
-void register_control_flow_ops();
-void register_graph_ops() {
-  for (OpDef* op :
-       {&constant_op, &placeholder_op, &variable_op, &read_variable_op, &assign_op, &assign_add_op, &assign_sub_op,
-        &no_op_op, &capture_op, &parameter_op, &print_op, &assert_op, &with_effects_op, &transfer_op})
+__attribute__((constructor(101))) static void register_graph_ops() {
+  for (OpDef* op : {&constant_op, &placeholder_op, &variable_op, &no_op_op, &capture_op, &parameter_op, &print_op,
+                    &assert_op, &with_effects_op})
     register_op(*op);
-  register_control_flow_ops();
 }
 
 void check_assertion(const std::string& message, std::span<const Tensor* const> inputs) {

@@ -4,8 +4,9 @@
 #include <string>
 
 #include <twofold/graph/graph_data.h>
+#include <twofold/kernels/layout/transfer.h>
+#include <twofold/kernels/variable/variable_ops.h>
 #include <twofold/lib/op/value.h>
-#include <twofold/lib/op/variable_ops.h>
 
 namespace twofold {
 
@@ -50,6 +51,9 @@ extern OpDef constant_op, placeholder_op, variable_op, no_op_op, capture_op, par
 
 /// Adds a constant node to `g`; returns its id.
 uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, std::source_location where);
+
+/// A concrete value as a constant of the current graph.
+Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where);
 
 /// Throws InvalidArgument "assertion failed: [message] [data] ..." unless inputs[0] is true; the rest is data.
 void check_assertion(const std::string& message, std::span<const Tensor* const> inputs);

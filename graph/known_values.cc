@@ -3,7 +3,6 @@
 
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
-#include <twofold/lib/op/high.h>
 
 namespace twofold {
 namespace {
@@ -78,9 +77,9 @@ class KnownValues {
 
 }  // namespace
 
-std::optional<PartialValues> symbol_known_values(const Tensor& t) {
+std::optional<PartialValues> GraphSymbols::symbol_known_values(uint32_t node, uint16_t output) const {
   constexpr int kDepth = 24;
-  return KnownValues(*t.graph()).of({t.node(), t.output()}, kDepth);
+  return KnownValues(*graph()).of({node, output}, kDepth);
 }
 
 }  // namespace twofold

@@ -60,7 +60,8 @@ elif kind == "abi":
               f"uint64_t plugin_abi() {{ return {abi()}; }}", "}  // namespace twofold"]
 elif kind == "registry":
     lines += ["namespace twofold {"] + [f"void register_{f}();" for f in folders]
-    lines += ["void register_all_ops() {"] + [f"  register_{f}();" for f in folders] + ["}", "}  // namespace twofold"]
+    lines += ["__attribute__((constructor(101))) static void register_ops() {"]
+    lines += [f"  register_{f}();" for f in folders] + ["}", "}  // namespace twofold"]
 else:
     lines += ["#include <vector>", "", "#include <twofold/lib/runtime/kernel.h>", "", "namespace twofold {"]
     lines += [f"std::span<const KernelEntry> {kind}_kernels_{f}();" for f in folders]

@@ -5,9 +5,9 @@
 
 #include <ostream>
 
-#include <twofold/eager/gradient_tape.h>
 #include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
+#include <twofold/lib/autodiff/gradient_tape.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/io/data_loader.h>

@@ -2,30 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <limits>
+#include <type_traits>
 #include <utility>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/core/lossless.h>
 #include <twofold/lib/op/value.h>
 
 namespace twofold {
 namespace {
-
-template <class To, class From>
-bool exact(From v) {
-  if constexpr (std::is_same_v<From, bool> || std::is_same_v<To, bool>) {
-    return false;
-  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-    const From above = std::ldexp(From(1), std::numeric_limits<To>::digits);
-    return v >= (std::is_signed_v<To> ? -above : From(0)) && v < above && std::trunc(v) == v;
-  } else if constexpr (std::is_integral_v<From> && std::is_floating_point_v<To>) {
-    const To converted = static_cast<To>(v);
-    return converted < std::ldexp(To(1), 63) && static_cast<From>(converted) == v;
-  } else {
-    return std::in_range<To>(v);
-  }
-}
 
 template <class T>
 [[noreturn]] void refuse(DType from, T value, DType dtype, const Fetch& key) {
@@ -45,8 +30,10 @@ Tensor converted(const Tensor& t, DType dtype, const Fetch& key) {
       const auto* in = static_cast<const From*>(from.on_host().data());
       auto* out = static_cast<To*>(to->data());
       for (int64_t i = 0; i < from.num_elements(); ++i) {
+        // Between floating dtypes it is rounded; a truth is no number.
+        constexpr bool kTruth = std::is_same_v<From, bool> || std::is_same_v<To, bool>;
         if constexpr (!(std::is_floating_point_v<From> && std::is_floating_point_v<To>)) {
-          if (!exact<To>(in[i])) refuse(from.dtype(), in[i], dtype, key);
+          if (kTruth || !internal::lossless<To>(in[i])) refuse(from.dtype(), in[i], dtype, key);
         }
         out[i] = static_cast<To>(in[i]);
       }

@@ -13,10 +13,10 @@
 #include <twofold/graph/body_symbols.h>
 #include <twofold/graph/control.h>
 #include <twofold/graph/graph_data.h>
+#include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/log.h>
 #include <twofold/lib/op/apply.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/switch.h>

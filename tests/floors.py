@@ -13,7 +13,7 @@ FLOORS = {
     "eager": LOW | {"kernels"},
     "session/program": LOW | {"kernels", "graph"},
     "session/plan": LOW | {"kernels", "graph", "session/program"},
-    "session/run": LOW | {"kernels", "graph", "session/program", "session/plan"},
+    "session/run": LOW | {"kernels", "graph", "eager", "session/program", "session/plan"},
     "session": LOW | {"kernels", "graph", "eager", "session/program", "session/plan", "session/run"},
 } | {toolkit: LOW | TOOLKITS | {"kernels", "graph", "session"} for toolkit in TOOLKITS}
 

@@ -17,7 +17,7 @@ HOUSE = [
     (ROOF, ROOF, ROOF),
     (TOOLS, EMPTY, EMPTY),
     ("session", "session", "session"),
-    ("session", "session/run", "eager"),
+    ("session", "session/run", "session/run"),
     ("session", "session/plan", "eager"),
     ("session", "session/program", "eager"),
     ("graph", "graph", "eager"),

@@ -7,10 +7,21 @@
 #include <vector>
 
 #include <twofold/lib/op/constant.h>
+#include <twofold/lib/op/extents.h>
 #include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
 
 namespace twofold {
+
+/// @{
+/// Sources filled with one number. Every extent is a number or a scalar integer tensor: `ones({tf::shape(x)[0], 2})`.
+/// InvalidArgument: one is left open.
+Tensor zeros(const Extents& shape, DType dtype = float32, std::source_location where = std::source_location::current());
+Tensor ones(const Extents& shape, DType dtype = float32, std::source_location where = std::source_location::current());
+/// @}
+/// `value`, one number, everywhere. As `zeros`.
+Tensor full(const Extents& shape, const Literal& value, ConstantOptions options = {},
+            std::source_location where = std::source_location::current());
 
 /// @{
 /// The tensors side by side along a new axis, which is axis `axis` of the result. Shapes are equal; dtypes promote to
@@ -85,10 +96,10 @@ Tensor range(const T& limit, ConstantOptions options = {},
 }
 /// The same from `start` on, by `delta`.
 template <class A, class B>
-  requires((internal::ScalarTensor<A> && (internal::ScalarTensor<B> || std::integral<B>)) ||
-           (std::integral<A> && internal::ScalarTensor<B>))
-Tensor range(const A& start, const B& limit, int64_t delta = 1, ConstantOptions options = {},
-             std::source_location where = std::source_location::current()) {
+requires((internal::ScalarTensor<A> && (internal::ScalarTensor<B> || std::integral<B>)) ||
+         (std::integral<A> && internal::ScalarTensor<B>)) Tensor
+    range(const A& start, const B& limit, int64_t delta = 1, ConstantOptions options = {},
+          std::source_location where = std::source_location::current()) {
   return internal::range({start, where}, {limit, where}, delta, options, where);
 }
 

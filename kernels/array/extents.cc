@@ -50,13 +50,15 @@ Tensor tile(Operand x, const Extents& multiples) {
   check_input("tile", 0, t, x.where());
   const std::vector<Extent> all = multiples.list();
   t = internal::shape_checked(
-      {&t}, {.words = fmt::format("tile() of a tensor of shape {{}} was given {} multiples", all.size()),
-             .wanted = {Shape::of_rank(static_cast<int>(all.size()))}},
+      {&t},
+      {.words = fmt::format("tile() of a tensor of shape {{}} was given {} multiples", all.size()),
+       .wanted = {Shape::of_rank(static_cast<int>(all.size()))}},
       x.where());
   Tensor extents;  // int64, since products need not fit into int32
   for (int i = 0; i < static_cast<int>(all.size()); ++i) {
     const Extent& n = all[static_cast<size_t>(i)];
-    if (n.known() && *n.known() < 0) fail(Code::InvalidArgument, fmt::format("tile() {} times along axis {}", *n.known(), i));
+    if (n.known() && *n.known() < 0)
+      fail(Code::InvalidArgument, fmt::format("tile() {} times along axis {}", *n.known(), i));
     if (n.known() == 1) continue;
     if (n.known() && t.shape().is_known() && !extents.defined()) {
       t = repeated(t, i, *n.known());
@@ -116,6 +118,38 @@ Tensor eye(Extent rows, Extent columns, DType dtype, std::source_location where)
     return constant(Tensor::adopt(v.detach()), {.name = "eye"}, where);
   }
   return cast(equal(expand_dims(internal::counted(rows), 1), internal::counted(columns)), dtype);
+}
+
+namespace {
+
+// A source of `shape` filled with one number.
+Tensor filled(const char* function, const Extents& extents, const Literal& value, const ConstantOptions& o,
+              std::source_location where) {
+  const auto shape = extents.shape();
+  if (!shape) {
+    const SourceFrame frame(where);
+    return broadcast_to(tensor(value, o), extents);
+  }
+  if (!shape->is_known())
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("The shape of {} must be fully known, but is {}", function, shape->str()), "tf::shape(x)[0]");
+  return constant(value, *shape, o, where);
+}
+
+}  // namespace
+
+Tensor zeros(const Extents& shape, DType dtype, std::source_location where) {
+  return filled("zeros", shape, dtype == bool_ ? Literal(false) : Literal(0), {.dtype = dtype, .name = "zeros"}, where);
+}
+Tensor ones(const Extents& shape, DType dtype, std::source_location where) {
+  return filled("ones", shape, dtype == bool_ ? Literal(true) : Literal(1), {.dtype = dtype, .name = "ones"}, where);
+}
+Tensor full(const Extents& shape, const Literal& value, ConstantOptions o, std::source_location where) {
+  if (value.shape().saturated_elements() != 1)
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("full is filled with one number, not with a list of shape {}", value.shape().str()),
+            "tf::constant(value, shape)");
+  return filled("full", shape, value, o, where);
 }
 
 }  // namespace twofold

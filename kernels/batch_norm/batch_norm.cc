@@ -127,8 +127,6 @@ struct Composed {
   }
 };
 
-
-
 void gradient(Backward& b) {
   const auto& attrs = b.attrs<BatchNormAttrs>();
   const Tensor &x = b.input(0), &dy = b.dy(0);

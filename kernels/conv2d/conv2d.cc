@@ -1,4 +1,5 @@
 #include <twofold/kernels/conv2d/conv2d.h>
+#include <twofold/kernels/pointwise/operand_pair.h>
 
 #include <fmt/format.h>
 

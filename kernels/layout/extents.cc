@@ -8,6 +8,7 @@
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/opdef.h>
+#include <twofold/lib/op/value.h>
 
 namespace twofold {
 namespace {
@@ -144,6 +145,37 @@ Tensor slice(Operand x, const Extents& begin, const Extents& size) {
   const SourceFrame frame(x.where());
   check_input(slice_at_op.name, 0, t, x.where());
   return slice_at(t, begin.tensor(), size.tensor());
+}
+
+std::vector<Extent> Extents::list() const {
+  std::vector<Extent> all;
+  if (operand_.defined()) {
+    const Shape& s = operand_.shape();
+    if (!s.is_known())
+      fail_at(where_, "", Code::InvalidArgument, fmt::format("The length of {} is unknown", to_string(operand_)),
+              "{t[0], t[1]}");
+    for (int64_t i = 0; i < s[0]; ++i) all.emplace_back(index(operand_, i), where_);
+    return all;
+  }
+  for (int64_t n : numbers_) all.emplace_back(n, where_);
+  for (const auto& [place, t] : symbols_) all[static_cast<size_t>(place)] = Extent(t, where_);
+  return all;
+}
+
+Tensor Extents::tensor() const {
+  if (operand_.defined()) return operand_;
+  if (known()) {
+    auto v = Value::make(int64, Shape{numbers_.size()});
+    std::ranges::copy(numbers_, static_cast<int64_t*>(v->data()));
+    return Tensor::adopt(v.detach());
+  }
+  std::vector<const Tensor*> inputs;
+  Axes places;
+  for (const auto& [place, t] : symbols_) {
+    inputs.push_back(&t);
+    places.push_back(place);
+  }
+  return internal::pack_extents(inputs, {numbers_, places}, where_);
 }
 
 void layout::register_extents() {

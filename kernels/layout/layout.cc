@@ -355,6 +355,7 @@ Tensor index(Operand x, int64_t i) {
                              .detach());
   return squeeze(slice(checked, i, 1), 0);
 }
+Tensor Tensor::operator[](Index i) const { return index(Operand(*this, i.where), i.value); }
 Tensor internal::slice_like(const Tensor& x, const Tensor& like, const Axes& begin) {
   const auto here = source_location::current();
   if (!like.shape().is_known()) return apply(slice_op, {&x, &like}, SliceAttrs{begin, {}}, here);
@@ -392,6 +393,7 @@ Tensor ones_like(Operand x) { return apply(ones_like_op, {&x.resolve()}, x.where
 void register_layout();
 void register_layout() {
   layout::register_extents();
+  layout::register_transfer();
   for (OpDef* op : {&reshape_op, &reshape_like_op, &expand_dims_op, &squeeze_op, &identity_op, &stop_gradient_op,
                     &transpose_op, &broadcast_to_op, &broadcast_like_op, &concat_op, &concat_part_op, &slice_op,
                     &pad_like_op, &shape_op, &zeros_like_op, &ones_like_op})

@@ -40,6 +40,7 @@ std::optional<PartialValues> known_extents(const KnownContext&);
 std::optional<PartialValues> known_slice(const KnownContext&);
 std::optional<PartialValues> known_concat(const KnownContext&);
 void register_extents();
+void register_transfer();
 
 }  // namespace layout
 }  // namespace twofold

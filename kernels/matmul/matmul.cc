@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/operand_pair.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
 

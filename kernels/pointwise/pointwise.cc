@@ -11,12 +11,13 @@
 #include <twofold/kernels/pointwise/broadcast.h>
 #include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/pointwise/known.h>
+#include <twofold/kernels/pointwise/operand_pair.h>
 #include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/record.h>
 #include <twofold/kernels/pointwise/scalar.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
-#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/small.h>
 
 namespace twofold {
 
@@ -232,13 +233,13 @@ namespace {
 
 Tensor unary(const OpDef& op, const Operand& x) {
   const Tensor& operand = x.resolve();
-  if (Tensor y; eager_small(op, operand, operand, y)) return y;
+  if (Tensor y; apply_small(op, operand, operand, y)) return y;
   return apply(op, {&operand}, x.where());
 }
 
 template <DTypeClass kClass>
 Tensor binary(const OpDef& op, const Operand& a, const Operand& b) {
-  if (Tensor y; a.tensor() && b.tensor() && eager_small(op, *a.tensor(), *b.tensor(), y)) return y;
+  if (Tensor y; a.tensor() && b.tensor() && apply_small(op, *a.tensor(), *b.tensor(), y)) return y;
   const OperandPair pair(a, b, op.name);
   if constexpr (kClass == DTypeClass::quotient) {
     if (is_integer(pair.a->dtype())) {

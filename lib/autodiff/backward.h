@@ -40,12 +40,12 @@ struct Contribution {
   Tensor value;                             ///< undefined: nothing
   Tensor arrived;                           ///< as Gradient's
   std::shared_ptr<const SlicePlace> place;  ///< of a slice
-  Tensor indices;                           ///< of rows along the first axis; of a slice without a place, where it begins
-  std::shared_ptr<GradientSum> sum;         ///< of a sum, which then has all but `value`
+  Tensor indices;                    ///< of rows along the first axis; of a slice without a place, where it begins
+  std::shared_ptr<GradientSum> sum;  ///< of a sum, which then has all but `value`
 };
 
-/// The way of one op from the gradients of its outputs to those of its inputs. A rule is an ordinary function of Tensors,
-/// so that it works in both modes and can be differentiated again:
+/// The way of one op from the gradients of its outputs to those of its inputs. A rule is an ordinary function of
+/// Tensors, so that it works in both modes and can be differentiated again:
 ///
 ///     void square_gradient(Backward& b) { b.dx(0, b.dy() * b.input(0) * 2.f); }
 ///

@@ -11,8 +11,7 @@
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/high.h>
-#include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/mode_interface.h>
 
 namespace twofold {
 namespace {
@@ -244,18 +243,17 @@ std::vector<Tensor> gradients(const Differentiables& ys, const Differentiables& 
   const SourceFrame frame(where);
   const std::vector<Tensor> of = ys.read(), along = dys.read();
   check_gradient_arguments(of, xs.items(), along);
-  return executing_eagerly() ? eager_gradients(of, xs.items(), along) : graph_gradients(of, xs.items(), along);
+  return mode().gradients(of, xs.items(), along);
 }
 
 std::vector<Tensor> gradients_but_rows(const Tensor& y, const Differentiables& xs, std::span<RowsGradient> rows) {
   const Tensor ys[] = {y};
   check_gradient_arguments(ys, xs.items(), {});
-  return executing_eagerly() ? eager_gradients(ys, xs.items(), {}, rows)
-                             : graph_gradients(ys, xs.items(), {}, nullptr, rows);
+  return mode().gradients(ys, xs.items(), {}, rows);
 }
 
 std::vector<Tensor> vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
-  return executing_eagerly() ? eager_vjp(f, inputs, dys) : graph_vjp(f, inputs, dys);
+  return mode().vjp(f, inputs, dys);
 }
 
 }  // namespace twofold

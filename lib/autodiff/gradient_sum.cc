@@ -9,7 +9,6 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/sum_slices/sum_slices.h>
 #include <twofold/lib/op/constant.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/value.h>
 
 namespace twofold {
@@ -56,7 +55,7 @@ void Gradient::add(Gradient other) {
   conditional = conditional && other.conditional;
 }
 
-Gradient gradient_of(const Tensor& t) { return {t, t.is_symbolic() ? symbol_arrived(t) : Tensor()}; }
+Gradient gradient_of(const Tensor& t) { return {t, t.is_symbolic() ? t.owner()->symbol_arrived(t.node()) : Tensor()}; }
 
 void GradientSum::add(Contribution c, const Tensor& like) {
   if (c.kind == Contribution::Kind::sum) return add(std::move(*c.sum));

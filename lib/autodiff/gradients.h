@@ -50,8 +50,7 @@ class Differentiables {
   template <std::input_iterator I>
   Differentiables(I first, I last) : items_(first, last) {}
   template <class R>
-    requires(!internal::GradientArgument<R>)
-  Differentiables(const R& range) {
+  requires(!internal::GradientArgument<R>) Differentiables(const R& range) {
     if constexpr (internal::GradientRange<R>) {
       for (auto&& each : range) items_.emplace_back(each);
     } else if constexpr (requires { range.parameters(); }) {

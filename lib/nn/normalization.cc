@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <twofold/graph/graph.h>
+#include <twofold/kernels/array/array.h>
 #include <twofold/kernels/batch_norm/batch_norm.h>
 #include <twofold/kernels/layer_norm/layer_norm.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/constant.h>
 
 namespace twofold::nn {
 

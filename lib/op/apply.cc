@@ -1,7 +1,8 @@
 #include <twofold/lib/op/apply.h>
 
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/mode_interface.h>
+#include <twofold/lib/op/tensor_parts.h>
 
 #include <atomic>
 
@@ -9,19 +10,18 @@
 
 namespace twofold {
 
-thread_local constinit ThreadState t_state;
-
 namespace {
-std::atomic<Mode> g_base_mode{Mode::deferred};
+// By Mode::is_eager. Filled when the library is loaded.
+constinit Mode* g_modes[2] = {};
+std::atomic<bool> g_base_is_eager{false};
 }  // namespace
 
-void fail(Code code, std::string message, std::string hint) {
-  fail_at(t_state.current, t_state.current_op, code, std::move(message), std::move(hint));
-}
-void fail_at(std::source_location where, std::string_view op, Code code, std::string message, std::string hint) {
-  if (t_state.frame_guards) where = t_state.frame;
-  throw Error(code, {.message = std::move(message), .op = std::string(op), .where = where, .hint = std::move(hint)});
-}
+void register_mode(Mode& mode) { g_modes[mode.is_eager()] = &mode; }
+Mode& deferred_mode() { return *g_modes[0]; }
+Mode& eager_mode() { return *g_modes[1]; }
+Mode& mode() { return t_state.mode ? *t_state.mode : *g_modes[g_base_is_eager.load(std::memory_order_relaxed)]; }
+
+bool executing_eagerly() { return mode().is_eager(); }
 
 // Of shapes, which know no op: where one is under way it is its line that counts, not that of the library's code.
 [[noreturn]] static void fail_shape(std::source_location where, Code code, std::string message, std::string hint) {
@@ -52,28 +52,20 @@ void internal::throw_too_large(const Shape& shape, std::source_location where) {
              "");
 }
 
-bool executing_eagerly() {
-  return (t_state.mode_guards ? t_state.mode : g_base_mode.load(std::memory_order_relaxed)) == Mode::eager;
-}
-
-EagerMode::EagerMode(Mode mode) : outer_(t_state.mode) {
-  t_state.mode = mode;
-  ++t_state.mode_guards;
-}
-EagerMode::~EagerMode() {
-  t_state.mode = outer_;
-  --t_state.mode_guards;
-}
+EagerMode::EagerMode() : EagerMode(eager_mode()) {}
+EagerMode::EagerMode(Mode& mode) : outer_(t_state.mode) { t_state.mode = &mode; }
+EagerMode::~EagerMode() { t_state.mode = outer_; }
+DeferredMode::DeferredMode() : EagerMode(deferred_mode()) {}
 
 void enable_eager_execution(std::source_location where) {
-  if (g_base_mode.load() == Mode::eager) return;
-  if (graph_has_nodes())
+  if (g_base_is_eager) return;
+  if (deferred_mode().has_begun())
     fail_at(where, "", Code::FailedPrecondition, "tf.enable_eager_execution must be called at program startup.",
             "call tf::enable_eager_execution() before the first op, or use tf::EagerMode for a scope");
-  g_base_mode = Mode::eager;
+  g_base_is_eager = true;
 }
 
-void compat::v1::disable_eager_execution() { g_base_mode = Mode::deferred; }
+void compat::v1::disable_eager_execution() { g_base_is_eager = false; }
 
 void check_input(const char* op, size_t i, const Tensor& t, std::source_location where) {
   if (!t.defined())
@@ -81,7 +73,7 @@ void check_input(const char* op, size_t i, const Tensor& t, std::source_location
             fmt::format("Input {} of '{}' is None: an undefined Tensor, such as an unconnected gradient", i, op),
             "if (t.defined()) ...");
   if (!t.is_symbolic() || !executing_eagerly()) return;
-  const auto made = symbol_where(t);
+  const auto made = t.owner()->symbol_where(t.node());
   fail_at(where, op, Code::FailedPrecondition,
           fmt::format("{} is a symbol of a graph, made at {}; eager code computes with values", to_string(t),
                       line_of(made)),
@@ -104,7 +96,7 @@ Outputs apply_all(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
     symbolic |= t.is_symbolic();
   }
   Outputs outputs;
-  symbolic ? graph_apply(op, inputs, attrs, where, outputs) : eager_apply(op, inputs, attrs, where, outputs);
+  g_modes[!symbolic]->apply(op, inputs, attrs, where, outputs);
   return outputs;
 }
 

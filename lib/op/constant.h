@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 
-#include <twofold/lib/op/extents.h>
 #include <twofold/lib/op/operand.h>
 
 namespace twofold {
@@ -60,15 +59,5 @@ Tensor tensor(const T& value, const Shape& shape, ConstantOptions options = {},
   return internal::tensor(value, &shape, options, where);
 }
 /// @}
-
-/// @{
-/// Sources filled with one number. Every extent is a number or a scalar integer tensor: `ones({tf::shape(x)[0], 2})`.
-/// InvalidArgument: one is left open.
-Tensor zeros(const Extents& shape, DType dtype = float32, std::source_location where = std::source_location::current());
-Tensor ones(const Extents& shape, DType dtype = float32, std::source_location where = std::source_location::current());
-/// @}
-/// `value`, one number, everywhere. As `zeros`.
-Tensor full(const Extents& shape, const Literal& value, ConstantOptions options = {},
-            std::source_location where = std::source_location::current());
 
 }  // namespace twofold

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/value.h>
@@ -17,8 +16,8 @@ void check_integer(const Tensor& t, const char* what, std::source_location where
     fail_at(where, "Shape", Code::InvalidArgument, fmt::format("{} is None: an undefined Tensor", what),
             "if (t.defined()) ...");
   if (t.dtype() != int32 && t.dtype() != int64)
-    fail_at(where, "", Code::InvalidArgument, fmt::format("{} must be int32 or int64, not {}", what, name_of(t.dtype())),
-            "tf::cast(t, tf::int32)");
+    fail_at(where, "", Code::InvalidArgument,
+            fmt::format("{} must be int32 or int64, not {}", what, name_of(t.dtype())), "tf::cast(t, tf::int32)");
 }
 
 int64_t number_at(const Tensor& value, int64_t i) {
@@ -49,7 +48,8 @@ void Extents::push_back(const Extent& e) {
   numbers_.push_back(e.known().value_or(-1), e.where());
 }
 
-Extents::Extents(const Shape& shape, Where where) : numbers_(shape.raw(), where), has_rank_(shape.has_rank()), where_(where) {}
+Extents::Extents(const Shape& shape, Where where)
+    : numbers_(shape.raw(), where), has_rank_(shape.has_rank()), where_(where) {}
 
 Extents::Extents(const Tensor& all, Where where) : where_(where) {
   check_integer(all, "A shape", where);
@@ -71,37 +71,6 @@ std::optional<Shape> Extents::shape() const {
   if (!has_rank_) return unknown_shape;
   if (!known()) return std::nullopt;
   return Shape(std::span(numbers_.begin(), numbers_.end()), where_);
-}
-
-std::vector<Extent> Extents::list() const {
-  std::vector<Extent> all;
-  if (operand_.defined()) {
-    const Shape& s = operand_.shape();
-    if (!s.is_known())
-      fail_at(where_, "", Code::InvalidArgument, fmt::format("The length of {} is unknown", to_string(operand_)),
-              "{t[0], t[1]}");
-    for (int64_t i = 0; i < s[0]; ++i) all.emplace_back(index(operand_, i), where_);
-    return all;
-  }
-  for (int64_t n : numbers_) all.emplace_back(n, where_);
-  for (const auto& [place, t] : symbols_) all[static_cast<size_t>(place)] = Extent(t, where_);
-  return all;
-}
-
-Tensor Extents::tensor() const {
-  if (operand_.defined()) return operand_;
-  if (known()) {
-    auto v = Value::make(int64, Shape{numbers_.size()});
-    std::ranges::copy(numbers_, static_cast<int64_t*>(v->data()));
-    return Tensor::adopt(v.detach());
-  }
-  std::vector<const Tensor*> inputs;
-  Axes places;
-  for (const auto& [place, t] : symbols_) {
-    inputs.push_back(&t);
-    places.push_back(place);
-  }
-  return internal::pack_extents(inputs, {numbers_, places}, where_);
 }
 
 }  // namespace twofold

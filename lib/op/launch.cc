@@ -11,7 +11,6 @@
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/transaction.h>
-#include <twofold/lib/op/variable_ops.h>
 #include <twofold/lib/runtime/allocator.h>
 #include <twofold/lib/runtime/gpu_memory.h>
 #include <twofold/lib/runtime/ledger.h>
@@ -110,24 +109,15 @@ class Workspace {
   void* data_ = nullptr;
 };
 
-// Inputs whose elements a kernel does not read on its device.
-bool is_elsewhere(const OpDef& op, size_t i) { return i < 32 && ((op.host_inputs | op.shape_inputs) >> i & 1); }
-
-// Where an op runs: where the guard says, else on the GPU that an input is on, else on the CPU.
 Device device_of(const OpDef& op, Inputs inputs) {
   if (op.flags.host_only) return {};
-  if (t_state.device >= 0) return {t_state.device};
-  Device device;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (is_elsewhere(op, i) && (inputs.size() > 1 || op.host_inputs)) continue;  // a lone `like` says where, too
-    const Device d = inputs[i]->value()->device();
-    if (d.is_cpu() || d == device) continue;
-    if (!device.is_cpu())
-      fail(Code::InvalidArgument, fmt::format("'{}' has inputs on {} and on {}", op.name, device.name(), d.name()),
-           "x.to(\"" + device.name() + "\")");
-    device = d;
-  }
-  return device;
+  const auto refuse = [&](Device first, Device other) {
+    fail(Code::InvalidArgument, fmt::format("'{}' has inputs on {} and on {}", op.name, first.name(), other.name()),
+         "x.to(\"" + first.name() + "\")");
+  };
+  return device_of(
+             op, t_state.device, inputs.size(), [&](size_t i) { return inputs[i]->value()->device(); }, refuse)
+      .value_or(Device{});
 }
 
 }  // namespace
@@ -192,11 +182,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     outputs.push_back(Tensor::adopt(Value::view(Ref<Value>(inputs[0]->value()), out[0].shape, offset).detach()));
     return;
   }
-  if (&op == &transfer_op) {
-    const Device to{static_cast<int8_t>(attrs.as<TransferAttrs>().device)};
-    outputs.push_back(inputs[0]->value()->device() == to ? renamed(*inputs[0]) : copy_to(*inputs[0], to));
-    return;
-  }
+  if (op.run) return op.run(attrs, inputs, outputs);
   const Device device = device_of(op, inputs);
   std::optional<ProfilerRange> range;
   if (!device.is_cpu()) range.emplace([&] { return op.name; });
@@ -205,7 +191,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
   Ref<LateErrors> late;          // what may spoil the results
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor* t = inputs[i];
-    if (t->value()->device() != device && !t->value()->is_shell() && !is_elsewhere(op, i)) {
+    if (t->value()->device() != device && !t->value()->is_shell() && reads_on_device(op, i)) {
       moved.push_back(copied_operand(*t, device));
       t = &moved.back();
     }

@@ -4,11 +4,43 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/value.h>
 
 namespace twofold {
+
+/// Whether a kernel reads the elements of input `i` on its device: not of shape operands, nor where only the shape
+/// counts.
+inline bool reads_on_device(const OpDef& op, size_t i) {
+  return i >= 32 || !((op.host_inputs | op.shape_inputs) >> i & 1);
+}
+
+/// Whether input `i` of so many says where its op runs. A lone `like` does, too.
+inline bool says_where(const OpDef& op, size_t i, size_t inputs) {
+  return reads_on_device(op, i) || (inputs == 1 && !op.host_inputs);
+}
+
+/// Where an op runs that is not the host's alone, in both modes: on `wanted`, the device that a guard names (-1: none),
+/// else on the first GPU that an input is on. Nothing if all inputs are on the host.
+/// `device_of_input(i)` tells of each; `differs(first, other)` is called for inputs on different GPUs.
+template <class DeviceOfInput, class Differs>
+std::optional<Device> device_of(const OpDef& op, int8_t wanted, size_t inputs, const DeviceOfInput& device_of_input,
+                                const Differs& differs) {
+  if (wanted >= 0) return Device{wanted};
+  std::optional<Device> device;
+  for (size_t i = 0; i < inputs; ++i) {
+    if (!says_where(op, i, inputs)) continue;
+    const Device d = device_of_input(i);
+    if (d.is_cpu() || d == device) continue;
+    if (device)
+      differs(*device, d);
+    else
+      device = d;
+  }
+  return device;
+}
 
 /// Output dtypes and shapes, visible ones first, by the op's shape rule; checks the number of inputs.
 void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs, std::span<const Tensor* const> tensors,

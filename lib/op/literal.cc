@@ -7,6 +7,7 @@
 #include <limits>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/core/lossless.h>
 #include <twofold/lib/op/number.h>
 #include <twofold/lib/op/value.h>
 
@@ -116,10 +117,8 @@ bool Literal::fits(DType t) const {
 std::optional<int64_t> Literal::rounded_in(DType t) const {
   if (!is_floating(t) || kind_ == Kind::typed) return {};
   const auto rounded = [t](const Literal& e) {
-    if (e.kind_ != Kind::integer) return false;
-    // Rounded up to 2^63 it is beyond int64.
-    const double held = t == float32 ? static_cast<float>(e.integer_) : static_cast<double>(e.integer_);
-    return held >= 0x1p63 || static_cast<int64_t>(held) != e.integer_;
+    return e.kind_ == Kind::integer &&
+           !(t == float32 ? internal::lossless<float>(e.integer_) : internal::lossless<double>(e.integer_));
   };
   if (!array_) return rounded(*this) ? std::optional(integer_) : std::nullopt;
   for (const Literal& e : array_->scalars)
@@ -143,7 +142,7 @@ T converted(const Literal& e, DType dtype) {
     if (e.integer() != 0 && e.integer() != 1) refuse(fmt::format("{}", e.integer()));
     return e.integer() != 0;
   } else if constexpr (std::is_integral_v<T>) {
-    if (!std::in_range<T>(e.integer())) refuse(fmt::format("{}", e.integer()));
+    if (!internal::lossless<T>(e.integer())) refuse(fmt::format("{}", e.integer()));
     return static_cast<T>(e.integer());
   }
 }

@@ -6,33 +6,35 @@
 #include <utility>
 
 #include <twofold/lib/core/never.h>
-#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
+
+class Mode;
+
+/// The mode that sources and toolkits see now on this thread.
+bool executing_eagerly();
 
 /// Eager execution on this thread for the guard's lifetime: sources make values.
 class [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode {
  public:
-  [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode()
-      : EagerMode(Mode::eager) {}
+  [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode();
   ~EagerMode();
   EagerMode(const EagerMode&) = delete;
   EagerMode& operator=(const EagerMode&) = delete;
 
  protected:
-  explicit EagerMode(Mode mode);
+  explicit EagerMode(Mode & mode);
 
  private:
-  Mode outer_;
+  Mode* outer_;
 };
 
 /// Deferred execution on this thread for the guard's lifetime: sources make symbols of the default graph.
 class [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode
-    : private EagerMode{
-      public :
-          [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode() :
-              EagerMode(Mode::deferred){}
-    };
+    : private EagerMode {
+ public:
+  [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode();
+};
 
 /// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition
 /// once the default graph has nodes: "tf.enable_eager_execution must be called at program startup."

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include <twofold/lib/core/dtype.h>
+#include <twofold/lib/core/lossless.h>
 
 namespace twofold {
 
@@ -37,13 +38,8 @@ class Number {
   /// Whether `dtype` has it. Floating dtypes have all numbers, rounded.
   bool fits(DType dtype) const {
     return dispatch(dtype, [&]<class T>(T) {
-      if constexpr (std::is_floating_point_v<T>)
-        return true;
-      else if constexpr (std::is_same_v<T, bool>)
-        return *this == Number(0) || *this == Number(1);
-      else
-        return is_whole() && *this >= Number(std::numeric_limits<T>::lowest()) &&
-               *this <= Number(std::numeric_limits<T>::max());
+      return std::is_floating_point_v<T> ||
+             (is_floating_ ? internal::lossless<T>(floating_) : internal::lossless<T>(integer_));
     });
   }
   /// As a T, whose dtype it fits.

@@ -79,7 +79,7 @@ using ViewFn = int64_t (*)(AttrsView attrs, const Shape& x, const Shape& y);
 struct Specialised {
   const OpDef* op;      ///< the op that runs
   Ref<AttrsBox> attrs;  ///< its attributes
-  size_t inputs;  ///< the first so many inputs are its inputs
+  size_t inputs;        ///< the first so many inputs are its inputs
 };
 using SpecialiseFn = Specialised (*)(AttrsView attrs, std::span<const Tensor* const> inputs);
 
@@ -115,6 +115,9 @@ class KnownContext {
 /// The elements of output 0, which are one axis of integers or one, as far as they follow from the inputs'.
 using KnownFn = std::optional<PartialValues> (*)(const KnownContext&);
 
+/// Of an op that no kernel does and that is more than another view of its input: does it now.
+using RunFn = void (*)(AttrsView attrs, std::span<const Tensor* const> inputs, SmallVector<Tensor, 2>& outputs);
+
 /// Whether an op has a gradient.
 enum class Differentiability : uint8_t {
   rule,     ///< `gradient` says how
@@ -124,13 +127,13 @@ enum class Differentiability : uint8_t {
 
 /// What passes, planners and tapes ask of an op.
 struct OpFlags {
-  bool pointwise : 1 = false;  ///< one tile function computes it; broadcasts; may be fused
-  bool alias : 1 = false;      ///< output 0 is input 0's bytes under another shape; no kernel
-  bool effect : 1 = false;     ///< kept for what it does (assign, print): never merged, folded or dropped
-  bool random : 1 = false;     ///< draws numbers: never merged or folded
-  bool can_fail : 1 = false;   ///< its kernel may report an error
-  bool host_only : 1 = false;  ///< runs on the host; the one excuse for having no GPU kernel
-  bool session : 1 = false;    ///< executed by graph/eager machinery itself (placeholder, variables, If, While)
+  bool pointwise : 1 = false;    ///< one tile function computes it; broadcasts; may be fused
+  bool alias : 1 = false;        ///< output 0 is input 0's bytes under another shape; no kernel
+  bool effect : 1 = false;       ///< kept for what it does (assign, print): never merged, folded or dropped
+  bool random : 1 = false;       ///< draws numbers: never merged or folded
+  bool can_fail : 1 = false;     ///< its kernel may report an error
+  bool host_only : 1 = false;    ///< runs on the host; the one excuse for having no GPU kernel
+  bool session : 1 = false;      ///< executed by graph/eager machinery itself (placeholder, variables, If, While)
   bool commutative : 1 = false;  ///< f(a, b) is f(b, a), to the bit
 };
 
@@ -147,10 +150,10 @@ struct OpDef {
   const char* node_name = name;   ///< base of node names: TensorFlow 1's ("add", "MatMul")
   const char* doc;                ///< formula and source, one line
   int8_t min_inputs = 1;          ///< the fewest inputs that it takes
-  int8_t max_inputs = 1;  ///< -1: any number
-  int8_t outputs = 1;     ///< visible outputs; -1: the shape rule says
-  int8_t hidden = 0;      ///< outputs for the gradient only
-  InferFn infer = nullptr;                                        ///< the shape rule
+  int8_t max_inputs = 1;          ///< -1: any number
+  int8_t outputs = 1;             ///< visible outputs; -1: the shape rule says
+  int8_t hidden = 0;              ///< outputs for the gradient only
+  InferFn infer = nullptr;        ///< the shape rule
   Differentiability differentiable = Differentiability::missing;  ///< whether it has a gradient
   GradientFn gradient = nullptr;                                  ///< the gradient rule
   Reads reads{};                                                  ///< what the gradient rule reads
@@ -164,17 +167,19 @@ struct OpDef {
   /// in_place[i]: the input of the same shape and dtype that output i may be written over; -1: none. A pointwise op's
   /// output may lie over any operand of its size.
   int8_t in_place[4] = {-1, -1, -1, -1};
+  RunFn run = nullptr;      ///< of ops that are done by neither a kernel nor another view of the input: Transfer
   KnownFn known = nullptr;  ///< of ops that shapes are computed by: what a graph knows of their integers
   /// Of an assignment: the op that makes the new value of the old one and input 0; null where input 0 is the new value.
   const OpDef* combine = nullptr;
   int id = -1;  ///< place in the registry, given there
 };
 
-/// The registry: every op, by id and by name. It is filled before main(), kernels' ops from kernels/meson.build's list.
+/// The registry: every op, by id and by name. Each floor that has ops fills it when the library is loaded, before any
+/// code that includes its headers can run.
 std::span<OpDef* const> all_ops();
 /// By a name that comes from outside: a user's, a file's, a test's. Code that means one op refers to its OpDef.
 const OpDef* find_op(std::string_view name);
-/// Called by the generated code, once per folder of kernels/.
+/// Called in functions that run when the library is loaded, __attribute__((constructor(101))).
 void register_op(OpDef& op);
 
 }  // namespace twofold

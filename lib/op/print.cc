@@ -8,7 +8,6 @@
 #include <ostream>
 #include <vector>
 
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/value.h>
 
 namespace twofold {
@@ -213,9 +212,9 @@ std::string value_text(const Tensor& t, size_t indent) {
 std::string to_string(const Tensor& t) {
   if (!t.defined()) return "None";
   if (t.is_concrete()) return value_text(t, 0);
-  const TensorSpec& s = symbol_spec(t);
+  const TensorSpec& s = t.owner()->symbol_spec(t.node(), t.output());
   const std::string shape = s.shape.has_rank() ? fmt::format(", shape={}", s.shape.str()) : "";
-  return fmt::format("Tensor(\"{}\"{}, dtype={})", symbol_name(t), shape, name_of(s.dtype));
+  return fmt::format("Tensor(\"{}\"{}, dtype={})", t.name(), shape, name_of(s.dtype));
 }
 
 std::string repr(const Tensor& t) {

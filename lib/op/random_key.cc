@@ -8,7 +8,8 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/apply.h>
-#include <twofold/lib/op/high.h>
+#include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/mode_interface.h>
 #include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/random_seed.h>
 #include <twofold/lib/op/transaction.h>
@@ -42,9 +43,11 @@ void restart(RandomOrdinals& ordinals, int64_t seed) {
 
 }  // namespace
 
+RandomOrdinals& eager_random_ordinals() { return eager_random().ordinals; }
+
 RandomOrdinals& current_ordinals() {
   if (t_state.random_frame) return t_state.random_frame->ordinals_;
-  return executing_eagerly() ? eager_random().ordinals : graph_random_ordinals();
+  return mode().random_ordinals();
 }
 
 const std::shared_ptr<RandomCounters>& current_counters() {
@@ -69,7 +72,7 @@ void set_random_seed(int64_t seed, std::source_location where) {
   EagerRandom& eager = eager_random();
   std::lock_guard lock(eager.mutex);
   if (!executing_eagerly()) {
-    restart(graph_random_ordinals(), seed);
+    restart(deferred_mode().random_ordinals(), seed);
     return;
   }
   eager.older.push_back({eager.ordinals.generation, eager.counters});

@@ -96,6 +96,8 @@ struct RandomState {
   std::map<uint64_t, uint64_t> executions;
 };
 RandomState eager_random_state();
+/// Of eager mode, outside of bodies. Guarded by next_random_key's lock.
+RandomOrdinals& eager_random_ordinals();
 void set_eager_random_state(RandomState state);
 /// A copy of a graph's, which other threads may be using.
 RandomOrdinals copy_of(const RandomOrdinals& ordinals);

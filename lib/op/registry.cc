@@ -3,15 +3,11 @@
 #include <cstdlib>
 #include <unordered_map>
 
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/plugin.h>
 
 namespace twofold {
-
-void register_all_ops();    // generated from kernels/meson.build
-void register_graph_ops();  // graph/: placeholder, constant, variables, control flow
 
 namespace {
 struct Registry {
@@ -21,11 +17,6 @@ struct Registry {
 Registry& registry() {
   static Registry r;
   return r;
-}
-// Filled when the library is loaded, before any code that includes its headers can run.
-__attribute__((constructor(101))) void fill() {
-  register_graph_ops();
-  register_all_ops();
 }
 }  // namespace
 
@@ -53,7 +44,7 @@ void InferContext::output(DType dtype, const Shape& shape) {
 std::optional<PartialValues> InferContext::known_values(int i) const {
   const Tensor* t = static_cast<size_t>(i) < tensors_.size() ? tensors_[static_cast<size_t>(i)] : nullptr;
   if (!t || !t->defined()) return std::nullopt;
-  if (t->is_symbolic()) return symbol_known_values(*t);
+  if (t->is_symbolic()) return t->owner()->symbol_known_values(t->node(), t->output());
   if (!is_integer(t->dtype())) return std::nullopt;
   return dispatch(t->dtype(), [&](auto zero) {
     const auto* p = static_cast<const decltype(zero)*>(t->value()->on_host().data());

@@ -2,15 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <limits>
-
-#include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/core/lossless.h>
 #include <twofold/lib/op/apply.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/value.h>
-#include <twofold/lib/op/variable_ops.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
@@ -33,10 +28,10 @@ namespace {
 
 // A symbol was taken for a value. Where the line that did so is not known, the error has the one that made the symbol.
 [[noreturn]] void fail_about(const Tensor& symbol, std::source_location where, std::string message, std::string hint) {
-  const std::string name = symbol_name(symbol);
+  const std::string name = symbol.name();
   throw Error(Code::FailedPrecondition, {.message = std::move(message),
                                          .node = name.substr(0, name.find(':')),
-                                         .where = where.line() ? where : symbol_where(symbol),
+                                         .where = where.line() ? where : symbol.owner()->symbol_where(symbol.node()),
                                          .hint = std::move(hint)});
 }
 
@@ -52,39 +47,16 @@ const Value& value_of(const Tensor& t, const char* what, std::source_location wh
   return v;
 }
 
-// Whether `v` survives the conversion to T and back.
-template <class T, class S>
-bool lossless(S v) {
-  if constexpr (std::is_same_v<T, S>) {
-    return true;
-  } else if constexpr (std::is_same_v<T, bool>) {
-    return v == S(0) || v == S(1);
-  } else if constexpr (std::is_floating_point_v<S> && std::is_floating_point_v<T>) {
-    return std::isnan(v) || static_cast<S>(static_cast<T>(v)) == v;
-  } else if constexpr (std::is_floating_point_v<S>) {
-    // 2^digits is exact in every floating type, unlike the largest T.
-    const S above = std::ldexp(S(1), std::numeric_limits<T>::digits);
-    return v >= (std::is_signed_v<T> ? -above : S(0)) && v < above && std::trunc(v) == v;
-  } else if constexpr (std::is_floating_point_v<T>) {
-    const T converted = static_cast<T>(v);
-    return converted < std::ldexp(T(1), 63) && static_cast<S>(converted) == v;
-  } else if constexpr (std::is_same_v<S, bool>) {
-    return true;
-  } else {
-    return std::in_range<T>(v);
-  }
-}
-
 }  // namespace
 
 DType Tensor::dtype(Where where) const {
   if (!defined()) throw_none("dtype", where);
-  return is_concrete() ? value()->dtype() : symbol_spec(*this).dtype;
+  return is_concrete() ? value()->dtype() : owner()->symbol_spec(node_, output_).dtype;
 }
 
 const Shape& Tensor::shape(Where where) const {
   if (!defined()) throw_none("shape", where);
-  return is_concrete() ? value()->shape() : symbol_spec(*this).shape;
+  return is_concrete() ? value()->shape() : owner()->symbol_spec(node_, output_).shape;
 }
 
 int64_t Tensor::dim(int64_t i, Where where) const {
@@ -98,16 +70,16 @@ int64_t Tensor::dim(int64_t i, Where where) const {
   return s[i < 0 ? i + s.rank() : i];
 }
 
-std::string Tensor::name() const { return is_symbolic() ? symbol_name(*this) : ""; }
+std::string Tensor::name() const { return is_symbolic() ? owner()->symbol_name(node_, output_) : ""; }
 
 uint64_t Tensor::id(Where where) const {
   if (!defined()) throw_none("id", where);
-  return is_concrete() ? value()->id() : symbol_id(*this);
+  return is_concrete() ? value()->id() : owner()->symbol_id(node_, output_);
 }
 
 std::string Tensor::device(Where where) const {
   if (!defined()) throw_none("device", where);
-  return is_concrete() ? value()->device().name() : symbol_device(*this);
+  return is_concrete() ? value()->device().name() : owner()->symbol_device(node_);
 }
 
 template <class T>
@@ -119,7 +91,7 @@ T Tensor::element(Where where) const {
             "t.data<T>() for all of them");
   return dispatch(v.dtype(), [&](auto zero) -> T {
     const auto element = *static_cast<const decltype(zero)*>(v.on_host().data());
-    if (!lossless<T>(element)) {
+    if (!internal::lossless<T>(element)) {
       fail_at(where, "", Code::InvalidArgument,
               fmt::format("item<{}>() would lose: the value is {} of dtype {}", name_of(dtype_of<T>), element,
                           name_of(v.dtype())),
@@ -152,17 +124,6 @@ TWOFOLD_ITEM(bool)
 #undef TWOFOLD_ITEM
 
 int64_t Tensor::num_elements(Where where) const { return value_of(*this, "elements", where).num_elements(); }
-
-Tensor Tensor::operator[](Index i) const { return index(Operand(*this, i.where), i.value); }
-
-Tensor Tensor::to(std::string_view device, Where where) const {
-  const SourceFrame frame(where);
-  if (!defined()) throw_none("device", where);
-  const Device wanted = parse_device(device);
-  // A tape tells the result from its source, as a graph does.
-  if (is_concrete() && value_of(*this, "device", where).device() == wanted && !t_state.tape) return *this;
-  return apply(transfer_op, {this}, TransferAttrs{wanted.index}, where);
-}
 
 Tensor::operator bool() const {
   if (is_symbolic()) {

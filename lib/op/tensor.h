@@ -4,9 +4,11 @@
 #include <concepts>
 #include <cstdint>
 #include <iosfwd>
+#include <optional>
 #include <source_location>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <twofold/lib/core/dtype.h>
 #include <twofold/lib/core/never.h>
@@ -200,13 +202,13 @@ concept TensorHandle = std::derived_from<T, Tensor> || std::derived_from<T, Vari
 
 // What `a == b` compares would be a guess.
 template <class A, class B>
-  requires internal::TensorHandle<A> || internal::TensorHandle<B>
+requires internal::TensorHandle<A> || internal::TensorHandle<B>
 bool operator==(const A&, const B&) {
   static_assert(kNever<A>, "write tf::equal(a, b) for elements, a.same_as(b) for handles");
   return false;
 }
 template <class A, class B>
-  requires internal::TensorHandle<A> || internal::TensorHandle<B>
+requires internal::TensorHandle<A> || internal::TensorHandle<B>
 bool operator!=(const A&, const B&) {
   static_assert(kNever<A>, "write tf::not_equal(a, b) for elements, !a.same_as(b) for handles");
   return false;

@@ -1,9 +1,17 @@
 // What Tensor and Operation are made of, for the library's own sources: no header that programs include has this.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <vector>
+
 #include <twofold/lib/op/tensor.h>
 
 namespace twofold {
+
+struct TensorSpec;
 
 /// What a symbol's handles hold: its graph, or what keeps the graph on their behalf while a step's body is built.
 class SymbolOwner : public RefCounted {
@@ -11,6 +19,19 @@ class SymbolOwner : public RefCounted {
   GraphData* graph() const noexcept { return graph_; }
   /// Of a step's body that has been built: its symbols must not be used outside.
   bool closed() const noexcept { return closed_; }
+
+  // What the graph knows of its symbols, which are outputs of nodes.
+  virtual const TensorSpec& symbol_spec(uint32_t node, uint16_t output) const = 0;
+  virtual std::string symbol_name(uint32_t node, uint16_t output) const = 0;
+  virtual std::string symbol_device(uint32_t node) const = 0;
+  virtual uint64_t symbol_id(uint32_t node, uint16_t output) const = 0;
+  virtual std::source_location symbol_where(uint32_t node) const = 0;
+  /// The elements of an integer symbol as far as they follow from the graph alone (constants, extents that it knows,
+  /// and what is computed from them); nothing where their number does not.
+  virtual std::optional<std::vector<std::optional<int64_t>>> symbol_known_values(uint32_t node,
+                                                                                 uint16_t output) const = 0;
+  /// The bool scalar by which if_arrived guards the symbol; undefined if it is no result of that op.
+  virtual Tensor symbol_arrived(uint32_t node) const = 0;
 
  protected:
   explicit SymbolOwner(GraphData* graph) : graph_(graph) {}

@@ -5,9 +5,9 @@
 #include <mutex>
 
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/launch.h>
+#include <twofold/lib/op/mode_interface.h>
 #include <twofold/lib/runtime/plugin.h>
 #include <twofold/lib/runtime/thread_state.h>
 
@@ -116,7 +116,7 @@ void Transaction::run_keeping(const Update& update) {
   Outputs next;
   const CurrentOp current(update.op->name, update.where);
   const OnDevice on(update.device());
-  eager_apply(*update.op, update.operands(values), update.attrs_view(), update.where, next);
+  eager_mode().apply(*update.op, update.operands(values), update.attrs_view(), update.where, next);
   for (size_t i = 0; i < now.size(); ++i) assign(*update.variables[i], next[i]);
 }
 
@@ -157,7 +157,7 @@ void Transaction::run_in_place(const Update& update, std::span<const Tensor> pla
   Outputs next;
   const CurrentOp current(update.op->name, update.where);
   const OnDevice on(update.device());
-  eager_apply(*update.op, update.operands(values), update.attrs_view(), update.where, next, places);
+  eager_mode().apply(*update.op, update.operands(values), update.attrs_view(), update.where, next, places);
   for (size_t i = 0; i < update.variables.size(); ++i) {
     VariableState& v = *update.variables[i];
     if (const auto kept = kept_.find(v.id); kept != kept_.end() && kept->second.put == v.version_) ++kept->second.put;

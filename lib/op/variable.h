@@ -164,12 +164,10 @@ class Variable {
 /// `<tf.Variable 'w:0' shape=(2,) dtype=float32>`; in eager mode with `numpy=` and the value at the end.
 std::ostream& operator<<(std::ostream&, const Variable&);
 
-/// @{
-/// TensorFlow's spelling of `v.assign(value)` and the like.
-inline Tensor assign(const Variable& v, Operand value) { return v.assign(value); }
-inline Tensor assign_add(const Variable& v, Operand value) { return v.assign_add(value); }
-inline Tensor assign_sub(const Variable& v, Operand value) { return v.assign_sub(value); }
-/// @}
+namespace internal {
+/// What the members that assign do, by one of the ops of kernels/variable.
+Tensor assign(const Variable& v, const Operand& value, const OpDef& op);
+}  // namespace internal
 
 // A variable as an attribute: identity is what counts.
 /// @{

@@ -11,6 +11,7 @@ namespace twofold {
 class GraphData;
 class Tape;
 class GpuPools;
+class Mode;
 class Ledger;
 class RandomFrame;
 class SwitchReads;
@@ -20,16 +21,12 @@ class BodySymbols;
 class RandomDraws;
 class Observing;
 
-/// Whether ops add nodes to a graph or compute at once.
-enum class Mode : int8_t { deferred, eager };
-
 /// What guards and calls under way have set on this thread.
 struct ThreadState {
-  // In an order that leaves no holes: a program that loads the library late has few bytes for this.
-  int32_t mode_guards = 0;         ///< how many there are
+  // In an order that leaves few holes: a program that loads the library late has few bytes for this.
+  Mode* mode = nullptr;            ///< of the innermost guard; null: the process's
   int32_t frame_guards = 0;        ///< SourceFrames
   uint32_t scope = 0;              ///< the name scope in `graph`; 0: its root
-  Mode mode = Mode::deferred;      ///< of the innermost guard; of no account while mode_guards is 0
   int8_t device = -1;              ///< of the innermost device guard; -1: none
   std::source_location frame{};    ///< of the outermost SourceFrame
   std::source_location current{};  ///< the op under way, for errors
@@ -74,8 +71,5 @@ class [[nodiscard]] OnDevice {
  private:
   int8_t outer_;
 };
-
-/// The mode that sources and toolkits see now on this thread.
-bool executing_eagerly();
 
 }  // namespace twofold

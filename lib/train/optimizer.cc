@@ -7,6 +7,7 @@
 
 #include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
+#include <twofold/kernels/array/array.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/autodiff/engine.h>

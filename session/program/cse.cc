@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include <twofold/kernels/layout/transfer.h>
+#include <twofold/kernels/variable/variable_ops.h>
 #include <twofold/lib/op/value.h>
-#include <twofold/lib/op/variable_ops.h>
 #include <twofold/session/program/node_kinds.h>
 #include <twofold/session/program/passes.h>
 

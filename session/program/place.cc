@@ -2,6 +2,7 @@
 #include <map>
 
 #include <twofold/graph/graph_ops.h>
+#include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/session/program/node_kinds.h>
 #include <twofold/session/program/passes.h>
@@ -33,10 +34,6 @@ class Placement {
   }
 
  private:
-  static bool is_elsewhere(const OpDef& op, size_t i) {
-    return i < 32 && ((op.host_inputs | op.shape_inputs) >> i & 1);
-  }
-
   Device device_for(const ProgramNode& n) const {
     const Node& node = p_.graph->node(n.graph_node);
     const AttrsView attrs = node.attrs_view();
@@ -45,13 +42,14 @@ class Placement {
     if (attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>)
       return device_of(*attrs.as<VariableAttrs>().variable, otherwise_);
     if (n.op->flags.host_only && !is_host_op(*n.op)) return {};
-    if (node.device >= 0) return {node.device};
+    const auto device_of_input = [&](size_t i) { return p_.values[n.inputs[i]].device; };
+    // Inputs on other GPUs are taken along.
+    if (const auto d = device_of(*n.op, node.device, n.inputs.size(), device_of_input, [](Device, Device) {}))
+      return *d;
     bool from_host = false, all_on_host = true;  // what is computed from shapes stays where they are
     for (size_t i = 0; i < n.inputs.size(); ++i) {
+      if (!says_where(*n.op, i, n.inputs.size())) continue;
       const ProgramValue& v = p_.values[n.inputs[i]];
-      // A lone `like` says where, too.
-      if (is_elsewhere(*n.op, i) && (n.inputs.size() > 1 || n.op->host_inputs)) continue;
-      if (!v.device.is_cpu()) return v.device;
       const bool computed_on_host = v.producer >= 0 && p_.nodes[static_cast<size_t>(v.producer)].device.is_cpu();
       from_host = from_host || computed_on_host;
       all_on_host = all_on_host && (computed_on_host || v.constant.defined());

@@ -6,13 +6,14 @@
 #include <iterator>
 #include <utility>
 
+#include <twofold/eager/tape.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/graph/identity.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
-#include <twofold/lib/op/high.h>
 #include <twofold/lib/op/launch.h>
+#include <twofold/lib/op/mode_interface.h>
 #include <twofold/session/program/assignment.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/program.h>
@@ -124,7 +125,7 @@ void TracedBodies::execute(const Node& node, Inputs inputs, Outputs& outputs) {
   } else {
     const bool on_gpu = std::ranges::any_of(inputs, [](const Tensor* t) { return !t->value()->device().is_cpu(); });
     const OnDevice on(node.device >= 0 ? Device{node.device} : on_gpu ? Device{-1} : slots_.device);
-    eager_apply(op, inputs, attrs, node.where, outputs);
+    eager_mode().apply(op, inputs, attrs, node.where, outputs);
   }
 }
 
@@ -135,7 +136,7 @@ Tensor TracedBodies::read(const Ref<VariableState>& v) {
   } else {
     value = slots_.slot(v).current();
   }
-  return t_state.tape && is_floating(v->dtype) ? eager_read(v, value) : value;
+  return t_state.tape && is_floating(v->dtype) ? recorded_read(v, value) : value;
 }
 
 Tensor TracedBodies::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given) {

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include <twofold/lib/autodiff/trace.h>
+#include <twofold/eager/trace.h>
 #include <twofold/lib/op/observer.h>
 #include <twofold/session/run/control_flow.h>
 

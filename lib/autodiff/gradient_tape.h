@@ -1,4 +1,4 @@
-// Tapes, as programs write them.
+// GradientTape: gradients of what was done while it lived, in both modes.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,7 @@
 
 namespace twofold {
 
-class Tape;
-struct GraphWatch;
+class Recording;
 
 /// Options of `GradientTape`.
 struct GradientTapeOptions {
@@ -49,11 +48,8 @@ class [[nodiscard("a tape records while it lives: give it a name, tf::GradientTa
 
  private:
   GradientTapeOptions options_;
-  struct Destroy {
-    void operator()(Tape* tape) const;
-  };
-  std::unique_ptr<Tape, Destroy> tape_;  // eager
-  std::unique_ptr<GraphWatch> watch_;    // deferred
+  const std::unique_ptr<Recording> recording_;
+  const bool eager_;
   bool used_ = false;
 };
 

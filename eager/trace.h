@@ -30,7 +30,7 @@ struct TraceOptions {
 };
 
 /// Calls `body` eagerly with `inputs`, recorded apart; the tapes around see one record, so that what the body adds to
-/// the gradient of a tensor is summed first. (Defined in eager/, as are the others.)
+/// the gradient of a tensor is summed first.
 Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const TraceOptions& options);
 
 /// What is asked of the gradient of a trace.

@@ -1,0 +1,41 @@
+#include <twofold/kernels/layout/transfer.h>
+
+#include <fmt/format.h>
+
+#include <twofold/kernels/layout/shapes.h>
+#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/value.h>
+
+namespace twofold {
+namespace {
+
+void transfer(AttrsView attrs, std::span<const Tensor* const> inputs, Outputs& outputs) {
+  const Device to{static_cast<int8_t>(attrs.as<TransferAttrs>().device)};
+  outputs.push_back(inputs[0]->value()->device() == to ? renamed(*inputs[0]) : copy_to(*inputs[0], to));
+}
+
+}  // namespace
+
+constinit OpDef transfer_op{.key = OpName("Transfer"),
+                            .node_name = "transfer",
+                            .doc = "Its input, copied to a device. (TensorFlow: _Send and _Recv)",
+                            .infer = layout::infer_same,
+                            .differentiable = Differentiability::rule,
+                            .gradient = [](Backward& b) { b.dx(0, b.dy()); },
+                            .flags = {.session = true},
+                            .attrs = &internal::kAttrsType<TransferAttrs>,
+                            .run = transfer};
+
+Tensor Tensor::to(std::string_view name, Where where) const {
+  const SourceFrame frame(where);
+  if (!defined()) device(where);  // which says so
+  const Device wanted = parse_device(name);
+  // A tape tells the result from its source, as a graph does.
+  if (is_concrete() && !value()->is_shell() && value()->device() == wanted && !t_state.tape) return *this;
+  return apply(transfer_op, {this}, TransferAttrs{wanted.index}, where);
+}
+
+void layout::register_transfer() { register_op(transfer_op); }
+
+}  // namespace twofold
