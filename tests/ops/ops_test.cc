@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <twofold/eager/gradient_tape.h>
+#include <twofold/lib/autodiff/gradient_tape.h>
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/pointwise/record.h>
