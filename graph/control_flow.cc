@@ -292,6 +292,11 @@ ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test
   return wiring.node(outer, while_op, attrs, where);
 }
 
+void fail_structure(const char* what, const std::string& difference, std::source_location where) {
+  throw Error(Code::InvalidArgument,
+              {.message = fmt::format("{} must be nests of the same structure: {}", what, difference), .where = where});
+}
+
 Tensor loop_value(const Operand& value, std::span<const Tensor> state, size_t i) {
   return i < state.size() ? value.resolve(state[i].dtype()) : value.resolve();
 }

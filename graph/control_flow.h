@@ -7,13 +7,15 @@
 #include <optional>
 #include <source_location>
 #include <span>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include <twofold/graph/nest.h>
+#include <twofold/lib/op/nest.h>
 #include <twofold/lib/op/operand.h>
+#include <twofold/lib/op/variable.h>
 
 namespace twofold {
 
@@ -33,12 +35,41 @@ ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test
 /// A value that a body returns for a loop variable: a literal takes the variable's dtype if it fits.
 Tensor loop_value(const Operand& value, std::span<const Tensor> state, size_t i);
 
+/// What stands for one tensor in what cond and while_loop take and return: a Tensor, a Variable (read), a literal.
+struct OperandLeaves {
+  template <class T>
+  static constexpr bool is_leaf = std::derived_from<T, Tensor> || std::derived_from<T, Variable> ||
+                                  std::same_as<T, Literal> || Number<T> || NumberRange<T>;
+};
+/// Throws InvalidArgument: `what` ("The branches of cond") must return nests of the same structure.
+[[noreturn]] void fail_structure(const char* what, const std::string& difference, std::source_location where);
+
+/// The leaves of `made` after `leaf(each)`, in the order of `like`. Throws where their structures differ but have as
+/// many leaves (other numbers are told by who counts them).
+template <class Like, class Made, class F>
+std::vector<Tensor> leaves_like(const Like& like, const Made& made, const char* what, std::source_location where,
+                                F&& leaf) {
+  std::vector<Tensor> flat;
+  const auto append = [&](const auto& each) { flat.push_back(leaf(each, flat.size())); };
+  const std::string difference = for_each_leaf_like<OperandLeaves>(like, made, append);
+  if (difference.empty()) return flat;
+  size_t expected = 0;
+  for_each_leaf<OperandLeaves>(like, [&](const auto&) { ++expected; });
+  flat.clear();
+  for_each_leaf<OperandLeaves>(made, append);
+  if (flat.size() == expected) fail_structure(what, difference, where);
+  return flat;
+}
+
 template <class R>
 inline constexpr bool kNothing = std::is_void_v<R> || std::is_same_v<std::remove_cvref_t<R>, Operation>;
 
 // A state whose parts are arguments of their own.
 template <class S>
-concept SpreadState = requires { std::tuple_size<S>::value; } && !requires(const S& s) { s.begin(); };
+concept SpreadState = requires {
+  std::tuple_size<S>::value;
+}
+&&!requires(const S& s) { s.begin(); };
 
 template <class F, class S>
 struct TakesState : std::bool_constant<std::is_invocable_v<F&, const S&>> {};
@@ -46,7 +77,8 @@ template <class F, SpreadState S>
 struct TakesState<F, S> {
   static constexpr bool value = []<size_t... I>(std::index_sequence<I...>) {
     return std::is_invocable_v<F&, std::tuple_element_t<I, const S>&...>;
-  }(std::make_index_sequence<std::tuple_size_v<S>>());
+  }
+  (std::make_index_sequence<std::tuple_size_v<S>>());
 };
 
 template <class F, class S>
@@ -61,15 +93,16 @@ decltype(auto) call_with_state(F& f, const S& state) {
 }  // namespace internal
 
 /// `then()` where the scalar bool p is true, `otherwise()` where it is false. The branches return alike: a tensor, a
-/// tuple, pair, array or vector of such, or nothing (then the result is an Operation to run). Literals and variables
-/// may stand for tensors.
+/// tuple, pair, array, vector or map of such (vectors as long, maps of the same keys), or nothing (then the result is
+/// an Operation to run). Literals and variables may stand for tensors.
 ///
 /// Eager, or with a predicate that is a value, the chosen branch is called. (A value decides while a graph is built and
 /// leaves no control flow there; its gradients are then summed op by op, where eager tapes sum those of a branch first,
 /// so that last bits may differ.) On a symbol both are called once, to build the bodies of an If node; their effects
 /// (assignments, prints) happen when the node runs and the branch is taken. Shapes of the branches' results may differ
 /// and are then known only as far as they agree. InvalidArgument: p is no bool scalar; the branches return different
-/// numbers of tensors, or dtypes; a tensor made in a branch is used outside without being returned. (TensorFlow: cond)
+/// numbers of tensors, nests or dtypes; a tensor made in a branch is used outside without being returned. (TensorFlow:
+/// cond)
 template <class Then, class Else>
 auto cond(Operand p, Then&& then, Else&& otherwise) {
   if constexpr (!std::is_invocable_v<Then&> || !std::is_invocable_v<Else&>) {
@@ -86,13 +119,13 @@ auto cond(Operand p, Then&& then, Else&& otherwise) {
                p, [&] { return then(), std::vector<Tensor>(); }, [&] { return otherwise(), std::vector<Tensor>(); })
         .operation;
   } else {
-    using Nest = internal::TensorNest<std::invoke_result_t<Then&>>;
-    using Other = internal::TensorNest<std::invoke_result_t<Else&>>;
+    using Nest = internal::Nest<std::invoke_result_t<Then&>, internal::OperandLeaves>;
+    using Other = internal::Nest<std::invoke_result_t<Else&>, internal::OperandLeaves>;
     if constexpr (std::is_void_v<Nest> || std::is_void_v<Other>) {
       static_assert(
           kNever<Then>,
-          "a branch of cond returns tensors, variables or numbers, in any nesting of tuples, pairs, arrays and "
-          "vectors: return tf::constant(...) or std::tuple{a, b}");
+          "a branch of cond returns tensors, variables or numbers, in any nesting of tuples, pairs, arrays, vectors "
+          "and maps: return tf::constant(...) or std::tuple{a, b}");
       return Tensor();
     } else if constexpr (!std::is_same_v<Nest, Other>) {
       static_assert(kNever<Then>, "the branches of cond must return alike: both a tensor, or both a tuple of as many");
@@ -101,32 +134,33 @@ auto cond(Operand p, Then&& then, Else&& otherwise) {
       std::optional<Nest> nest;
       const auto branch = [&](auto& f) {
         return [&] {
-          std::vector<Tensor> flat;
-          nest.emplace(internal::map_nest(
-              f(), [&](const auto& leaf) { return flat.emplace_back(Operand(leaf, p.where()).resolve()); }));
-          return flat;
+          const Nest made = internal::map_nest<internal::OperandLeaves>(
+              f(), [&](const auto& leaf) { return Operand(leaf, p.where()).resolve(); });
+          if (!nest) nest.emplace(made);
+          return internal::leaves_like(*nest, made, "The branches of cond", p.where(),
+                                       [](const Tensor& t, size_t) { return t; });
         };
       };
       const auto result = internal::cond(p, branch(then), branch(otherwise));
-      return internal::nest_like(*nest, result.outputs);
+      return internal::nest_like<internal::OperandLeaves>(*nest, result.outputs);
     }
   }
 }
 
 /// While `test(state...)` is true, `state = body(state...)`; the last state. The state is a tuple (given to test and
-/// body as arguments of their own), or one tensor, or an array or vector; literals in it become tensors. With an empty
-/// tuple the result is an Operation to run.
+/// body as arguments of their own), or one tensor, or an array, vector or map; literals in it become tensors. With an
+/// empty tuple the result is an Operation to run.
 ///
 /// Eager it is a loop. Deferred it adds a While node: test and body are called to build its bodies, the latter once
-/// more for each time that a shape turns out to change from one time to the next (its extents are then unknown). Dtypes must stay:
-/// InvalidArgument. Effects inside happen each time. (TensorFlow: while_loop)
+/// more for each time that a shape turns out to change from one time to the next (its extents are then unknown). Dtypes
+/// must stay: InvalidArgument. Effects inside happen each time. (TensorFlow: while_loop)
 template <class Test, class Body, class State>
 auto while_loop(Test&& test, Body&& body, const State& state,
                 std::source_location where = std::source_location::current()) {
-  using Nest = internal::TensorNest<State>;
+  using Nest = internal::Nest<State, internal::OperandLeaves>;
   if constexpr (std::is_void_v<Nest>) {
     static_assert(kNever<State>,
-                  "the state of while_loop is tensors: one, std::tuple{i, x}, or an array or vector of them");
+                  "the state of while_loop is tensors: one, std::tuple{i, x}, or an array, vector or map of them");
     return Tensor();
   } else if constexpr (!internal::TakesState<Test, Nest>::value || !internal::TakesState<Body, Nest>::value) {
     static_assert(
@@ -140,38 +174,47 @@ auto while_loop(Test&& test, Body&& body, const State& state,
     if constexpr (!std::convertible_to<Truth, Tensor> && !std::is_same_v<std::remove_cvref_t<Truth>, bool>) {
       static_assert(kNever<State>, "the test of while_loop returns a bool scalar: [&](Tensor i) { return i < 10; }");
       return Tensor();
-    } else if constexpr (!internal::kNothing<Next> && !internal::NestOfTensors<Next>) {
+    } else if constexpr (!internal::kNothing<Next> && !internal::NestWith<Next, internal::OperandLeaves>) {
       static_assert(
           kNever<State>,
           "the body of while_loop returns the next state, of as many tensors: return x or std::tuple{i + 1, x}");
       return Tensor();
     } else {
+      const Nest nest = internal::map_nest<internal::OperandLeaves>(
+          state, [&](const auto& leaf) { return Operand(leaf, where).resolve(); });
       std::vector<Tensor> flat;
-      const Nest nest = internal::map_nest(
-          state, [&](const auto& leaf) { return flat.emplace_back(Operand(leaf, where).resolve()); });
+      internal::for_each_leaf<internal::OperandLeaves>(nest, [&](const Tensor& leaf) { flat.push_back(leaf); });
       const auto result = internal::while_loop(
           std::move(flat),
           [&](std::span<const Tensor> values) {
-            const Nest now = internal::nest_like(nest, values);
+            const Nest now = internal::nest_like<internal::OperandLeaves>(nest, values);
             return Tensor(Operand(internal::call_with_state(test, now), where).resolve());
           },
           [&](std::span<const Tensor> values) {
-            const Nest now = internal::nest_like(nest, values);
-            std::vector<Tensor> next;
+            const Nest now = internal::nest_like<internal::OperandLeaves>(nest, values);
+            const auto leaf = [&](const auto& each, size_t i) {
+              return internal::loop_value(Operand(each, where), values, i);
+            };
             if constexpr (internal::kNothing<Next>) {
               internal::call_with_state(body, now);
+              return std::vector<Tensor>();
             } else {
-              internal::map_nest(internal::call_with_state(body, now), [&](const auto& leaf) {
-                return next.emplace_back(internal::loop_value(Operand(leaf, where), values, next.size()));
-              });
+              const auto& next = internal::call_with_state(body, now);
+              if constexpr (std::is_same_v<Nest, internal::Nest<Next, internal::OperandLeaves>>) {
+                return internal::leaves_like(nest, next, "The body of while_loop and its state", where, leaf);
+              } else {
+                std::vector<Tensor> flat;
+                internal::for_each_leaf<internal::OperandLeaves>(
+                    next, [&](const auto& each) { flat.push_back(leaf(each, flat.size())); });
+                return flat;
+              }
             }
-            return next;
           },
           where);
       if constexpr (std::is_same_v<Nest, std::tuple<>>) {
         return result.operation;
       } else {
-        return internal::nest_like(nest, result.outputs);
+        return internal::nest_like<internal::OperandLeaves>(nest, result.outputs);
       }
     }
   }

@@ -6,6 +6,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <source_location>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -136,5 +138,14 @@ decltype(auto) called_at(std::source_location where, const SessionData& session,
     throw Error(e.code(), std::move(facts));
   }
 }
+
+/// What a Session is made of, for the library's own sources.
+struct internal::SessionParts {
+  static SessionData& data(const Session& session) { return *session.data_; }
+  static PreparedRun prepare(const Session& session, std::span<const Fetch> fetches,
+                             const std::vector<Fetch>& feed_keys, std::source_location where) {
+    return session.prepare(fetches, feed_keys, where);
+  }
+};
 
 }  // namespace twofold

@@ -66,7 +66,7 @@ void load_state(const Session& session, const std::map<std::string, Variable>& s
 
 bool is_variable_initialized(const Session& session, const Variable& variable, std::source_location where) {
   const SourceFrame frame(where);
-  return executing_eagerly() || session.data_->is_initialized(variable);
+  return executing_eagerly() || internal::SessionParts::data(session).is_initialized(variable);
 }
 
 std::vector<std::string> report_uninitialized_variables(const Session& session, const std::vector<Variable>& variables,
@@ -75,7 +75,7 @@ std::vector<std::string> report_uninitialized_variables(const Session& session, 
   std::vector<std::string> names;
   if (executing_eagerly()) return names;
   for (const Variable& v : variables)
-    if (!session.data_->is_initialized(v)) names.push_back(v.state()->name);
+    if (!internal::SessionParts::data(session).is_initialized(v)) names.push_back(v.state()->name);
   return names;
 }
 std::vector<std::string> report_uninitialized_variables(const Session& session, std::source_location where) {
@@ -120,7 +120,8 @@ static const Tensor& part_of(const std::map<std::string, Tensor>& state, const c
 
 std::map<std::string, Tensor> read_random_state(const Session& session, std::source_location where) {
   const SourceFrame frame(where);
-  const RandomState now = executing_eagerly() ? eager_random_state() : session.data_->random_state();
+  const RandomState now =
+      executing_eagerly() ? eager_random_state() : internal::SessionParts::data(session).random_state();
   return {{"seed", tensor(static_cast<int64_t>(now.ordinals.seed), {.dtype = int64})},
           {"ordinals", table_of({now.ordinals.next.begin(), now.ordinals.next.end()})},
           {"executions", table_of(now.executions)}};
@@ -138,7 +139,8 @@ void load_random_state(const Session& session, const std::map<std::string, Tenso
     if (name != "seed" && name != "ordinals" && name != "executions")
       fail(Code::InvalidArgument, fmt::format("A random state has no part '{}'", name));
   const bool eager = executing_eagerly();
-  const auto here = static_cast<int64_t>((eager ? eager_random_state() : session.data_->random_state()).ordinals.seed);
+  const auto here = static_cast<int64_t>(
+      (eager ? eager_random_state() : internal::SessionParts::data(session).random_state()).ordinals.seed);
   if (seed != here)
     fail(Code::FailedPrecondition, fmt::format("The random state is of seed {}, but the seed here is {}", seed, here),
          fmt::format("tf::set_random_seed({})", seed));
@@ -147,7 +149,7 @@ void load_random_state(const Session& session, const std::map<std::string, Tenso
         {.ordinals = {.seed = static_cast<uint64_t>(seed), .next = {ordinals.begin(), ordinals.end()}},
          .executions = std::move(executions)});
   else
-    session.data_->set_executions(executions);
+    internal::SessionParts::data(session).set_executions(executions);
 }
 
 }  // namespace twofold

@@ -23,6 +23,7 @@
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/session/session_data.h>
 #include <twofold/session/shared_session.h>
 
 namespace twofold {
@@ -227,7 +228,7 @@ std::shared_ptr<const Built> StepRunner::State::build(const Signature& signature
   }
   for (Operation& effect : effects(*graph->data(), symbols.nodes(), fetches)) fetches.emplace_back(std::move(effect));
   timer.stop();
-  if (!fetches.empty()) made->run.emplace(session().prepare(fetches, keys, where));
+  if (!fetches.empty()) made->run.emplace(SessionParts::prepare(session(), fetches, keys, where));
   symbols.close();
   std::vector<uint32_t> known;  // handles that the nest, wanted for its form, and the callable hold
   for (const Fetch& f : returned)

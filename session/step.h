@@ -103,8 +103,8 @@ class Step {
           return invoke<Returned>(tensors, returned, indices);
         });
         if constexpr (!std::is_void_v<Returned>) {
-          auto next = result.values.begin();
-          return internal::rebuild(*std::any_cast<Returned>(result.nest.get()), next);
+          return internal::nest_like<internal::FetchLeaves>(*std::any_cast<Returned>(result.nest.get()),
+                                                            std::move(result.values));
         }
       }
     }
@@ -116,7 +116,7 @@ class Step {
       return {};
     } else {
       Returned nest = body_(tensors[I]...);
-      internal::flatten(nest, returned);
+      internal::append_fetches(nest, returned);
       return nest;
     }
   }

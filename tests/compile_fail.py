@@ -115,7 +115,7 @@ MISUSES = {
     "while_loop over a list": ("tf::while_loop([](Tensor i) { return i < 3; }, [](Tensor i) { return i + 1; }, {a});", "std::tuple{i, x}"),
     "while_loop over a list of two": ("auto r = tf::while_loop([](Tensor i, Tensor) { return i < 3; }, [](Tensor i, Tensor x) { return std::tuple(i + 1, x); }, {a, b});",
                                       "std::tuple{i, x}"),
-    "while_loop over a text": ("tf::while_loop([](Tensor i) { return i < 3; }, [](Tensor i) { return i + 1; }, text);", "one, std::tuple{i, x}, or an array or vector of them"),
+    "while_loop over a text": ("tf::while_loop([](Tensor i) { return i < 3; }, [](Tensor i) { return i + 1; }, text);", "one, std::tuple{i, x}, or an array, vector or map of them"),
     "while_loop with too few parameters": ("tf::while_loop([](Tensor i) { return i < 3; }, [](Tensor i) { return i + 1; }, std::tuple{a, b});",
                                            "[&](Tensor i, Tensor x) { ... }"),
     "while_loop while a text": ("tf::while_loop([&](Tensor) { return text; }, [](Tensor i) { return i + 1; }, a);", "[&](Tensor i) { return i < 10; }"),
