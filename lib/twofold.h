@@ -5,6 +5,10 @@
 
 #include <ostream>
 
+// These tell of most misuse. They come first, since a compiler prints with each error the headers that led to it.
+#include <twofold/lib/op/operand.h>
+#include <twofold/session/feed.h>
+
 #include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
 #include <twofold/lib/autodiff/gradient_tape.h>
@@ -21,7 +25,6 @@
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/observer.h>
-#include <twofold/lib/op/operand.h>
 #include <twofold/lib/op/random_seed.h>
 #include <twofold/lib/op/variable.h>
 #include <twofold/lib/runtime/allocator.h>
