@@ -1,4 +1,4 @@
-// For text that kernels of every device compile.
+// For code that is compiled for the host and for GPUs.
 #pragma once
 
 #ifdef __CUDACC__

@@ -1,5 +1,5 @@
 // Part of every plugin, which calls nothing of the library. Shapes that kernels are prepared for are known in full and
-// their elements counted, so that what a Shape throws otherwise is never reached here.
+// their elements counted, so that what Shape would throw for others is never reached here.
 #include <exception>
 
 #include <twofold/lib/core/shape.h>

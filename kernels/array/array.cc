@@ -116,7 +116,7 @@ Tensor flatten(Operand x, int64_t first, int64_t last) {
   Shape y;
   int unknown = 0;
   bool empty = false;
-  // Of a tensor that there is, or will be, so that none overflows but beside an extent of 0.
+  // A tensor's elements can be counted, so a product overflows only where another extent is 0; it is left unknown then.
   const auto product = [](std::optional<int64_t> a, std::optional<int64_t> b) {
     int64_t n = 0;
     if (a == 0 || b == 0) return std::optional(n);
@@ -130,7 +130,7 @@ Tensor flatten(Operand x, int64_t first, int64_t last) {
   }
   for (int64_t extent : y.raw()) unknown += extent < 0, empty = empty || extent == 0;
   if (unknown == 0 || (unknown == 1 && !empty)) return reshape(t, y);
-  // More than one extent shows at run time only.
+  // More than one extent is known at run time only.
   const Tensor extents = shape(t);
   return reshape(t, concat({slice(extents, 0, from), constant({-1}), slice(extents, to + 1, -1)}, 0));
 }
@@ -156,7 +156,7 @@ Tensor one_hot(Operand x, Extent depth, OneHotOptions o) {
 
 namespace {
 
-/// A tensor of elements i = 0 ... n - 1.
+/// The tensor of element(0), element(1), ... element(n - 1).
 template <class T, class F>
 Tensor counted(uint64_t n, F element) {
   if (n > static_cast<uint64_t>(INT64_MAX) / sizeof(T))
@@ -167,7 +167,7 @@ Tensor counted(uint64_t n, F element) {
   return Tensor::adopt(v.detach());
 }
 
-/// Unsigned, which does not overflow: all int64 are less than 2^64 apart.
+/// Counts in uint64_t, where nothing overflows: any two int64_t are less than 2^64 apart.
 template <class T>
 Tensor whole_range(int64_t start, int64_t limit, int64_t delta) {
   const auto from = static_cast<uint64_t>(start), to = static_cast<uint64_t>(limit), by = static_cast<uint64_t>(delta);
@@ -192,7 +192,7 @@ Tensor floating_range(double start, double limit, double delta) {
     fail(Code::InvalidArgument, fmt::format("range() from {} to {} by {} has no end", start, limit, delta));
   if (quotient < 0x1p23) quotient = static_cast<T>(quotient);  // beyond, float32 has no more fractions to round
   if (!(quotient > 0)) return counted<T>(0, [](uint64_t) { return T(0); });
-  if (!(quotient < 0x1p53))  // nor could elements be told apart
+  if (!(quotient < 0x1p53))  // and float64 could not tell the elements apart
     fail(Code::ResourceExhausted, fmt::format("range() of {} numbers is more than memory holds", quotient));
   const auto element = [&](uint64_t i) { return static_cast<T>(start + static_cast<double>(i) * delta); };
   const auto indices = std::views::iota(uint64_t{0}, static_cast<uint64_t>(std::ceil(quotient)));
@@ -224,7 +224,7 @@ Tensor range(const Literal& start, const Literal& limit, const Literal& delta, C
       if (is_floating(own)) return floating_range<T>(start.floating(), limit.floating(), delta.floating());
     } else {
       for (const Literal* v : ends)
-        if (v->holds_floating()) v->to_tensor(dtype);  // refuses it
+        if (v->holds_floating()) v->to_tensor(dtype);  // throws: the dtype does not hold it
     }
     if constexpr (!std::is_same_v<T, bool>) return whole_range<T>(start.integer(), limit.integer(), delta.integer());
   });

@@ -67,8 +67,8 @@ Tensor one_hot(Operand x, Extent depth, OneHotOptions options = {});
 /// do not fit, else float32; options.dtype overrides. A source, as `constant`.
 ///
 /// Whole numbers are exact. Others are computed in float64 and rounded once, to the dtype, as the limit is. Of these
-/// there are ceil((limit - start) / delta), the quotient rounded to the dtype too, less those at the end that are not
-/// short of the limit as rounded; so `range(0., 1., 0.01)` has 100 of them and none is 1.
+/// there are ceil((limit - start) / delta), the quotient rounded to the dtype too, without those at the end that reach
+/// the limit once rounded; so `range(0., 1., 0.01)` has 100 of them and none is 1.
 ///
 /// InvalidArgument: delta is 0, a number is NaN, start or delta is infinite, there is no end, an element that the dtype
 /// does not hold, floating numbers for an integer dtype, a bool dtype. ResourceExhausted: more than memory holds.

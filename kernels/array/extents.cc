@@ -33,7 +33,7 @@ Tensor repeated(const Tensor& x, int axis, int64_t n) {
   return reshape(broadcast_to(reshape(x, {rows, 1, row}), {rows, n, row}), y);
 }
 
-/// The same by what the run knows. `extents` are x's, and then those of the result.
+/// The same where extents are known only when it runs. `extents`, those of x, becomes those of the result.
 Tensor repeated(const Tensor& x, Tensor& extents, int axis, const Extent& n) {
   const Tensor before = slice(extents, 0, axis), behind = slice(extents, axis, -1);
   const Tensor given = scalar(n, int64), copies = where(less(given, 0), -2, given);  // -1 would be an extent left open
@@ -88,7 +88,7 @@ Tensor internal::range(const twofold::Extent& start, const twofold::Extent& limi
   // ceil((limit - start) / delta) of them.
   const Tensor span = scalar(start, int64) - scalar(limit, int64);
   const Tensor count = maximum(negative(floor_divide(span, delta)), 0);
-  // Whole numbers, as they are counted by numbers.
+  // In int64, as range() of numbers counts whole numbers.
   return cast(scalar(start, int64) + counted(count) * delta, dtype);
 }
 

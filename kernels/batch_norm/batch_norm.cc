@@ -50,7 +50,7 @@ std::optional<int64_t> infer_channels(const InferContext& c, const Shape& x, int
   return channels;
 }
 
-/// Of where a rectified y is flat: the lowest and the highest x of each channel.
+/// The shape of the output that tells where a rectified y is flat: the lowest and the highest such x of each channel.
 Shape flat_shape(std::optional<int64_t> channels) { return {channels.value_or(-1), 2}; }
 Shape per_channel(std::optional<int64_t> channels) { return {channels.value_or(-1)}; }
 
@@ -103,7 +103,7 @@ struct Reduced {
   }
 };
 
-/// The statistics and the gradient in primitive ops, which are differentiable again.
+/// The statistics and the gradient made of primitive ops, which can be differentiated again.
 struct Composed {
   const BatchNormAttrs& attrs;
 

@@ -10,7 +10,7 @@ namespace twofold {
 /// Options of `batch_norm`.
 struct BatchNormOptions {
   double epsilon = 1e-5;  ///< added to the variance
-  int64_t axis = 1;  ///< of the channels: 1 for NCHW and NC, -1 for NHWC
+  int64_t axis = 1;       ///< of the channels: 1 for NCHW and NC, -1 for NHWC
 };
 
 /// What batch_norm gives.
@@ -24,8 +24,8 @@ struct BatchNormResult {
 ///
 /// Shapes: x of rank 2 and above with C channels along `axis`; scale and offset (C,); y as x; mean and variance (C,),
 /// both differentiable too. float32 and float64; sums are taken in float64. A channel of one element has variance 0.
-/// Throws InvalidArgument on other shapes and dtypes, where channels have no elements, as there is no mean of nothing,
-/// and for a negative epsilon.
+/// Throws InvalidArgument on other shapes and dtypes, where channels have no elements and so no mean, and for a
+/// negative epsilon.
 /// Source: PyTorch's batch_norm(training=True), ONNX BatchNormalization(training_mode=1).
 BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOptions options = {});
 
@@ -44,7 +44,7 @@ struct RunningStatisticsOptions {
   int64_t axis = 1;       ///< of x's channels, as BatchNormOptions::axis
 };
 
-/// Statistics of all batches so far, one element a channel.
+/// Statistics of all batches so far, one element per channel.
 struct RunningStatistics {
   Tensor mean;      ///< the running mean
   Tensor variance;  ///< the running variance
@@ -66,8 +66,8 @@ RunningStatistics running_statistics(Operand running_mean, Operand running_var, 
 struct BatchNormAttrs {
   double epsilon = 1e-5;
   int64_t axis = 1;
-  /// BatchNorm rectifies y, and its last output, else empty, tells where it is flat (flat.h); BatchNormGrad has
-  /// that as its last input. Set by the optimiser alone.
+  /// BatchNorm rectifies y, and its last output, else empty, tells where it is flat (flat.h); BatchNormGrad has that
+  /// output as its last input. Set only by the pass "batch_norm".
   bool relu = false;
   TWOFOLD_FIELDS(epsilon, axis, relu)
 };
@@ -82,7 +82,7 @@ struct RunningStatisticsAttrs {
 /// How a kernel sees x: `outer` x `channels` x `inner` elements in row-major order.
 struct BatchNormLayout {
   /// @{
-  /// How x is walked through: outer * channels * inner elements.
+  /// x in row-major order has outer * channels * inner elements.
   int64_t outer = 1, channels = 1, inner = 1;
   /// @}
 

@@ -16,12 +16,12 @@
 //   forward    first element   d     mean and variance                y  = d a + b
 //   backward   mean            dy    doffset and dscale               dx = (dy - b - d k) a
 //
-// Where attrs.relu is set, forward rectifies y once it is rounded, and tells for which x y <= 0; there, backward takes
-// dy for 0. To the bit that is what Relu and ReluGrad would make of y and dy.
+// Where attrs.relu is set, forward rectifies y once it is rounded, and reports for which x y <= 0; backward takes dy as
+// 0 there. The results equal to the bit those of Relu and ReluGrad on y and dy.
 //
 // Everything is computed in float64 and rounded once. The first element is a sample of its channel, so that centring by
 // it costs the variance at most a factor of the number of elements in float64's relative error, whatever the mean.
-// Plain loops over fixed numbers of lanes: compilers turn them into packets, and the order of adding stays as written.
+// Plain loops over fixed numbers of lanes: compilers vectorise them, and the order of additions stays as written.
 
 namespace twofold {
 namespace {
@@ -34,7 +34,8 @@ struct Coefficients {
   double centre, a, b, k;
 };
 
-/// x, or 0 where it is `flat`. By bits: where a branch may hold the conversion beside it, compilers make no packets.
+/// x, or 0 where it is `flat`. By a bit mask: compilers do not vectorise a loop in which a branch may skip the
+/// conversion.
 template <class T>
 T rectified(T x, bool flat) {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
@@ -72,7 +73,7 @@ struct Operands {
   T gradient(int64_t i, Flat<T> flat) const { return rectified(dy[i], kRelu && flat.holds(x[i])); }
 };
 
-/// Runs: `inner` is long, and each (outer, channel) has it contiguous. A run is summed by segments.
+/// Runs: `inner` is long, and contiguous for each (outer, channel). A run is summed by segments.
 struct Runs {
   static constexpr int64_t kSegment = 8192;    ///< elements
   static constexpr int64_t kTask = 32 * 1024;  ///< elements, about

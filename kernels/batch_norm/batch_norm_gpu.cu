@@ -19,7 +19,7 @@ using cuda::kThreads;
 using cuda::kWarp;
 
 constexpr int kRows = kThreads / kWarp;
-constexpr int kResident = 4;  ///< blocks that a multiprocessor is to hold at once, by the registers that they may use
+constexpr int kResident = 4;  ///< blocks that a multiprocessor is to hold at once: bounds a thread's registers
 
 struct Sums {
   double w, wd;
@@ -187,7 +187,7 @@ __global__ void __launch_bounds__(kThreads, kResident) run_apply(Arguments<typen
   const int64_t channel = blockIdx.x / cut.splits, split = blockIdx.x % cut.splits;
   if (threadIdx.x < kWarp) {
     Sums s{0, 0};
-#pragma unroll 1  // for registers
+#pragma unroll 1  // to use fewer registers
     for (int64_t i = threadIdx.x; i < cut.splits; i += kWarp) s = s + p.partials[channel * cut.splits + i];
     s = warp_total(s);
     if (threadIdx.x == 0) shared = finish<kBackward>(p, cut, channel, s, split == 0);
@@ -303,7 +303,7 @@ void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
     if (q.relu) p.out_flat = static_cast<Flat<T>*>(args[7]);
   }
   const cudaStream_t stream = cuda::stream_of(ctx);
-  // Sums are taken in one order wherever operands lie: packs of four are packs of four, read at once or not.
+  // Sums are taken in one order whatever the operands' alignment: a pack has four numbers, read at once or one by one.
   constexpr int kFour = sizeof(T) == 4 ? 4 : 1;
   if (q.columns)
     sweep_columns<kBackward>(p, q.cut, stream);

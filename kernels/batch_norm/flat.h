@@ -24,19 +24,19 @@ TWOFOLD_DEVICE T normalised(T x, double centre, double a, double b) {
   return static_cast<T>((static_cast<double>(x) - centre) * a + b);
 }
 
-/// Exact: `normalised` itself is asked. It is monotone, so the numbers sought reach from some number, which is searched
-/// for from where it would be but for rounding, to one end of the finite ones. A channel with x that is not finite has
-/// a NaN for `a`, and nothing flat.
+/// The Flat of a channel, exact to the last x, as the search evaluates `normalised` itself. That is monotone in x, so
+/// the x sought reach from a bound to one end of the finite numbers. The search for the bound begins where it would lie
+/// without rounding. A channel with an x that is not finite has a NaN for `a`, and nothing flat.
 template <class T>
 TWOFOLD_DEVICE Flat<T> flat_of(double centre, double a, double b) {
-  using Key = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;  // the number of floats from 0 to one
+  using Key = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;  // a float as its distance from 0 in floats
   constexpr T kMax = std::numeric_limits<T>::max();
   const auto number = [](Key k) { return k < 0 ? -std::bit_cast<T>(-k) : std::bit_cast<T>(k); };
   const bool falls = a < 0;
   const auto is_flat = [&](T x) { return normalised(falls ? -x : x, centre, a, b) <= 0; };
 
   constexpr Key kInfinity = std::bit_cast<Key>(kMax) + 1;
-  Key in = -kInfinity, out = kInfinity;  // the last that is flat lies from `in` on and before `out`
+  Key in = -kInfinity, out = kInfinity;  // the last flat one lies in [in, out)
   (is_flat(0) ? in : out) = 0;
   const T guess = static_cast<T>(falls ? b / a - centre : centre - b / a);
   Key at = guess > 0 ? std::bit_cast<Key>(guess) : guess < 0 ? -std::bit_cast<Key>(-guess) : 0;

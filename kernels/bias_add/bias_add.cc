@@ -15,11 +15,11 @@ Tensor internal::checked_channels(const char* function, const char* name, const 
 }
 
 Tensor internal::along_channels(const Tensor& v, const Tensor& x, int64_t axis) {
-  if (axis >= 0 && x.rank() < 0)  // as many as show at run time
+  if (axis >= 0 && x.rank() < 0)  // the run knows how many 1s
     return reshape(v, concat({twofold::constant({-1}), ones_like(slice(shape(x), axis + 1, -1))}, 0));
   const int64_t behind = axis < 0 ? -1 - axis : x.rank() - 1 - axis;
-  // By a rank that a graph does not know yet it must not depend whether there is a reshape, whose gradient is added up
-  // by itself.
+  // There is a reshape even where it changes nothing: gradients through a reshape are summed by themselves, so whether
+  // there is one must not depend on whether a graph knows the rank.
   if (axis == -1) return v;
   Shape to{-1};
   for (int64_t i = 0; i < behind; ++i) to.push_back(1);

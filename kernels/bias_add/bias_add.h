@@ -16,8 +16,8 @@ struct BiasAddOptions {
 Tensor bias_add(Operand x, Operand bias, BiasAddOptions options = {});
 
 namespace internal {
-/// v, which `function` calls `name` and which must be a vector of as many elements as x has along `axis`: checked by
-/// the run where that shows only there. InvalidArgument.
+/// v, checked to be a vector of as many elements as x has along `axis`, by the run where these are known only there.
+/// InvalidArgument: it is not; the error names `function`, and v `name`.
 Tensor checked_channels(const char* function, const char* name, const Tensor& v, const Tensor& x, int64_t axis);
 /// Such a vector with axes of extent 1 behind it, so that it broadcasts along `axis` of x.
 Tensor along_channels(const Tensor& v, const Tensor& x, int64_t axis);

@@ -1,4 +1,4 @@
-// Failing where numbers are none.
+// A check for NaNs and infinities.
 #pragma once
 
 #include <string>
@@ -8,10 +8,10 @@
 
 namespace twofold {
 
-/// y = x. Where x has a NaN or an infinity it fails when it is computed, with InvalidArgument "message : Tensor had NaN
-/// values", "Inf values" or "Inf and NaN values", and the line that called it. float32 and float64. So is the gradient
-/// checked that comes through it, "Not a number (NaN) or infinity (Inf) values detected in gradient. message" being its
-/// message then. A y that nobody reads is not computed. Source: TensorFlow's check_numerics.
+/// y = x. If x has a NaN or an infinity, computing y fails with InvalidArgument "message : Tensor had NaN values", "Inf
+/// values" or "Inf and NaN values", and the line of this call. float32 and float64. The gradient that comes through is
+/// checked as well; its message is "Not a number (NaN) or infinity (Inf) values detected in gradient. message". A y
+/// that nobody reads is not computed, and so not checked. Source: TensorFlow's check_numerics.
 Tensor check_numerics(Operand x, std::string message);
 
 /// Attributes of CheckNumerics.

@@ -12,7 +12,7 @@ constexpr int kThreads = 128;
 constexpr int64_t kPlaces = 512;
 constexpr int64_t kSpread = 1000003;  ///< a prime, so that places differ along every axis
 
-/// A block for each of gridDim.x places.
+/// Each block measures one of gridDim.x places.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     measure(Terms terms, int64_t elements, const T* a, const T* b, const T* result, float* worst) {

@@ -15,7 +15,7 @@ struct Cut {
   int64_t extent, count, length;
 
   static Cut of_length(int64_t extent, int64_t length) { return {extent, ceil_div(extent, length), length}; }
-  /// As few as can be of at most `most`, and as equal.
+  /// As few pieces of at most `most` as possible, as equal as possible.
   static Cut evenly(int64_t extent, int64_t most) {
     return extent == 0 ? of_length(0, most) : of_length(extent, ceil_div(extent, ceil_div(extent, most)));
   }
@@ -23,7 +23,7 @@ struct Cut {
   int64_t size(int64_t i) const { return std::min(length, extent - begin(i)); }
 };
 
-/// The most that blocks measure, small enough for packing buffers on the stack.
+/// The largest blocks, small enough for packing buffers on the stack.
 template <class T>
 struct BlockSize {
   static constexpr int64_t kPixels = 448 / sizeof(T);
@@ -31,8 +31,8 @@ struct BlockSize {
   static constexpr int64_t kChannels = 64;
 };
 
-/// The pixels of a batch of images in tiles: pieces of one image, of whole rows where they are short; or, where images
-/// have few pixels, of all images' pixels in a row.
+/// The pixels of a batch of images in tiles: parts of one image, of whole rows if rows are short; or, if images have
+/// few pixels, parts of all images' pixels, one image after another.
 template <class T>
 class PixelTiles {
   static constexpr int64_t kMost = BlockSize<T>::kPixels;

@@ -12,11 +12,11 @@ namespace {
 
 constexpr size_t kCandidates = 8;
 constexpr const char* kKind = "conv2d";  ///< in the cache on disk
-constexpr int kRules = 2;                ///< which engines may be taken, by number: choices by others do not count
-constexpr const char* kOwn = "own";      ///< there, in place of an engine
+constexpr int kRules = 2;                ///< version of the rules for engines: choices by others do not count
+constexpr const char* kOwn = "own";      ///< in the cache, in place of an engine
 constexpr double kManyProducts = 1 << 22;
-/// Of what the terms' magnitudes sum to. In float32 most engines are within 2e-7; one of weight gradients, which no
-/// note tells apart, is off by 4e-7 to 1e-4.
+/// The largest errors accepted, relative to the sum of the terms' magnitudes. In float32 most engines are within 2e-7;
+/// one for weight gradients, which no numerical note of cuDNN sets apart, is off by 4e-7 to 1e-4.
 constexpr float kMostError64 = 1e-14f, kMostError32 = 3e-7f, kMostErrorTf32 = 1e-3f;
 
 size_t bytes(const std::array<int64_t, 4>& extents, const Convolution& c) {
@@ -28,7 +28,7 @@ size_t most_workspace(const Convolution& c) {
   return std::max(size_t{256} << 20, 2 * (bytes(c.x, c) + bytes(c.weight, c) + bytes(c.y, c)));
 }
 
-/// All that a choice depends on; empty if the GPU cannot be told.
+/// All that a choice depends on; empty if the GPU's model is not known.
 std::string key_of(const Convolution& c, const Constraints& constraints, bool own) {
   std::string key = cuda::gpu_key();
   if (key.empty()) return key;
@@ -54,7 +54,7 @@ std::string key_of(const Convolution& c, const Constraints& constraints, bool ow
   return key;
 }
 
-/// Runs what may do a convolution on numbers of its own.
+/// Tries ways to do a convolution on operands of its own.
 class PlanBench {
  public:
   PlanBench(const Convolution& c, const Constraints& constraints, Handle& handle)
@@ -68,12 +68,12 @@ class PlanBench {
     error_ = static_cast<float*>(bench_.operand(1, false));
   }
   ~PlanBench() {
-    handle_.with(nullptr, [](cudnnHandle_t) { return CUDNN_STATUS_SUCCESS; });  // which is to forget the stream
+    handle_.with(nullptr, [](cudnnHandle_t) { return CUDNN_STATUS_SUCCESS; });  // so that the handle forgets the stream
   }
   PlanBench(const PlanBench&) = delete;
 
   bool good() const { return bench_.good(); }
-  /// Milliseconds; none where those are not fewer than `most`, where it fails, and where it gives what it should not.
+  /// Milliseconds; none if they are not fewer than `most`, if the plan fails, or if its result is not accurate enough.
   std::optional<float> time(const Plan& plan, float most) {
     const auto ms = bench_.time(plan.workspace(), [&](auto... at) { return run(plan, at...); });
     return ms && *ms < most && is_accurate() ? ms : std::nullopt;
@@ -84,7 +84,7 @@ class PlanBench {
                      stream) == cudaSuccess;
     });
   }
-  /// Whether it runs, and gives what it should.
+  /// Whether it runs, with a result that is accurate enough.
   bool works(const Plan& plan) {
     return bench_.works(plan.workspace(), [&](auto... at) { return run(plan, at...); }) && is_accurate();
   }
@@ -94,7 +94,7 @@ class PlanBench {
     return handle_.with(stream, [&](cudnnHandle_t h) { return plan.run(h, x_, weight_, y_, workspace); }) ==
            CUDNN_STATUS_SUCCESS;
   }
-  /// Of what has run last.
+  /// Whether the result of the last run is accurate enough.
   bool is_accurate() {
     float error = std::numeric_limits<float>::infinity();
     return bench_.works(0, [&](cudaStream_t stream, void*) {

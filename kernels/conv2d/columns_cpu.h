@@ -1,5 +1,6 @@
-// The gradient of a convolution's input by products first and places after: for few outputs, few channels of the input,
-// or kernels that most outputs meet in part. For *_cpu.cc files only.
+// The gradient of a convolution's input by matrix products whose results are added to their places afterwards (GEMM and
+// col2im): for few outputs, few channels of the input, or kernels of which most outputs meet only a part. For *_cpu.cc
+// files only.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +12,9 @@
 
 namespace twofold {
 
-/// dx of y = conv2d(x, w). Each output's dy times the weight, summed over the output's channels, gives what it adds to
-/// each of the inputs that its window covers: a column for each output. Then every input adds up what columns have for
-/// it, by kernel element or by output, in order. No product is of padding.
+/// dx of y = conv2d(x, w). A matrix product makes a column for each output: its dy times the weight, summed over output
+/// channels, which is what it adds to each of the inputs that its window covers. Then every input adds up what columns
+/// have for it, by kernel element or by output, in order. There are no products with padding.
 template <class T>
 class InputGradientByColumns {
   using Gemm = internal::PackedGemm<T>;
@@ -26,7 +27,7 @@ class InputGradientByColumns {
         along_taps_(taps_run().cost() < outputs_run().cost()),
         rows_(Cut::evenly(p.in_channels * p.h.kernel * p.w.kernel, Size::kChannels)) {
     rows_ = Cut::of_length(rows_.extent, filled(rows_.length));
-    // The columns of a part stay in the caches, but are enough for the products' blocks.
+    // The columns of a part fit the caches, but are enough for the products' blocks.
     const auto at_once = [](int64_t bytes, int64_t pixels) {
       constexpr int64_t kBytes = 4 << 20, kMostBytes = 32 << 20;
       const int64_t enough = ceil_div(Size::kPixels, std::max<int64_t>(1, pixels));
@@ -41,8 +42,9 @@ class InputGradientByColumns {
   /// Whether this takes less time than products of weights with patches of dy (PatchProduct::input).
   bool cheaper() const {
     if (std::min({p_.batch, channels(), p_.out_channels, p_.h.in, p_.w.in, p_.h.out, p_.w.out}) == 0) return false;
-    // Nanoseconds of one core, within a quarter of those measured for forty problems in float32 (float64: twice that,
-    // of both): for a product, for an element moved into a block or out of one, and for one of a column written.
+    // Nanoseconds of one core, within a quarter of what was measured for forty problems in float32 (in float64 both
+    // ways take twice as long): for a product; for an element moved, as a factor of Run::cost; for one packed; for one
+    // of a column written.
     constexpr double kProduct = 0.02, kMove = 0.25, kPack = 0.15, kWrite = 0.25;
     const auto number = [](int64_t n) { return static_cast<double>(n); };
     const auto met = [&](const WindowAxis& a) {
@@ -105,15 +107,16 @@ class InputGradientByColumns {
   bool nchw() const { return p_.format == DataFormat::nchw; }
   int64_t channels() const { return p_.groups * p_.in_channels; }
 
-  // Columns lie by kernel element and then by output; or, where more of a column than of a row of outputs goes to
-  // neighbours, by output and then by kernel element. Under nhwc that one has the channels innermost.
+  // The order of columns in memory: by kernel element, and those of one by output; or, `along_taps_`, by output, and
+  // those of one by kernel element, where that makes the longer runs for adding up. Under nhwc the latter has the
+  // channels innermost.
 
-  /// What of a column lies together, as the inputs do.
+  /// A run of a column's elements whose inputs are neighbours.
   Run taps_run() const {
     if (nchw()) return {p_.w.kernel, p_.w.dilation};
     return {p_.in_channels * (p_.w.dilation == 1 && p_.groups == 1 ? p_.w.kernel : 1), 1};
   }
-  /// A row of outputs, and the inputs that they give one kernel element to.
+  /// A run of one kernel element's products for a row of outputs; their inputs lie a stride apart.
   Run outputs_run() const { return {p_.w.out, p_.w.stride * (nchw() ? 1 : channels())}; }
 
   int64_t filled(int64_t rows) const {
@@ -121,7 +124,7 @@ class InputGradientByColumns {
     return ceil_div(rows, width) * width;
   }
   int64_t column_size() const { return p_.groups * filled(rows_.extent); }
-  /// Where element `element` of a group's column begins, and from which output on: `pixel` of the part.
+  /// Where row `element` of a group's columns begins, from output `pixel` of the part on.
   int64_t place(const Part& part, int64_t group, int64_t element, int64_t pixel) const {
     const int64_t rows = filled(rows_.extent);
     return along_taps_ ? (pixel * p_.groups + group) * rows + element
@@ -172,7 +175,7 @@ class InputGradientByColumns {
     }
   }
 
-  /// So many lines of inputs that they are worth a thread's while.
+  /// As many lines of inputs as make a task worth a thread's time.
   int64_t lines_at_once() const {
     constexpr int64_t kAdditions = 16384;
     const int64_t lines = images_.length * (nchw() ? channels() : 1) * p_.h.in;
@@ -180,7 +183,7 @@ class InputGradientByColumns {
     return std::clamp<int64_t>(kAdditions / (additions / lines + p_.w.in), 1, lines);
   }
 
-  /// Adds the columns of the part up for so many lines of inputs: under nchw of one channel each, else of all.
+  /// Adds up the part's columns for `lines` lines of inputs: under nchw of one channel each, else of all.
   void add_up(T* dx, const T* columns, const Part& part, int64_t line, int64_t lines) const {
     const int64_t planes = nchw() ? channels() : 1, length = p_.w.in * (nchw() ? 1 : channels());
     T* to = dx + (part.image * planes * p_.h.in + line) * length;
@@ -194,10 +197,10 @@ class InputGradientByColumns {
       if (p_.h.stride > 1) taps = Taps::of_input(p_.h, y % p_.h.stride);
     }
   }
-  /// Of the inputs that `taps` are for, the line `index`.
+  /// Line `index` of those inputs that `taps` are for.
   void add_up_line(T* to, const T* columns, const Part& part, const Taps& taps, int64_t index, int64_t channel,
                    int64_t image) const {
-    // Going through the kernel, the outputs that meet this line lie further and further up.
+    // From one row of the kernel to the next, the row of outputs that meets this line moves up by `up`.
     const int64_t bottom = index + taps.offset, end = part.row + part.rows, up = -taps.offset_step;
     if (taps.count == 0 || bottom < part.row) return;
     const int64_t first = bottom < end ? 0 : (bottom - end) / up + 1;
@@ -213,7 +216,7 @@ class InputGradientByColumns {
     }
   }
 
-  /// Row `tap` of the kernels for one channel, whose inputs lie outputs_step() / stride apart from `to` on.
+  /// Adds row `tap` of the kernel for one channel to a line, whose first input of that channel is at `to`.
   void add_by_taps(T* to, const T* columns, const Part& part, int64_t tap, int64_t channel, int64_t pixel) const {
     const int64_t apart = nchw() ? 1 : channels();
     for (int64_t q = 0; q < p_.w.kernel; ++q) {
@@ -244,7 +247,7 @@ class InputGradientByColumns {
     }
   }
 
-  /// Which of `count` places, `step` apart from `at` on, are inputs: [first, second).
+  /// Which of `count` places `at`, `at + step`, ... are inputs: [first, second).
   std::pair<int64_t, int64_t> inside(int64_t at, int64_t step, int64_t count) const {
     const auto least = [&](int64_t from) { return from <= 0 ? 0 : std::min(ceil_div(from, step), count); };
     const int64_t begin = at < 0 ? least(-at) : 0;

@@ -23,7 +23,7 @@ void check_options(InferContext& c, const Options& o) {
   check_at_least(c, "Padding", 0, {p.top, p.bottom, p.left, p.right});
 }
 
-/// dtype of all inputs.
+/// The dtype that all inputs have.
 DType check_dtypes(InferContext& c) {
   const DType t = c.dtype(0);
   for (int i = 1; i < c.num_inputs(); ++i)
@@ -58,7 +58,7 @@ void check_channels(InferContext& c, Extent have, Extent want, int64_t groups, c
          "tf::transpose(weight, {3, 2, 0, 1}) of TensorFlow's filters, which begin with height and width");
 }
 
-/// So many channels in groups.
+/// channels * groups, unknown if `channels` is.
 Extent times(InferContext& c, Extent channels, int64_t groups) {
   int64_t all = 0;
   if (!channels) return {};

@@ -24,29 +24,30 @@ struct Conv2dOptions {
 /// cross-correlation; + bias[o] where there is one.
 ///
 /// Accuracy: a result that sums n terms, the bias among them, is off by no more than n u sum |weight| |x|, with u =
-/// 2^-24 in float32 and 2^-53 in float64, to first order in u; but a GPU may round operands where `math_mode` is tf32.
-/// Except on the CPU, unless `math_mode` is pedantic: there 3x3 kernels of stride and dilation 1 in float32 and NCHW,
-/// from and to 16 channels a group or more and with 8x8 results or more, go by Winograd's F(2x2, 3x3). Its error
-/// follows the largest numbers that meet, not their products; it is at most
+/// 2^-24 in float32 and 2^-53 in float64, to first order in u. There are two exceptions. A GPU may round operands where
+/// `math_mode` is tf32. And unless `math_mode` is pedantic, the CPU computes 3x3 kernels of stride and dilation 1 in
+/// float32 and NCHW, from and to 16 channels a group or more and with 8x8 results or more, by Winograd's F(2x2, 3x3).
+/// Its error follows the largest numbers that meet, not their products; it is at most
 /// - of y, 64 (44 + C / 32) u times the sum over C channels of max |weight| max |x| under the kernel;
 /// - of dx, the same of weight and dy, with O / groups channels;
 /// - of dweight, 36 (12 + T) u times the sum over T tiles of max |x| max |dy|, 4x4 of x and 2x2 of dy.
 /// What was measured is below 16 u, 16 u and 64 u times those sums.
+/// What was measured is below 16 u, 16 u and 64 u times those sums.
 ///
-/// So 1e7 under a small weight may move a result by units; and where numbers are not finite, or their products nearly
-/// so, a result of theirs may be NaN where the sum is infinite.
+/// So an x of 1e7 under a small weight may change a result by units; and where numbers are not finite, or their
+/// products almost overflow, a result of theirs may be NaN where the sum is infinite.
 ///
-/// What a mask covers leaves no trace: where the weights of a tap (p, q) are 0 for all input channels of an output
-/// channel, what x has there does not matter for it, be it 1e7; nor for dx what dy has, where they are 0 for all output
-/// channels of an input channel. A tap for which all weights are 0 is left out altogether on the CPU, and takes no
-/// time: even infinities and NaN under it do not matter. (On a GPU, and under masks of some channels, 0 times them is
-/// NaN.)
+/// What a mask covers does not affect results: where the weights of a tap (p, q) are 0 for all input channels of an
+/// output channel, what x has there does not matter for it, be it 1e7; nor for dx what dy has, where they are 0 for all
+/// output channels of an input channel. A tap for which all weights are 0 is left out altogether on the CPU, and takes
+/// no time: even infinities and NaN under it do not matter. (On a GPU, and under masks of some channels, 0 times them
+/// is NaN.)
 ///
 /// Winograd's algorithm takes 0.4 MiB of the thread's stack. On a GPU it is not used: convolutions go by cuDNN or, for
 /// 3x3 in float32 and NCHW with stride and dilation 1 and one group, by kernels of the library; large ones by the
 /// fastest: TWOFOLD_AUTOTUNE=0 in the environment turns timing off, and choices are kept in TWOFOLD_CACHE, else in a
-/// folder "twofold" where the user's caches lie. By the library's gradient of the weight what is not finite may make
-/// NaN of the elements beside it.
+/// folder "twofold" where the user's caches lie. In the library's own kernel for the gradient of the weight a number
+/// that is not finite may make elements beside its own NaN.
 ///
 /// Shapes: x (N, groups C, H, W), or (N, H, W, groups C) under nhwc; weight (O, C, KH, KW) under both, groups dividing
 /// O; bias (O,); y (N, O, H', W') or (N, H', W', O) with H' = floor((H + top + bottom - dilation.h (KH - 1) - 1) /
@@ -58,7 +59,7 @@ Tensor conv2d(Operand x, Operand weight, Conv2dOptions options = {});
 namespace internal {
 Tensor conv2d_with_bias(const Operand& x, const Operand& weight, const Operand& bias, const Conv2dOptions& options);
 }
-/// (A template, so that `conv2d(x, weight, {...})` means options.)
+/// The same with `bias`. (A template, so that `conv2d(x, weight, {...})` means options.)
 template <std::convertible_to<Operand> B>
 Tensor conv2d(Operand x, Operand weight, const B& bias, Conv2dOptions options = {}) {
   return internal::conv2d_with_bias(x, weight, bias, options);
@@ -75,13 +76,7 @@ struct Conv2dTransposeOptions {
   TWOFOLD_FIELDS(stride, padding, output_padding, groups, dilation, data_format)
 };
 
-/// The adjoint of the conv2d with these options and this weight: what takes conv2d's dy to its dx.
-///
-/// Shapes: x (N, C, H, W), or (N, H, W, C) under nhwc; weight (C, O / groups, KH, KW); y (N, O, H', W') or
-/// (N, H', W', O) with H' = (H - 1) stride.h - top - bottom + dilation.h (KH - 1) + output_padding.h + 1. Padding
-/// "same" gives H' = H stride.h and takes no output padding. Dtypes and errors as conv2d; an output padding must be
-/// smaller than its stride, and H' and W' at least 1. Source: PyTorch's conv_transpose2d, ONNX ConvTranspose; for
-/// "same" TensorFlow's conv2d_transpose.
+/// The adjoint of the conv2d with these options and this weight: the function from conv2d's dy to its dx.
 Tensor conv2d_transpose(Operand x, Operand weight, Conv2dTransposeOptions options = {});
 
 /// Adds the ops of this folder to the registry.

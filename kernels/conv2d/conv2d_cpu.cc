@@ -54,7 +54,7 @@ class PatchProductRun {
   using Size = BlockSize<T>;
 
  public:
-  /// Of the workspace, for all phases.
+  /// Bytes of the workspace, enough for every phase of the stride.
   static size_t workspace(const PatchProduct& p) {
     const int64_t depth = p.patches.channels * p.kernel_h * p.kernel_w;
     const int64_t blocks = ceil_div(depth, Size::kDepth) * ceil_div(p.channels, Size::kChannels) * p.patches.groups;
@@ -83,7 +83,7 @@ class PatchProductRun {
   }
 
  private:
-  /// What `channels` are filled up to with zeros: the inner kernel's widths, whose remainders are slow.
+  /// `channels` rounded up, with zeros, to the inner kernel's width: its remainder loops are slow.
   static int64_t filled(const PatchProduct& p, int64_t channels) {
     const int64_t width = p.nchw() ? Gemm::Traits::nr : Gemm::Traits::LhsProgress;
     return ceil_div(channels, width) * width;
@@ -118,7 +118,7 @@ class PatchProductRun {
     T* to = result + tile.image * all * plane + channel * (p_.nchw() ? plane : 1);
     alignas(64) T buffer[Size::kDepth * Size::kPixels + Patches::kSlack], packed[Size::kDepth * Size::kPixels],
         local[Size::kChannels * Size::kPixels];
-    const bool together = !p_.nchw() || p0 + count <= plane;  // the tile's pixels in the result
+    const bool together = !p_.nchw() || p0 + count <= plane;  // whether the tile's pixels are contiguous in the result
     const bool in_place = p_.whole() && rows == channels && depth_.count > 0 && together;
     T* product = !in_place ? local : to + p0 * (p_.nchw() ? 1 : all);
     const int64_t stride = !in_place ? (p_.nchw() ? count : rows) : p_.nchw() ? plane : all;
@@ -184,11 +184,11 @@ void zero(T* to, int64_t n, const KernelContext& ctx) {
                    [&](int64_t i) { std::fill_n(to + i * kChunk, std::min(kChunk, n - i * kChunk), T(0)); });
 }
 
-/// Of the output, and of the input's gradient.
+/// What the kernels of the output and of the input's gradient are told.
 struct Params {
   Conv2dProblem problem;
-  bool winograd;         ///< where the weights suit
-  bool columns = false;  ///< of the gradient, where all taps take part
+  bool winograd;         ///< may be used, if the weights suit it
+  bool columns = false;  ///< of the input's gradient: used if all taps take part
 };
 
 template <class T, bool with_bias>
@@ -209,7 +209,7 @@ void output(const void* params, void* const* args, KernelContext& ctx) noexcept 
   PatchProductRun<T>(p, args, workspace).run(y, bias, ctx);
 }
 
-/// `inputs`: how many, before the result.
+/// `inputs`: the number of arguments before the result.
 template <class T, int inputs>
 void input_gradient(const void* params, void* const* args, KernelContext& ctx) noexcept {
   const auto& [problem, winograd, columns] = *static_cast<const Params*>(params);
@@ -224,7 +224,7 @@ void input_gradient(const void* params, void* const* args, KernelContext& ctx) n
   }
   if (columns && used.all())
     return InputGradientByColumns<T>(problem).run(static_cast<const T*>(args[0]), weight, dx, ctx);
-  // Where strides pass over inputs, some phases meet no kernel element.
+  // Where strides pass over inputs, some phases meet no kernel element, and dx is 0.
   bool all_met = problem.out_channels > 0;
   for (const WindowAxis* a : {&problem.h, &problem.w})
     all_met = all_met && a->stride <= a->kernel && (a->stride == 1 || std::gcd(a->stride, a->dilation) == 1);
@@ -327,13 +327,13 @@ void weight_gradient(const void* params, void* const* args, KernelContext& ctx) 
   WeightGradient<T>(*static_cast<const Conv2dProblem*>(params)).run(args, ctx);
 }
 
-/// Whether the shapes are for Winograd's algorithm, and so it may be. Whether the weights are, too, a run sees.
+/// Whether Winograd's algorithm may be used, by dtype, mode and shapes. The weights must suit it, too: a run looks.
 template <class T>
 bool may_transform(const Conv2dProblem& p, MathMode mode) {
   return std::is_same_v<T, float> && mode != MathMode::pedantic && winograd::fits(p);
 }
 
-/// Of a run of `p`, and of `product` where that may be instead.
+/// Bytes for a run of `p`, or of `product` where that may be done instead.
 template <class T>
 size_t workspace(const Params& params, const PatchProduct& p, const winograd::Product& product) {
   const size_t patches = PatchProductRun<T>::workspace(p), tiles = params.winograd ? product.workspace() : 0;

@@ -56,7 +56,7 @@ struct PlainParams {
   size_t result;  ///< which argument that is
 };
 
-/// One thread an element of the result, sums in float64. `bias` may be null.
+/// One thread for each element of the result, sums in float64. `bias` may be null.
 template <class T>
 __global__ void sum_terms(cudnn::Terms terms, int64_t n, const T* a, const T* b, const T* bias, T* result) {
   for (int64_t e = cuda::first_element(); e < n; e += cuda::element_step()) {
@@ -149,8 +149,8 @@ std::shared_ptr<const cudnn::Own> own_kernel(const cudnn::Convolution& c, bool t
   return own;
 }
 
-/// Zeros behind the last input: as many as before the first where that gives as many outputs, for more engines know
-/// even padding; else as few as can be.
+/// Zeros after the last input: as many as before the first if that gives the same number of outputs, as more engines
+/// support even padding; else as few as possible.
 int64_t padding_after(const WindowAxis& a) {
   const int64_t even = a.in + 2 * a.pad() - a.window();
   if (even >= 0 && even / a.stride + 1 == a.out) return a.pad();

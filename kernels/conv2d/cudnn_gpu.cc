@@ -8,8 +8,8 @@ namespace {
 
 constexpr int64_t kX = 'x', kWeight = 'w', kY = 'y';
 
-// Numbers that are rounded more than float32 arithmetic rounds, or errors that spread from large numbers to others'
-// results, as those of transforms do: what a masked kernel is not to see would move what it makes.
+// Engines that round more coarsely than float32 arithmetic, or whose errors spread from large numbers to the results of
+// others, as those of transforms do: with them, values under a masked kernel would change results.
 constexpr cudnnBackendNumericalNote_t kNever[] = {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
                                                   CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
                                                   CUDNN_NUMERICAL_NOTE_FFT,
@@ -48,7 +48,7 @@ Descriptor convolution(const Convolution& c) {
   return d;
 }
 
-/// The names of one pass's attributes.
+/// The names of the attributes of one Pass.
 struct Names {
   cudnnBackendDescriptorType_t type;
   cudnnBackendAttributeName_t convolution, x, weight, y, alpha, beta;

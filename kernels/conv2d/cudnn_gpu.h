@@ -54,10 +54,10 @@ class Descriptor {
 };
 
 /// A device's cuDNN handle. A use binds a stream first, so it is locked as a whole; what it enqueues runs unlocked.
-/// Never destroyed: the driver may be gone by the time statics are.
+/// Never destroyed: the driver may be gone by the time statics are destroyed.
 class Handle {
  public:
-  /// Null if there is none to be had.
+  /// Null if none can be made.
   static Handle* of_current_device();
 
   /// Calls `f(handle)`, bound to `stream`.
@@ -78,7 +78,8 @@ class Handle {
 
 enum class Pass : int32_t { output, input_gradient, weight_gradient };
 
-/// One convolution as cuDNN counts: extents in the order N, C, H, W whatever the layout. The weight lies as O, C, H, W.
+/// One convolution as cuDNN describes it: extents in the order N, C, H, W whatever the layout. The weight lies as O, C,
+/// H, W.
 struct Convolution {
   Pass pass;
   bool float64;
@@ -96,7 +97,7 @@ inline int64_t elements(const std::array<int64_t, 4>& extents) {
 /// What engines must keep to.
 struct Constraints {
   bool tf32;           ///< float32 operands may be rounded to TF32
-  bool deterministic;  ///< no difference between runs
+  bool deterministic;  ///< equal runs give equal bits
 };
 
 /// An engine and how its knobs are set: what a plan is made of, and can be made of again.
@@ -117,8 +118,8 @@ class Operation {
   bool good() const { return graph_.good(); }
   const Descriptor& graph() const { return graph_; }
 
-  /// At most `most` engines that keep to the constraints, the most promising first. None goes by transforms
-  /// (Winograd's, Fourier's), so that float32 errors are bounded by a result's own terms.
+  /// At most `most` engines that keep to the constraints, the most promising first. None uses transforms (Winograd's,
+  /// Fourier's), so that float32 errors are bounded by a result's own terms.
   std::vector<Engine> engines(const Constraints& constraints, size_t most) const;
 
  private:
@@ -129,7 +130,7 @@ class Operation {
 /// A convolution made ready. Immutable.
 class Plan {
  public:
-  /// What run's pointers must be aligned to.
+  /// The alignment that run's pointers must have.
   static constexpr int64_t kAlignment = 16;
 
   /// Null if the engine cannot do it.

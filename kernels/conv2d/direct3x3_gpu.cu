@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kOutputs = 8;              ///< channels of y a thread
-constexpr int kSums = kOutputs * kTaps;  ///< a thread
+constexpr int kOutputs = 8;              ///< channels of y per thread
+constexpr int kSums = kOutputs * kTaps;  ///< per thread
 constexpr int kPixels = 4;               ///< of a row that a thread takes at once
 constexpr int kMostColumns = 28;         ///< of a tile: with the two beside it no more than a warp has threads
 constexpr int kLeastLanes = 4;
@@ -20,7 +20,7 @@ constexpr int kMostBlocks = 65535;       ///< along a grid's second axis
 constexpr int kBlocks = 256;             ///< two on each multiprocessor of the GPUs that this is made for
 constexpr int kMostTerms = 2048;         ///< of a float32 sum, about
 constexpr int kMostShared = 112 * 1024;  ///< bytes, so that two blocks fit
-constexpr int kSumsAtOnce = 32;          ///< when parts are added: they divide a block's sums
+constexpr int kSumsAtOnce = 32;          ///< that a block adds up over parts: a divisor of a block's sums
 
 /// Begins to copy a box of one image, whose first row and column are `top` and `left` and whose extents are (.., h, w):
 /// `channels` from `from` on, zeros where the image has none. Each of `at_once` channels has warps of its own.
@@ -58,17 +58,18 @@ struct Place {
   }
 };
 
-// Steps in shared memory. The lanes of a warp read x in banks of their own: channels beside each other, and where there
-// are fewer than lanes, rows behind them. They read dy by 16 bytes, from as many rows.
+// Steps in shared memory. The lanes of a warp read x from different banks: neighbours take neighbouring channels and,
+// where channels are fewer than lanes, the next rows. They read dy by 16 bytes, from as many rows.
 constexpr int x_row_step(int lanes) { return lanes == kWarp ? kMostColumns + 2 : kWarp + lanes; }
 constexpr int x_channel_step(int rows, int lanes) {
-  return (rows * x_row_step(lanes) + kWarp - 2) / kWarp * kWarp + 1;  // 1 beyond a multiple of the banks
+  return (rows * x_row_step(lanes) + kWarp - 2) / kWarp * kWarp + 1;  // 1 more than a multiple of the number of banks
 }
 constexpr int kOutputStep = kMostColumns;
 constexpr int dy_row_step(int groups) { return groups * kOutputs * kOutputStep + kPixels; }
 
-/// What block (part, channels) adds up: four by four, in the order sums_of_parts[part][channels][sum / 4][thread],
-/// where threads of other rows have been added to the first.
+/// Writes what block (part, channels) has summed, four sums at a time, to
+/// sums_of_parts[part][channels][sum / 4][thread]. The sums of threads that took other rows have been added to those of
+/// the threads that took the first.
 template <int lanes, bool aligned>
 __global__ void __launch_bounds__(kThreads, 2)
     sum_tiles(const __grid_constant__ Tiling t, const float* __restrict__ x, const float* __restrict__ dy,
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int first_output = block / t.input_blocks * t.groups * kOutputs;
   const int channels = min(lanes, t.channels - first_channel);
   const int outputs = min(t.groups * kOutputs, t.outputs - first_output);
-  // Parts with a tile more than others come first.
+  // The first `more` parts have one tile more than the others.
   const int each = t.tiles / t.parts, more = t.tiles % t.parts;
   const int begin = part * each + min(part, more), n = each + (part < more ? 1 : 0);
   const int dy_place = lanes * t.x.channel_step;
@@ -160,7 +161,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     const auto sum = [&](int e) { return sums[e / kTaps][e % kTaps]; };
     return float4{sum(s), sum(s + 1), sum(s + 2), sum(s + 3)};
   };
-  const int threads = lanes * t.groups;  // that have sums of their own
+  const int threads = lanes * t.groups;  // whose sums are written
   float4* const to = sums_of_parts + (int64_t{part} * gridDim.y + block) * (kSums / 4 * threads);
   if (row_groups == 1) {
 #pragma unroll
@@ -176,7 +177,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     float4 sum{};
     for (int w = 0; w < kWarps; w += t.groups)
 #pragma unroll
-      for (int l = 0; l < row_lanes; ++l) {  // from another lane on for each, as they lie in the same banks
+      for (int l = 0; l < row_lanes; ++l) {  // each group begins at another lane, as equal lanes lie in one bank
         const float4 v = from[w * kWarp + (l + of_group) % row_lanes * lanes];
         sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
       }
@@ -184,7 +185,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-/// Adds the parts. A block takes kSumsAtOnce sums beside each other, a thread four of them from some of the parts.
+/// Adds the parts. A block takes kSumsAtOnce neighbouring sums, a thread four of them from some of the parts.
 __global__ void __launch_bounds__(kThreads)
     add_parts(const __grid_constant__ Tiling t, const float4* __restrict__ sums_of_parts, float* __restrict__ dweight) {
   constexpr int kLanes = kSumsAtOnce / 4;
@@ -241,7 +242,7 @@ SumTiles pick(int of_lanes, bool aligned) {
 
 std::optional<WeightGradient> WeightGradient::of(const Convolution& c) {
   constexpr int64_t kMost = 1 << 30;
-  // The room beyond the images keeps what is computed for threads that have nothing to do within 32 bits.
+  // The margins beside the extents keep the indices that idle threads compute within 32 bits.
   if ((c.in_channels + kWarp) * (c.in_h + kThreads) * c.in_w > kMost) return std::nullopt;
   if ((c.out_channels + kWarp) * (c.out_h + kThreads) * c.out_w > kMost) return std::nullopt;
   if ((c.in_channels + kWarp) * (c.out_channels + 2 * kWarp) * kSums > kMost) return std::nullopt;
@@ -260,7 +261,7 @@ std::optional<WeightGradient> WeightGradient::of(const Convolution& c) {
   t.input_blocks = divide_up(t.channels, t.lanes);
   t.output_blocks = divide_up(t.outputs, t.groups * kOutputs);
 
-  // Of the heights of a tile, that which leaves the least to the threads that have the most to do.
+  // The height of a tile for which the busiest threads have the least to do.
   const int64_t blocks = int64_t{t.input_blocks} * t.output_blocks;
   if (blocks > kMostBlocks) return std::nullopt;
   t.tiles_across = divide_up(t.out_w, kMostColumns);

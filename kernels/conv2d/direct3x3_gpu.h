@@ -26,9 +26,9 @@ struct Box {
 /// A block sums over a fixed part of the tiles of all images, for up to 32 channels of x and 64 of y.
 struct Tiling {
   int channels, outputs, h, w, out_h, out_w, top, left;  ///< the convolution's
-  int lanes;                                             ///< threads beside each other that take a channel of x each
+  int lanes;                                             ///< neighbouring threads, each with a channel of x
   int groups;                                            ///< of channels of y
-  int tiles_down, tiles_across, tiles;                   ///< of an image, of an image, of all
+  int tiles_down, tiles_across, tiles;                   ///< of one image, down and across; of all images
   int parts;
   int input_blocks, output_blocks;  ///< of channels
   Box x, dy, dy4;                   ///< dy4: dy in elements of 16 bytes
@@ -40,7 +40,7 @@ struct Tiling {
 /// same terms are always added in the same order.
 class WeightGradient {
  public:
-  /// None beyond what its index arithmetic can count, and where the current device lacks shared memory.
+  /// None for shapes beyond what its index arithmetic can count, and where the current device lacks shared memory.
   static std::optional<WeightGradient> of(const Convolution& c);
 
   /// Bytes of scratch for each run.

@@ -26,8 +26,8 @@ struct Line {
 /// Where a group lies.
 struct Group {
   int image, row, column;
-  int padded;    ///< its first row of x, all strips' rows counted through
-  int of_strip;  ///< its first column of the strip's
+  int padded;    ///< its first row of x, counted through all strips
+  int of_strip;  ///< its first column in the strip
 
   __device__ Group(const Sharing& s, int group) {
     const int line = group / s.row_groups, strip = line / s.strip_lines;
@@ -234,7 +234,7 @@ __global__ void __launch_bounds__(Sums::kMostThreads, Sums::kResident)
       }
     }
   };
-  // In the order in which they lie in memory.
+  // Read in the order of memory.
   const auto copy_weights = [&](int first_channel, int channels, float* to) {
     const int outputs = s.outputs - first_output;
     if (s.flipped) {  // for each channel of x, the taps of all of y
@@ -285,7 +285,7 @@ __global__ void __launch_bounds__(Sums::kMostThreads, Sums::kResident)
   sums.store(first_output, bias, y);
 }
 
-/// The least number from n on that leaves `rest` when divided by `divisor`.
+/// The least number from n on whose remainder by `divisor` is `rest`.
 int next_with_rest(int n, int rest, int divisor) { return n + ((rest - n) % divisor + divisor) % divisor; }
 
 size_t shared_bytes(const Sharing& s) {
@@ -294,14 +294,14 @@ size_t shared_bytes(const Sharing& s) {
 
 using Kernel = decltype(&filter<Fmas<8, 2>>);
 
-/// A kernel, what a warp takes, and a block's warps.
+/// A kernel, the share of one of its warps, and the warps of a block.
 struct Variant {
   Kernel kernel;
   int outputs, group_rows, warp_groups;
   int warps_across, warps_down;
 };
 
-/// The smallest that leave multiprocessors with enough to do; by measurements.
+/// The smallest shares that keep the multiprocessors busy, by measurements.
 Variant pick(int outputs, bool tf32) {
   if (tf32) {
     constexpr int kWarpGroups = kWarp / kPixels, kWarps = 8;
@@ -349,7 +349,7 @@ std::optional<Filter> Filter::of(const Convolution& c, bool flipped, bool tf32) 
   const int strips = (lines + s.strip_lines - 2) / s.strip_lines + 1;
   s.lines = std::min(lines * s.group_rows, strips * s.out_h) + 2 * strips;
   const int width = s.row_groups * kPixels;
-  if (tf32) {  // all lanes read from banks of their own: 8 pixels, or channels of y, of 4 channels of x
+  if (tf32) {  // all lanes read from different banks: 8 pixels, or channels of y, of 4 channels of x
     s.row_step = next_with_rest(width + 2, width % 8, 8);
     s.channel_step = next_with_rest(s.lines * s.row_step, 8, kWarp);
     s.weight_channel = next_with_rest(s.block_outputs, 8, kWarp);

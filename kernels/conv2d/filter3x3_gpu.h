@@ -11,26 +11,26 @@
 
 namespace twofold::direct3x3 {
 
-/// How blocks share the result. A group is four pixels beside each other. The images' rows, or where they are wide,
-/// those of strips of them, are counted through; a block has some of their groups and some channels of y. In shared
-/// memory lie the rows of x about those groups: a strip has two more than y.
+/// How blocks share the result. A group is four neighbouring pixels. Rows are counted through all images (a wide image
+/// is cut into strips, and the strips' rows are counted); a block has some of their groups and some channels of y.
+/// Shared memory has the rows of x that those groups need: for a strip two more than of y.
 struct Sharing {
   int channels, outputs, h, w, out_h, out_w, top, left;  ///< the convolution's
-  bool flipped;                                          ///< of an input gradient: channels and taps of weights
+  bool flipped;                                          ///< for an input gradient: channels exchanged, taps reversed
   int group_rows;
-  int strips, strip_lines, row_groups, groups;    ///< across an image, of groups in a strip, in one such, in all
+  int strips, strip_lines, row_groups, groups;    ///< strips of an image, rows of groups in one, groups in such, in all
   int block_groups, block_outputs, warps_across;  ///< of a block; how many warps divide its channels of y
   int lines, row_step, channel_step;              ///< of x in shared memory, in floats
-  int weight_step, weight_channel, stage;         ///< there, from tap to tap, from channel to channel; in all
+  int weight_step, weight_channel, stage;         ///< of weights: from tap to tap, channel to channel; of a stage
   int first_tap, tap_step;                        ///< the order in which taps are read there
 };
 
 /// y[n, o, i, j] = bias[o] + sum_{c, k, l} weight[o, c, k, l] * x[n, c, i + k - top, j + l - left], bias being
-/// optional. Sums go through channels in their order. With TF32 operands are rounded to 10 bits behind the point and
-/// tensor cores used; else it is float32 throughout.
+/// optional. Sums go through channels in their order. With TF32 operands are rounded to 10 bits of fraction and tensor
+/// cores used; else it is float32 throughout.
 class Filter {
  public:
-  /// None beyond what its index arithmetic can count, and where the current device lacks shared memory.
+  /// None for shapes beyond what its index arithmetic can count, and where the current device lacks shared memory.
   static std::optional<Filter> of(const Convolution& c, bool tf32) { return of(c, false, tf32); }
   /// What computes dx from dy as if it were y from x: dx is a convolution of dy by weight[o, c, 2 - k, 2 - l], too.
   static std::optional<Filter> of_input_gradient(const Convolution& c, bool tf32) {

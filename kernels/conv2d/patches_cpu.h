@@ -23,8 +23,8 @@ struct Taps {
   static Taps of_output(const WindowAxis& a) {
     return {a.kernel, 0, 1, -a.pad(), a.dilation, a.stride, a.in, a.out, 0, 1};
   }
-  /// Those of an input's gradient, for the inputs at phase, phase + stride, ... They meet the same kernel elements, in
-  /// outputs that lie side by side.
+  /// The taps of an input's gradient, for the inputs at phase, phase + stride, ... These meet the same kernel elements,
+  /// in outputs that lie side by side.
   static Taps of_input(const WindowAxis& a, int64_t phase) {
     const int64_t step = a.stride / std::gcd(a.stride, a.dilation);
     const auto reach = [&](int64_t k) { return phase + a.pad() - k * a.dilation; };
@@ -59,12 +59,12 @@ struct Taps {
   }
 };
 
-/// Elements that are moved together: so many, which lie so far apart in the image.
+/// `length` elements that are moved together; in the image they lie `step` apart.
 struct Run {
   int64_t length, step;
 
-  /// Of each element, beside that of one moved by itself: what it takes to begin is shared, and neighbours go in
-  /// vectors. Measured, as what columns_cpu.h says of costs is.
+  /// Of each element, relative to one moved by itself: the elements share the cost of beginning a run, and contiguous
+  /// ones move as vectors. Measured, as the costs in columns_cpu.h are.
   float cost() const { return 6.f / static_cast<float>(length) + (step == 1 ? 0.25f : 1.25f); }
 };
 
@@ -75,7 +75,7 @@ struct Tap {
 
 /// The matrix of an image's patches: for each output pixel, in row-major order, the elements of the source that it
 /// sums, `depth()` in number. In nchw they go by channel and then by tap, in nhwc by tap and then by channel. The
-/// matrix is depth x pixels, or pixels x depth where `by_pixel`: as runs of it that lie together in the image are
+/// matrix is depth x pixels, or pixels x depth (`by_pixel`) where that makes the runs that are contiguous in the image
 /// longer.
 struct Patches {
   DataFormat format;
@@ -92,23 +92,23 @@ struct Patches {
       return t.count == 1 && t.stride == 1 && t.offset >= 0 && t.offset + t.outputs <= t.source;
     };
     direct = plain(h) && plain(w) && h.outputs == h.source && (w.outputs == w.source || h.source == 1);
-    constexpr float kTranspose = 0.5f;  // what packing has to do then
+    constexpr float kTranspose = 0.5f;  // the cost that packing has then
     by_pixel = format == DataFormat::nhwc || (direct && source_pixels() == 1) ||
                (w.offset_step == 1 && Run{w.count, 1}.cost() + kTranspose < Run{w.outputs, w.stride}.cost());
   }
 
-  /// Leaves all taps but these out, which outlive it.
+  /// Leaves out all taps but these. They must outlive this object.
   void restrict_to(const Tap* taps, int64_t n) {
     used = taps, num_used = n;
-    by_pixel = format == DataFormat::nhwc;  // no runs of taps lie together
+    by_pixel = format == DataFormat::nhwc;  // taps are not contiguous any more
   }
 
   int64_t taps() const { return used ? num_used : h.count * w.count; }
   int64_t depth() const { return channels * taps(); }
   int64_t pixels() const { return h.outputs * w.outputs; }
   int64_t source_pixels() const { return h.source * w.source; }
-  /// Those of a 1x1 kernel, for outputs [begin, begin + count) of one that is as large as the image: the image itself,
-  /// as one row.
+  /// The patches of a 1x1 kernel, for outputs [begin, begin + count) of an image with `pixels` pixels: the image
+  /// itself, as one row.
   static Patches each(DataFormat format, int64_t groups, int64_t channels, int64_t pixels, int64_t begin,
                       int64_t count) {
     return {format, groups, channels, {1, 0, 1, 0, 1, 1, 1, 1, 0, 1}, {1, 0, 1, begin, 1, 1, pixels, count, 0, 1}};
@@ -124,7 +124,7 @@ struct Patches {
     return {channel, tap / w.count, tap % w.count, 0};
   }
 
-  /// To the next tap; whether that is the first again.
+  /// Moves on to the next tap; returns whether that is the first again.
   bool to_next_tap(Element& e) const {
     if (used) {
       if (++e.tap == num_used) e.tap = 0;
@@ -137,7 +137,7 @@ struct Patches {
     e.tap_h = 0;
     return true;
   }
-  /// To the one of the matrix's next row, or in nhwc column.
+  /// Moves on to the element of the matrix's next row, in nhwc of its next column.
   void to_next(Element& e) const {
     if (format == DataFormat::nchw) {
       if (to_next_tap(e)) ++e.channel;
@@ -154,7 +154,8 @@ struct Patches {
     int64_t stride;
   };
   /// Elements [k0, k0 + depth) of one group and of pixels [p0, p0 + count) of an image, which may run on into the
-  /// images after it; in `buffer`, which has room for kSlack elements more, or where they are.
+  /// images after it: copied to `buffer`, which has room for kSlack more elements, or where they lie if that is
+  /// possible.
   static constexpr int64_t kSlack = 16;
   template <class T>
   Block<T> block(const T* images, int64_t image, int64_t group, int64_t k0, int64_t depth, int64_t p0, int64_t count,
@@ -181,7 +182,7 @@ struct Patches {
 
  private:
   /// Writes a block from front to back in whole vectors: what goes beyond a run is overwritten by the next one, or
-  /// falls into the buffer's slack. Runs are short, so that calls of memcpy and memset would cost more than they do.
+  /// falls into the buffer's slack. Runs are short, so a call of memcpy or memset would cost more than its copying.
   template <class T>
   class Writer {
     using Packet = typename Eigen::internal::packet_traits<T>::type;
@@ -211,13 +212,13 @@ struct Patches {
    private:
     static void store(T* to, const Packet& p) {
       Eigen::internal::pstoreu(to, p);
-      asm volatile("" ::: "memory");  // or the compiler makes the loop a call
+      asm volatile("" ::: "memory");  // keeps the compiler from making the loop a call of memset or memcpy
     }
     T* to_;
     const T* end_;
   };
 
-  /// `runs_on`: into images after the first.
+  /// `runs_on`: the pixels run on into the images after the first.
   template <bool runs_on, class T>
   void gather_rows(const T* from, const T* source_end, int64_t k0, int64_t depth, int64_t p0, int64_t count,
                    T* buffer) const {
@@ -250,7 +251,7 @@ struct Patches {
     }
   }
 
-  /// By pixel, where a row of the window lies together: of one channel, or under nhwc of all.
+  /// By pixel, where a row of the window is contiguous: of one channel, or under nhwc of all.
   template <class T>
   void gather_runs(const T* from, const T* source_end, int64_t k0, int64_t depth, int64_t p0, int64_t count,
                    T* buffer) const {

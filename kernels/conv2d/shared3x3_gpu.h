@@ -14,7 +14,7 @@ constexpr int kTaps = 9;
 
 inline int divide_up(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); }
 
-/// That a block may ask for on the current device.
+/// Bytes of shared memory that a block may have on the current device.
 inline int most_shared_bytes() {
   int device = 0, n = 0;
   const bool known = cudaGetDevice(&device) == cudaSuccess &&

@@ -11,17 +11,17 @@
 
 namespace twofold {
 
-/// The taps (p, q) for which there is a weight other than zero. The rest, which masks make, are left out of the sums:
-/// so what they would meet does not matter, even where it is not finite.
+/// The taps (p, q) that have a weight other than zero. The others, which masks make, are left out of the sums: so what
+/// they would be multiplied by does not matter, even where it is not finite.
 class UsedTaps {
  public:
-  /// Bytes, so many that what follows them is aligned as they are.
+  /// Bytes, rounded up so that what follows them is aligned.
   static size_t workspace(const Conv2dProblem& p) {
     const auto taps = static_cast<size_t>(p.h.kernel * p.w.kernel);
     return (taps * (sizeof(Tap) + sizeof(bool)) + 63) / 64 * 64;
   }
 
-  /// Reads weights until every tap has been met, which mostly is at once.
+  /// Reads weights until every tap has been found in use, as a rule at once.
   template <class T>
   UsedTaps(const Conv2dProblem& p, const T* weight, void* workspace)
       : kernel_w_(p.w.kernel),
@@ -45,7 +45,7 @@ class UsedTaps {
   UsedTaps(const UsedTaps&) = delete;
 
   bool all() const { return unused_ == 0; }
-  /// Leaves the others out of `patches`, which is to be used before the next one that this is called for.
+  /// Leaves the unused taps out of `patches`; valid until this is called for others.
   void restrict(Patches& patches) const {
     if (all()) return;
     const Taps &h = patches.h, &w = patches.w;

@@ -1,4 +1,4 @@
-// The products that a convolution's results are sums of, one by one: for kernels that are to be plain, not fast.
+// The products that a convolution's results are sums of, one by one: for kernels that are simple rather than fast.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -27,8 +27,8 @@ struct Layout {
   }
 };
 
-/// Of one pass of a convolution. Its factors come from `a`, `b` and go to `result`: x, weight, y of the convolution; y,
-/// weight, x of its input gradient; x, y, weight of its weight gradient.
+/// The terms of one Pass of a convolution: products of an element of `a` and one of `b`, summed in `result`. These are
+/// x, weight, y for the output; y, weight, x for the input gradient; x, y, weight for the weight gradient.
 class Terms {
  public:
   explicit Terms(const Convolution& c)
@@ -47,7 +47,7 @@ class Terms {
     std::ranges::copy(c.dilation, dilation_);
   }
 
-  /// Of the result.
+  /// The number of elements of the result.
   int64_t elements() const { return result().elements(); }
 
   struct Element {
@@ -110,12 +110,12 @@ class Terms {
         return;
     }
   }
-  /// Where along an axis of x the tap of a window of y lies; -1 outside.
+  /// Where along an axis of x a tap of a window of y lies; -1 outside.
   __device__ int64_t inside(int axis, int64_t window, int64_t tap) const {
     const int64_t at = window * stride_[axis] + tap * dilation_[axis] - before_[axis];
     return at >= 0 && at < x_.extents[2 + axis] ? at : -1;
   }
-  /// The window of y whose tap lies there in x; -1 if there is none.
+  /// The window of y of which that tap lies at `at` in x; -1 if there is none.
   __device__ int64_t window(int axis, int64_t at, int64_t tap) const {
     const int64_t begin = at + before_[axis] - tap * dilation_[axis];
     if (begin < 0) return -1;

@@ -9,12 +9,12 @@
 
 namespace twofold::winograd {
 
-/// Whether the float32 problem is one for these kernels: kernels of 3x3 that move by 1, NCHW, with so many channels
-/// that products are what takes the time. A function of the shapes alone.
+/// Whether the float32 problem is one for these kernels: 3x3, stride and dilation 1, NCHW, with enough channels for
+/// products to take most of the time. A function of the shapes alone.
 bool fits(const Conv2dProblem& p);
 
-/// The output, or the input's gradient, which is the same computation: kernels times tiles of x, or kernels turned
-/// around times tiles of dy.
+/// The output, or the input's gradient, which is the same computation: kernels times tiles of x, or kernels turned by
+/// 180 degrees times tiles of dy.
 struct Product {
   int64_t batch, groups;
   int64_t from_channels, to_channels;  ///< of one group
@@ -27,8 +27,8 @@ struct Product {
   static Product input_gradient(const Conv2dProblem& p);
   size_t workspace() const;
 
-  /// Whether these weights are: not where a channel of the result has zeros alone for a tap, but not for all of them.
-  /// For here the error follows the largest number of a tile: what a mask covers would leave a trace.
+  /// Whether the weights suit the algorithm: not if, for some channel of the result, one tap has only zeros and another
+  /// has not. Its error follows the largest number of a tile, so what a mask covers would affect the result.
   bool suits(const float* weight) const;
   /// `bias`: added to each of the result's channels; null for none.
   void run(const float* source, const float* weight, const float* bias, float* result, void* workspace,

@@ -21,7 +21,7 @@
 // axis: magnitudes of 9 Y 4 X = 36 X Y for each of T tiles, here of all its elements, rounded 8 times beside the sum
 // over tiles: hence 36 (12 + T) u sum X Y over tiles.
 //
-// Sums cancel what is not to be there but for its rounding: an element whose weight is 0 moves the result.
+// What a result must not depend on cancels only up to rounding: an element whose weight is 0 changes the result.
 #pragma once
 
 #include <algorithm>
@@ -40,7 +40,7 @@ constexpr int kLanes = 4;
 #endif
 constexpr int kPlaces = 16;  ///< elements of a transformed tile
 
-// A lane for each tile. Compilers' vectors, since the shuffles of every second element are not in Eigen's packets.
+// One lane for each tile. Vectors of the compiler, since Eigen's packets cannot shuffle out every second element.
 typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
 typedef int32_t Mask __attribute__((vector_size(kLanes * sizeof(float))));
 
@@ -101,7 +101,7 @@ struct Reader {
     const float* from = copy;
     if (at >= 0 && at + Window::kRead <= size) {
       from = begin + at;
-    } else {  // at the ends of memory: only what is there
+    } else {  // at the ends of memory: read only what is there
       for (int i = 0; i < Window::kRead; ++i) copy[i] = at + i >= 0 && at + i < size ? begin[at + i] : 0;
     }
     Vector v[4];

@@ -5,8 +5,8 @@
 
 namespace twofold::cuda {
 
-/// An argument as a library takes it: itself where it is aligned, as all but some views are, else memory of the stream,
-/// from and to which it is copied.
+/// An argument as a library takes it: the memory itself if it is aligned, as all but some views are; else memory of the
+/// stream, to which it is copied first, or from which it is copied back if it is a result.
 class Aligned {
  public:
   Aligned(void* at, int64_t bytes, int64_t alignment, bool is_result, KernelContext& ctx)

@@ -54,7 +54,7 @@ cudaError_t give_way_to_long_chains(cudaGraph_t graph) {
   cudaError_t e = cudaDeviceGetStreamPriorityRange(&low, &high);
   Edges edges;
   if (e == cudaSuccess) e = read_edges(graph, edges);
-  std::set<cudaGraphNode_t> waited_for, chained;  // by another; by one that is waited for itself
+  std::set<cudaGraphNode_t> waited_for, chained;  // by some node; by a node that is waited for itself
   for (const auto& [from, to] : edges) waited_for.insert(from);
   for (const auto& [from, to] : edges)
     if (waited_for.contains(to)) chained.insert(from);

@@ -7,11 +7,11 @@
 
 namespace twofold::cuda {
 
-/// The nodes that what is enqueued next comes after, good until the next call.
+/// The nodes that what is enqueued next will wait for; valid until the next call.
 cudaError_t captured_ends(cudaStream_t stream, const cudaGraphNode_t** nodes, size_t* n);
-/// What is enqueued next comes after these `n` nodes alone.
+/// Makes what is enqueued next wait for these `n` nodes alone.
 cudaError_t capture_after(cudaStream_t stream, const cudaGraphNode_t* nodes, size_t n);
-/// Kernels that hardly anything waits for, such as updates of variables, get what the others leave of the GPU: an
+/// Gives the other kernels priority over those that hardly anything waits for, such as updates of variables. An
 /// instance made with cudaGraphInstantiateFlagUseNodePriority heeds it.
 cudaError_t give_way_to_long_chains(cudaGraph_t graph);
 

@@ -11,10 +11,10 @@ namespace twofold::cuda {
 // key. A file that is damaged, or another key's with the same hash, counts as none and is written again. A folder that
 // cannot be read or written is no error: nothing is kept.
 
-/// What was written last for this kind, a word, and key.
+/// What was last written for this key; `kind` is one word. None if nothing was.
 std::optional<std::string> read_cached(std::string_view kind, std::string_view key);
 
-/// Replaces it, all at once for whoever reads.
+/// Replaces it atomically: a reader gets the old bytes or the new ones.
 void write_cached(std::string_view kind, std::string_view key, std::string_view bytes);
 
 }  // namespace twofold::cuda

@@ -12,15 +12,15 @@ namespace twofold::cuda {
 constexpr int kWarp = 32;
 constexpr int kThreads = 256;
 
-/// Blocks of `threads` for `n` elements in a loop whose step is the grid. No more than `most`, which are enough to fill
-/// the largest GPUs.
+/// Blocks of `threads` for a grid-stride loop over `n` elements. No more than `most`, which are enough to fill the
+/// largest GPUs.
 inline unsigned blocks_for(int64_t n, int threads = kThreads, int64_t most = 132 * 16) {
   return static_cast<unsigned>(std::clamp<int64_t>((n + threads - 1) / threads, 1, most));
 }
 
 inline cudaStream_t stream_of(const KernelContext& ctx) { return static_cast<cudaStream_t>(ctx.stream); }
 
-/// Reports what the launch just made on this thread has met.
+/// Reports an error of the launch just made on this thread.
 inline void check_launch(KernelContext& ctx) {
   if (const cudaError_t e = cudaGetLastError(); e != cudaSuccess) ctx.fail(KernelError::device_failure, e);
 }

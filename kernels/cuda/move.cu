@@ -1,5 +1,5 @@
-// Boxes are moved in the order of the destination, one word a thread at a time; transpositions by tiles, which are read
-// along one axis and written along the other. Elements are words of 1, 4 or 8 bytes, whatever they mean.
+// Boxes are moved in the order of the destination, by each thread one word at a time; transpositions by tiles, which
+// are read along one axis and written along the other. Elements are words of 1, 4 or 8 bytes, whatever they mean.
 #include <twofold/kernels/cuda/move.h>
 
 #include <cuda_runtime.h>
@@ -43,7 +43,7 @@ struct Plane {
   int64_t run, run_step, lanes, lane_step;
 };
 
-/// A plane at every place of `box`.
+/// Transposes a plane at every place of `box`.
 template <class Word>
 __global__ void __launch_bounds__(kThreads)
     transpose_kernel(Box box, Plane plane, int64_t tiles, const Word* __restrict__ src, Word* __restrict__ dst) {
@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// From here on the host's part.
+// What follows runs on the host.
 
 struct MoveParams {
   Box box;
@@ -123,7 +123,7 @@ struct MoveParams {
   int64_t output;  ///< its place among the arguments
 };
 
-/// The box in words of as many elements as runs, strides, bases and addresses are multiples of; returns a word's bytes.
+/// Makes the box one of the widest words whose size divides runs, strides, bases and addresses; returns a word's bytes.
 int widen(Box& box, int bytes, const void* src, const void* dst) {
   const int last = box.rank - 1;
   if (last < 0 || box.src_stride[last] != 1 || box.dst_stride[last] != 1) return bytes;

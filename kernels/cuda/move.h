@@ -12,7 +12,8 @@ namespace twofold::cuda {
 /// A kernel that moves a box of the signature's input 0 into its output 0.
 Prepared prepare_move(const moves::Box& box, const Signature& s);
 
-/// A kernel that makes output 0 of input 0, which begins at `before` in it, and of elements of these bits around it.
+/// A kernel that copies input 0 into output 0, where it begins at `before`, and fills the rest with elements of these
+/// bits.
 Prepared prepare_padding(const int64_t* before, uint64_t element, const Signature& s);
 
 /// The bits of `value` as an element of that dtype.

@@ -15,8 +15,8 @@
 namespace twofold::cuda {
 namespace {
 
-/// What is compiled for a device: machine code where NVRTC knows its architecture, else PTX of the newest before it, of
-/// which the driver makes machine code.
+/// What is compiled for a device: machine code if NVRTC knows its architecture, else PTX for the newest older one,
+/// which the driver compiles.
 struct Target {
   int arch = 0;  ///< e.g. 90; 0: there is none
   bool ptx = false;
@@ -37,7 +37,7 @@ std::vector<std::string> options_for(Target t) {
           (t.ptx ? "--gpu-architecture=compute_" : "--gpu-architecture=sm_") + std::to_string(t.arch)};
 }
 
-/// All that code depends on.
+/// All that the code depends on.
 std::string key_of(const std::string& source, Target target) {
   int major = 0, minor = 0;
   nvrtcVersion(&major, &minor);
@@ -48,8 +48,8 @@ std::string key_of(const std::string& source, Target target) {
   return key;
 }
 
-/// `source`, which may include embedded headers, compiled; nullopt if NVRTC refuses it. Arithmetic is what nvcc makes
-/// of the plugin's own kernels: nothing is contracted.
+/// `source`, which may include embedded headers, compiled; nullopt if NVRTC refuses it. Its arithmetic is that of the
+/// plugin's own kernels: multiplications and additions are not contracted.
 std::optional<std::string> compile(const std::string& source, Target target) {
   std::vector<const char*> texts, names, options;
   for (const EmbeddedHeader& h : embedded_headers()) texts.push_back(h.text), names.push_back(h.name);
@@ -70,7 +70,7 @@ std::optional<std::string> compile(const std::string& source, Target target) {
   return code;
 }
 
-/// The library that `code` is, for all devices that can run it, or null.
+/// Loads `code` as a library for all devices that can run it; null if that fails.
 cudaLibrary_t load(const std::string& code) {
   cudaLibrary_t library = nullptr;
   const auto error = cudaLibraryLoadData(&library, code.data(), nullptr, nullptr, 0, nullptr, nullptr, 0);
@@ -117,7 +117,7 @@ const void* compile_kernel(const std::string& source, const char* name) {
     library = libraries.try_emplace(key, library).first->second;
   }
   cudaKernel_t kernel;
-  cudaFuncAttributes unused;  // to ask for them loads the code, which a stream that is being captured could not
+  cudaFuncAttributes unused;  // asking for them loads the code, which cannot be done while a stream is captured
   if (cudaLibraryGetKernel(&kernel, library, name) != cudaSuccess ||
       cudaFuncGetAttributes(&unused, reinterpret_cast<const void*>(kernel)) != cudaSuccess)
     return cudaGetLastError(), nullptr;

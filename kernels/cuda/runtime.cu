@@ -64,7 +64,7 @@ class Staging {
     return all[static_cast<size_t>(gpu)];
   }
 
-  /// A block that no copy uses any more; `data` is null if there is none to be had.
+  /// A block that no copy uses any more; `data` is null if there is no memory for one.
   Block take(size_t bytes) {
     const size_t wanted = std::bit_ceil(std::max<size_t>(bytes, 4096));
     {
@@ -80,7 +80,7 @@ class Staging {
     Block made{nullptr, wanted, nullptr};
     if (cudaEventCreateWithFlags(&made.done, cudaEventDisableTiming) != cudaSuccess) return {};
     if (cudaHostAlloc(&made.data, wanted, cudaHostAllocDefault) == cudaSuccess) return made;
-    static_cast<void>(cudaGetLastError());  // the pageable way is left
+    static_cast<void>(cudaGetLastError());  // copies go by pageable memory then
     cudaEventDestroy(made.done);
     return {};
   }
@@ -128,7 +128,7 @@ int to_host(int gpu, void* to, const void* from, size_t bytes) {
   });
 }
 
-/// The target's stream waits for the source's work, and the source's for the copy, after which its memory may go.
+/// The target's stream waits for the source's work, and the source's stream for the copy: then `from` may be freed.
 int between(int to_gpu, void* to, int from_gpu, const void* from, size_t bytes) {
   const cudaStream_t source = stream_of(from_gpu), target = stream_of(to_gpu);
   if (!source || !target) return cudaErrorInvalidDevice;
@@ -177,8 +177,8 @@ volatile uint64_t* begun_by(int gpu) {
   return known.load();
 }
 
-/// Under unified addressing kernels use the host's pointers. A record says whose it is after it has been emptied, so
-/// that the host never takes an earlier unit's failure for this one's.
+/// Under unified addressing kernels use the host's pointers. A record is emptied before it names its unit, so that the
+/// host never takes an earlier unit's failure for this one's.
 __global__ void begin(DeviceError* word, DeviceError* record, uint64_t unit, volatile uint64_t* begun) {
   word->code = KernelError::none;
   word->host = record;
@@ -222,7 +222,7 @@ FreeEvents& free_events(int gpu) {
   return all[static_cast<size_t>(gpu)];
 }
 
-/// Pieces of memory to copy, several in one launch: a block's y counts them.
+/// Pieces of memory to copy, several in one launch: blockIdx.y is the piece's number.
 struct Pieces {
   static constexpr size_t kMost = 64;
   void* to[kMost];
@@ -310,7 +310,7 @@ constexpr GpuRuntime kRuntime{
         [](int gpu, size_t bytes, void** p) {
           return with_stream(gpu, [&](auto s) -> int {
             const cudaError_t e = cudaMallocAsync(p, bytes ? bytes : 1, s);
-            if (e == cudaErrorMemoryAllocation) static_cast<void>(cudaGetLastError());  // not the next launch's fault
+            if (e == cudaErrorMemoryAllocation) static_cast<void>(cudaGetLastError());  // or the next launch reports it
             return e;
           });
         },

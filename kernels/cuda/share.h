@@ -1,4 +1,4 @@
-// How CUDA kernels that make one out of many share the elements among threads and blocks. For .cu files.
+// How CUDA kernels that reduce many elements to one share them among threads and blocks. For .cu files.
 #pragma once
 
 #include <algorithm>
@@ -9,9 +9,9 @@
 
 namespace twofold::cuda {
 
-/// The shares of a grid that makes `outputs` results of `count` elements each. A block has `across` results and
-/// `along` threads for each of them, and of their elements the `split`th of `splits` runs of `chunk`. All of it follows
-/// from the problem alone, and so do the bits of what is joined by it.
+/// The shares of a grid that makes `outputs` results of `count` elements each. A block has `across` results, `along`
+/// threads for each of them, and one of the `splits` runs of `chunk` elements into which theirs are divided. All of it
+/// follows from the problem alone, and so do the bits of what is reduced by it.
 struct Share {
   int64_t outputs, count;
   int64_t splits, chunk;
@@ -19,14 +19,14 @@ struct Share {
   bool rows;              ///< neighbouring threads have neighbouring elements of one result, else neighbouring results
 
   unsigned blocks() const { return static_cast<unsigned>(ceil_div(outputs, across) * splits); }
-  /// How many results of blocks there are to join, where an output's elements are split; else 0.
+  /// The number of partial results that blocks leave to be joined, where an output's elements are split; else 0.
   size_t partials() const { return splits > 1 ? static_cast<size_t>(outputs * splits) : 0; }
 };
 
 /// `bytes`: of what a thread reads at once.
 inline Share share_out(int64_t outputs, int64_t count, bool rows, size_t bytes) {
   constexpr int64_t kBlocks = 1024;  // wanted in a grid: several for each multiprocessor
-  constexpr int64_t kFew = 8;        // elements that are worth a thread, a result's splits apart
+  constexpr int64_t kFew = 8;        // elements per thread that are worth one more thread, or split
   const auto fills = [&](int64_t along) { return outputs * along >= kBlocks * kThreads; };
   const auto power_of_two = [](int64_t n, int64_t most) {
     return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(n, 1, most))));
@@ -70,7 +70,8 @@ struct Place {
   }
 };
 
-/// R::join of what the threads of each output have, earlier ones on the left, for all of them. Once in a kernel.
+/// R::join over the threads of each output, earlier ones on the left; all of them get the result. To be called once in
+/// a kernel.
 template <class R>
 __device__ typename R::Total join_block(const Share& s, const Place& at, const typename R::Total& mine) {
   __shared__ typename R::Total all[kThreads];
@@ -112,7 +113,7 @@ __device__ void store(T* y, const Pack<T, V>& pack, bool aligned) {
   for (int i = 0; i < V; ++i) y[i] = pack.of[i];
 }
 
-/// How far from the start the `step`th place of a walk lies.
+/// How far from its start the place number `step` of a walk lies.
 __device__ inline int64_t offset_of(const Walk& walk, int64_t step) {
   int64_t offset = 0;
   for (int i = walk.rank; i-- > 1; step /= walk.extent[i]) offset += step % walk.extent[i] * walk.stride[i];

@@ -21,7 +21,7 @@ class PairSort {
   /// Asks the current GPU how much scratch it takes.
   PairSort(int64_t n, int bits);
 
-  /// Of the workspace that `input` and `run` are given; a multiple of 256.
+  /// Bytes of the workspace that `input` and `run` are given; a multiple of 256.
   size_t bytes() const;
   /// Where the pairs are to be written.
   Pairs input(void* workspace) const;

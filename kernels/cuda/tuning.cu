@@ -30,7 +30,7 @@ void* trial_memory(size_t bytes, cudaStream_t stream) {
   cudaGetDevice(&gpu);
   const auto take = [&] { return cudaMallocAsync(&p, bytes, stream) == cudaSuccess; };
   while (!take()) {
-    static_cast<void>(cudaGetLastError());  // not the next launch's fault
+    static_cast<void>(cudaGetLastError());  // or the next launch would report it
     const auto give_up = g_give_up.load();
     if (!give_up || !give_up(gpu)) return nullptr;
     cudaSetDevice(gpu);
@@ -62,7 +62,7 @@ Bench::~Bench() {
   for (const cudaEvent_t e : events_)
     if (e) cudaEventDestroy(e);
   if (stream_) cudaStreamSynchronize(stream_), cudaStreamDestroy(stream_);
-  cudaGetLastError();  // what was tried and failed here is no one else's error
+  cudaGetLastError();  // or a later call would report what failed on trial
 }
 
 void* Bench::operand(int64_t elements, bool float64) {

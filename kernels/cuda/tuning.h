@@ -16,14 +16,14 @@
 
 namespace twofold::cuda {
 
-/// Memory for a trial; where there is none, the library is asked to give some up. Null if there still is none.
+/// Memory for a trial; if there is none, the library is asked to free some. Null if there still is none.
 void* trial_memory(size_t bytes, cudaStream_t stream);
 extern std::atomic<bool (*)(int gpu)> g_give_up;  ///< what GpuRuntime::on_exhausted was given
 
 /// Whether choices may be made by timing. TWOFOLD_AUTOTUNE=0 in the environment says no.
 bool may_time();
 
-/// The beginning of a choice's key: the current GPU's model. Empty if that cannot be told.
+/// The beginning of a choice's key: the current GPU's model. Empty if it cannot be asked.
 std::string gpu_key();
 
 /// Adds something that a choice depends on.
@@ -58,7 +58,7 @@ class Bench {
   /// Whether there are stream and memory to run anything.
   bool good() const { return good_; }
 
-  /// Milliseconds, the middle one of three runs; none where it fails.
+  /// Milliseconds, the median of three runs; none if it fails.
   template <class Run>
   std::optional<float> time(size_t workspace, Run&& run) {
     constexpr int kWarmUp = 2;
@@ -103,8 +103,8 @@ class Bench {
 template <class Choice>
 class Choices {
  public:
-  /// What `choose()` gave when `key` was first asked for. One choice is made at a time. What `keep(choice)` denies is
-  /// not kept: the next time is another first.
+  /// What `choose()` gave when `key` was first asked for. One choice is made at a time. A choice for which
+  /// `keep(choice)` is false is not kept: the next call chooses again.
   template <class Choose>
   std::shared_ptr<const Choice> get(const std::string& key, Choose&& choose) {
     return get(key, choose, [](const auto&) { return true; });
@@ -116,7 +116,7 @@ class Choices {
     const std::string here = std::to_string(device) + " " + key;
     std::lock_guard lock(mutex_);
     if (const auto it = all_.find(here); it != all_.end()) return it->second;
-    if (all_.size() >= kMost) all_.clear();  // programs with ever new shapes; what runs keeps its choice
+    if (all_.size() >= kMost) all_.clear();  // for programs with ever new shapes; prepared kernels keep theirs
     std::shared_ptr<const Choice> chosen = choose();
     if (keep(chosen)) all_[here] = chosen;
     return chosen;

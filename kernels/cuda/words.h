@@ -9,8 +9,8 @@
 
 namespace twofold::cuda {
 
-/// The most bytes, 16 at most, that one access may have where all that `bits` combines by "or", addresses and offsets
-/// in bytes, are multiples of it.
+/// The widest access in bytes, 16 at most, whose width divides all that `bits` combines by "or": addresses and offsets
+/// in bytes.
 inline int widest_word(uint64_t bits) { return static_cast<int>((bits | 16) & ~((bits | 16) - 1)); }
 
 inline uint64_t address(const void* p) { return reinterpret_cast<uintptr_t>(p); }

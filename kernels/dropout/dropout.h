@@ -16,8 +16,8 @@ struct DropoutOptions {
 /// number that is dropped leaves 0 whatever it was, NaN too. The u are drawn anew at every run, in the shape that x has
 /// then, as by random_uniform; the gradient, of every order, is dropped where y was.
 ///
-/// x is float32 or float64; a rate of 0 gives x, as the evaluation of a model wants it. InvalidArgument: another dtype,
-/// a rate not in [0, 1). Source: TensorFlow's dropout (Srivastava and others, "Dropout", 2014).
+/// x is float32 or float64; a rate of 0 gives x, as for evaluating a model. InvalidArgument: another dtype, a rate not
+/// in [0, 1). Source: TensorFlow's dropout (Srivastava and others, "Dropout", 2014).
 Tensor dropout(Operand x, double rate = 0.5, DropoutOptions options = {});
 
 }  // namespace twofold

@@ -75,7 +75,7 @@ Named arranged(const Named& x, const Labels& order) {
   return {transpose(x.t, permutation), order};
 }
 
-/// The diagonals of letters that stand twice.
+/// The diagonals of letters that occur twice.
 Named without_repetitions(Named x) {
   for (size_t i = 0; i < x.labels.size();) {
     const auto again = std::find(x.labels.begin() + static_cast<std::ptrdiff_t>(i) + 1, x.labels.end(), x.labels[i]);
@@ -94,7 +94,7 @@ Named without_repetitions(Named x) {
     permutation.push_back(static_cast<int64_t>(j));
     const auto n = x.extent(i);
     const Tensor turned = transpose(x.t, permutation);
-    // Of a value, a value: made of no source.
+    // Of a known extent a value, not a node: no source is made.
     const Tensor ones =
         n ? broadcast_to(tensor(1), Shape{*n}) : broadcast_to(tensor(1), slice(shape(turned), 0, 1));
     const Tensor places = cumsum(ones, 0, {.exclusive = true});
@@ -122,7 +122,7 @@ Tensor widened(const Named& x, const Labels& order) {
   return inserted.empty() ? a.t : expand_dims(a.t, inserted);
 }
 
-/// The product of a and b, summed over what only they have and `wanted` refuses.
+/// The product of a and b, summed over the labels that both have and for which `wanted` is false.
 template <class F>
 Named contracted(std::string_view text, const Named& a, const Named& b, F wanted) {
   Labels batch, left, right, inner;
@@ -140,7 +140,7 @@ Named contracted(std::string_view text, const Named& a, const Named& b, F wanted
     fail(Code::Unimplemented, fmt::format("einsum(\"{}\") goes through a tensor of more than {} axes", text, kMaxRank));
   if (!product) return {widened(a, result) * widened(b, result), result};
 
-  // Matrices (left, inner) and (inner, right), or turned around where they lie so; groups of axes become one.
+  // Matrices (left, inner) and (inner, right), or transposed where they lie so; groups of axes become one.
   const auto matrix = [&](const Named& x, const Labels& rows, const Labels& columns, bool& turned) {
     Labels own;
     for (Label label : batch)
@@ -179,7 +179,7 @@ Tensor einsum(std::string_view equation, std::span<const Tensor> operands, std::
     ranks.push_back(operands[i].rank());
   }
   const Equation e = parse(equation, ranks);
-  // By the run, if it is what shows extents, and then on the way of the first operand.
+  // Extents that only the run knows are checked there, by an op that the first operand goes through.
   std::vector<const Tensor*> all;
   for (const Tensor& t : operands) all.push_back(&t);
   const Tensor first =
@@ -189,7 +189,7 @@ Tensor einsum(std::string_view equation, std::span<const Tensor> operands, std::
   for (const Tensor& t : operands) dtype = promote(dtype, t.dtype());
   for (size_t i = 0; i < operands.size(); ++i)
     named.push_back({cast(i == 0 ? first : operands[i], dtype), e.operands[i]});
-  // What is of one operand alone is summed first.
+  // Labels of one operand alone are summed first.
   for (size_t i = 0; i < named.size(); ++i)
     named[i] = summed(without_repetitions(named[i]), [&](Label label) {
       bool wanted = has(e.result, label);

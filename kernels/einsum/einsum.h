@@ -15,14 +15,14 @@ namespace twofold {
 /// each operand by letters: "ij,jk->ik" is the matrix product, "bij,bj->bi" a batch of matrices times vectors, "ii->i"
 /// a diagonal, "ij->" the sum of all. Without "->" the result has the letters that occur once, in alphabetical order.
 /// "..." stands for any axes that no letter names, which broadcast against each other: "...ij,...jk->...ik". Blanks are
-/// of no matter.
+/// ignored.
 ///
-/// Any number of operands, one at least, which promote to one dtype and are multiplied from the left on; what lends
-/// itself to it becomes a matrix product (of float32, float64, int32 or int64). Made of other ops: differentiable, of
-/// every order, beside unknown extents too. InvalidArgument: an equation that is none, another number of operands or
-/// axes than it names, extents that differ under one letter, "..." where a rank is unknown. Unimplemented:
-/// more than 8 axes on the way. In a graph extents that it does not know are not compared: 1 beside another one is
-/// repeated. Source: NumPy's einsum, without extents of 1 that stand for any; TensorFlow's einsum.
+/// Any number of operands, one at least, which promote to one dtype and are multiplied from the left on, by matrix
+/// products where that is possible (of float32, float64, int32 or int64). Made of other ops: differentiable, of every
+/// order, with unknown extents, too. InvalidArgument: a malformed equation, another number of operands or axes than it
+/// names, extents that differ under one letter (checked by the run where a graph does not know them), "..." where a
+/// rank is unknown. Unimplemented: an intermediate tensor of more than 8 axes. Source: NumPy's einsum, without extents
+/// of 1 that stand for any; TensorFlow's einsum.
 Tensor einsum(std::string_view equation, std::span<const Tensor> operands,
               std::source_location where = std::source_location::current());
 Tensor einsum(std::string_view equation, std::initializer_list<Operand> operands,

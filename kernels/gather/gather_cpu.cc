@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kTaskElements = 32768;  ///< about how much one task moves
 constexpr int64_t kColumns = 256;         ///< elements of a slice that one task adds to
-constexpr int64_t kShortSum = 64;         ///< sums of more updates are not made in order in float32 alone
+constexpr int64_t kShortSum = 64;         ///< the most float32 updates that are summed in float32, in order
 
 /// The first index that is out of range, if any.
 template <class I>
@@ -48,11 +48,11 @@ void gather_kernel(const void* params, void* const* args, KernelContext& ctx) no
   });
 }
 
-/// Rows of the output to which more than kShortSum float32 updates are added are summed in float64, apart.
+/// Rows of the output to which more than kShortSum float32 updates are added: they are summed separately, in float64.
 struct LongRows {
-  int32_t* slot;  ///< of a row of (batch, extent) among the sums of its batch entry; -1: the row is no such one
+  int32_t* slot;  ///< of a row of (batch, extent) among the sums of its batch entry; -1: not a long row
   double* sums;   ///< (batch, outer, most, inner)
-  int64_t most;   ///< that there can be of a batch entry
+  int64_t most;   ///< the most that a batch entry can have
 
   static int64_t most_of(const GatherPlan& p) { return p.count / (kShortSum + 1); }
   static size_t bytes_of_sums(const GatherPlan& p) {
@@ -63,7 +63,7 @@ struct LongRows {
     return bytes_of_sums(p) + static_cast<size_t>(p.batch * p.extent) * sizeof(int32_t);
   }
 
-  /// Whether no row can be long: most often a look at few counters tells, for many rows together each.
+  /// True if no row is long; false if one may be. Counts by 4096 counters, each for many rows, which as a rule decides.
   template <class I>
   static bool surely_none(const GatherPlan& p, const I* indices) {
     constexpr int64_t kCounters = 4096;
@@ -75,7 +75,7 @@ struct LongRows {
     return true;
   }
 
-  /// Finds them; whether there are any.
+  /// Finds them; returns whether there are any.
   template <class I>
   bool find(const GatherPlan& p, const I* indices, void* workspace) {
     if (p.count <= kShortSum || surely_none(p, indices)) return false;

@@ -1,4 +1,4 @@
-// CUDA kernel of gather: one word of the output a thread at a time.
+// CUDA kernel of gather: each thread makes one word of the output at a time.
 #include <cuda_runtime.h>
 
 #include <twofold/kernels/gather/indices_gpu.h>

@@ -33,7 +33,7 @@ __device__ inline bool check_index(const GatherPlan& p, int64_t index, const cud
 }
 #endif
 
-/// Reports indices out of range, where nothing else would read them: slices are empty.
+/// Reports indices out of range, for slices without elements, where nothing else reads the indices.
 void check_indices(const GatherPlan& plan, Indices indices, KernelContext& ctx);
 
 }  // namespace twofold

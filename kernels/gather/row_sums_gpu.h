@@ -1,5 +1,5 @@
-// Sums of rows by index on GPUs, in the order of their positions: these are sorted by row, and a row of very many is
-// summed in chunks, whose bounds follow from the indices alone.
+// Sums of rows by index on GPUs, in the order of their positions: these are sorted by row, and a row with many updates
+// is summed in chunks, whose bounds follow from the indices alone.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -50,7 +50,7 @@ __device__ inline int64_t chunk_end(const uint64_t* keys, int64_t s, int64_t pos
 
 /// The first pair of the row whose first chunk that carries on begins at `s`.
 __device__ inline int64_t first_of_row(const uint64_t* keys, int64_t s) {
-  int64_t low = max(int64_t{-1}, s - 2 * kChunk), high = s - kChunk;  // the row's are from within (low, high] on
+  int64_t low = max(int64_t{-1}, s - 2 * kChunk), high = s - kChunk;  // the row begins within (low, high]
   while (high - low > 1) {
     const int64_t middle = low + (high - low) / 2;
     (keys[middle] == keys[s] ? high : low) = middle;
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t line = quotient(e, p.inner), chunk = quotient(line, p.outer);
     const int64_t k = e - line * p.inner, o = line - chunk * p.outer, s = chunk * kChunk;
     const auto key = static_cast<int64_t>(keys[s]);
-    // Of a row's chunks the first that carries on does it.
+    // The first of a row's chunks that carry on adds up all of them.
     if (key == p.batch * p.extent || !carries_on(keys, s) || carries_on(keys, s - kChunk)) continue;
     const int64_t b = quotient(key, p.extent), rows_before = b * (p.outer - 1) + o;
     T* to = sums(rows_before, key, first_of_row(keys, s)) + k;
@@ -117,7 +117,7 @@ struct RowSums {
   int64_t chunks() const { return ceil_div(positions(), kChunk); }
   int64_t partials() const { return chunks() * plan.outer * plan.inner; }
 
-  /// Before `run`, where there are updates.
+  /// To be called before `run`, where there are updates.
   void prepare() {
     sort = PairSort(positions(), static_cast<int>(std::bit_width(static_cast<uint64_t>(plan.batch * plan.extent) | 1)));
   }

@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(kThreads) add_few(GatherPlan p, int64_t n, Ind
     if (!check_index(p, index, report)) continue;
     int64_t other = 0;
     while (other < i && indices[first + other] != index) ++other;
-    if (other < i) continue;  // which sums the row
+    if (other < i) continue;  // the first with this index sums the row
     const T* from = updates + row * p.count * p.inner + k;
     T sum = static_cast<T>(T(0) + from[i * p.inner]);
     for (other = i + 1; other < p.count; ++other)

@@ -15,8 +15,8 @@ struct LayerNormOptions {
 ///
 /// x is float32 or float64; y has its shape, and scale and offset broadcast to it: as a rule they have the extents of
 /// the last axes, which `axes` then names. InvalidArgument: another dtype, an axis out of range or given twice, a scale
-/// or offset that does not broadcast to x, as far as a graph knows their extents, a negative epsilon. Source: ONNX
-/// LayerNormalization, PyTorch's layer_norm (Ba, Kiros, Hinton, "Layer Normalization", 2016).
+/// or offset that does not broadcast to x (checked by the run where a graph does not know the shapes), a negative
+/// epsilon. Source: ONNX LayerNormalization, PyTorch's layer_norm (Ba, Kiros, Hinton, "Layer Normalization", 2016).
 Tensor layer_norm(Operand x, Operand scale, Operand offset, Axes axes = -1, LayerNormOptions options = {});
 
 }  // namespace twofold

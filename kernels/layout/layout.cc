@@ -21,8 +21,8 @@ using std::source_location;
 
 extern OpDef transpose_op, concat_part_op;
 
-// Gradients. Where a shape is known the rules use it, elsewhere the *_like ops do, so that gradients exist beside
-// unknown extents; the user functions make that choice.
+// Gradients. Where a shape is known the rules use it, elsewhere the *_like ops do, so that there are gradients with
+// unknown extents, too; the user functions make that choice.
 
 void reshape_gradient(Backward& b) {
   if (b.needs(0)) b.dx(0, reshape_like(b.dy(), b.input(0)));
@@ -196,7 +196,7 @@ constinit OpDef concat_part_op{
     .gradient = concat_part_gradient,
     .attrs = &internal::kAttrsType<ConcatPartAttrs>,
     .shape_inputs = ~1u};
-// A slice is whole where it has one index of each axis before the last one that it cuts.
+// A slice is contiguous if it has one index of each axis before the last one that it cuts.
 int64_t slice_view(AttrsView attrs, const Shape& x, const Shape& y) {
   const Axes& begin = attrs.as<SliceAttrs>().begin;
   int64_t start = 0, stride = 1;
@@ -348,7 +348,8 @@ Tensor index(Operand x, int64_t i) {
       t.is_concrete() && t.rank() > 0 && i >= -t.shape()[0] && i < t.shape()[0]
           ? t
           : internal::shape_checked({&t}, {.what = ShapeCheck::index, .words = "", .numbers = {i}}, x.where());
-  // No gradient flows to an integer, nor is there work to do for one of a shape.
+  // An element of a value that is a vector of integers, such as a shape, is a view, made without an op: no gradient
+  // flows to it.
   if (t.is_concrete() && is_integer(t.dtype()) && t.rank() == 1)
     return Tensor::adopt(Value::view(Ref<Value>(t.value()), Shape{},
                                      (i < 0 ? i + t.shape()[0] : i) * static_cast<int64_t>(size_of(t.dtype())))
@@ -374,7 +375,7 @@ Tensor pad_like(Operand x, Operand like, Axes begin) {
   return apply(pad_like_op, {&from}, PadAttrs{begin, shape}, x.where());
 }
 
-// Of a value it is a value, without an op: no gradient flows through it.
+// Of a value the shape is a value, made without an op: no gradient flows through it.
 Tensor shape(Operand x) {
   const Tensor& t = x.resolve();
   check_input(shape_op.name, 0, t, x.where());

@@ -1,4 +1,4 @@
-// CPU kernels that move elements. Elements are words of 1, 4 or 8 bytes: what they mean is of no matter here.
+// CPU kernels that move elements. Elements are words of 1, 4 or 8 bytes, whatever they mean.
 #include <algorithm>
 #include <cstring>
 #include <memory>

@@ -186,7 +186,7 @@ void infer_concat(InferContext& c) {
     if (!y.has_rank()) {
       axis = c.axis(c.attrs<ConcatAttrs>().axis, x.rank());
       y = x;
-      // Tensors of unknown rank before this one.
+      // Tensors of unknown rank come before this one.
       if (i > 0) y.set(axis, -1);
       continue;
     }

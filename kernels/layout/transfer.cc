@@ -29,9 +29,9 @@ constinit OpDef transfer_op{.key = OpName("Transfer"),
 
 Tensor Tensor::to(std::string_view name, Where where) const {
   const SourceFrame frame(where);
-  if (!defined()) device(where);  // which says so
+  if (!defined()) device(where);  // throws
   const Device wanted = parse_device(name);
-  // A tape tells the result from its source, as a graph does.
+  // On a tape the result is a tensor of its own, as in a graph.
   if (is_concrete() && !value()->is_shell() && value()->device() == wanted && !t_state.tape) return *this;
   return apply(transfer_op, {this}, TransferAttrs{wanted.index}, where);
 }

@@ -9,7 +9,7 @@
 
 namespace twofold {
 
-/// One product C = A B of row-major matrices; strides are those of the matrices as they lie, before transposition.
+/// The operands of one product C = A B of row-major matrices; A and B as they lie, before transposition.
 template <class T>
 struct GemmOperands {
   const T* a;

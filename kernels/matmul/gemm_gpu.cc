@@ -12,13 +12,13 @@ namespace {
 
 constexpr int kCandidates = 6;
 constexpr const char* kKind = "matmul";  ///< in the cache on disk
-/// From how many multiplications on timing is worth its time.
+/// From this number of multiplications on timing is worth its time.
 constexpr double kWorthTiming = 1 << 24;
-/// From how many on it may be worth a large workspace.
+/// From this number on a large workspace may be worth its memory.
 constexpr double kWorthMemory = 1 << 21;
 
-/// The current device's handle, which needs no lock; null if there is none to be had. Never destroyed: the driver may
-/// be gone by the time statics are.
+/// The current device's handle, which needs no lock; null if none can be made. Never destroyed: the driver may be gone
+/// by the time statics are destroyed.
 cublasLtHandle_t handle_of_current_device() {
   static std::mutex mutex;
   static std::array<cublasLtHandle_t, 64> all{};
@@ -30,7 +30,7 @@ cublasLtHandle_t handle_of_current_device() {
   return h;
 }
 
-/// All that a choice depends on; empty if the GPU cannot be told.
+/// All that a choice depends on; empty if the GPU's model is not known.
 std::string key_of(const Product& p) {
   std::string key = cuda::gpu_key();
   if (key.empty()) return key;
@@ -61,7 +61,7 @@ Gemm::Gemm(const Product& p, cublasLtHandle_t handle)
     const int32_t op = yes ? CUBLAS_OP_T : CUBLAS_OP_N;
     check(cublasLtMatmulDescSetAttribute(&operation_, which, &op, sizeof op));
   };
-  // cuBLAS counts columns first: our C = A B is its C^T = B^T A^T, so B comes first and rows are its columns.
+  // cuBLAS is column-major: our C = A B is its C^T = B^T A^T, so B comes first and rows are its columns.
   transpose(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b);
   transpose(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a);
   const auto lay_out = [&](cublasLtMatrixLayoutOpaque_t& layout, bool transposed, int64_t rows, int64_t columns,
@@ -90,7 +90,7 @@ std::vector<Gemm> Gemm::candidates() const {
   for (const auto which : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                            CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     prefer(which, static_cast<uint32_t>(product_.alignment));
-  // Where parts of a sum are added up in place, it is in the order in which they are done.
+  // Parts of a sum that are added in place are added in the order in which they are done: not deterministic.
   if (product_.deterministic)
     prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
            uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE});

@@ -12,7 +12,7 @@
 
 namespace twofold::cublas {
 
-/// `batch` products C (m x n) = A (m x k) B (k x n), rows first; A and B lie transposed where the flags say so.
+/// `batch` products C (m x n) = A (m x k) B (k x n), row-major; A and B lie transposed where the flags say so.
 struct Product {
   bool float64;
   bool transpose_a, transpose_b;
@@ -21,7 +21,7 @@ struct Product {
   int64_t a_stride, b_stride;  ///< elements from one matrix to the next; C's lie one after another
   int64_t alignment;           ///< bytes of which all pointers are multiples
   bool tf32;                   ///< float32 operands may be rounded to TF32
-  bool deterministic;          ///< no difference between runs
+  bool deterministic;          ///< equal runs give equal bits
 
   double multiplications() const {
     return static_cast<double>(batch) * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -44,9 +44,9 @@ class Gemm {
   cublasStatus_t run(const void* a, const void* b, void* c, void* workspace, cudaStream_t stream) const;
 
  private:
-  /// No algorithm yet.
+  /// Without an algorithm yet.
   Gemm(const Product& p, cublasLtHandle_t handle);
-  /// Ways to do it, the most promising first.
+  /// The product by each of several algorithms, the most promising first.
   std::vector<Gemm> candidates() const;
   /// The algorithm as text, and back; none if the text's is not for this product.
   std::string algorithm() const;
@@ -56,7 +56,7 @@ class Gemm {
   Product product_;
   size_t most_workspace_;
   cublasLtHandle_t handle_;
-  // These are not changed by what takes pointers to them.
+  // Mutable since cuBLASLt takes pointers to them, but changes none.
   mutable cublasLtMatmulDescOpaque_t operation_;
   mutable cublasLtMatrixLayoutOpaque_t a_, b_, c_;
   bool good_ = true;

@@ -83,7 +83,7 @@ struct VectorTimesMatrix {
   static int64_t chunk(int64_t) { return 512; }
   static void run(const T* matrix, const T* x, T* out, int64_t rows, int64_t columns, int64_t begin, int64_t end) {
     std::fill(out + begin, out + end, T(0));
-    // Blocks of rows are summed apart: a long sum in one float would lose digits.
+    // Blocks of rows are summed separately: a long sum in one float would lose digits.
     for (int64_t r0 = 0; r0 < rows; r0 += 256) {
       const int64_t r1 = std::min(rows, r0 + 256);
       T sums[512] = {};

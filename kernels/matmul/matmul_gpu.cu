@@ -41,7 +41,7 @@ void planned(const void* params, void* const* args, KernelContext& ctx) noexcept
 
 constexpr int kTile = 16;
 
-/// One thread an element of C, the operands' tiles shared by a block.
+/// One thread for each element of C; the threads of a block share the operands' tiles.
 template <class T, class Sum>
 __global__ void direct_kernel(const T* a0, const T* b0, T* c0, MatMulProblem p, int64_t tiles) {
   __shared__ T as[kTile][kTile + 1], bs[kTile][kTile + 1];
@@ -111,7 +111,7 @@ Prepared choose(const Signature& s) {
       if (p.extents[axis] > INT32_MAX / q.run) break;
       q.run *= p.extents[axis];
     }
-    // Values are aligned so, but for some views. The loop must keep it up.
+    // Values are aligned so, but for some views. The matrices of the loop must be, too.
     constexpr int64_t kAlignment = 16;
     q.alignment = kAlignment;
     for (; axis >= 0; --axis) {

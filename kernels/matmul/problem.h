@@ -34,7 +34,7 @@ struct MatMulProblem {
       b_steps[axis] = eb == 1 ? 0 : b_step;
       a_step *= ea, b_step *= eb, b_batch *= eb, batch *= c[axis];
     }
-    // Where every matrix of a meets the same b, the batch is one tall product.
+    // If every matrix of a meets the same b, the batch is one tall product.
     if (b_batch == 1 && !transpose_a) {
       m *= batch;
       batch = 1;

@@ -1,4 +1,4 @@
-// One step of an optimiser for one parameter: everything that it reads and writes in a single pass.
+// One step of an optimiser for one parameter, as one op: it reads and writes everything once.
 #pragma once
 
 #include <span>
@@ -14,8 +14,8 @@ struct OpDef;
 // Each takes the parameter, its gradient, the optimiser's state for it and the learning rate, a float64 scalar, and
 // returns the new parameter, then the new state: p, g and the state of one shape, all float32 or all float64. A `t` in
 // the state is the number of updates done, an int64 scalar, and t' = t + 1. What all elements share is computed in
-// float64 and rounded to their dtype. On a GPU, after a kernel has failed, all stays as it is. Not differentiable.
-// lib/train tells what the symbols mean.
+// float64 and rounded to their dtype. Once a kernel has failed on a GPU, parameter and state keep their values. Not
+// differentiable. lib/train tells what the symbols mean.
 
 /// v' = momentum v + g; p' = p - lr (nesterov ? g + momentum v' : v'). Without momentum `state` is empty and p' is
 /// p - lr g. g has weight_decay p added first.
@@ -67,9 +67,9 @@ struct AdagradUpdateAttrs {
 std::vector<Tensor> adagrad_update(const Tensor& p, const Tensor& g, std::span<const Tensor> state, const Tensor& lr,
                                    const AdagradUpdateAttrs& attrs);
 
-/// SGD of a parameter (extent, columns..) of which a step has taken rows alone, as `sgd_update` without momentum and
-/// decay for g = zeros with `rows` (indices.shape + columns) added where `indices` (int32 or int64) say, which come
-/// from `internal::checked_indices`. Only those rows of p are read and written, unless lr is infinite or NaN. Sums are
+/// SGD of a parameter (extent, columns..) of which a step has gathered only some rows: as `sgd_update` without momentum
+/// and decay, for a g that is zeros with `rows` (indices.shape + columns) added where `indices` (int32 or int64, from
+/// `internal::checked_indices`) say. Only those rows of p are read and written, unless lr is infinite or NaN. Sums are
 /// made as `scatter_add` makes them.
 Tensor sgd_rows_update(const Tensor& p, const Tensor& rows, const Tensor& indices, const Tensor& lr);
 const OpDef& sgd_rows_update_op();

@@ -21,7 +21,7 @@ void update(const void* params, void* const* args, KernelContext& ctx) noexcept 
   p.rule.coefficients(*o.lr, count, c);
   ctx.parallel_for((p.size + kTask - 1) / kTask, [&](int64_t task) {
     const int64_t end = std::min(p.size, (task + 1) * kTask);
-    // In buffers of its own, which alias nothing, so that compilers make packets of the loop.
+    // Local buffers alias nothing, so that compilers vectorise the loop.
     alignas(64) T value[kBlock], gradient[kBlock], state[kMaxState][kBlock] = {};
     for (int64_t begin = task * kTask; begin < end; begin += kBlock) {
       const int64_t n = std::min(kBlock, end - begin);

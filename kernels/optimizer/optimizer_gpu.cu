@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(cuda::kThreads)
     update(UpdateParams<T, Rule> p, UpdateOperands<T, Rule> o, bool aligned, cuda::Reporter report) {
   constexpr int kCoefficients = Rule<T>::kCoefficients;
   __shared__ T shared[kCoefficients];
-  __shared__ bool keep;  // what was there, since something has failed
+  __shared__ bool keep;  // the old values, since something has failed
   if (threadIdx.x == 0) {
     keep = report.failed();
     const int64_t count = o.next_count();
@@ -85,8 +85,8 @@ void run(const void* params, void* const* args, KernelContext& ctx) noexcept {
   if (p.size == 0 && !p.has_count) return;
   const UpdateOperands<T, Rule> o(p, args);
   const bool packed = aligned(o);
-  // A thread for each pack: blocks start in order and so walk through all the operands together, which is faster for
-  // the GPU's memory than far apart loops of as many blocks as run at once.
+  // A thread for each pack: blocks start in order and so walk through all operands together, which is faster for the
+  // GPU's memory than a grid-stride loop of as many blocks as run at once.
   constexpr int64_t kMostBlocks = std::numeric_limits<int32_t>::max();
   const unsigned blocks = cuda::blocks_for(packed ? p.size / kLanes<T> : p.size, cuda::kThreads, kMostBlocks);
   update<<<blocks, cuda::kThreads, 0, cuda::stream_of(ctx)>>>(p, o, packed, cuda::Reporter(ctx));

@@ -12,7 +12,7 @@ struct RowsUpdateParams {
   int64_t extent = 1;  ///< rows of the parameter
   int64_t inner = 1;   ///< elements of a row
   int64_t count = 1;   ///< indices
-  bool wide = false;   ///< they are int64
+  bool wide = false;   ///< indices are int64
 
   explicit RowsUpdateParams(const Signature& s)
       : extent(s.inputs[0].shape[0]), count(s.inputs[2].shape.num_elements()), wide(s.inputs[2].dtype == int64) {
@@ -20,7 +20,8 @@ struct RowsUpdateParams {
   }
 };
 
-/// An element whose gradient is `g`, as SGDRule has it. A gradient of 0 leaves it as it is if the rate is finite.
+/// The new value of an element with gradient `g`, as SGDRule computes it. A gradient of 0 leaves it as it is if the
+/// rate is finite.
 template <class T>
 TWOFOLD_DEVICE T sgd_step(T p, T g, T lr) {
   return p - g * lr;

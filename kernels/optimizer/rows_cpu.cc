@@ -15,7 +15,7 @@ Prepared prepare_sgd_rows(const Signature& s);
 
 namespace {
 
-constexpr int64_t kTaskElements = 16 * 1024;  ///< about how many of `rows` one task reads
+constexpr int64_t kTaskElements = 16 * 1024;  ///< about how many elements of `rows` one task reads
 constexpr int64_t kColumns = 256;             ///< of a row that are summed at a time
 constexpr int64_t kShortSum = 64;             ///< as ScatterAdd: longer sums of float32 are made in float64
 
@@ -23,7 +23,7 @@ struct Position {
   int64_t row, at;
 };
 
-/// A sort by comparisons, or, of many indices, by counting, which looks at every row of the table.
+/// Whether positions are sorted by counting, which looks at every row of the table, and not by comparisons.
 bool counts(const RowsUpdateParams& p) { return p.count >= p.extent / 16; }
 size_t workspace_of(const RowsUpdateParams& p) {
   return static_cast<size_t>(p.count) * sizeof(Position) +
@@ -47,7 +47,7 @@ const Position* sorted(const RowsUpdateParams& p, const I* indices, void* worksp
   return positions;
 }
 
-/// Of `width` columns the sum of the rows at `first` to `last`, which are one row's.
+/// The sum of `width` columns of the `rows` at positions [first, last), which go to one row of the parameter.
 template <class T>
 void sum_rows(const Position* first, const Position* last, const T* rows, int64_t inner, int64_t width, T* sum) {
   const auto add_to = [&](auto* to) {
@@ -75,7 +75,7 @@ void update(const void* params, void* const* args, KernelContext& ctx) noexcept 
   const auto lr = static_cast<T>(*static_cast<const double*>(args[3]));
   auto* to = static_cast<T*>(args[4]);
   const Position* const positions = sorted(p, indices, ctx.workspace);
-  if (!std::isfinite(lr)) {  // reaches every element, if only as NaN
+  if (!std::isfinite(lr)) {  // 0 * lr is NaN: every element changes
     const Position* next = positions;
     for (int64_t r = 0; r < p.extent; ++r) {
       while (next != positions + p.count && next->row < r) ++next;

@@ -1,5 +1,5 @@
-// CUDA kernels of SGDRowsUpdate: the sums of the rows, then the rows of the parameter. What has failed before leaves it
-// as it is.
+// CUDA kernels of SGDRowsUpdate: the sums of the rows, then the rows of the parameter. Once a kernel has failed, the
+// parameter keeps its values.
 #include <twofold/kernels/gather/row_sums_gpu.h>
 #include <twofold/kernels/optimizer/rows.h>
 
@@ -9,7 +9,7 @@ Prepared prepare_sgd_rows_gpu(const Signature& s);
 
 namespace {
 
-/// A row's sum lies where its first pair does.
+/// A row's sum lies at the place of its first pair.
 template <class T>
 struct SumsByPair {
   T* sums;
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kThreads) step_rows(RowsUpdateParams p, Pairs 
   }
 }
 
-/// All rows that were not taken, for a rate that reaches them.
+/// Steps the rows that have no gradient, if the rate is infinite or NaN and so changes them.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     step_others(RowsUpdateParams p, const uint64_t* keys, const double* lr, T* to, Reporter report) {
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kThreads)
 struct Params {
   RowsUpdateParams p;
   RowSums rows;
-  size_t sums;  ///< where they begin in the workspace
+  size_t sums;  ///< where the sums begin in the workspace
 };
 
 template <class T>

@@ -101,11 +101,11 @@ struct RMSPropRule {
     if (centered) {
       s[1] = s[1] * alpha + g * rest;
       square = square - s[1] * s[1];
-      if (square < 0) square = 0;  // of nearly constant gradients both are nearly equal
+      if (square < 0) square = 0;  // rounding, where gradients are nearly constant
     }
     T step = g / (std::sqrt(square) + eps);
     if (momentum != 0) {
-      // By constant places, so that compilers keep the state in registers.
+      // By constant indices, so that compilers keep the state in registers.
       step = (centered ? s[2] : s[1]) * momentum + step;
       if (centered)
         s[2] = step;

@@ -16,7 +16,7 @@
 namespace twofold {
 namespace {
 
-/// The shape of x so padded, from what is known.
+/// The shape of x padded by `before` and `after`, from what is known.
 Shape padded(const InferContext& c, const PartialValues& before, const PartialValues& after) {
   const Shape& x = c.shape(0);
   if (x.has_rank() && static_cast<size_t>(x.rank()) != before.size())

@@ -15,8 +15,8 @@ namespace twofold {
 /// What stands in the padding.
 enum class PadMode : uint8_t {
   constant,   ///< options.value
-  reflect,    ///< x as a mirror in its edge element shows it: 1 2 3 becomes 3 2 1 2 3 2 1
-  symmetric,  ///< as a mirror beyond it does: 1 2 3 becomes 2 1 1 2 3 3 2
+  reflect,    ///< mirrored at the edge element: 1 2 3 becomes 3 2 1 2 3 2 1
+  symmetric,  ///< mirrored beyond the edge element: 1 2 3 becomes 2 1 1 2 3 3 2
 };
 
 /// Options of `pad`.
@@ -60,7 +60,7 @@ struct PadByAttrs {
   Number value = 0;
   TWOFOLD_FIELDS(value)
 };
-/// Attributes of PadConstant.
+/// Attributes of Pad.
 struct PadConstantAttrs {
   Axes before, after;
   Number value = 0;

@@ -1,4 +1,4 @@
-// The host's side of items.h: how shapes broadcast, and launches.
+// The host's part of items.h: how shapes broadcast, and launches.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -56,7 +56,7 @@ Broadcast<kInputs> make_broadcast(std::span<const Shape> inputs, const Shape& ou
   return b;
 }
 
-/// Bits of an address that must be 0 where Values of elements of `bytes` bytes are moved as one.
+/// Bits of an address that must be 0 for kItems elements of `bytes` bytes to be moved at once.
 inline uintptr_t alignment_mask(size_t bytes) { return (bytes * kItems < 16 ? bytes * kItems : 16) - 1; }
 
 /// Launches a kernel made of items.h for `n` > 0 elements.

@@ -20,7 +20,7 @@
 namespace twofold::functor {
 
 namespace internal {
-/// Of V = Packets<float>: float.
+/// Of V = Vec<float>: float.
 template <class V>
 struct ElementOf;
 template <template <class> class V, class T>
@@ -51,8 +51,8 @@ TWOFOLD_INLINE V bounded_(V x, double most) {
 template <class V>
 struct Bell {
   V power, more;
-  // What x^2 is rounded by is no little part of exp in the tail; so power has the square of x's upper half, which is
-  // exact, and more the rest.
+  // In the tail the rounding error of x^2 is a large relative error of exp; so `power` has the square of x's upper
+  // half, which is exact, and `more` the rest.
   TWOFOLD_INLINE Bell(V x, double c) {
     x = bounded_(x, internal::kIsFloat<V> ? 15 : 40);  // power is 0 from there on
     const V shifted = x * V(internal::kIsFloat<V> ? 4097 : 134217729), high = shifted - (shifted - x);
@@ -84,7 +84,7 @@ TWOFOLD_INLINE V normal_tail_(V x, Bell<V> bell, V factor) {
   const V low = fma_(t, V(internal::kIsFloat<V> ? -2.866020366467347e-10 : -1.8328579980459167e-16), g),
           root(2.5066282746310002);
   const V h = fma_(t, root, low), reciprocal = V(1) / h, power = bell.power * factor, share = power * reciprocal;
-  // What h, its reciprocal and the products were rounded by, where there is an fma to tell.
+  // The rounding errors of h, its reciprocal and the products, where there is an fma to compute them.
   const V h_rest = fma_(t, root, -h) + low, reciprocal_rest = fma_(-h, reciprocal, V(1));
   const V more = bell.more + (reciprocal_rest - h_rest * reciprocal);
   const V rest = fma_(power, reciprocal, -share) + fma_(bell.power, factor, -power) * reciprocal;
@@ -107,7 +107,7 @@ struct Softsign   { template <class V> TWOFOLD_INLINE V operator()(V x) const { 
 struct Silu {
   template <class V> TWOFOLD_INLINE V operator()(V x) const {
     const V b = select_(x < V(-800), V(-800), x);  // the result is -0 from there on
-    const auto far = b < V(-40);                   // there x exp(x) is taken by x exp(x + 64), else exp might be subnormal
+    const auto far = b < V(-40);                   // there exp(x) might be subnormal: it is exp(x + 64) / e^64
     const V e = exp_(select_(far, b + V(64), -abs_(b)));
     return select_(x < V(0), b * e, x) / select_(far, V(6.2351490808116168e27), V(1) + e);
   }

@@ -1,7 +1,6 @@
-// The op "Fused": a group of pointwise ops run tile by tile, so that what lies between them never leaves the cache. A
-// pass makes it, after gradients; programs do not. It runs the very tile functions of its ops, and so equals
-// them to the bit. On a GPU it is one kernel, compiled at run time from the functors of the GPU's own pointwise
-// kernels, and equals those.
+// The op "Fused": a group of pointwise ops run tile by tile, so that the values between them stay in the cache. A pass
+// makes it, after gradients; programs do not. It runs the tile functions of its ops, and so equals them to the bit. On
+// a GPU it is one kernel, compiled at run time from the functors of the GPU's own pointwise kernels, and equals those.
 #pragma once
 
 #include <array>

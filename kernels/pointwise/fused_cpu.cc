@@ -17,13 +17,13 @@ namespace {
 /// it is to stay in the cache; groups that need much room get the other half.
 constexpr int64_t kRoom = 64 * 1024;
 constexpr int64_t kLargestTile = 512, kSmallestTile = 64;
-/// Groups that touch more bytes than this come from memory: while one tile is worked on, the next one is fetched.
+/// Groups that touch more bytes than this read from memory: while one tile is worked on, the next one is prefetched.
 constexpr int64_t kFetchAhead = 4 << 20;
 
 struct Input {
   View view;
   size_t item;
-  int64_t place;  ///< where in the room it is gathered, in elements' widths of tiles; -1 if it never is
+  int64_t place;  ///< where in the room it is gathered, in bytes per element of the tile; -1: never
 };
 
 /// One fused op.
@@ -33,7 +33,7 @@ struct TileCall {
   int16_t inputs;  ///< how many
   int16_t output;  ///< the group's output that it is, or -1
   size_t item;
-  int64_t place;  ///< where in the room its result goes, unless it is an output; in bytes an element of the tile
+  int64_t place;  ///< where in the room its result goes, in bytes per element of the tile; -1: to an output
 };
 
 /// An argument that is walked through in order.
@@ -45,7 +45,7 @@ struct Stream {
 
 struct Group {
   int64_t n = 0, tile = 0;
-  std::vector<Stream> streams;  ///< to fetch ahead of use; empty for small groups
+  std::vector<Stream> streams;  ///< to prefetch; empty for small groups
   std::vector<Input> inputs;
   std::vector<TileCall> calls;
 };
@@ -53,7 +53,7 @@ struct Group {
 // Values per tile kept on the stack: more are not fused.
 constexpr size_t kMaxValues = 256;
 
-/// Asks for part `i` of as many parts as there are calls on the tile that begins at `start`.
+/// Prefetches part `i` of the tile that begins at `start`: it has as many parts as there are calls.
 TWOFOLD_INLINE void fetch_ahead(const Group& p, void* const* args, int64_t start, size_t i) {
   constexpr int64_t kLine = 64;
   const int64_t parts = static_cast<int64_t>(p.calls.size()), part = static_cast<int64_t>(i);
@@ -107,7 +107,7 @@ void run_fused(const void* params, void* const* args, KernelContext& ctx) noexce
   });
 }
 
-/// Hands out places in the room, 8 bytes an element wide, and takes them back.
+/// Hands out places in the room, each 8 bytes per element of the tile, and takes them back.
 class Places {
  public:
   int64_t take() {
@@ -164,8 +164,8 @@ Prepared prepare_fused(const Signature& s) {
   }
   for (size_t i = 0; i < group->calls.size(); ++i) {
     TileCall& call = group->calls[i];
-    // A result may take the place of an operand of its own width that nothing reads later; wider ones only once it is
-    // there.
+    // A result may take the place of an operand of its own width that nothing reads later; the places of operands of
+    // other widths are given back only once the result has its own.
     const auto end_operands = [&](bool same_width) {
       for (int k = 0; k < call.inputs; ++k) {
         const size_t value = static_cast<size_t>(call.in[k]);
@@ -181,7 +181,7 @@ Prepared prepare_fused(const Signature& s) {
     if (call.output < 0 && last_use[num_inputs + i] == 0) places.give_back(call.place);  // nobody reads it
   }
 
-  // As large as leaves half of the room's bytes in use, the smallest one if that asks for more.
+  // The largest tile whose values take half of the room; the smallest one where that takes more.
   const int64_t width = std::max<int64_t>(places.width(), 8);
   group->tile = std::clamp(kRoom / 2 / width / kSmallestTile * kSmallestTile, kSmallestTile, kLargestTile);
   if (width * group->tile > kRoom) return {};

@@ -17,7 +17,7 @@ Prepared prepare_fused(const Signature& s);
 
 namespace {
 
-// What the pass's limits allow.
+// As many as the pass "fuse" may put into one group.
 constexpr size_t kMostPatterns = 32;
 constexpr size_t kMostArguments = 128;
 static_assert(sizeof(Broadcast<kMostPatterns>) + 8 + kMostArguments * sizeof(void*) <= 4096, "a kernel's parameters");

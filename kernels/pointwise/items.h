@@ -1,5 +1,5 @@
 // Which elements a thread of a pointwise kernel works on, where their operands lie, and how both are moved.
-// Freestanding: pointwise_gpu.cu and the kernels of fused groups (fused_gpu.cu), which NVRTC compiles, share this text.
+// Freestanding: pointwise_gpu.cu and the kernels of fused groups (fused_gpu.cc), which NVRTC compiles, share this text.
 // Host code includes <stdint.h> before it.
 #pragma once
 

@@ -13,7 +13,7 @@ namespace twofold {
 template <class F, class... Fs>
 constexpr bool kIsOneOf = (std::is_same_v<F, Fs> || ...);
 
-/// F(a, b), where it is exact and F is one of those by which extents are computed.
+/// F(a, b), if F is one of the functors by which extents are computed and the result is exact.
 template <class F>
 std::optional<int64_t> known_result([[maybe_unused]] int64_t a, [[maybe_unused]] int64_t b) {
   [[maybe_unused]] int64_t y = 0;
@@ -33,7 +33,7 @@ std::optional<int64_t> known_result([[maybe_unused]] int64_t a, [[maybe_unused]]
   return std::nullopt;
 }
 
-/// Operands are vectors of as many elements, or one of them is one number.
+/// Operands are vectors of equal length, or one of them is one number.
 template <class F>
 std::optional<PartialValues> known_binary(const KnownContext& c) {
   const auto a = c.values(0), b = c.values(1);

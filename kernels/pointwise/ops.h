@@ -14,7 +14,7 @@ namespace op_name {
 inline constexpr OpName Select{"Select"}, IfArrived{"IfArrived"}, Cast{"Cast"}, Fused{"Fused"};
 }  // namespace op_name
 
-// add_op, relu_op, ...: the function's name, and that it is the op.
+// add_op, relu_op, ...: each has the name of the user's function.
 #define TWOFOLD_UNARY(function, ...) extern OpDef function##_op;
 #define TWOFOLD_BINARY(function, ...) extern OpDef function##_op;
 #include <twofold/kernels/pointwise/ops.def>

@@ -37,7 +37,7 @@ TWOFOLD_INLINE void packet_binary(void* const* inputs, void* output, int64_t n, 
     *y = f(V(*a), V(*b)).first();
     return;
   }
-  // An operand of one element is spread over a packet and read again and again.
+  // An operand of one element is broadcast to a packet, which every iteration reads.
   T spread_a[V::kSize], spread_b[V::kSize];
   int64_t step_a = V::kSize, step_b = V::kSize;
   if (scalar_mask & 1) V(*a).store(spread_a), a = spread_a, step_a = 0;

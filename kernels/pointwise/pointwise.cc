@@ -89,10 +89,10 @@ struct None {};
 enum : uint32_t { X = 1, A = 1, B = 2, Y = 4 };
 constexpr Reads reads_of(uint32_t bits) { return {.inputs = bits & (A | B), .outputs = bits / Y}; }
 
-/// x, but no further from 0 than `most`: beside what vanishes from there on, where an infinite x would make NaN.
+/// x limited to [-most, most]: for factors of what is 0 beyond, where an infinite x would make NaN.
 Tensor bounded(const Tensor& x, double most) { return minimum(maximum(x, -most), most); }
 
-/// a / b^2, where b^2 may be too large a number.
+/// a / b^2, where b^2 may overflow.
 Tensor divided_twice(const Tensor& a, const Tensor& b) { return a / b / b; }
 
 /// y log(a), 0 where a <= 0 or y = a^b is 0.
@@ -156,7 +156,7 @@ void select_gradient(Backward& b) {
 
 void if_arrived_gradient(Backward& b) {
   const Tensor& arrived = b.input(0);
-  if (arrived.is_concrete())  // eager there is nothing that has not arrived
+  if (arrived.is_concrete())  // in eager mode `arrived` is always true
     b.dx_conditional(1, b.dy());
   else
     b.dx(1, b.dy(), b.arrived().defined() ? logical_and(arrived, b.arrived()) : arrived);

@@ -26,8 +26,8 @@ Tensor where(Operand condition, Operand a, Operand b);
 
 // Made of the ops above.
 
-/// x, but no less than `low` and no more than `high`; NaN stays. A bound beyond x's dtype, as -INFINITY and INFINITY
-/// are, bounds nothing. The gradient is dy from low to high, both included, and 0 beyond. InvalidArgument: a bound is
+/// x, but no less than `low` and no more than `high`; NaN stays. A bound that is infinite, or that x's dtype does not
+/// reach, bounds nothing. The gradient is dy from low to high, both included, and 0 beyond. InvalidArgument: a bound is
 /// NaN, low > high, of integers a fraction or bounds between which the dtype has no number. TensorFlow clip_by_value,
 /// PyTorch clamp.
 Tensor clip(Operand x, Number low, Number high);

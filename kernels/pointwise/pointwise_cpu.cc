@@ -27,7 +27,7 @@ struct Flat {
   int64_t n;
   uint32_t scalar_mask;
   int inputs;
-  uint8_t item[kMaxInputs + 1];  ///< bytes an element, the output's last
+  uint8_t item[kMaxInputs + 1];  ///< bytes per element, the output's last
 };
 
 void run_one_chunk(const void* params, void* const* args, KernelContext&) noexcept {

@@ -90,7 +90,7 @@ struct Scalar {
       return Scalar(a.v % b.v != 0 && (a.v < 0) != (b.v < 0) ? q - 1 : q);
     }
   }
-  /// What is left of a beside whole multiples of b: of b's sign or 0; of integers by 0 it is 0.
+  /// The remainder of a by b: of b's sign or 0; of integers by 0 it is 0.
   friend TWOFOLD_INLINE Scalar mod_(Scalar a, Scalar b) {
     if constexpr (internal::kFloating<T>) {
       const T r = static_cast<T>(::fmod(a.v, b.v));
@@ -157,7 +157,7 @@ TWOFOLD_INLINE To convert(From x) {
     constexpr From kPast = From(2) * From(1ull << (kBits - 2)) * From(kSigned ? 1 : 2);  // the least value too large
     constexpr To kMost = kSigned ? static_cast<To>((1ull << (kBits - 1)) - 1) : static_cast<To>(-1);
     constexpr From kLeast = kSigned ? -kPast : From(0);
-    // In range before it is converted, so that the conversion may be vectorised.
+    // Brought into range before it is converted, so that the conversion may be vectorised.
     const From inside = x > kLeast ? (x < kPast ? x : From(0)) : (x <= kLeast ? kLeast : From(0));
     const To converted = static_cast<To>(inside);
     return x >= kPast ? kMost : converted;

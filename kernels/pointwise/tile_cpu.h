@@ -21,8 +21,7 @@ void cast_tile(void* const* inputs, void* output, int64_t n, uint32_t scalar_mas
 /// The tile function of an op for operands of `dtype` and results of `to`; null if there is none.
 TileFn find_cpu_tile(OpName op, DType dtype, DType to);
 
-// Says of the next loop that iteration i touches element i alone, so that an output in the place of an input does no
-// harm.
+// Says of the next loop that iteration i touches element i alone, so that an output may lie over an input.
 #if defined(__clang__)
 #define TWOFOLD_ELEMENTWISE _Pragma("clang loop vectorize(assume_safety)")
 #else

@@ -1,5 +1,5 @@
 // Tile functions of integers and bools, comparisons of all dtypes, and `where`: loops that the compiler vectorises. All
-// of their arithmetic is exact or wraps, so that it cannot matter how.
+// of their arithmetic is exact or wraps, so that vectorising changes no bit.
 #include <math.h>
 #include <type_traits>
 

@@ -1,8 +1,8 @@
 // The vocabulary of functors.h for Eigen's packets of float and double.
 //
-// Eigen 3.4's own exp, log and tanh saturate or lose denormals near the ends of their ranges and differ between
+// Eigen 3.4's own exp, log and tanh saturate or lose subnormal numbers near the ends of their ranges and differ between
 // instruction sets in what they cover, so these are written here once. Against the exact value they stay within 2.5
-// units in the last place; infinities, NaN, zeros and denormals are as C's.
+// units in the last place; infinities, NaN, zeros and subnormal numbers are as C's.
 #pragma once
 
 #ifndef EIGEN_FAST_MATH
@@ -29,7 +29,7 @@ namespace twofold {
 namespace packet = Eigen::internal;
 
 #if defined(__AVX512F__)
-/// Lane masks as AVX-512 has them: one bit a lane.
+/// Lane masks as AVX-512 has them: one bit per lane.
 template <class T>
 struct Mask {
   using Bits = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
@@ -218,7 +218,7 @@ TWOFOLD_INLINE Vec<T> tanh_(Vec<T> x) {
   return select_(x == x, Vec<T>(packet::por((above / below).p, sign.p)), x);
 }
 
-// log(u) of u = 1 + x, put right for what u was rounded by. (Kahan)
+// log(u) of u = 1 + x, corrected for the rounding of u. (Kahan)
 template <class T>
 TWOFOLD_INLINE Vec<T> log1p_(Vec<T> x) {
   const Vec<T> one(1), u = one + x, y = log_(u);
@@ -233,7 +233,7 @@ TWOFOLD_INLINE Vec<T> expm1_(Vec<T> x) {
   return select_(u == one, x, select_(far, y, y * (x / log_(u))));
 }
 
-// One lane at a time, by C's function: its special cases are many.
+// One lane at a time, by C's function, since it has many special cases.
 TWOFOLD_INLINE Vec<float> pow_(Vec<float> a, Vec<float> b) {
   return internal::each_lane<float>(a, b, [](float x, float y) { return std::pow(x, y); });
 }

@@ -14,7 +14,7 @@ using namespace window2d;
 
 Shape image(InferContext& c, int i) { return rank4(c, c.shape(i), "tf::expand_dims(image, 0)"); }
 
-/// The shape of what is pooled of x.
+/// The shape of the result of pooling x.
 Shape pooled(InferContext& c, const Shape& x) {
   const auto& o = c.attrs<Pool2dAttrs>();
   const Padding2d& p = o.padding;
@@ -36,7 +36,7 @@ Shape pooled(InferContext& c, const Shape& x) {
 
 void infer_max(InferContext& c) {
   const Shape x = image(c, 0), y = pooled(c, x);
-  int64_t elements = 1;  // of an image, counted by int32
+  int64_t elements = 1;  // of an image: int32 must be able to count them
   for (int i = 1; i < 4; ++i)
     elements = std::min(elements, INT32_MAX + int64_t{1}) * std::min(x.extent(i).value_or(0), INT32_MAX + int64_t{1});
   if (elements > INT32_MAX) c.fail("An image has more elements than max_pool2d can count");
@@ -61,8 +61,8 @@ void infer_pick(InferContext& c) {
   c.output(c.dtype(0), c.shape(1).is_known() ? c.shape(1) : y);
 }
 
-// Gradients: of a maximum the places are saved; taking what lies there and adding to what lies there are each other's
-// derivatives. A mean is linear, and its two ops likewise.
+// Gradients. Of a maximum the places are saved; reading the elements there and adding to the elements there are each
+// other's derivatives. A mean is linear, and its two ops likewise.
 
 extern OpDef max_grad_op, max_pick_op, avg_op, avg_grad_op;
 

@@ -10,8 +10,8 @@ namespace twofold {
 
 /// Options of `max_pool2d`.
 struct MaxPool2dOptions {
-  std::optional<Pair2d> stride = {};  ///< the kernel's size, if not given
-  Padding2d padding = 0;              ///< of less than any number
+  std::optional<Pair2d> stride = {};          ///< the kernel's size, if not given
+  Padding2d padding = 0;                      ///< around the image, of values below any number
   DataFormat data_format = DataFormat::nchw;  ///< the order of the axes
 };
 
@@ -27,9 +27,9 @@ Tensor max_pool2d(Operand x, Pair2d kernel_size, MaxPool2dOptions options = {});
 
 /// Options of `avg_pool2d`.
 struct AvgPool2dOptions {
-  std::optional<Pair2d> stride = {};  ///< the kernel's size, if not given
-  Padding2d padding = 0;              ///< zeros around the image
-  bool count_include_pad = true;  ///< divide by all of a window, not by its part in the image
+  std::optional<Pair2d> stride = {};          ///< the kernel's size, if not given
+  Padding2d padding = 0;                      ///< zeros around the image
+  bool count_include_pad = true;              ///< divide by all of a window, not by its part in the image
   DataFormat data_format = DataFormat::nchw;  ///< the order of the axes
 };
 
@@ -44,7 +44,7 @@ struct Pool2dAttrs {
   Pair2d stride = 1;
   Padding2d padding = 0;
   DataFormat data_format = DataFormat::nchw;
-  bool count_include_pad = true;  ///< of no account for maxima
+  bool count_include_pad = true;  ///< not used by maxima
   TWOFOLD_FIELDS(kernel_size, stride, padding, data_format, count_include_pad)
 };
 

@@ -11,7 +11,7 @@ struct Unit {
   int64_t count;       ///< units in all
   int64_t lanes;       ///< channels of a unit, neighbours in memory
   int64_t in, out;     ///< elements of a unit, before and after pooling
-  int64_t place_step;  ///< of a unit, in the places counted from its image's first element
+  int64_t place_step;  ///< from a unit to the next, as places count from their image's first element
   int64_t per_image;
 
   explicit Unit(const Pool2dProblem& p)
@@ -71,8 +71,8 @@ void max_pool(const void* params, void* const* args, KernelContext& ctx) noexcep
   });
 }
 
-/// add(dx) adds to the elements of each unit's dx, unit by unit: in float64 where they may be many, in the workspace
-/// then.
+/// add(dx) adds to the elements of each unit's dx, unit by unit: where they may get many terms, in float64 in the
+/// workspace.
 template <class T, class Add>
 void for_gradients(const Pool2dProblem& p, T* all, KernelContext& ctx, Add&& add) {
   const Unit u(p);
@@ -112,7 +112,8 @@ void max_pool_pick(const void* params, void* const* args, KernelContext& ctx) no
   });
 }
 
-/// The sums of a window of more than kShortSum elements: of every kRun, in order, in T, and of these in float64.
+/// The sums of a window of more than kShortSum elements: every kRun elements are summed in order in T, and these sums
+/// in float64.
 template <class T, class Place>
 void long_sums(Pool2dProblem::Span rows, Pool2dProblem::Span columns, int64_t lanes, Place&& at, T* sum) {
   constexpr int64_t kLanes = 128;  // at once

@@ -1,5 +1,5 @@
-// The arithmetic of pool2d_cpu.cc, to the bit: one thread an element of the result. Gradients gather what the windows
-// over an element give it, in the order of the windows.
+// The arithmetic of pool2d_cpu.cc, to the bit: one thread for each element of the result. Gradients gather what the
+// windows over an element give it, in the order of the windows.
 #include <cuda_runtime.h>
 
 #include <twofold/kernels/cuda/launch.h>
@@ -38,7 +38,7 @@ struct Axis {
     const Index before = r + pad - kernel;
     return {before < 0 ? 0 : before / stride + 1, min((r + pad) / stride + 1, out)};
   }
-  /// Window i's share of what a mean divides by.
+  /// By what a mean over window i is divided, as far as this axis goes: a factor.
   __device__ Index count(Index i, bool include_pad) const {
     const Index begin = i * stride - pad;
     if (include_pad) return min(begin + kernel, padded) - begin;
@@ -47,7 +47,7 @@ struct Axis {
   }
 };
 
-/// Indices count elements of all tensors. Images lie as rows of pixels of `lanes` elements: of one plane, or of all
+/// Index counts the elements of every tensor. Images lie as rows of pixels of `lanes` elements: of one plane, or of all
 /// channels.
 template <class Index>
 struct Problem {

@@ -32,8 +32,8 @@ struct Pool2dProblem {
     w.in = x[axes.w], w.out = y[axes.w];
   }
 
-  /// Sums of more numbers than this are not made in order in float32 alone: means by runs, whose sums are added in
-  /// float64.
+  /// Sums of more numbers than kShortSum are not made in float32 alone: means sum kRun numbers at a time, and these
+  /// sums in float64.
   static constexpr int64_t kShortSum = 64, kRun = 16;
   /// Whether so many windows may lie over an element that gradients, in which they are added up, are summed in float64.
   bool wide_gradient() const { return overlap(h) * overlap(w) > kShortSum; }

@@ -100,7 +100,7 @@ constinit OpDef random_permutation_op =
     random_op<RandomPermutationAttrs>(op_name::RandomPermutation, "random_permutation",
                                       "the numbers below n in a random order; PyTorch randperm", infer_permutation);
 
-/// Draws in `shape`. Where that is known the op takes no input, so that it is a source: a node while a graph is built,
+/// Draws in `shape`. If that is known the op takes no input and so is a source: while a graph is built it is a node,
 /// even if some extent is a value.
 template <class Attrs>
 Tensor draw(const OpDef& op, Attrs attrs, const Extents& shape, std::source_location where) {

@@ -16,7 +16,7 @@ struct RandomNormalOptions {
   double mean = 0;        ///< of the distribution
   double stddev = 1;      ///< the standard deviation, not negative
   DType dtype = float32;  ///< float32 or float64
-  /// The op's own; otherwise its scope and its place in that tell its numbers from others'.
+  /// The op's own; without one, its scope and its ordinal there decide.
   std::optional<int64_t> seed = {};
 };
 
@@ -25,13 +25,13 @@ struct RandomUniformOptions {
   Number low = 0;                    ///< the least number that may come
   Number high = 1;                   ///< what all numbers stay below
   DType dtype = float32;             ///< of the result
-  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its ordinal there decide
 };
 
 /// Options of `random_uniform_int`.
 struct RandomIntOptions {
   DType dtype = int32;               ///< int32 or int64
-  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its ordinal there decide
 };
 
 /// Numbers from the normal distribution. Every extent of `shape` is a number or is computed by ops
@@ -56,15 +56,15 @@ Tensor truncated_normal(const Extents& shape, RandomNormalOptions options = {},
 Tensor random_uniform(const Extents& shape, RandomUniformOptions options = {},
                       std::source_location where = std::source_location::current());
 
-/// Integers uniform in [low, high), int32 or int64; the probabilities of two of them differ by 2^-64 at most, so the
-/// bias shows in no number of draws. InvalidArgument: low >= high, a bound beyond the dtype, another dtype. Otherwise
-/// as random_normal. Source: TensorFlow's random_uniform of integers, PyTorch's randint.
+/// Integers uniform in [low, high), int32 or int64; the probabilities of two of them differ by 2^-64 at most, too
+/// little to show. InvalidArgument: low >= high, a bound beyond the dtype, another dtype. Otherwise as random_normal.
+/// Source: TensorFlow's random_uniform of integers, PyTorch's randint.
 Tensor random_uniform_int(const Extents& shape, int64_t low, int64_t high, RandomIntOptions options = {},
                           std::source_location where = std::source_location::current());
 
 /// Options of `random_permutation` and `random_shuffle`.
 struct RandomShuffleOptions {
-  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its ordinal there decide
 };
 
 /// The numbers 0 ... n - 1, int32, in a random order, drawn as by random_normal: each number gets 64 random bits, by
@@ -73,30 +73,30 @@ struct RandomShuffleOptions {
 Tensor random_permutation(Extent n, RandomShuffleOptions options = {},
                           std::source_location where = std::source_location::current());
 
-/// x with its slices along the first axis in a random order: gather(x, random_permutation(its extent)), which may show
-/// in the run. Any dtype; differentiable through gather. InvalidArgument: a scalar. Source: TensorFlow's
-/// random_shuffle.
+/// x with its slices along the first axis in a random order: gather(x, random_permutation(n)), n being the extent of
+/// that axis, which may be known only in the run. Any dtype; differentiable through gather. InvalidArgument: a scalar.
+/// Source: TensorFlow's random_shuffle.
 Tensor random_shuffle(Operand x, RandomShuffleOptions options = {});
 
 /// Options of `random_normal_like`.
 struct RandomNormalLikeOptions {
-  double mean = 0;                  ///< of the distribution
-  double stddev = 1;                ///< the standard deviation, not negative
-  std::optional<DType> dtype = {};  ///< x's, unless given
-  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
+  double mean = 0;                   ///< of the distribution
+  double stddev = 1;                 ///< the standard deviation, not negative
+  std::optional<DType> dtype = {};   ///< x's, unless given
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its ordinal there decide
 };
 /// Options of `random_uniform_like`.
 struct RandomUniformLikeOptions {
   Number low = 0;                    ///< the least number that may come
   Number high = 1;                   ///< what all numbers stay below
   std::optional<DType> dtype = {};   ///< x's, unless given
-  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its place in that decide
+  std::optional<int64_t> seed = {};  ///< the op's own; without one, its scope and its ordinal there decide
 };
 
 /// @{
-/// Numbers as of random_normal and random_uniform, of the shape that x has when it runs; x's elements are not used.
-/// Beside a value too it is a source, which draws anew at every run. Not differentiable. Source: PyTorch's randn_like
-/// and rand_like.
+/// Numbers as of random_normal and random_uniform, of the shape that x has when it runs; x's elements are not used. Of
+/// a value, too, it is a source, which draws anew at every run. Not differentiable. Source: PyTorch's randn_like and
+/// rand_like.
 Tensor random_normal_like(Operand x, RandomNormalLikeOptions options = {});
 Tensor random_uniform_like(Operand x, RandomUniformLikeOptions options = {});
 /// @}
@@ -111,7 +111,7 @@ struct RandomAttrs {
   TWOFOLD_FIELDS(key, dtype, shape, a, b)
 };
 
-/// Attributes of RandomInt.
+/// Attributes of RandomUniformInt.
 struct RandomIntAttrs {
   uint64_t key = 0;  ///< as in RandomAttrs
   DType dtype = int32;

@@ -28,7 +28,7 @@ struct Best {
 struct ArgMaxParams {
   int64_t inner;
   Share share;      ///< of the elements along the axis
-  Share of_splits;  ///< of their splits, where they are several
+  Share of_splits;  ///< of their splits, if there are several
 };
 
 template <class T>

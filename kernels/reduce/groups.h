@@ -17,7 +17,7 @@ inline uint32_t bits_of(const Signature& s, const Axes& axes) {
   for (int64_t axis : axes) mask |= 1u << (axis < 0 ? axis + rank : axis);
   return mask;
 }
-/// By the attributes ReduceAttrs, and SumOfSquaresAttrs.
+/// The same of the axes in ReduceAttrs, and in SumOfSquaresAttrs.
 inline uint32_t axes_of(const Signature& s) { return bits_of(s, s.attrs_as<ReduceAttrs>().axes); }
 inline uint32_t axes_of_squares(const Signature& s) { return bits_of(s, s.attrs_as<SumOfSquaresAttrs>().axes); }
 
@@ -67,7 +67,7 @@ struct Groups {
         of[n++] = {r, x[i], stride};
     }
   }
-  /// Where nothing is reduced: an innermost group of one element, as if that were.
+  /// For a reduction over nothing: adds an innermost reduced group of one element.
   void reduce_one() {
     std::copy_backward(of, of + n, of + n + 1);
     of[0] = {true, 1, 1};

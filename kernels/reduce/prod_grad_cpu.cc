@@ -1,6 +1,6 @@
 // CPU gradient of products. The product of x[j] + d_1[j] e_1 + ... + d_r[j] e_r, where every e_s is a number whose
-// square is 0, has the derivatives along the directions as its coefficients, one for each set of the e_s. Those of the
-// elements before one and behind it, multiplied, are those of all others.
+// square is 0, has the derivatives along the directions as its coefficients, one for each set of the e_s. The
+// coefficients of the elements before one and of those behind it, multiplied, are those of all others.
 #include <algorithm>
 
 #include <twofold/kernels/layout/layout.h>
@@ -30,7 +30,7 @@ struct Coefficients {
   }
   int sets() const { return 1 << directions; }
   void multiply(double x, const double* d) {
-    for (int set = sets(); set-- > 0;) {  // those it is made of are still to come
+    for (int set = sets(); set-- > 0;) {  // from the last on, as each is made of earlier ones
       double sum = of[set] * x;
       for (int s = 0; s < directions; ++s)
         if (set >> s & 1) sum += of[set ^ (1 << s)] * d[s];
@@ -51,7 +51,7 @@ void prod_grad_kernel(const void* params, void* const* args, KernelContext& ctx)
     c.multiply(input(0, at), d);
   };
   const int64_t units = p.kept.size(), count = p.reduced.size(), sets = int64_t{1} << r;
-  if (count == 0) return;  // a cursor needs a place to be at
+  if (count == 0) return;  // a Cursor needs at least one element
   const int64_t group = std::max<int64_t>(1, kTaskElements / (count + 1));
   ctx.parallel_for(ceil_div(units, group), [&](int64_t task) {
     for (int64_t u = task * group; u < std::min(units, (task + 1) * group); ++u) {

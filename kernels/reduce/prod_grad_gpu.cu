@@ -1,5 +1,5 @@
-// CUDA gradient of products, as on the CPU: the coefficients of the elements before one and behind it, multiplied. The
-// elements of an output are split among threads, which first find the coefficients of their own.
+// CUDA gradient of products, as on the CPU: the coefficients of the elements before one and of those behind it,
+// multiplied. The elements of an output are split among threads, which first find the coefficients of their own.
 #include <algorithm>
 
 #include <twofold/kernels/cuda/share.h>
@@ -14,7 +14,7 @@ constexpr int kThreads = 64;
 
 struct ProdGradParams {
   Walk kept, reduced;
-  int64_t units, count;   ///< what they make
+  int64_t units, count;   ///< the outputs, and the elements of each
   int64_t splits, chunk;  ///< of a unit's elements
   int directions;
 };
@@ -39,14 +39,14 @@ class Coefficients {
     const double x = static_cast<double>(in.of[0][at]);
     double d[kMostDirections];
     for (int s = 0; s < directions_; ++s) d[s] = static_cast<double>(in.of[s + 1][at]);
-    for (int set = sets(); set-- > 0;) {  // those it is made of are still to come
+    for (int set = sets(); set-- > 0;) {  // from the last on, as each is made of earlier ones
       double sum = of_[set] * x;
       for (int s = 0; s < directions_; ++s)
         if (set >> s & 1) sum += of_[set ^ (1 << s)] * d[s];
       of_[set] = sum;
     }
   }
-  /// Those of both products' product.
+  /// Multiplies by another product, given its coefficients.
   __device__ void include(const double* other) {
     for (int set = sets(); set-- > 0;) {
       double sum = of_[set] * other[0];

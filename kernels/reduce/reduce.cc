@@ -134,7 +134,7 @@ void infer_sum_to_like(InferContext& c) { infer_sum_to(c, c.shape(1)); }
 
 extern OpDef count_op;
 
-/// `t` divided by the number of elements that make one of the reduction's: a number where it is known, else an op.
+/// `t` divided by the number of elements that are reduced to one: a number if that is known, else an op.
 Tensor divided_by_count(const Tensor& t, const Tensor& x, const ReduceAttrs& attrs) {
   const Shape& s = x.shape();
   Shape taken = s.has_rank() ? Shape{} : unknown_shape;
@@ -156,7 +156,7 @@ void mean_gradient(Backward& b) {
   b.dx(0, broadcast_like(with_axes(divided_by_count(b.dy(), x, attrs), attrs, x), x));
 }
 
-/// `t` by what a sum of squares is divided by.
+/// `t` divided by what SumOfSquares divides by.
 Tensor divided_by_divisor(const Tensor& t, const Tensor& x, const SumOfSquaresAttrs& attrs) {
   const ReduceAttrs over{attrs.axes, attrs.keepdims};
   if (!attrs.mean) return t;
@@ -165,7 +165,7 @@ Tensor divided_by_divisor(const Tensor& t, const Tensor& x, const SumOfSquaresAt
   return t / maximum(n - attrs.correction, 0);
 }
 
-/// Of the sum dx = 2 x dy / divisor; of its root y, dx = x / y dy / divisor, and 0 where y is 0.
+/// The gradient of a sum of squares: dx = 2 x dy / divisor; of its root y: dx = x / y dy / divisor, and 0 where y is 0.
 void squares_gradient(Backward& b) {
   if (!b.needs(0)) return;
   const auto& attrs = b.attrs<SumOfSquaresAttrs>();
@@ -181,7 +181,7 @@ void squares_gradient(Backward& b) {
   b.dx(0, cast(dx, given.dtype()));
 }
 
-// Of max and of min.
+// The gradient of max and of min.
 void extreme_gradient(Backward& b) {
   if (!b.needs(0)) return;
   const auto& attrs = b.attrs<ReduceAttrs>();
@@ -242,7 +242,7 @@ constinit OpDef count_op{.key = op_name::ReducedCount,
                          .differentiable = Differentiability::none,
                          .attrs = &internal::kAttrsType<ReduceAttrs>,
                          .shape_inputs = 1};
-/// A sum over nothing is its operand.
+/// A sum over no axes is a view of its operand.
 int64_t view_of_same(AttrsView, const Shape& x, const Shape& y) { return x == y ? 0 : -1; }
 
 constinit OpDef sum_to_op{.key = op_name::SumTo,
@@ -277,7 +277,7 @@ Tensor argmax(Operand x, int64_t axis, ReduceOptions options) {
   return apply(argmax_op, {&x.resolve()}, ArgMaxAttrs{axis, options.keepdims}, x.where());
 }
 
-// Of what turns the order around: -x, or for integers -1 - x, which neither overflows nor leaves the dtype.
+// The argmax of what reverses the order: -x, or for integers -1 - x, which neither overflows nor leaves the dtype.
 Tensor argmin(Operand x, int64_t axis, ReduceOptions options) {
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
@@ -313,9 +313,9 @@ Tensor logsumexp(Operand x, Axes axes, ReduceOptions options) {
   const SourceFrame frame(x.where());
   const Tensor& t = x.resolve();
   const Tensor most = stop_gradient(max(t, axes, {.keepdims = true}));
-  const Tensor base = where(is_finite(most), most, 0);  // inf - inf is no number
+  const Tensor base = where(is_finite(most), most, 0);  // inf - inf would be NaN
   const Tensor total = sum(exp(t - base), axes, {.keepdims = true});
-  const Tensor empty = equal(total, 0);  // all are -inf: then no slope comes from log
+  const Tensor empty = equal(total, 0);  // all are -inf: then no gradient comes through the log
   const Tensor y = where(empty, -INFINITY, log(where(empty, 1, total)) + base);
   return options.keepdims ? y : sum(y, axes);
 }
@@ -349,7 +349,8 @@ Tensor sum_to_like(Operand x, Operand like) {
   return sum_to_shape(Operand(from, x.where()), to.shape());
 }
 
-// A tensor of its own in any case, as its gradient is: whether shapes are known must not decide what depends on what.
+// A tensor of its own in any case, as its gradient is: which tensor depends on which must not follow from whether a
+// graph knows the shapes.
 Tensor sum_to_shape(Operand x, Shape shape) {
   const Tensor& from = x.resolve();
   check_input(sum_to_op.name, 0, from, x.where());

@@ -21,7 +21,8 @@ Tensor sum(Operand x, Axes axes = {}, ReduceOptions options = {});
 Tensor mean(Operand x, Axes axes = {}, ReduceOptions options = {});
 
 /// y = the product of x over `axes`. The product of no elements is 1; float32 is multiplied in float64. The gradient is
-/// the product of the others, right beside zeros too, up to order 7. Otherwise as `sum`. TensorFlow's reduce_prod.
+/// the product of the others, right where some are zero, too, up to order 7. Otherwise as `sum`. TensorFlow's
+/// reduce_prod.
 Tensor prod(Operand x, Axes axes = {}, ReduceOptions options = {});
 
 /// y = the largest element of x over `axes`, NaN counting as the largest (NumPy, PyTorch). The maximum of no elements
@@ -48,11 +49,11 @@ Tensor all(Operand x, Axes axes = {}, ReduceOptions options = {});
 /// @}
 
 /// log(sum(exp(x), axes)), without overflow: the largest element m is taken out as m + log(sum(exp(x - m))). Floating
-/// dtypes; of no elements or of -inf alone it is -inf. The gradient is softmax(x), 0 of -inf alone; beside an element
+/// dtypes; of no elements or of -inf alone it is -inf. The gradient is softmax(x), 0 of -inf alone; with an element
 /// that is inf it is NaN, as in PyTorch. TensorFlow's reduce_logsumexp, PyTorch's logsumexp.
 Tensor logsumexp(Operand x, Axes axes = {}, ReduceOptions options = {});
 
-/// sqrt(sum(x^2, axes)), the Euclidean norm. Nothing on the way overflows or underflows: only a norm that the dtype
+/// sqrt(sum(x^2, axes)), the Euclidean norm. No intermediate result overflows or underflows: only a norm that the dtype
 /// does not hold is inf or 0. Floating dtypes; of no elements it is 0. The gradient is x / norm, 0 where the norm is 0.
 /// Axes and errors as `mean`. TensorFlow's norm, PyTorch's linalg.vector_norm.
 Tensor norm(Operand x, Axes axes = {}, ReduceOptions options = {});
@@ -62,10 +63,10 @@ struct VarianceOptions {
   double correction = 0;  ///< 1 gives the unbiased estimate of a sample's, as PyTorch's default does
   bool keepdims = false;  ///< the axes stay, with extent 1
 };
-/// sum((x - mean(x, axes))^2, axes) / max(n - correction, 0), n being the number of elements that make one: inf where
-/// the correction leaves nothing to divide by, NaN where the sum is 0 too. Squares do not overflow on the way to a
-/// variance that the dtype holds. Floating dtypes. InvalidArgument: a correction that is not finite. TensorFlow's
-/// reduce_variance, PyTorch's var.
+/// sum((x - mean(x, axes))^2, axes) / max(n - correction, 0), n being the number of elements that are reduced to one:
+/// inf where the correction leaves nothing to divide by, NaN where the sum is 0 too. Squares do not overflow if the
+/// variance does not. Floating dtypes. InvalidArgument: a correction that is not finite. TensorFlow's reduce_variance,
+/// PyTorch's var.
 Tensor variance(Operand x, Axes axes = {}, VarianceOptions options = {});
 
 /// @{
@@ -86,8 +87,8 @@ Tensor sum_to_like(Operand x, Operand like);
 Tensor sum_to_shape(Operand x, Shape shape);
 
 namespace internal {
-/// The most directions along which a product is differentiated, its gradients' orders less one: the kernel keeps
-/// 2^directions numbers for every element.
+/// The most directions along which a product is differentiated, one less than the highest order of its gradients: the
+/// kernel keeps 2^directions numbers for every element.
 inline constexpr int kMostProdDirections = 6;
 }  // namespace internal
 

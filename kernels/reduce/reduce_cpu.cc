@@ -1,6 +1,6 @@
-// CPU reductions. Axes merge into alternating kept and reduced groups, of which the innermost decides the kernel: rows
-// (contiguous elements become one) or columns (elements a stride apart do). Either way blocks of a fixed size are
-// reduced in the element type, and their results are joined in index order in a wider one (float64 for floating
+// CPU reductions. Axes merge into groups, kept and reduced by turns, of which the innermost decides the kernel: rows
+// (contiguous elements are reduced to one) or columns (elements a stride apart are). Either way blocks of a fixed size
+// are reduced in the element type, and their results are joined in index order in a wider one (float64 for floating
 // dtypes); which blocks belong to one task follows from the shape alone.
 #include <algorithm>
 #include <cstring>
@@ -86,7 +86,7 @@ void reduce_rows(const void* params, void* const* args, KernelContext& ctx) noex
   }
 }
 
-/// Joins `width` columns of up to kRowsAtOnce rows to `totals`. Column by column: no element meets its neighbour.
+/// Joins `width` columns of up to kRowsAtOnce rows to `totals`, each column by itself.
 template <class R>
 void add_rows(const typename R::Element* const* rows, int64_t n, int64_t width, typename R::Total* totals) {
   using Partial = typename R::Partial;
@@ -140,7 +140,7 @@ inline constexpr bool is_squares = false;
 template <class T, class R, class S>
 inline constexpr bool is_squares<SquaresOf<T, R, S>> = true;
 
-/// add_range, in which squares that may need scaling are summed plainly first: as a rule that does.
+/// add_range, but squares that may need scaling are summed without it first, which as a rule is accurate.
 template <class R>
 void add_totals(const ReduceParams& p, const typename R::Element* base, int64_t first, int64_t last, int64_t width,
                 typename R::Total* totals) {
@@ -212,7 +212,7 @@ void copy_kernel(const void* params, void* const* args, KernelContext& ctx) noex
 /// `axes`: bit i says that axis i of x is reduced.
 template <class R>
 Prepared prepare_with(const Signature& s, uint32_t axes, Finish finish = {}) {
-  constexpr bool kCopies = !is_squares<R>;  // an element that is alone is its own result
+  constexpr bool kCopies = !is_squares<R>;  // a single element is its own result
   const int output = static_cast<int>(s.inputs.size());
   reduced::Groups groups(s.inputs[0].shape, axes);
   if (!kCopies && groups.keep_all()) groups.reduce_one();

@@ -1,5 +1,5 @@
 // CUDA reductions. Axes merge into kept and reduced groups. Every thread joins some elements of one output, a few at a
-// time in the element type and those in a wider one, as on the CPU; then threads are joined, then blocks.
+// time in the element type and the results of that in a wider one, as on the CPU; then threads are joined, then blocks.
 #include <limits>
 #include <type_traits>
 
@@ -232,7 +232,7 @@ Prepared prepare_with(const Signature& s, uint32_t axes, Finish finish = {}) {
   const bool wide = rows && p.run % kWide == 0;
   if (wide) p.run /= kWide, p.step = kWide;
   p.share = cuda::share_out(p.kept.size(), p.outer.size() * p.run, rows, wide ? 16 : sizeof(Element));
-  p.of_splits = cuda::share_out(p.kept.size(), p.share.splits, true, sizeof(typename R::Total));  // so few stay whole
+  p.of_splits = cuda::share_out(p.kept.size(), p.share.splits, true, sizeof(typename R::Total));  // too few to split
   return {wide ? reduce<R, kWide> : reduce<R, 1>, p, p.share.partials() * sizeof(typename R::Total)};
 }
 

@@ -13,8 +13,7 @@ Shape shape_of_result(const InferContext& c, const Axes& axes, bool keepdims);
 Shape shape_of_result(const InferContext& c);
 /// Fails on a bool input 0 of the function `call`.
 void refuse_bool(const InferContext& c, const char* call);
-/// `t`, shaped like a reduction's result, with the reduced axes in place again so that it broadcasts beside the input
-/// x.
+/// `t`, shaped like a reduction's result, with the reduced axes in place again so that it broadcasts to the input x.
 Tensor with_axes(const Tensor& t, const ReduceAttrs& attrs, const Tensor& x);
 
 void register_prod();

@@ -13,7 +13,8 @@
 
 namespace twofold::reducers {
 
-/// Rows below this are looped over, which beats packets; no less than a packet has lanes.
+/// Shorter rows are reduced by a simple loop, which is faster than packets; at least as many elements as a packet has
+/// lanes.
 constexpr int64_t kShortRow = 16;
 
 // Packets.
@@ -39,8 +40,8 @@ Packet<T> load_last(const T* end, int64_t n) {
   return Eigen::internal::pand(load(reinterpret_cast<const T*>(kMasks.data() + n)), load(end - kLanes<T>));
 }
 
-/// Joins n >= lanes elements through four packets: x[i] meets x[i + 4 * lanes], then the four packets and their lanes
-/// meet. `tail` loads the elements that fill no packet, given their end and number.
+/// Joins n >= lanes elements through four packets: x[i] with x[i + 4 * lanes], then the four packets, then their lanes.
+/// `tail` loads the elements that fill no packet, given their end and number.
 template <class T, class Join, class Tail, class Last>
 T join_block(const T* x, int64_t n, T nothing, Join join, Tail tail, Last last) {
   constexpr int64_t w = kLanes<T>;
@@ -199,7 +200,7 @@ struct ExtremeOf {
               else
                 return Eigen::internal::pmin<Eigen::PropagateNaN>(a, b);
             },
-            [](const T* end, int64_t) { return load(end - kLanes<T>); },  // an element met twice is no matter
+            [](const T* end, int64_t) { return load(end - kLanes<T>); },  // an element joined twice changes nothing
             [](auto a) {
               if constexpr (kSign > 0)
                 return Eigen::internal::predux_max<Eigen::PropagateNaN>(a);

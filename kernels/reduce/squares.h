@@ -16,7 +16,7 @@ struct Finish {
   bool root = false;
 };
 
-/// The squares of some T as float64 holds them: of float32 all.
+/// A sum of squares in float64, whose range holds the square of every float32.
 template <class T>
 struct PlainSquares {
   double sum;
@@ -35,10 +35,10 @@ struct PlainSquares {
   }
 };
 
-/// Those of float64 summed by magnitude, the large ones and the small ones scaled by a power of two. (Blue, "A portable
-/// Fortran program to find the Euclidean norm of a vector", 1978.)
+/// A sum of squares of float64 by magnitude, the large ones and the small ones scaled by a power of two. (Blue, "A
+/// portable Fortran program to find the Euclidean norm of a vector", 1978.)
 struct ScaledSquares {
-  static constexpr double kLarge = 0x1p480, kSmall = 0x1p-480;  ///< 2^63 squares of what is between fit
+  static constexpr double kLarge = 0x1p480, kSmall = 0x1p-480;  ///< 2^63 squares of numbers in between fit
   static constexpr double kUp = 0x1p600, kDown = 0x1p-600;
   double middle, large, small;
 
@@ -50,8 +50,7 @@ struct ScaledSquares {
     middle = size > kLarge || size < kSmall ? 0 : x * x;  // NaN too
   }
 
-  /// Whether a plain sum has lost nothing that shows: it did not overflow, and what underflowed beside so much is
-  /// nothing.
+  /// Whether a plain sum is accurate: it did not overflow, and squares that underflowed are too small to count.
   static bool is_safe(double sum) { return sum > 0x1p-900 && sum < 0x1p960; }
   static ScaledSquares of_safe(double sum) {
     ScaledSquares c{};

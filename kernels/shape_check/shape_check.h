@@ -25,22 +25,22 @@ enum class ShapeCheck : uint8_t {
   einsum,         ///< axes of one letter of the equation `words` have one extent
 };
 
-/// Attributes of ShapeCheck.
+/// Attributes of CheckShape.
 struct ShapeCheckAttrs {
   ShapeCheck what = ShapeCheck::matches;
-  std::string words;                ///< of the error, each {} being a shape; or the function's name
-  std::string name = {};            ///< what input 0 is called
-  std::vector<Shape> wanted = {};   ///< unknown_shape: any
+  std::string words;               ///< of the error, each {} being a shape; or the function's name
+  std::string name = {};           ///< what input 0 is called
+  std::vector<Shape> wanted = {};  ///< unknown_shape: any
   std::vector<int64_t> numbers = {};
   TWOFOLD_FIELDS(what, words, name, wanted, numbers)
 };
 
-/// Output 0 is input 0 to gradients, too: eager, where the check is made at once, there is no such op.
+/// Output 0 is input 0, for gradients as well: in eager mode, where the check is made at once, there is no such op.
 extern struct OpDef shape_check_op;
 
 namespace internal {
-/// inputs[0], whose shape and those of the other inputs pass the check: itself where what is known of them decides,
-/// else a tensor of its own, which the run makes only if they pass. InvalidArgument in the function's words.
+/// inputs[0], its shape and those of the other inputs being checked: itself where what is known of them decides, else a
+/// tensor of its own, which the run makes only if the check finds them right. InvalidArgument in the function's words.
 Tensor shape_checked(std::span<const Tensor* const> inputs, const ShapeCheckAttrs& attrs, std::source_location where);
 inline Tensor shape_checked(std::initializer_list<const Tensor*> inputs, const ShapeCheckAttrs& attrs,
                             std::source_location where) {

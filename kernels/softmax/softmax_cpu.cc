@@ -43,8 +43,8 @@ void store(T* y, int64_t n, Packet<T> v) {
   std::copy_n(lanes, n, y);
 }
 
-/// exp(x), 0 where that is below the least normal number. Eigen's alone makes exp(-inf) a denormal in some instruction
-/// sets, but what is masked by -inf must come out as nothing.
+/// exp(x), 0 where that is below the least normal number. Eigen's alone makes exp(-inf) a subnormal number in some
+/// instruction sets, but what is masked by -inf must give 0.
 template <class T>
 Packet<T> exp_of(Packet<T> x) {
   constexpr T kLeast = sizeof(T) == 4 ? T(-87.336544) : T(-708.396418);

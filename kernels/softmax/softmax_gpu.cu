@@ -30,7 +30,7 @@ struct Slice {
   };
   static constexpr T kNone = -std::numeric_limits<T>::infinity();
 
-  /// m to subtract: while nothing is above -inf, which subtracted from itself is no number, 0.
+  /// What to subtract: m, or 0 while no element is above -inf, since -inf - (-inf) is NaN.
   __device__ static T base(T most) { return most == kNone ? T(0) : most; }
   __device__ static double rescaled(const Total& a, T most) {
     return a.most == most ? a.sum : a.sum * std::exp(static_cast<double>(a.most) - static_cast<double>(base(most)));

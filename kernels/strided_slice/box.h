@@ -13,7 +13,7 @@ inline int64_t taken_strides(const StridedSliceAttrs& attrs, const Shape& whole,
   for (int i = 0; i < whole.rank(); ++i) {
     const StridedRange range(attrs, i, whole[i]);
     offset += range.first * strides[i];
-    strides[i] *= range.count > 1 ? range.step : 1;  // a step that is never made may be beyond all bounds
+    strides[i] *= range.count > 1 ? range.step : 1;  // a step that is not taken may be out of range
   }
   return offset;
 }

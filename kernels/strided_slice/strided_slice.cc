@@ -44,7 +44,7 @@ void infer_reverse(InferContext& c) {
   c.output(c.dtype(0), x);
 }
 
-// A slice is whole where it has one index of each axis before the last one that it cuts, in steps of 1.
+// A slice is contiguous if it has one index of each axis before the last one that it cuts, in steps of 1.
 int64_t strided_slice_view(AttrsView attrs, const Shape& x, const Shape& y) {
   int64_t start = 0, stride = 1;
   bool cut = false;

@@ -8,8 +8,8 @@
 
 namespace twofold {
 
-/// In place of a begin or an end of strided_slice: from the first element on that the stride comes by, or through the
-/// last one. What NumPy's a[::-1] leaves out.
+/// Stands for a begin or an end of strided_slice that is left out, as in NumPy's a[::-1]: from the first element in the
+/// direction of the stride, or through the last one.
 inline constexpr int64_t omitted = INT64_MIN;
 
 /// y = x[begin[0]:end[0]:strides[0], begin[1]:end[1]:strides[1], ...] as in NumPy: the elements begin, begin + stride,
@@ -22,8 +22,8 @@ inline constexpr int64_t omitted = INT64_MIN;
 /// TensorFlow's strided_slice.
 Tensor strided_slice(Operand x, Axes begin, Axes end, Axes strides = {});
 
-/// x with the order of the elements along `axes` turned around; an empty list turns none. Any dtype. InvalidArgument:
-/// an axis out of range or given twice. Source: TensorFlow's reverse.
+/// x with the order of the elements along `axes` reversed; an empty list reverses none. Any dtype. InvalidArgument: an
+/// axis out of range or given twice. Source: TensorFlow's reverse.
 Tensor reverse(Operand x, Axes axes);
 
 /// Attributes of StridedSlice.

@@ -29,7 +29,7 @@ inline SumPlan plan_sum(const Signature& s) {
     for (int i = 0; i < y.rank(); ++i) {
       const SliceAxis axis(attrs.begins[k], attrs.strides[k], i, y[i]);
       base += axis.first * dst[i];
-      dst[i] *= x[i] > 1 ? axis.step : 1;  // a step that is never made may be beyond all bounds
+      dst[i] *= x[i] > 1 ? axis.step : 1;  // a step that is not taken may be out of range
     }
     Box box = box_of(x, src, dst);
     box.dst_base = x.num_elements() == 0 ? 0 : base;

@@ -19,8 +19,8 @@ struct SlicePlace;
 /// float32 or float64, parts and `like` alike. InvalidArgument: a part that does not fit in its place.
 Tensor sum_slices(std::span<const Tensor> parts, std::span<const SlicePlace> places, const Tensor& like);
 
-/// Of an axis with `extent` elements: where the first one lies that a slice takes which begins at begin[axis], and how
-/// far it is from each to the next.
+/// Along an axis of `extent` elements: the first element of a slice that begins at begin[axis], and the step from each
+/// to the next.
 struct SliceAxis {
   int64_t first, step;
   SliceAxis(const Axes& begin, const Axes& strides, int axis, int64_t extent) {

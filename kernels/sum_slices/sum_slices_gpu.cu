@@ -14,14 +14,14 @@ namespace {
 using namespace cuda;
 using namespace moves;
 
-constexpr int kParts = 16;  ///< the most of one launch
+constexpr int kParts = 16;  ///< the most parts in one launch
 
 template <class T>
 struct Parts {
   int count = 0;
   Box box[kParts];
   const T* src[kParts];
-  int64_t end[kParts];  ///< of each part's elements among those of all
+  int64_t end[kParts];  ///< of each part, elements being counted through all parts
 };
 
 template <class T>

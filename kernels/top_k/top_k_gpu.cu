@@ -70,7 +70,7 @@ template <class T>
 struct Results {
   T* values;                           ///< null if not wanted
   int32_t* indices;                    ///< k of each part
-  Item<typename Keys<T>::Key>* items;  ///< not null: `sorted` of each part in any order, instead of those
+  Item<typename Keys<T>::Key>* items;  ///< if not null, `sorted` of each part in any order, in place of the others
 };
 
 template <class T>

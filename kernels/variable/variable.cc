@@ -1,4 +1,4 @@
-// The ops on variables, and what of Variable is made of ops.
+// The ops on variables, and the members of Variable that are made of ops.
 #include <twofold/kernels/variable/variable.h>
 
 #include <fmt/format.h>

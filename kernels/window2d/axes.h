@@ -30,7 +30,7 @@ struct WindowAxis {
     const int64_t room = extent + before + after - window();
     return room < 0 ? 0 : room / stride + 1;
   }
-  /// The least extent whose outputs are `extent`, `more` added to it; 0 or less if there is none.
+  /// The least extent of the input that gives `extent` outputs, plus `more`; 0 or less if there is none.
   int64_t in_of(int64_t extent, int64_t more) const {
     return same ? extent * stride : (extent - 1) * stride + window() - before - after + more;
   }

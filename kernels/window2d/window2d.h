@@ -27,7 +27,7 @@ struct Pair2d {
 };
 
 /// Zeros around an image: "valid" (none), "same", one number for all sides, {h, w}, or {top, bottom, left, right}.
-/// "same" gives ceil(in / stride) outputs an axis, the odd zero at the bottom and at the right, as TensorFlow's does.
+/// "same" gives ceil(in / stride) outputs per axis, the odd zero at the bottom and at the right, as TensorFlow's does.
 struct Padding2d {
   bool same = false;  ///< "same": what the sides are follows from the image and the stride
   /// @{
