@@ -17,9 +17,9 @@ namespace {
 
 class TapeTrace final : public Trace {
  public:
-  std::unique_ptr<Tape> tape;     // stopped
-  std::vector<TensorKey> inputs;  // as the tape knows it: what the body was called with, then what it captured; of a
-                                  // backward pass: the inputs of the forward one, then the gradients it was called with
+  std::unique_ptr<Tape> tape;      // stopped
+  std::vector<TensorKey> inputs;   // as the tape knows it: what the body was called with, then what it captured; for a
+                                   // gradient: the inputs of the body, then the gradients that it was called with
   std::vector<TensorKey> outputs;  // 0: undefined
 };
 

@@ -1,4 +1,4 @@
-// What a body did: the gradient of control flow is the gradient of the pass that was made through it.
+// What a body did: the gradient of control flow is the gradient of the execution that was recorded.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@
 
 namespace twofold {
 
-/// The records of one pass through a body, with what gradient rules read of it. Both modes make and differentiate
+/// The records of one execution of a body, with what gradient rules read of it. Both modes make and differentiate
 /// traces with the same code, hence with equal bits: eager execution hangs them in its tapes, a session hands them from
 /// an If or While node to the node of its gradient.
 class Trace : public RefCounted {};
@@ -42,7 +42,7 @@ struct Backprop {
   std::vector<Ref<VariableState>> variables;  ///< variables read in the body, likewise
 };
 /// Gradients of `wanted`, then of `variables`, undefined where unconnected. With `keep` the result has a trace too, of
-/// forward and backward pass together as a function of `inputs` and the defined dys.
+/// the body's execution and its gradient together as a function of `inputs` and the defined dys.
 Traced run_backprop(const Trace& trace, const Backprop& request, bool keep);
 
 }  // namespace twofold

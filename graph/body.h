@@ -43,7 +43,7 @@ struct WhileAttrs {
 /// The gradient of an If or While node, or of such a gradient. Inputs: the forward node's trace, the inputs of its body
 /// (a gradient's are these again), the gradients of outputs, then the bool scalars that tell whether those which are
 /// `conditional` have arrived. Outputs: gradients of the wanted inputs, then of the wanted variables, for each of these
-/// a bool scalar that tells whether the pass that was made uses it; then its own trace.
+/// a bool scalar that tells whether the recorded execution uses it; then its own trace.
 struct BackpropAttrs {
   int64_t num_inputs = 0;                     ///< inputs of the forward body
   int64_t num_outputs = 0;                    ///< visible outputs of the forward node

@@ -7,7 +7,7 @@ namespace twofold {
 
 std::vector<OpIdentity> identities_of(const GraphData& g) {
   const std::vector<MadeIn> made_in = g.made_in();
-  std::map<std::tuple<uint64_t, uint64_t, const OpDef*>, uint64_t> next;  // ordinals, by pass, scope and op
+  std::map<std::tuple<uint64_t, uint64_t, const OpDef*>, uint64_t> next;  // ordinals, by execution, scope and op
   std::vector<OpIdentity> all;
   size_t at = 0;
   for (uint32_t id = 0; id < g.size(); ++id) {

@@ -8,7 +8,7 @@
 
 namespace twofold {
 
-/// By node; the pass is the run's to say.
+/// By node; which execution of its body it is, only the run can tell.
 std::vector<OpIdentity> identities_of(const GraphData& g);
 
 }  // namespace twofold

@@ -56,7 +56,7 @@ class [[nodiscard]] CurrentOp {
 };
 
 /// For its lifetime, ops made on this thread are attributed to `where`, the line of the user who called a toolkit
-/// function. The outermost frame wins.
+/// function. The outermost one wins.
 class [[nodiscard]] SourceFrame {
  public:
   explicit SourceFrame(std::source_location where);

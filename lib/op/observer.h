@@ -22,10 +22,10 @@ struct OpDef;
 /// anew: eager, ops outside of all bodies are counted from when observing began, deferred, from the graph's start.
 struct OpIdentity {
   uint64_t body = 0;     ///< the step, loop or branch that it is in, a hash of where that was made; 0: none
-  uint64_t pass = 0;     ///< which pass through that body, since observing began
+  uint64_t pass = 0;     ///< which execution of that body, since observing began
   uint64_t scope = 0;    ///< a hash of the names of the scopes around it, as they were given
   std::string_view op;   ///< "MatMul", as op types are named
-  uint64_t ordinal = 0;  ///< which of the ops of that type, in that scope and pass
+  uint64_t ordinal = 0;  ///< which of the ops of that type, in that scope and execution
 
   friend auto operator<=>(const OpIdentity&, const OpIdentity&) = default;
 };
@@ -70,9 +70,9 @@ class [[nodiscard("it observes while it lives: give it a name, tf::Observing obs
                 std::source_location where);
   /// A node of a plan.
   void node(const Observation& op);
-  /// A pass through a body begins.
+  /// An execution of a body begins.
   void begin_pass(uint64_t body);
-  /// The number of the pass through that body which is under way.
+  /// The number of the execution of that body which is under way.
   uint64_t pass_of(uint64_t body) const;
 
   /// Eager ops done meanwhile on this thread are this node's work, and what it is observed as.

@@ -63,7 +63,7 @@ struct RandomBody {
 };
 RandomBody new_random_body(std::string_view kind);
 
-/// One pass through a body, in either mode.
+/// One execution of a body, in either mode.
 class [[nodiscard]] RandomFrame {
  public:
   explicit RandomFrame(const RandomBody& body);
@@ -86,7 +86,7 @@ class [[nodiscard]] RandomFrame {
 
 /// The innermost body under way on this thread, as its path; 0: none.
 uint64_t current_body();
-/// A number of its own for each pass through a body; 0: outside of all.
+/// A number of its own for each execution of a body; 0: outside of all.
 uint64_t current_pass_serial();
 
 /// What decides which numbers random ops will draw: the ordinals, from which come the keys of ops to be made, and how

@@ -18,7 +18,7 @@ class Bodies {
   virtual BodyResults branch(const Body& taken, std::span<const Tensor> inputs) = 0;
   /// Whether a loop in this state goes on.
   virtual bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) = 0;
-  /// The state after one pass of a loop.
+  /// The state after one iteration of a loop.
   virtual BodyResults pass(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) = 0;
 
  protected:
