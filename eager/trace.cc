@@ -39,7 +39,7 @@ namespace {
 void trace_gradient(Backward& b);
 // A tape's record of a body. Inputs: those of the trace, then the variables that it read.
 constinit const OpDef kTraceOp{.key = OpName("Body"),
-                               .doc = "A pass through a body of control flow.",
+                               .doc = "One execution of a body of control flow.",
                                .min_inputs = 0,
                                .max_inputs = -1,
                                .outputs = -1,
@@ -127,7 +127,7 @@ Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs,
   }
   std::vector<Tensor> results;
   for (const Tensor* t : parts) results.push_back(t ? *t : Tensor());
-  made.values = finish(std::move(both), std::move(outside), trace.tape->captures().size(), results, t_state.frame);
+  made.values = finish(std::move(both), std::move(outside), trace.tape->captures().size(), results, t_state.source);
   for (size_t i = 0; i < parts.size(); ++i)
     if (parts[i]) *parts[i] = made.values.outputs[i];
   return made;

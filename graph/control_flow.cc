@@ -94,7 +94,7 @@ struct BuiltBody {
 
 // Calls `f` with parameters of `specs` to build a body.
 template <class F>
-BuiltBody build_body(GraphData& outer, const char* label, const RandomBody& random, std::span<const TensorSpec> specs,
+BuiltBody build_body(GraphData& outer, const char* label, const BodyKey& random, std::span<const TensorSpec> specs,
                      std::source_location where, F&& f) {
   BuiltBody built;
   Body& b = built.body;
@@ -105,7 +105,7 @@ BuiltBody build_body(GraphData& outer, const char* label, const RandomBody& rand
     ~Closing() { graph.close(); }
   } closing{g};
   const CurrentGraph enter(g);
-  const RandomFrame frame(random);
+  const BodyExecution execution(random);
   std::vector<Tensor> parameters;
   for (const TensorSpec& s : specs) {
     const ParameterAttrs attrs{static_cast<int64_t>(parameters.size())};
@@ -198,24 +198,24 @@ std::vector<Tensor> checked(std::vector<Tensor> values, const char* op, std::sou
 }
 
 std::vector<Tensor> eager_while(std::vector<Tensor> state, const internal::TestFunction& test,
-                                const internal::BodyFunction& body, const RandomBody& random_test,
-                                const RandomBody& random_body, std::source_location where) {
+                                const internal::BodyFunction& body, const BodyKey& random_test,
+                                const BodyKey& random_body, std::source_location where) {
   const auto go_on = [&](std::span<const Tensor> values) {
     const WithoutTape hidden;
-    const RandomFrame frame(random_test);
+    const BodyExecution execution(random_test);
     const Tensor p = test(values);
     check_predicate(p, "While", where);
     return static_cast<bool>(p);
   };
-  const auto pass = [&](std::span<const Tensor> values) {
-    const RandomFrame frame(random_body);
+  const auto iteration = [&](std::span<const Tensor> values) {
+    const BodyExecution execution(random_body);
     std::vector<Tensor> next = checked(body(values), "While", where);
     check_state(specs_of(values), specs_of(next), where);
     return next;
   };
   const auto loop = [&](std::span<const Tensor> values) {
     std::vector<Tensor> now(values.begin(), values.end());
-    while (go_on(now)) now = mode().call_body(now, pass, where);
+    while (go_on(now)) now = mode().call_body(now, iteration, where);
     return now;
   };
   return mode().call_body(state, loop, where);
@@ -226,15 +226,15 @@ std::vector<Tensor> eager_while(std::vector<Tensor> state, const internal::TestF
 namespace internal {
 
 ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const BranchFunction& otherwise) {
-  const std::source_location where = t_state.frame_guards ? t_state.frame : operand.where();
+  const std::source_location where = t_state.source_scopes ? t_state.source : operand.where();
   const Tensor p =
       operand.is_literal() ? operand.literal().to_tensor(operand.literal().default_dtype()) : operand.resolve();
   check_predicate(p, "If", where);
-  const RandomBody random_then = new_random_body("then"), random_else = new_random_body("else");
+  const BodyKey random_then = new_body_key("then"), random_else = new_body_key("else");
   if (!p.is_symbolic() || executing_eagerly()) {
     const bool chosen = static_cast<bool>(p);  // throws for a symbol
     const auto branch = [&](std::span<const Tensor>) {
-      const RandomFrame frame(chosen ? random_then : random_else);
+      const BodyExecution execution(chosen ? random_then : random_else);
       return checked(chosen ? then() : otherwise(), "If", where);
     };
     return {mode().call_body({}, branch, where), {}};
@@ -254,12 +254,12 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
 
 ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const BodyFunction& body,
                              std::source_location where) {
-  if (t_state.frame_guards) where = t_state.frame;
+  if (t_state.source_scopes) where = t_state.source;
   for (size_t i = 0; i < state.size(); ++i) {
     check_input("While", i, state[i], where);
     check_not_escaped(state[i], where);
   }
-  const RandomBody random_test = new_random_body("test"), random_body = new_random_body("body");
+  const BodyKey random_test = new_body_key("test"), random_body = new_body_key("body");
   if (executing_eagerly()) return {eager_while(std::move(state), test, body, random_test, random_body, where), {}};
   GraphData& outer = surrounding_graph(state);
   const EnterGraph enter(outer);
@@ -395,7 +395,7 @@ constinit OpDef while_op{.key = OpName("While"),
                          .attrs = &internal::kAttrsType<WhileAttrs>};
 
 constinit OpDef backprop_op{.key = OpName("Backprop"),
-                            .doc = "The gradient of a pass through If or While, from the trace that it left.",
+                            .doc = "The gradient of an execution of If or While, from the trace that it left.",
                             .min_inputs = 1,
                             .max_inputs = -1,
                             .outputs = -1,

@@ -70,7 +70,7 @@ void control_flow_gradient(Backward& b) {
   }
   if (places.empty()) return;
   inputs.insert(inputs.end(), arrived.begin(), arrived.end());
-  const Outputs dxs = apply_all(backprop_op, inputs, a, t_state.frame);
+  const Outputs dxs = apply_all(backprop_op, inputs, a, t_state.source);
   for (size_t i = 0; i < places.size(); ++i) b.dx(places[i], dxs[i], dxs[places.size() + i]);
 }
 

@@ -110,7 +110,7 @@ std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& 
                                         std::span<RowsGradient> rows = {}) {
   const auto key = [&](const Tensor& t) {
     if (t.graph() == &g) return unchecked(g, {t.node(), t.output()}).key();
-    check_not_escaped(t, t_state.frame);
+    check_not_escaped(t, t_state.source);
     if (!g.within(t.graph()))
       fail(Code::InvalidArgument, fmt::format("{} is not an element of this graph", to_string(t)));
     return g.capture(t).key();
@@ -144,7 +144,7 @@ GraphPosition position_now() {
 // Through what `watch` sees; null: through the whole graph.
 std::vector<Tensor> gradients_of(std::span<const Tensor> ys, std::span<const Differentiable> xs,
                                  std::span<const Tensor> dys, const GraphWatch* watch, std::span<RowsGradient> rows) {
-  for (const Tensor& y : ys) check_not_escaped(y, t_state.frame);
+  for (const Tensor& y : ys) check_not_escaped(y, t_state.source);
   GraphData& g = graph_of(ys);
   const Ref<GraphData> keep(&g);
   const EnterGraph enter(g);

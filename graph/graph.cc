@@ -41,11 +41,11 @@ void give_up(const Ref<RefCounted>& kept) {
   if (kept) t_state.graph = nullptr;
 }
 
-struct ControlFrame {
+struct ControlLevel {
   GraphData* graph;
   std::vector<uint32_t> nodes;  // the union in force
 };
-thread_local std::vector<ControlFrame> t_controls;
+thread_local std::vector<ControlLevel> t_controls;
 
 }  // namespace
 
@@ -157,7 +157,7 @@ Operation Graph::operation(std::string_view name, Where where) const {
   return Operation(Ref<GraphData>(data()), static_cast<uint32_t>(id));
 }
 Tensor Graph::tensor(std::string_view name, Where where) const {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   const auto colon = name.rfind(':');
   int output = 0;
   if (colon == name.npos || colon + 1 == name.size() || name.size() - colon > 5 ||
@@ -194,7 +194,7 @@ void reset_default_graph(std::source_location where) {
 
 NameScope::NameScope(std::string_view name, std::source_location where)
     : outer_(t_state.scope), outer_path_(t_state.scope_path) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (!executing_eagerly()) {
     Ref<RefCounted> kept = keep_default_graph();
     try {
@@ -205,7 +205,7 @@ NameScope::NameScope(std::string_view name, std::source_location where)
     }
     graph_ = std::move(kept);
   }
-  t_state.scope_path = name.empty() ? 0 : mix(t_state.scope_path, std::hash<std::string_view>()(name));
+  t_state.scope_path = scope_path_in(t_state.scope_path, name);
 }
 NameScope::~NameScope() {
   give_up(graph_);
@@ -215,7 +215,7 @@ NameScope::~NameScope() {
 
 internal::Naming::Naming(std::string_view name, std::source_location where) : name_(name), where_(where) {
   if (executing_eagerly()) return;
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   GraphData::check_name(name);
   GraphData& g = current_graph();
   graph_ = Ref<RefCounted>(&g);
@@ -231,7 +231,7 @@ bool internal::Naming::take(const GraphData* graph, uint32_t node) {
 
 void internal::Naming::name(Tensor& t) {
   if (!graph_ || !t.is_symbolic() || take(t.graph(), t.node())) return;
-  const SourceFrame frame(where_);
+  const SourceScope source_scope(where_);
   t = identity(Operand(t, where_));
   if (!take(t.graph(), t.node()))
     fail(Code::InvalidArgument,
@@ -245,7 +245,7 @@ void internal::Naming::name(Operation& o) {
 }
 
 DeviceScope::DeviceScope(std::string_view name, std::source_location where) : outer_(t_state.device) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   t_state.device = parse_device(name).index;
 }
 DeviceScope::~DeviceScope() { t_state.device = outer_; }
@@ -302,7 +302,7 @@ void check_done(const std::vector<Fetch>& all, const char* op, std::source_locat
 }  // namespace
 
 ControlDependencies::ControlDependencies(const std::vector<Fetch>& before, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (executing_eagerly()) {
     check_done(before, "control_dependencies", where);
     return;
@@ -325,7 +325,7 @@ ControlDependencies::~ControlDependencies() {
 }
 
 Tensor placeholder(DType dtype, const Shape& shape, PlaceholderOptions options, std::source_location where) {
-  SourceFrame frame(where);
+  SourceScope source_scope(where);
   if (executing_eagerly())
     fail(Code::FailedPrecondition, "tf.placeholder() is not compatible with eager execution.",
          "pass the value itself: tf::tensor(v)");
@@ -338,7 +338,7 @@ Tensor placeholder(DType dtype, const Shape& shape, PlaceholderOptions options, 
 }
 
 Operation group(const std::vector<Fetch>& all, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (executing_eagerly()) {
     check_done(all, "group", where);
     return {};
@@ -347,18 +347,18 @@ Operation group(const std::vector<Fetch>& all, std::source_location where) {
   std::vector<uint32_t> nodes;
   for (const Fetch& f : all) add_node(nodes, g, f, where);
   const ControlScope after(g, std::move(nodes), false);
-  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "group_deps", t_state.frame));
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "group_deps", t_state.source));
 }
 
 Operation no_op(std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (executing_eagerly()) return {};
   GraphData& g = current_graph();
-  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "", t_state.frame));
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "", t_state.source));
 }
 
 Tensor with_effects(Operand y, const std::vector<Fetch>& effects) {
-  const SourceFrame frame(y.where());
+  const SourceScope source_scope(y.where());
   const Tensor& value = y.resolve();
   check_input(with_effects_op.name, 0, value, y.where());
   if (executing_eagerly()) {
@@ -392,7 +392,7 @@ Tensor print(Operand x, std::string message) {
 }
 
 Operation assert_that(Operand condition, std::string message, std::initializer_list<Operand> data) {
-  const SourceFrame frame(condition.where());
+  const SourceScope source_scope(condition.where());
   const auto value_of = [](const Operand& x) { return x.is_literal() ? tensor(x.literal()) : x.resolve(); };
   std::vector<Tensor> inputs{value_of(condition)};
   for (const Operand& d : data) inputs.push_back(value_of(d));
@@ -420,21 +420,21 @@ Operation assert_that(Operand condition, std::string message, std::initializer_l
   const AssertAttrs attrs{std::move(message)};
   InferContext context(assert_op, specs, attrs, {});
   assert_op.infer(context);
-  return Operation(Ref<GraphData>(&g), g.add(assert_op, edges, attrs, {}, "", t_state.frame));
+  return Operation(Ref<GraphData>(&g), g.add(assert_op, edges, attrs, {}, "", t_state.source));
 }
 
 Operation global_variables_initializer(std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (executing_eagerly()) return {};
   GraphData& g = current_graph();
   std::vector<uint32_t> nodes;
   for (const auto& v : g.variables()) nodes.push_back(v.initializer);
   const ControlScope after(g, std::move(nodes), true);
-  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", t_state.frame));
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", t_state.source));
 }
 
 Operation variables_initializer(const std::vector<Variable>& variables, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   for (const Variable& v : variables)
     if (v.state()->eager_value().defined() != executing_eagerly())
       fail(Code::FailedPrecondition,
@@ -446,7 +446,7 @@ Operation variables_initializer(const std::vector<Variable>& variables, std::sou
   std::vector<uint32_t> nodes;
   for (const Variable& v : variables) nodes.push_back(g.variable(*v.state()).initializer);
   const ControlScope after(g, std::move(nodes), true);
-  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", t_state.frame));
+  return Operation(Ref<GraphData>(&g), g.add(no_op_op, {}, {}, {}, "init", t_state.source));
 }
 Operation variables_initializer(const std::map<std::string, Variable>& state, std::source_location where) {
   std::vector<Variable> variables;

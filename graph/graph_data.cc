@@ -128,8 +128,8 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   } else {
     std::tie(scope, base) = scope_and_base(name);
   }
-  if (made_in_.empty() || made_in_.back().scope != t_state.scope_path || made_in_.back().pass != current_pass_serial())
-    made_in_.push_back({id, t_state.scope_path, current_body(), current_pass_serial()});
+  if (made_in_.empty() || made_in_.back().scope != t_state.scope_path || made_in_.back().execution != current_execution())
+    made_in_.push_back({id, t_state.scope_path, current_body(), current_execution()});
   Node* node = std::construct_at(chunk + place.offset);
   node->op = &op;
   if (attrs) node->attrs = make_ref<AttrsBox>(attrs);
@@ -206,7 +206,7 @@ GraphVariable GraphData::variable(const VariableState& v) const {
     if (const auto it = variable_index_.find(v.id); it != variable_index_.end()) return variables_[it->second];
   }
   if (outer_) return outer_->variable(v);
-  v.check_made(t_state.frame_guards ? t_state.frame : t_state.current);
+  v.check_made(t_state.source_scopes ? t_state.source : t_state.current);
   fail(Code::InvalidArgument,
        fmt::format("Variable '{}:0', made at {}, is not an element of this graph", v.name, line_of(v.where)));
 }

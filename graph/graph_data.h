@@ -51,7 +51,7 @@ struct MadeIn {
   uint32_t first = 0;
   uint64_t scope = 0;  ///< ThreadState::scope_path
   uint64_t body = 0;   ///< current_body()
-  uint64_t pass = 0;   ///< current_pass_serial(): a body may be built more than once
+  uint64_t execution = 0;   ///< current_execution(): a body may be built more than once
 };
 
 /// What a graph knows of one of its variables.

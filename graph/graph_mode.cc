@@ -90,7 +90,7 @@ uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, 
 
 Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where) {
   GraphData& g = current_graph();
-  return symbol(g, add_constant(g, value, name, t_state.frame_guards ? t_state.frame : where));
+  return symbol(g, add_constant(g, value, name, t_state.source_scopes ? t_state.source : where));
 }
 
 namespace {
@@ -151,7 +151,7 @@ class DeferredExecution final : public Mode {
     GraphData& g = current_graph();
     if (g.outer())
       fail(Code::FailedPrecondition,
-           fmt::format("A Variable was made in the body of a {}, where it would be made at every pass", g.label()),
+           fmt::format("A Variable was made in the body of a {}, where it would be made at each of its executions", g.label()),
            "make it before the body");
     Tensor value = initial;
     if (!value.is_symbolic()) value = symbol(g, add_constant(g, initial, "initial_value", where));
@@ -171,7 +171,7 @@ class DeferredExecution final : public Mode {
   }
   Tensor read(const Variable& v, Tensor, std::source_location where) override {
     GraphData& g = current_graph();
-    const Edge e = g.read(v.state(), t_state.frame_guards ? t_state.frame : where);
+    const Edge e = g.read(v.state(), t_state.source_scopes ? t_state.source : where);
     return symbol(g, e.node, e.output);
   }
   Tensor assign(const Variable& v, const Operand& value, const OpDef& op) override {

@@ -14,7 +14,7 @@ std::vector<OpIdentity> identities_of(const GraphData& g) {
     while (at + 1 < made_in.size() && made_in[at + 1].first <= id) ++at;
     const MadeIn& in = made_in[at];
     const OpDef* op = g.node(id).op;
-    all.push_back({.body = in.body, .scope = in.scope, .op = op->name, .ordinal = next[{in.pass, in.scope, op}]++});
+    all.push_back({.body = in.body, .scope = in.scope, .op = op->name, .ordinal = next[{in.execution, in.scope, op}]++});
   }
   return all;
 }

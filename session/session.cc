@@ -8,7 +8,7 @@ namespace twofold {
 
 Session::Session(SessionOptions options, Where where) : Session(get_default_graph(), std::move(options), where) {}
 Session::Session(const Graph& graph, SessionOptions options, Where where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   check_options(options);
   data_ = std::make_shared<SessionData>(Ref<GraphData>(graph.data()), std::move(options));
 }

@@ -15,7 +15,7 @@ namespace twofold {
 
 std::map<std::string, Tensor> read_state(const Session& session, const std::map<std::string, Variable>& state,
                                          std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (!executing_eagerly()) return state.empty() ? std::map<std::string, Tensor>() : session.run(state, {}, where);
   std::map<std::string, Tensor> values;
   for (const auto& [name, variable] : state) values.emplace(name, variable.read(where));
@@ -31,7 +31,7 @@ static std::string list_of(const std::vector<std::string>& names) {
 
 void load_state(const Session& session, const std::map<std::string, Variable>& state,
                 const std::map<std::string, Tensor>& values, LoadStateOptions options, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   std::vector<std::string> missing, unexpected;
   std::vector<std::pair<Variable, Tensor>> pairs;
   for (const auto& [name, variable] : state) {
@@ -65,13 +65,13 @@ void load_state(const Session& session, const std::map<std::string, Variable>& s
 }
 
 bool is_variable_initialized(const Session& session, const Variable& variable, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   return executing_eagerly() || internal::SessionParts::data(session).is_initialized(variable);
 }
 
 std::vector<std::string> report_uninitialized_variables(const Session& session, const std::vector<Variable>& variables,
                                                         std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   std::vector<std::string> names;
   if (executing_eagerly()) return names;
   for (const Variable& v : variables)
@@ -119,7 +119,7 @@ static const Tensor& part_of(const std::map<std::string, Tensor>& state, const c
 }
 
 std::map<std::string, Tensor> read_random_state(const Session& session, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   const RandomState now =
       executing_eagerly() ? eager_random_state() : internal::SessionParts::data(session).random_state();
   return {{"seed", tensor(static_cast<int64_t>(now.ordinals.seed), {.dtype = int64})},
@@ -128,11 +128,11 @@ std::map<std::string, Tensor> read_random_state(const Session& session, std::sou
 }
 
 void load_random_state(const Session& session, const std::map<std::string, Tensor>& state, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   const auto seed = part_of(state, "seed", false).item<int64_t>();
   const auto ordinals = counts_in(part_of(state, "ordinals", true), "ordinals");
   auto executions = counts_in(part_of(state, "executions", true), "executions");
-  if (t_state.random_frame)
+  if (t_state.body)
     fail(Code::FailedPrecondition, "A random state was loaded in the body of a step, loop or branch",
          "tf::load_random_state(session, state) before it");
   for (const auto& [name, value] : state)

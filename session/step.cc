@@ -152,7 +152,7 @@ struct StepRunner::State {
   const Session* given;
   StepOptions options;
   std::source_location where;
-  RandomBody random;
+  BodyKey random;
   std::optional<Graph> graph;  // none for a step made in eager mode
 
   std::atomic<bool> warned = false;
@@ -213,7 +213,7 @@ std::shared_ptr<const Built> StepRunner::State::build(const Signature& signature
       arguments.push_back(placeholder(dtype, shape, {.name = "argument"}, where));
       keys.emplace_back(arguments.back());
     }
-    const RandomFrame frame(random);
+    const BodyExecution execution(random);
     const SwitchReads reads;
     made->nest = std::make_shared<const std::any>(body(arguments, returned));
     made->settings = reads.list();
@@ -291,8 +291,8 @@ void StepRunner::State::warn_of_gone(const Built& built) {
 }
 
 StepRunner::StepRunner(const Session* session, StepOptions options, std::source_location where)
-    : state_(new State{
-          .given = session, .options = std::move(options), .where = where, .random = new_random_body("step")}) {
+    : state_(
+          new State{.given = session, .options = std::move(options), .where = where, .random = new_body_key("step")}) {
   if (!executing_eagerly()) state_->graph = session ? session->graph() : get_default_graph();
 }
 StepRunner::~StepRunner() = default;
@@ -314,7 +314,7 @@ StepRunner::Result StepRunner::State::run_now(std::initializer_list<Feed::Value>
     if (!outer || !t_state.tape) own.emplace(true);
     for (const Tensor& t : tensors)
       if (is_floating(t.dtype())) t_state.tape->watch(t);
-    const RandomFrame frame(random);
+    const BodyExecution execution(random);
     const SwitchReads reads;
     result.nest = std::make_shared<const std::any>(body(tensors, returned));
   }
@@ -345,7 +345,7 @@ StepRunner::Result StepRunner::State::run_inline(std::initializer_list<Feed::Val
   std::vector<Fetch> returned;
   Result result;
   {
-    const RandomFrame frame(random);
+    const BodyExecution execution(random);
     result.nest = std::make_shared<const std::any>(body(tensors, returned));
   }
   for (const Fetch& f : returned) result.values.push_back(symbol_now(f));
@@ -390,7 +390,7 @@ StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments
 }
 
 Tensor StepRunner::evaluate(const Fetch& fetch, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (executing_eagerly()) return value_now(fetch);
   if (fetch.kind() == Fetch::Kind::tensor && !fetch.tensor().is_symbolic()) return fetch.tensor();
   state_->deferred_graph();

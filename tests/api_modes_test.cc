@@ -295,11 +295,11 @@ TEST_CASE("Errors of a step and of evaluate name the program's lines") {
 namespace {
 // A function of a toolkit.
 tf::Tensor dense(const tf::Tensor& x, std::source_location where = std::source_location::current()) {
-  const tf::SourceFrame frame(where);
+  const tf::SourceScope source_scope(where);
   return tf::relu(x * 2.f + 1.f);
 }
 tf::Tensor two_layers(const tf::Tensor& x, std::source_location where = std::source_location::current()) {
-  const tf::SourceFrame frame(where);
+  const tf::SourceScope source_scope(where);
   return dense(dense(x));
 }
 }  // namespace

@@ -66,7 +66,7 @@ TEST_CASE("control flow nests, and captures through every level") {
   CHECK(result[1].item<double>() == total);
 }
 
-TEST_CASE("effects in a loop happen at every pass") {
+TEST_CASE("effects in a loop happen at every iteration") {
   const tf::Graph graph;
   const auto scope = graph.as_default();
   const tf::Variable v(1.f);

@@ -74,7 +74,7 @@ void check_same(const std::vector<Seen>& eager, const std::vector<Seen>& deferre
     CHECK(!s.node.empty());
   }
   for (const Seen& s : eager) {
-    INFO(s.identity.op << ", body " << s.identity.body << ", pass " << s.identity.pass << ", ordinal "
+    INFO(s.identity.op << ", body " << s.identity.body << ", pass " << s.identity.execution << ", ordinal "
                        << s.identity.ordinal << ", line " << s.line);
     CHECK(s.node.empty());
     const auto found = known.find(s.identity);

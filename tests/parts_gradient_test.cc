@@ -78,7 +78,7 @@ TEST_CASE("Rows that are gathered again and again add up in the gradient") {
   CHECK(doubles(all[0]) == List{201, 1201, 12, 12});
 }
 
-TEST_CASE("What is read in every pass of a loop adds up in the gradient") {
+TEST_CASE("What is read in every iteration of a loop adds up in the gradient") {
   const auto all = in_both_modes([] {
     const tf::Variable table(tf::constant({{1.f, 2.f}, {3.f, 4.f}, {5.f, 6.f}}));
     const Tensor x = tf::constant({1.f, 2.f, 3.f});

@@ -39,7 +39,7 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 TEST_CASE("A variable that is made in a body is called by its name, if it has one") {
   in_both_modes([] {
     auto nameless = tf::step([](Tensor x) { return x + tf::Variable(1.f); });
-    CHECK_ERROR(nameless(1.f), FailedPrecondition, "A Variable is made in the body of a step or loop, at every pass");
+    CHECK_ERROR(nameless(1.f), FailedPrecondition, "A Variable is made in the body of a step or loop, at each of its executions");
     auto named = tf::step([](Tensor x) { return x + tf::Variable(1.f, {.name = "w"}); });
     CHECK_ERROR(named(1.f), FailedPrecondition, "The variable 'w' is made in the body of a step or loop");
   });

@@ -20,7 +20,7 @@ namespace {
 
 /// The extent of an axis that the function needs to know, the axis counted from the front.
 std::pair<int, int64_t> known_axis(const char* function, const Tensor& x, int64_t axis) {
-  check_input(function, 0, x, t_state.frame);
+  check_input(function, 0, x, t_state.source);
   const int rank = x.rank();
   if (rank < 0) fail(Code::InvalidArgument, fmt::format("{}() needs to know the rank of {}", function, to_string(x)));
   if (axis < -rank || axis >= rank)
@@ -42,7 +42,7 @@ Tensor part_of(const Tensor& x, int axis, int64_t begin, int64_t size) {
 }  // namespace
 
 Tensor stack(std::span<const Tensor> tensors, int64_t axis, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   std::vector<Tensor> expanded;
   for (size_t i = 0; i < tensors.size(); ++i) {
     check_input("stack", i, tensors[i], where);
@@ -55,12 +55,12 @@ Tensor stack(std::span<const Tensor> tensors, int64_t axis, std::source_location
 }
 
 Tensor stack(std::initializer_list<Operand> tensors, int64_t axis, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   return stack(resolve_all(tensors, "stack"), axis, where);
 }
 
 std::vector<Tensor> unstack(Operand x, int64_t axis) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   const auto [at, extent] = known_axis("unstack", t, axis);
   std::vector<Tensor> slices;
@@ -69,7 +69,7 @@ std::vector<Tensor> unstack(Operand x, int64_t axis) {
 }
 
 std::vector<Tensor> split(Operand x, Axes sizes, int64_t axis) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   const auto [at, extent] = known_axis("split", t, axis);
   int64_t sum = 0, gaps = 0;
@@ -93,7 +93,7 @@ std::vector<Tensor> split(Operand x, Axes sizes, int64_t axis) {
 }
 
 std::vector<Tensor> split(Operand x, int64_t parts, int64_t axis) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   const auto [at, extent] = known_axis("split", t, axis);
   if (parts < 1 || extent % parts != 0)
@@ -104,7 +104,7 @@ std::vector<Tensor> split(Operand x, int64_t parts, int64_t axis) {
 }
 
 Tensor flatten(Operand x, int64_t first, int64_t last) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("flatten", 0, t, x.where());
   const int rank = t.rank();
@@ -136,7 +136,7 @@ Tensor flatten(Operand x, int64_t first, int64_t last) {
 }
 
 Tensor one_hot(Operand x, Extent depth, OneHotOptions o) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("one_hot", 0, t, x.where());
   if (t.dtype() != int32 && t.dtype() != int64)
@@ -206,7 +206,7 @@ Tensor floating_range(double start, double limit, double delta) {
 
 Tensor range(const Literal& start, const Literal& limit, const Literal& delta, ConstantOptions o,
              std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   const CurrentOp current("range", where);
   const Literal* ends[] = {&start, &limit, &delta};
   DType own = int32;
@@ -235,12 +235,12 @@ Tensor range(const Literal& limit, ConstantOptions o, std::source_location where
 }
 
 Tensor size(Operand x) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   return prod(shape(x));
 }
 
 int64_t rank(const Tensor& x, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   check_input("rank", 0, x, where);
   if (x.rank() < 0) fail(Code::InvalidArgument, fmt::format("The rank of {} is unknown", to_string(x)));
   return x.rank();

@@ -45,7 +45,7 @@ Tensor repeated(const Tensor& x, Tensor& extents, int axis, const Extent& n) {
 }  // namespace
 
 Tensor tile(Operand x, const Extents& multiples) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   Tensor t = x.resolve();
   check_input("tile", 0, t, x.where());
   const std::vector<Extent> all = multiples.list();
@@ -72,7 +72,7 @@ Tensor tile(Operand x, const Extents& multiples) {
 
 Tensor internal::range(const twofold::Extent& start, const twofold::Extent& limit, int64_t delta,
                        const ConstantOptions& o, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (delta == 0) fail(Code::InvalidArgument, "range() with steps of 0");
   DType dtype = int32;
   for (const twofold::Extent* e : {&start, &limit})
@@ -101,7 +101,7 @@ Tensor internal::counted(const twofold::Extent& n) {
 }
 
 Tensor eye(Extent rows, Extent columns, DType dtype, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (columns.known() == -1) columns = rows;
   if (rows.known() && *rows.known() < 0) fail(Code::InvalidArgument, fmt::format("eye() of {} rows", *rows.known()));
   if (columns.known() && *columns.known() < 0)
@@ -127,7 +127,7 @@ Tensor filled(const char* function, const Extents& extents, const Literal& value
               std::source_location where) {
   const auto shape = extents.shape();
   if (!shape) {
-    const SourceFrame frame(where);
+    const SourceScope source_scope(where);
     return broadcast_to(tensor(value, o), extents);
   }
   if (!shape->is_known())

@@ -217,7 +217,7 @@ BatchNormResult batch_norm(Operand x, Operand scale, Operand offset, BatchNormOp
 Tensor batch_norm_inference(Operand x, Operand mean, Operand variance, Operand scale, Operand offset,
                             BatchNormOptions o) {
   constexpr const char* kName = "batch_norm_inference";
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input(kName, 0, t, x.where());
   if (!is_floating(t.dtype()))

@@ -27,7 +27,7 @@ Tensor internal::along_channels(const Tensor& v, const Tensor& x, int64_t axis) 
 }
 
 Tensor bias_add(Operand x, Operand bias, BiasAddOptions o) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("bias_add", 0, t, x.where());
   const Tensor& b = bias.resolve(t.dtype());

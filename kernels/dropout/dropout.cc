@@ -10,7 +10,7 @@
 namespace twofold {
 
 Tensor dropout(Operand x, double rate, DropoutOptions options) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("dropout", 0, t, x.where());
   if (!is_floating(t.dtype()))

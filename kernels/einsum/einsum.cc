@@ -172,7 +172,7 @@ Named contracted(std::string_view text, const Named& a, const Named& b, F wanted
 }  // namespace
 
 Tensor einsum(std::string_view equation, std::span<const Tensor> operands, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   std::vector<int> ranks;
   for (size_t i = 0; i < operands.size(); ++i) {
     check_input("einsum", i, operands[i], where);
@@ -209,7 +209,7 @@ Tensor einsum(std::string_view equation, std::span<const Tensor> operands, std::
 }
 
 Tensor einsum(std::string_view equation, std::initializer_list<Operand> operands, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   return einsum(equation, resolve_all(operands, "einsum"), where);
 }
 

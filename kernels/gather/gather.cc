@@ -111,12 +111,12 @@ constinit OpDef check_indices_op{.key = op_name::CheckIndices,
 }  // namespace
 
 Tensor gather(Operand params, Operand indices, GatherOptions o) {
-  const SourceFrame frame(params.where());
+  const SourceScope source_scope(params.where());
   return taken(params.resolve(), indices.resolve(), {o.axis, o.batch_dims});
 }
 
 Tensor scatter_add(Operand base, Operand indices, Operand updates, GatherOptions o) {
-  const SourceFrame frame(base.where());
+  const SourceScope source_scope(base.where());
   const Tensor& to = base.resolve();
   check_input(scatter_op.name, 2, to, base.where());
   return to + scattered(updates.resolve(to.dtype()), indices.resolve(), to, {o.axis, o.batch_dims});
@@ -131,7 +131,7 @@ Tensor internal::scatter_rows(const Tensor& rows, const Tensor& indices, const T
 }
 
 Tensor embedding(Operand table, Operand indices) {
-  const SourceFrame frame(table.where());
+  const SourceScope source_scope(table.where());
   const Tensor& rows = table.resolve();
   check_input("embedding", 0, rows, table.where());
   return gather(internal::shape_checked({&rows},

@@ -9,7 +9,7 @@
 
 namespace twofold {
 Tensor layer_norm(Operand x, Operand scale, Operand offset, Axes axes, LayerNormOptions options) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("layer_norm", 0, t, x.where());
   if (!(options.epsilon >= 0))

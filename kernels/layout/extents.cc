@@ -142,7 +142,7 @@ Tensor ensure_shape(Operand x, Shape shape) {
 Tensor slice(Operand x, const Extents& begin, const Extents& size) {
   const Tensor& t = x.resolve();
   if (begin.known() && size.known()) return layout::slice(t, {*begin.known(), *size.known()}, x.where());
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   check_input(slice_at_op.name, 0, t, x.where());
   return slice_at(t, begin.tensor(), size.tensor());
 }

@@ -284,7 +284,7 @@ namespace {
 // By attributes where the extents are numbers, else by a shape operand.
 Tensor shaped(const OpDef& op, const Operand& x, const Extents& extents) {
   if (const auto known = extents.shape()) return apply(op, {&x.resolve()}, ShapeAttrs{*known}, x.where());
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor operand = extents.tensor();
   return apply(op, {&x.resolve(), &operand}, ShapeAttrs{}, x.where());
 }
@@ -333,7 +333,7 @@ Tensor concat(std::span<const Tensor> tensors, int64_t axis, source_location whe
 
 Tensor concat(std::initializer_list<Operand> tensors, int64_t axis, source_location where) {
   if (tensors.size() == 0) fail_empty_concat(where);
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   return concat(resolve_all(tensors, concat_op.name), axis, where);
 }
 
@@ -343,7 +343,7 @@ Tensor layout::slice(const Tensor& x, const SliceAttrs& attrs, source_location w
 Tensor index(Operand x, int64_t i) {
   const Tensor& t = x.resolve();
   check_input(slice_op.name, 0, t, x.where());
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor checked =
       t.is_concrete() && t.rank() > 0 && i >= -t.shape()[0] && i < t.shape()[0]
           ? t

@@ -28,7 +28,7 @@ constinit OpDef transfer_op{.key = OpName("Transfer"),
                             .run = transfer};
 
 Tensor Tensor::to(std::string_view name, Where where) const {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (!defined()) device(where);  // throws
   const Device wanted = parse_device(name);
   // On a tape the result is a tensor of its own, as in a graph.

@@ -112,7 +112,7 @@ Tensor mirrored(const Tensor& x, int axis, const Padding& by, bool reflect) {
 }  // namespace
 
 Tensor pad(Operand x, const Paddings& paddings, PadOptions o) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   Tensor t = x.resolve();
   check_input("pad", 0, t, x.where());
   Extents before, after;

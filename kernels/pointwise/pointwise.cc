@@ -265,7 +265,7 @@ Tensor where(Operand condition, Operand a, Operand b) {
 
 Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise) {
   const OperandPair pair(x, otherwise, if_arrived_op.name, 1);
-  return apply(if_arrived_op, {&arrived, pair.a, pair.b}, t_state.frame);
+  return apply(if_arrived_op, {&arrived, pair.a, pair.b}, t_state.source);
 }
 
 Tensor cast(Operand x, DType to) {
@@ -279,7 +279,7 @@ Tensor cast(Operand x, DType to) {
 }
 
 Tensor clip(Operand x, Number low, Number high) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const auto refuse = [&](std::string_view why) {
     fail(Code::InvalidArgument,
          fmt::format("clip() cannot be from {} to {}{}", print_field(low), print_field(high), why));
@@ -307,13 +307,13 @@ Tensor clip(Operand x, Number low, Number high) {
 }
 
 Tensor leaky_relu(Operand x, double alpha) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   return where(greater(t, 0), t, t * alpha);
 }
 
 Tensor elu(Operand x, double alpha) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   const Tensor positive = greater(t, 0);
   return where(positive, t, expm1(where(positive, 0, t)) * alpha);

@@ -108,7 +108,7 @@ Tensor draw(const OpDef& op, Attrs attrs, const Extents& shape, std::source_loca
     attrs.shape = *known;
     return apply(op, {}, attrs, where);
   }
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   const Tensor operand = shape.tensor();
   return apply(op, {&operand}, attrs, where);
 }
@@ -139,7 +139,7 @@ Tensor random_normal(const Extents& shape, RandomNormalOptions o, std::source_lo
   return draw(random_normal_op, attrs_of(o), shape, where);
 }
 Tensor random_normal_like(Operand x, RandomNormalLikeOptions o) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("random_normal_like", 0, t, x.where());
   const RandomNormalOptions options{
@@ -157,7 +157,7 @@ Tensor random_uniform(const Extents& shape, RandomUniformOptions o, std::source_
   return random_uniform_int(shape, low, high, {.dtype = o.dtype, .seed = o.seed}, where);
 }
 Tensor random_uniform_like(Operand x, RandomUniformLikeOptions o) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("random_uniform_like", 0, t, x.where());
   const RandomUniformOptions options{
@@ -178,7 +178,7 @@ Tensor random_permutation(Extent n, RandomShuffleOptions o, std::source_location
 }
 
 Tensor random_shuffle(Operand x, RandomShuffleOptions o) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("random_shuffle", 0, t, x.where());
   const Tensor checked =

@@ -279,7 +279,7 @@ Tensor argmax(Operand x, int64_t axis, ReduceOptions options) {
 
 // The argmax of what reverses the order: -x, or for integers -1 - x, which neither overflows nor leaves the dtype.
 Tensor argmin(Operand x, int64_t axis, ReduceOptions options) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("argmin", 0, t, x.where());
   return argmax(is_integer(t.dtype()) ? subtract(cast(zeros_like(t) - ones_like(t), t.dtype()), t) : negative(t), axis,
@@ -297,20 +297,20 @@ void check_bool(const char* function, const Tensor& x, std::source_location wher
 }  // namespace
 
 Tensor any(Operand x, Axes axes, ReduceOptions options) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_bool("any", t, x.where());
   return greater(max(cast(t, uint8), axes, options), 0);
 }
 Tensor all(Operand x, Axes axes, ReduceOptions options) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_bool("all", t, x.where());
   return greater(min(cast(t, uint8), axes, options), 0);
 }
 
 Tensor logsumexp(Operand x, Axes axes, ReduceOptions options) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   const Tensor most = stop_gradient(max(t, axes, {.keepdims = true}));
   const Tensor base = where(is_finite(most), most, 0);  // inf - inf would be NaN
@@ -321,7 +321,7 @@ Tensor logsumexp(Operand x, Axes axes, ReduceOptions options) {
 }
 
 Tensor variance(Operand x, Axes axes, VarianceOptions options) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   if (!std::isfinite(options.correction))
     fail(Code::InvalidArgument, "variance() with a correction of " + print_field(options.correction));
@@ -331,7 +331,7 @@ Tensor variance(Operand x, Axes axes, VarianceOptions options) {
 }
 
 Tensor norm(Operand x, Axes axes, ReduceOptions options) {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   const Tensor& t = x.resolve();
   check_input("norm", 0, t, x.where());
   return internal::sum_of_squares(t, {.axes = axes, .keepdims = options.keepdims, .root = true});
@@ -339,7 +339,7 @@ Tensor norm(Operand x, Axes axes, ReduceOptions options) {
 
 Tensor internal::sum_of_squares(const Tensor& x, SumOfSquaresAttrs attrs, bool wide) {
   attrs.dtype = wide ? float64 : x.dtype();
-  return apply(squares_op, {&x}, attrs, t_state.frame);
+  return apply(squares_op, {&x}, attrs, t_state.source);
 }
 
 Tensor sum_to_like(Operand x, Operand like) {

@@ -169,7 +169,7 @@ constinit OpDef shape_check_op{
 
 Tensor internal::shape_checked(std::span<const Tensor* const> inputs, const ShapeCheckAttrs& attrs,
                                std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   SmallVector<TensorSpec, 4> specs;
   for (const Tensor* t : inputs) specs.push_back({t->dtype(), t->shape()});
   const bool decided = check(InferContext(shape_check_op, specs, attrs, {}));

@@ -85,10 +85,10 @@ constinit OpDef assign_sub_op{.key = OpName("AssignSub"),
                               .combine = &subtract_op};
 
 Variable::Variable(Operand initial, VariableOptions options) {
-  SourceFrame frame(initial.where());
-  if (t_state.random_frame)
+  SourceScope source_scope(initial.where());
+  if (t_state.body)
     fail(Code::FailedPrecondition,
-         fmt::format("{} is made in the body of a step or loop, at every pass",
+         fmt::format("{} is made in the body of a step or loop, at each of its executions",
                      options.name.empty() ? "A Variable" : "The variable '" + options.name + "'"),
          "make it before the body");
   if (initial.tensor()) check_input("Variable", 0, *initial.tensor(), initial.where());

@@ -19,13 +19,13 @@ namespace {
 // Gradient nodes inherit the line of the op they belong to.
 class InheritLine {
  public:
-  explicit InheritLine(std::source_location where) : outer_(t_state.frame) {
-    ++t_state.frame_guards;
-    t_state.frame = where;
+  explicit InheritLine(std::source_location where) : outer_(t_state.source) {
+    ++t_state.source_scopes;
+    t_state.source = where;
   }
   ~InheritLine() {
-    --t_state.frame_guards;
-    t_state.frame = outer_;
+    --t_state.source_scopes;
+    t_state.source = outer_;
   }
 
  private:
@@ -208,7 +208,7 @@ void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differ
     const Tensor& y = ys[i];
     if (!y.defined())
       fail(Code::InvalidArgument, fmt::format("y number {} of gradients() is None: an undefined Tensor", i));
-    check_input(kOp, i, y, t_state.frame);
+    check_input(kOp, i, y, t_state.source);
     if (!is_floating(y.dtype()))
       fail(Code::InvalidArgument,
            fmt::format("Only floating tensors have gradients; y number {} has dtype {}", i, name_of(y.dtype())),
@@ -222,25 +222,25 @@ void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differ
   }
   for (size_t i = 0; i < xs.size(); ++i) {
     if (xs[i].variable()) {
-      xs[i].variable()->check_made(t_state.frame);
+      xs[i].variable()->check_made(t_state.source);
       continue;
     }
     if (!xs[i].tensor().defined())
       fail(Code::InvalidArgument, fmt::format("x number {} of gradients() is None: an undefined Tensor", i));
-    check_input(kOp, i, xs[i].tensor(), t_state.frame);
+    check_input(kOp, i, xs[i].tensor(), t_state.source);
   }
 }
 
 std::vector<Tensor> Differentiables::read() const {
   std::vector<Tensor> tensors;
   for (const Differentiable& each : items_)
-    tensors.push_back(each.variable() ? Variable(each.variable()).read(t_state.frame) : each.tensor());
+    tensors.push_back(each.variable() ? Variable(each.variable()).read(t_state.source) : each.tensor());
   return tensors;
 }
 
 std::vector<Tensor> gradients(const Differentiables& ys, const Differentiables& xs, const Differentiables& dys,
                               std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   const std::vector<Tensor> of = ys.read(), along = dys.read();
   check_gradient_arguments(of, xs.items(), along);
   return mode().gradients(of, xs.items(), along);

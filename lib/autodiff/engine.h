@@ -56,11 +56,11 @@ std::vector<Tensor> differentiate(const RecordList& records, std::span<const See
                                   std::span<RowsGradient> rows = {});
 
 /// As `gradients`, but where the gradient of an x is some rows alone, they are left so, in `rows`, which has one place
-/// for each x, and the result is undefined. Precondition: a SourceFrame.
+/// for each x, and the result is undefined. Precondition: a SourceScope.
 std::vector<Tensor> gradients_but_rows(const Tensor& y, const Differentiables& xs, std::span<RowsGradient> rows);
 
 /// Throws InvalidArgument for None among ys and xs, for a y that is not floating, for a dy unlike its y;
-/// FailedPrecondition for symbols in eager mode. An undefined dy stands for no gradient. Precondition: a SourceFrame.
+/// FailedPrecondition for symbols in eager mode. An undefined dy stands for no gradient. Precondition: a SourceScope.
 void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differentiable> xs,
                               std::span<const Tensor> dys);
 

@@ -21,7 +21,7 @@ static void check_can_be_watched(DType dtype) {
 }
 
 void GradientTape::watch(const Tensor& x, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   recording_->check_thread();
   check_input("watch", 0, x, where);
   check_can_be_watched(x.dtype());
@@ -29,7 +29,7 @@ void GradientTape::watch(const Tensor& x, std::source_location where) {
 }
 
 void GradientTape::watch(const Variable& x, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   recording_->check_thread();
   check_can_be_watched(x.dtype());
   recording_->watch(x.state());
@@ -37,7 +37,7 @@ void GradientTape::watch(const Variable& x, std::source_location where) {
 
 std::vector<Tensor> GradientTape::gradient(const Differentiables& of, const Differentiables& by,
                                            std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   recording_->check_thread();
   const std::vector<Tensor> ys = of.read();
   if (used_ && !options_.persistent)

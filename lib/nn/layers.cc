@@ -34,14 +34,14 @@ WeightAndBias make_weight_and_bias(const char* layer, const Shape& weight_shape,
 }
 
 WeightAndBias make_linear(int64_t in, int64_t out, const LinearOptions& options, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (in <= 0 || out <= 0)
     fail(Code::InvalidArgument, fmt::format("Linear needs a positive number of features, not {} to {}", in, out));
   return make_weight_and_bias("Linear", {out, in}, options.bias, options.dtype);
 }
 
 WeightAndBias make_conv2d(int64_t in, int64_t out, Pair2d kernel, const Conv2dOptions& o, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (in <= 0 || out <= 0 || kernel.h <= 0 || kernel.w <= 0)
     fail(Code::InvalidArgument, fmt::format("Conv2d needs positive numbers, not {} to {} channels by a kernel of {}",
                                             in, out, print_field(kernel)));
@@ -146,7 +146,7 @@ std::string MaxPool2d::extra_repr() const {
 std::string AvgPool2d::extra_repr() const { return pool_repr(kernel_size_, options_); }
 
 Dropout::Dropout(double p, std::source_location where) : p_(p) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (!(p >= 0 && p < 1)) fail(Code::InvalidArgument, fmt::format("Dropout of rate {}; it must be in [0, 1)", p));
 }
 Tensor Dropout::forward(const Tensor& x) const { return is_training() ? dropout(x, p_) : x; }
@@ -165,7 +165,7 @@ Tensor Flatten::forward(const Tensor& x) const { return flatten(x, start_dim_, e
 std::string Flatten::extra_repr() const { return fmt::format("start_dim={}, end_dim={}", start_dim_, end_dim_); }
 
 static Variable make_embedding(int64_t rows, int64_t columns, DType dtype, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (rows <= 0 || columns <= 0)
     fail(Code::InvalidArgument,
          fmt::format("Embedding needs a positive number of rows and columns, not {} and {}", rows, columns));

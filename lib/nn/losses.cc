@@ -15,7 +15,7 @@
 namespace twofold::nn {
 
 Tensor mse_loss(Operand input, Operand target) {
-  const SourceFrame frame(input.where());
+  const SourceScope source_scope(input.where());
   return mean(square(input - target));
 }
 
@@ -48,7 +48,7 @@ Tensor mean_nll(const Tensor& log_probs, const Tensor& classes) {
 }  // namespace
 
 Tensor nll_loss(Operand log_probs, Operand target) {
-  const SourceFrame frame(log_probs.where());
+  const SourceScope source_scope(log_probs.where());
   const Tensor &scores = log_probs.resolve(), &classes = target.resolve();
   check_scores("nll_loss", "log_probs", scores, classes, log_probs.where());
   const ShapeCheckAttrs shapes{.words = "nll_loss() takes log_probs (batch, classes) and target (batch), not {} and {}",
@@ -57,7 +57,7 @@ Tensor nll_loss(Operand log_probs, Operand target) {
 }
 
 Tensor softmax_cross_entropy(Operand logits, Operand target) {
-  const SourceFrame frame(logits.where());
+  const SourceScope source_scope(logits.where());
   const Tensor &scores = logits.resolve(), &classes = target.resolve();
   check_scores("softmax_cross_entropy", "logits", scores, classes, logits.where());
   return mean_nll(log_softmax(scores), classes);

@@ -16,7 +16,7 @@
 namespace twofold::nn {
 
 Tensor Module::operator()(Operand x) const {
-  const SourceFrame frame(x.where());
+  const SourceScope source_scope(x.where());
   try {
     return forward(x.resolve());
   } catch (const Error& e) {  // says in which layer, by a path that grows as the error rises
@@ -72,7 +72,7 @@ Variable Module::add_parameter(std::string name, Variable parameter) {
 }
 
 void Module::to(std::string_view device, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   const Device wanted = parse_device(device);
   for (const auto& [name, v] : state()) {
     const std::lock_guard lock(v.state()->updating());

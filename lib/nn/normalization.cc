@@ -17,7 +17,7 @@ struct BatchNorm2d::Made {
 };
 
 BatchNorm2d::Made BatchNorm2d::make(int64_t n, const BatchNorm2dOptions& o, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (n <= 0) fail(Code::InvalidArgument, fmt::format("BatchNorm2d needs a positive number of channels, not {}", n));
   if (!(o.eps >= 0) || !(o.momentum >= 0) || !(o.momentum <= 1))
     fail(Code::InvalidArgument,
@@ -82,7 +82,7 @@ std::string BatchNorm2d::extra_repr() const {
 
 static std::pair<Variable, Variable> make_layer_norm(const Shape& shape, const LayerNormOptions& o,
                                                      std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (!(o.eps >= 0)) fail(Code::InvalidArgument, fmt::format("LayerNorm needs eps >= 0, not {}", o.eps));
   if (!shape.is_known() || shape.rank() == 0)
     fail(Code::InvalidArgument, fmt::format("LayerNorm needs a known shape of one axis at least, not {}", shape.str()));

@@ -80,13 +80,13 @@ void check_input(const char* op, size_t i, const Tensor& t, std::source_location
           "session.run(t) for its value, or leave eager mode");
 }
 
-SourceFrame::SourceFrame(std::source_location where) : outermost_(t_state.frame_guards++ == 0) {
-  if (outermost_) t_state.frame = where;
+SourceScope::SourceScope(std::source_location where) : outermost_(t_state.source_scopes++ == 0) {
+  if (outermost_) t_state.source = where;
 }
-SourceFrame::~SourceFrame() { --t_state.frame_guards; }
+SourceScope::~SourceScope() { --t_state.source_scopes; }
 
 Outputs apply_all(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where) {
-  if (t_state.frame_guards) where = t_state.frame;
+  if (t_state.source_scopes) where = t_state.source;
   const CurrentOp current(op.name, where);
   const bool eager = executing_eagerly();
   bool symbolic = inputs.empty() && !eager;

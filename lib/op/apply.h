@@ -17,7 +17,7 @@ using Outputs = SmallVector<Tensor, 2>;
 
 /// Does `op`: adds a node if any input is a symbol (or if there is no input and a graph is being built), computes at
 /// once otherwise. Inputs must have the dtypes the op asks for. Returns visible outputs, then hidden ones. `where` is
-/// the user's line, kept in the node and in errors; a SourceFrame further out overrides it.
+/// the user's line, kept in the node and in errors; a SourceScope further out overrides it.
 Outputs apply_all(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where);
 
 /// @{
@@ -57,12 +57,12 @@ class [[nodiscard]] CurrentOp {
 
 /// For its lifetime, ops made on this thread are attributed to `where`, the line of the user who called a toolkit
 /// function. The outermost one wins.
-class [[nodiscard]] SourceFrame {
+class [[nodiscard]] SourceScope {
  public:
-  explicit SourceFrame(std::source_location where);
-  ~SourceFrame();
-  SourceFrame(const SourceFrame&) = delete;
-  SourceFrame& operator=(const SourceFrame&) = delete;
+  explicit SourceScope(std::source_location where);
+  ~SourceScope();
+  SourceScope(const SourceScope&) = delete;
+  SourceScope& operator=(const SourceScope&) = delete;
 
  private:
   bool outermost_;

@@ -2,8 +2,8 @@
 
 #include <vector>
 
+#include <twofold/lib/op/body_execution.h>
 #include <twofold/lib/op/opdef.h>
-#include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/thread_state.h>
 
@@ -24,13 +24,13 @@ Observing::At::~At() {
   if (t_state.observing) t_state.observing->at_ = outer_;
 }
 
-void Observing::begin_pass(uint64_t body) {
-  Passes& passes = bodies_[body];
-  ++passes.begun;
-  passes.next.clear();
+void Observing::begin_execution(uint64_t body) {
+  Executions& executions = bodies_[body];
+  ++executions.begun;
+  executions.next.clear();
 }
 
-uint64_t Observing::pass_of(uint64_t body) const {
+uint64_t Observing::execution_of(uint64_t body) const {
   const auto known = bodies_.find(body);
   return known == bodies_.end() || known->second.begun == 0 ? 0 : known->second.begun - 1;
 }
@@ -38,15 +38,15 @@ uint64_t Observing::pass_of(uint64_t body) const {
 void Observing::eager_op(const OpDef& op, std::span<const Tensor* const> inputs, std::span<const Tensor> outputs,
                          std::source_location where) {
   Observation seen{.identity = {.op = op.name},
-                   .where = t_state.frame_guards ? t_state.frame
-                            : where.line()       ? where
-                                                 : t_state.current};
+                   .where = t_state.source_scopes ? t_state.source
+                            : where.line()        ? where
+                                                  : t_state.current};
   if (at_) {
     seen.identity = at_->identity_;
     seen.node = at_->node_;
   } else {
     seen.identity.body = current_body();
-    seen.identity.pass = pass_of(seen.identity.body);
+    seen.identity.execution = execution_of(seen.identity.body);
     seen.identity.scope = t_state.scope_path;
     seen.identity.ordinal = bodies_[seen.identity.body].next[{t_state.scope_path, &op}]++;
   }

@@ -21,11 +21,11 @@ struct OpDef;
 /// Which of a program's ops it is, in the same words in both modes. Numbers count from 0, and from where a body begins
 /// anew: eager, ops outside of all bodies are counted from when observing began, deferred, from the graph's start.
 struct OpIdentity {
-  uint64_t body = 0;     ///< the step, loop or branch that it is in, a hash of where that was made; 0: none
-  uint64_t pass = 0;     ///< which execution of that body, since observing began
-  uint64_t scope = 0;    ///< a hash of the names of the scopes around it, as they were given
-  std::string_view op;   ///< "MatMul", as op types are named
-  uint64_t ordinal = 0;  ///< which of the ops of that type, in that scope and execution
+  uint64_t body = 0;       ///< the step, loop or branch that it is in, a hash of where that was made; 0: none
+  uint64_t execution = 0;  ///< which execution of that body, since observing began
+  uint64_t scope = 0;      ///< a hash of the names of the scopes around it, as they were given
+  std::string_view op;     ///< "MatMul", as op types are named
+  uint64_t ordinal = 0;    ///< which of the ops of that type, in that scope and execution
 
   friend auto operator<=>(const OpIdentity&, const OpIdentity&) = default;
 };
@@ -71,9 +71,9 @@ class [[nodiscard("it observes while it lives: give it a name, tf::Observing obs
   /// A node of a plan.
   void node(const Observation& op);
   /// An execution of a body begins.
-  void begin_pass(uint64_t body);
+  void begin_execution(uint64_t body);
   /// The number of the execution of that body which is under way.
-  uint64_t pass_of(uint64_t body) const;
+  uint64_t execution_of(uint64_t body) const;
 
   /// Eager ops done meanwhile on this thread are this node's work, and what it is observed as.
   class [[nodiscard]] At {
@@ -102,14 +102,14 @@ class [[nodiscard("it observes while it lives: give it a name, tf::Observing obs
   };
 
  private:
-  struct Passes {
+  struct Executions {
     uint64_t begun = 0;
     std::map<std::pair<uint64_t, const OpDef*>, uint64_t> next;  // ordinals, by scope and op
   };
 
   Observer& observer_;
   Observing* outer_;
-  std::map<uint64_t, Passes> bodies_;
+  std::map<uint64_t, Executions> bodies_;
   const At* at_ = nullptr;
 };
 

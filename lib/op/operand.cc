@@ -16,18 +16,18 @@ Tensor source(const Tensor& value, const std::string& name, std::source_location
 }
 
 Tensor source(const Literal& value, const Shape* shape, const ConstantOptions& o, std::source_location where) {
-  SourceFrame frame(where);
+  SourceScope source_scope(where);
   return source(shape ? tensor(value, *shape, o) : tensor(value, o), o.name, where);
 }
 
 }  // namespace
 
 Tensor tensor(const Literal& value, ConstantOptions o, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   return value.to_tensor(o.dtype.value_or(value.default_dtype()));
 }
 Tensor tensor(const Literal& value, const Shape& shape, ConstantOptions o, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   return value.to_tensor(o.dtype.value_or(value.default_dtype()), shape);
 }
 Tensor constant(const Literal& value, ConstantOptions o, std::source_location where) {
@@ -40,7 +40,7 @@ Tensor constant(const Literal& value, const Shape& shape, ConstantOptions o, std
 namespace internal {
 
 Tensor tensor(const Tensor& value, const Shape* shape, const ConstantOptions& o, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (!value.is_concrete())
     fail(Code::InvalidArgument, fmt::format("A constant is made from a value, and {} is none", to_string(value)),
          value.defined() ? "use the symbol itself" : "");
@@ -52,7 +52,7 @@ Tensor tensor(const Tensor& value, const Shape* shape, const ConstantOptions& o,
   return moved_to(copy, value.value()->device());
 }
 Tensor constant(const Tensor& value, const Shape* shape, const ConstantOptions& o, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   return source(tensor(value, shape, o, where), o.name, where);
 }
 
@@ -65,7 +65,7 @@ DType Operand::dtype() const {
 const Tensor& Operand::resolve() const {
   if (tensor_) return *tensor_;
   if (!made_.defined()) {
-    const SourceFrame frame(where_);
+    const SourceScope source_scope(where_);
     made_ = variable_ ? variable_->read(where_) : source(literal_.to_tensor(literal_.default_dtype()), "", where_);
   }
   return made_;
@@ -74,7 +74,7 @@ const Tensor& Operand::resolve() const {
 const Tensor& Operand::resolve(DType dtype) const {
   if (!is_literal() || !literal_.fits(dtype)) return resolve();
   if (!made_.defined()) {
-    const SourceFrame frame(where_);
+    const SourceScope source_scope(where_);
     made_ = source(literal_.to_tensor(dtype), "", where_);
   }
   return made_;

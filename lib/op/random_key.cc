@@ -46,13 +46,13 @@ void restart(RandomOrdinals& ordinals, int64_t seed) {
 RandomOrdinals& eager_random_ordinals() { return eager_random().ordinals; }
 
 RandomOrdinals& current_ordinals() {
-  if (t_state.random_frame) return t_state.random_frame->ordinals_;
+  if (t_state.body) return t_state.body->ordinals();
   return mode().random_ordinals();
 }
 
 const std::shared_ptr<RandomCounters>& current_counters() {
-  const RandomFrame* frame = t_state.random_frame;
-  return frame && frame->counters_ ? frame->counters_ : eager_random().counters;
+  const BodyExecution* body = t_state.body;
+  return body && body->counters() ? body->counters() : eager_random().counters;
 }
 
 uint64_t next_random_key(std::optional<int64_t> op_seed) {
@@ -65,8 +65,8 @@ uint64_t next_random_key(std::optional<int64_t> op_seed) {
 }
 
 void set_random_seed(int64_t seed, std::source_location where) {
-  const SourceFrame frame(where);
-  if (t_state.random_frame)
+  const SourceScope source_scope(where);
+  if (t_state.body)
     fail(Code::FailedPrecondition, "The seed was set in the body of a step, loop or branch, which runs many times",
          "tf::set_random_seed(seed) before it");
   EagerRandom& eager = eager_random();
@@ -124,43 +124,13 @@ RandomOrdinals copy_of(const RandomOrdinals& ordinals) {
   return ordinals;
 }
 
-RandomBody new_random_body(std::string_view kind) {
+BodyKey new_body_key(std::string_view kind) {
   std::lock_guard lock(eager_random().mutex);
   RandomOrdinals& ordinals = current_ordinals();
   ordinals.used = true;
   const uint64_t path = mix(t_state.scope_path, std::hash<std::string_view>()(kind));
   return {ordinals.seed, mix(path, ordinals.next[path]++), ordinals.generation,
           executing_eagerly() ? current_counters() : nullptr};
-}
-
-ScopePath::ScopePath(std::string_view name) : outer_(t_state.scope_path) {
-  t_state.scope_path = name.empty() ? 0 : mix(outer_, std::hash<std::string_view>()(name));
-}
-ScopePath::~ScopePath() { t_state.scope_path = outer_; }
-
-static uint64_t next_serial() {
-  static std::atomic<uint64_t> g_next{1};
-  return g_next.fetch_add(1, std::memory_order_relaxed);
-}
-
-uint64_t current_body() { return t_state.random_frame ? t_state.random_frame->body_ : 0; }
-uint64_t current_pass_serial() { return t_state.random_frame ? t_state.random_frame->serial_ : 0; }
-
-RandomFrame::RandomFrame(const RandomBody& body)
-    : ordinals_{body.seed, body.generation, true, {}},
-      counters_(body.counters),
-      outer_(t_state.random_frame),
-      outer_path_(t_state.scope_path),
-      body_(body.path),
-      serial_(next_serial()) {
-  t_state.random_frame = this;
-  t_state.scope_path = body.path;
-  if (t_state.observing && executing_eagerly()) t_state.observing->begin_pass(body.path);
-}
-
-RandomFrame::~RandomFrame() {
-  t_state.random_frame = outer_;
-  t_state.scope_path = outer_path_;
 }
 
 uint64_t random_key_of(AttrsView attrs) {

@@ -64,7 +64,7 @@ int64_t Tensor::dim(int64_t i, Where where) const {
   if (s.has_rank() && (i < -s.rank() || i >= s.rank()))
     fail_at(where, "", Code::OutOfRange, fmt::format("dim({}) of a tensor of shape {}", i, s.str()));
   if (!s.has_rank() || !s.knows(static_cast<int>(i < 0 ? i + s.rank() : i)))
-    fail_about(*this, t_state.frame_guards ? t_state.frame : where,
+    fail_about(*this, t_state.source_scopes ? t_state.source : where,
                fmt::format("{} has no extent {} that is known until a Session runs it", to_string(*this), i),
                fmt::format("tf::shape(x)[{}]", i));
   return s[i < 0 ? i + s.rank() : i];
@@ -108,7 +108,7 @@ std::span<const T> Tensor::elements(Where where) const {
     fail_at(where, "", Code::InvalidArgument,
             fmt::format("data<{}>() of a tensor of dtype {}", name_of(dtype_of<T>), name_of(v.dtype())),
             fmt::format("tf::cast(t, {})", spelling_of(dtype_of<T>)));
-  const SourceFrame frame(where);  // for what fails while the GPU is waited for
+  const SourceScope source_scope(where);  // for what fails while the GPU is waited for
   return {static_cast<const T*>(v.on_host().data()), static_cast<size_t>(v.num_elements())};
 }
 

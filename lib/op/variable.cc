@@ -74,7 +74,7 @@ Tensor Variable::read(std::source_location where) const {
 }
 
 Tensor internal::assign(const Variable& v, const Operand& value, const OpDef& op) {
-  const SourceFrame frame(value.where());
+  const SourceScope source_scope(value.where());
   if (v.state()->eager_value().defined() != executing_eagerly()) throw_other_mode(v, "assign", op.name, value.where());
   return mode().assign(v, value, op);
 }

@@ -11,7 +11,7 @@ void fail(Code code, std::string message, std::string hint) {
   fail_at(t_state.current, t_state.current_op, code, std::move(message), std::move(hint));
 }
 void fail_at(std::source_location where, std::string_view op, Code code, std::string message, std::string hint) {
-  if (t_state.frame_guards) where = t_state.frame;
+  if (t_state.source_scopes) where = t_state.source;
   throw Error(code, {.message = std::move(message), .op = std::string(op), .where = where, .hint = std::move(hint)});
 }
 

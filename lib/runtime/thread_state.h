@@ -13,7 +13,7 @@ class Tape;
 class GpuPools;
 class Mode;
 class Ledger;
-class RandomFrame;
+class BodyExecution;
 class SwitchReads;
 class Transaction;
 class StepScope;
@@ -25,18 +25,18 @@ class Observing;
 struct ThreadState {
   // In an order that leaves few holes: a program that loads the library late has few bytes for this.
   Mode* mode = nullptr;            ///< of the innermost guard; null: the process's
-  int32_t frame_guards = 0;        ///< SourceFrames
+  int32_t source_scopes = 0;       ///< SourceScopes
   uint32_t scope = 0;              ///< the name scope in `graph`; 0: its root
   int8_t device = -1;              ///< of the innermost device guard; -1: none
-  std::source_location frame{};    ///< of the outermost SourceFrame
+  std::source_location source{};   ///< of the outermost SourceScope
   std::source_location current{};  ///< the op under way, for errors
   const char* current_op = "";     ///< its type; empty if none
   Tape* tape = nullptr;            ///< the innermost live tape, whose outer_ is the next
   GpuPools* pools = nullptr;       ///< of the session under way, where it runs on a GPU
   Ledger* ledger = nullptr;        ///< the ledger that records this thread, if any
   GraphData* graph = nullptr;      ///< of the innermost as_default; null: the default graph
-  uint64_t scope_path = 0;  ///< hash of the scopes' names as given, in both modes: what random keys are made from
-  RandomFrame* random_frame = nullptr;  ///< the innermost step, loop or branch body
+  uint64_t scope_path = 0;        ///< hash of the scopes' names as given, in both modes: what random keys are made from
+  BodyExecution* body = nullptr;  ///< the innermost step, loop or branch body
   SwitchReads* switch_reads = nullptr;  ///< the innermost, if any
   Transaction* transaction = nullptr;   ///< of the innermost eager step
   const StepScope* step = nullptr;      ///< the innermost step whose body is under way, in either mode

@@ -9,7 +9,7 @@ Adam::Adam(std::vector<Variable> parameters, AdamOptions options, std::source_lo
 
 Adam::Adam(const char* name, std::vector<Variable> parameters, AdamOptions options, std::source_location where)
     : Optimizer(name, std::move(parameters), options.lr, where), options_(options) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   check_option("beta1", options_.beta1, 1);
   check_option("beta2", options_.beta2, 1);
   check_option("eps", options_.eps);

@@ -35,7 +35,7 @@ std::vector<Tensor> map_gradients(const std::vector<Tensor>& gradients, F f) {
 
 std::pair<std::vector<Tensor>, Tensor> clip_by_global_norm(const std::vector<Tensor>& gradients, double max_norm,
                                                            std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   check_bound("max_norm", max_norm);
   std::vector<Tensor> norms;
   for (const Tensor& g : gradients)
@@ -46,7 +46,7 @@ std::pair<std::vector<Tensor>, Tensor> clip_by_global_norm(const std::vector<Ten
 }
 
 std::vector<Tensor> clip_by_value(const std::vector<Tensor>& gradients, double bound, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   check_bound("bound", bound);
   return map_gradients(gradients, [&](const Tensor& g) { return clip(g, -bound, bound); });
 }

@@ -28,7 +28,7 @@ static std::string names_of(const std::vector<Variable>& variables) {
 
 Optimizer::Optimizer(const char* name, std::vector<Variable> parameters, double lr, std::source_location where)
     : name_(name), parameters_(std::move(parameters)), lr_(lr) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (parameters_.empty())
     fail(Code::InvalidArgument, fmt::format("{} was given no parameters", name),
          fmt::format("train::{} opt(net.parameters())", name));
@@ -87,7 +87,7 @@ Variable Optimizer::add_state(std::string path, const char* name, const Tensor& 
 }
 
 void Optimizer::set_schedule(Schedule schedule, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   schedule_setting_.change("A schedule cannot be set in the body of a step", "opt.set_schedule(...) before the step");
   schedule_ = std::move(schedule);
   if (!schedule_ || !steps_done_.empty()) return;
@@ -98,19 +98,19 @@ void Optimizer::set_schedule(Schedule schedule, std::source_location where) {
 Operation Optimizer::initializer(std::source_location where) const { return variables_initializer(state_, where); }
 
 Operation Optimizer::minimize(const Tensor& loss, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   std::vector<RowsGradient> rows(takes_rows() ? parameters_.size() : 0);
   const std::vector<Tensor> gradients = gradients_but_rows(loss, parameters_, rows);
   return apply(gradients, rows, where);
 }
 
 std::vector<Tensor> Optimizer::compute_gradients(const Tensor& loss, std::source_location where) const {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   return gradients(loss, parameters_, {}, where);
 }
 
 Operation Optimizer::apply_gradients(const std::vector<Tensor>& gradients, std::source_location where) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   if (gradients.size() != parameters_.size())
     fail(Code::InvalidArgument,
          fmt::format("{} gradients were given for {} parameters", gradients.size(), parameters_.size()));
@@ -147,7 +147,7 @@ Tensor Optimizer::update_rows(size_t, const RowsGradient&, const Tensor&) const 
 
 Tensor update_all(const OpDef& op, const Variable& parameter, std::span<const Tensor> gradient,
                   const std::vector<Variable>& state, const Tensor& lr, AttrsView attrs) {
-  const CurrentOp current(op.name, t_state.frame);
+  const CurrentOp current(op.name, t_state.source);
   if (executing_eagerly() && t_state.transaction &&
       t_state.transaction->wait(op, attrs, parameter, gradient, state, lr))
     return {};
@@ -157,7 +157,7 @@ Tensor update_all(const OpDef& op, const Variable& parameter, std::span<const Te
   for (const Tensor& g : gradient) inputs.push_back(&g);
   for (const Tensor& s : old) inputs.push_back(&s);
   inputs.push_back(&lr);
-  const Outputs next = apply_all(op, inputs, attrs, t_state.frame);
+  const Outputs next = apply_all(op, inputs, attrs, t_state.source);
   return assign_all(parameter, state, {next.begin(), next.begin() + 1 + static_cast<std::ptrdiff_t>(state.size())});
 }
 

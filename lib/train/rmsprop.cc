@@ -6,7 +6,7 @@ namespace twofold::train {
 
 RMSProp::RMSProp(std::vector<Variable> parameters, RMSPropOptions options, std::source_location where)
     : Optimizer("RMSProp", std::move(parameters), options.lr, where), options_(options) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   check_option("alpha", options_.alpha);
   check_option("eps", options_.eps);
   check_option("weight_decay", options_.weight_decay);
@@ -29,7 +29,7 @@ Tensor RMSProp::update(size_t i, const Tensor& gradient, const Tensor& lr) const
 
 Adagrad::Adagrad(std::vector<Variable> parameters, AdagradOptions options, std::source_location where)
     : Optimizer("Adagrad", std::move(parameters), options.lr, where), options_(options) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   check_option("lr_decay", options_.lr_decay);
   check_option("weight_decay", options_.weight_decay);
   check_option("initial_accumulator_value", options_.initial_accumulator_value);

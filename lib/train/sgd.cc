@@ -9,7 +9,7 @@ namespace twofold::train {
 
 SGD::SGD(std::vector<Variable> parameters, SGDOptions options, std::source_location where)
     : Optimizer("SGD", std::move(parameters), options.lr, where), options_(options) {
-  const SourceFrame frame(where);
+  const SourceScope source_scope(where);
   check_option("momentum", options_.momentum);
   check_option("weight_decay", options_.weight_decay);
   if (options_.nesterov && options_.momentum == 0)

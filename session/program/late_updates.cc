@@ -129,10 +129,10 @@ class LateUpdates {
   void move_last(const std::vector<bool>& late) {
     std::vector<ProgramNode> nodes;
     nodes.reserve(p_.nodes.size());
-    for (const bool pass : {false, true}) {
-      if (pass) p_.first_late = nodes.size();
+    for (const bool second : {false, true}) {
+      if (second) p_.first_late = nodes.size();
       for (size_t i = 0; i < p_.nodes.size(); ++i)
-        if (late[i] == pass) nodes.push_back(std::move(p_.nodes[i]));
+        if (late[i] == second) nodes.push_back(std::move(p_.nodes[i]));
     }
     p_.nodes = std::move(nodes);
     p_.renumber();

@@ -27,7 +27,7 @@ BodyResults run_bodies(AttrsView attrs, std::span<const Tensor> inputs, Bodies& 
   const auto& loop = attrs.as<WhileAttrs>();
   BodyResults state;
   for (const Tensor& t : inputs.first(loop.body.parameters.size())) state.push_back(t);
-  while (bodies.test(loop.test, state, inputs)) state = bodies.pass(loop.body, state, inputs);
+  while (bodies.test(loop.test, state, inputs)) state = bodies.iteration(loop.body, state, inputs);
   return state;
 }
 

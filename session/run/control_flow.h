@@ -19,7 +19,7 @@ class Bodies {
   /// Whether a loop in this state goes on.
   virtual bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) = 0;
   /// The state after one iteration of a loop.
-  virtual BodyResults pass(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) = 0;
+  virtual BodyResults iteration(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) = 0;
 
  protected:
   ~Bodies() = default;

@@ -52,15 +52,19 @@ BodyResults PlannedBodies::run(AttrsView attrs, std::span<const Tensor> inputs, 
   class Run final : public Bodies {
    public:
     Run(PlannedBodies& bodies, Ledger* ledger) : bodies_(bodies), ledger_(ledger) {}
-    BodyResults branch(const Body& taken, std::span<const Tensor> inputs) override { return pass(taken, {}, inputs); }
+    BodyResults branch(const Body& taken, std::span<const Tensor> inputs) override { return call(taken, {}, inputs); }
     bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
-      return truth_of(pass(test, state, inputs)[0], "While");
+      return truth_of(call(test, state, inputs)[0], "While");
     }
-    BodyResults pass(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
-      return bodies_.executors_.at(&body).call(state, inputs, ledger_);
+    BodyResults iteration(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
+      return call(body, state, inputs);
     }
 
    private:
+    BodyResults call(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) {
+      return bodies_.executors_.at(&body).call(state, inputs, ledger_);
+    }
+
     PlannedBodies& bodies_;
     Ledger* ledger_;
   };

@@ -99,12 +99,12 @@ void run_observed(Frame& frame, HostCalls calls, GpuRun* gpu, Ledger* ledger) {
   const std::span code(plan.code);
   Observing* const observing = t_state.observing;
   for (uint64_t body : plan.bodies)
-    if (observing && body) observing->begin_pass(body);
+    if (observing && body) observing->begin_execution(body);
   size_t done = 0;
   for (const ObservedOp& op : plan.observed) {
     const Node& node = plan.graph->node(op.node);
     OpIdentity identity = op.identity;
-    if (observing) identity.pass = observing->pass_of(identity.body);
+    if (observing) identity.execution = observing->execution_of(identity.body);
     run_code(code.subspan(done, op.after - done), frame, calls, gpu, ledger);
     done = op.after;
     if (!observing) continue;

@@ -39,7 +39,7 @@ bool TracedBodies::test(const Body& test, std::span<const Tensor> state, std::sp
   return truth_of(call(test, state, inputs)[0], "While");
 }
 
-BodyResults TracedBodies::pass(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) {
+BodyResults TracedBodies::iteration(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) {
   const auto once = [&](std::span<const Tensor> inside) { return vector_of(call(body, inside, inputs)); };
   BodyResults next;
   for (Tensor& t : run_traced(state, once, {.where = where_, .everything = true}).outputs) next.push_back(std::move(t));
@@ -61,7 +61,7 @@ BodyResults TracedBodies::call(const Body& body, std::span<const Tensor> paramet
   for (size_t i = 0; i < body.captures.size(); ++i)
     values[body.captures[i].node].push_back(inputs[body.capture_inputs[i]]);
   Observing* const observing = t_state.observing;
-  if (observing && !known.order.empty()) observing->begin_pass(known.identities[known.order.back()].body);
+  if (observing && !known.order.empty()) observing->begin_execution(known.identities[known.order.back()].body);
   for (uint32_t id : known.order) {
     if (!values[id].empty()) continue;
     const Node& node = g.node(id);
@@ -70,7 +70,7 @@ BodyResults TracedBodies::call(const Body& body, std::span<const Tensor> paramet
     with_node(g, id, [&] {
       if (!observing) return execute(node, pointers, values[id]);
       OpIdentity identity = known.identities[id];
-      identity.pass = observing->pass_of(identity.body);
+      identity.execution = observing->execution_of(identity.body);
       const Observing::At at(identity, g.node_name(id));
       execute(node, pointers, values[id]);
     });

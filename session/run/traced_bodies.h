@@ -25,7 +25,7 @@ class TracedBodies final : public Bodies {
 
   BodyResults branch(const Body& taken, std::span<const Tensor> inputs) override;
   bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) override;
-  BodyResults pass(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) override;
+  BodyResults iteration(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) override;
 
  private:
   BodyResults call(const Body& body, std::span<const Tensor> parameters, std::span<const Tensor> inputs);

@@ -34,7 +34,7 @@ Program Generator::make() {
   tf::set_num_threads(1);
   tf::set_random_seed(static_cast<int64_t>(program_.seed));
   make_variables(program_, state_);
-  const tf::RandomFrame frame(tf::new_random_body("step"));
+  const tf::BodyExecution frame(tf::new_body_key("step"));
   std::optional<tf::GradientTape> tape;
   if (recipe_.gradients) state_.tape = &tape.emplace(tf::GradientTapeOptions{.persistent = true});
   int total = 0;

@@ -146,8 +146,8 @@ void execute(const Instruction& i, State& s) {
   for (size_t k = 0; k < made.size(); ++k) s.values[static_cast<size_t>(i.output) + k] = std::move(made[k]);
 }
 
-void run_body(const Program& p, const tf::RandomBody& random, State& s) {
-  const tf::RandomFrame frame(random);
+void run_body(const Program& p, const tf::BodyKey& random, State& s) {
+  const tf::BodyExecution frame(random);
   std::optional<tf::GradientTape> tape;
   if (p.has_gradients()) tape.emplace(tf::GradientTapeOptions{.persistent = true});
   s.tape = tape ? &*tape : nullptr;
@@ -183,7 +183,7 @@ std::vector<Results> run_eagerly(const Program& p, int threads) {
   tf::set_random_seed(static_cast<int64_t>(p.seed));
   State s;
   make_variables(p, s);
-  const tf::RandomBody random = tf::new_random_body("step");
+  const tf::BodyKey random = tf::new_body_key("step");
   std::vector<Results> results;
   Kept kept;
   for (s.run = 0; s.run < p.runs; ++s.run) {
@@ -210,7 +210,7 @@ Deferred::Deferred(const Program& p) : program_(p) {
   const auto scope = graph_.as_default();
   tf::set_random_seed(static_cast<int64_t>(p.seed));
   make_variables(p, state_);
-  run_body(p, tf::new_random_body("step"), state_);
+  run_body(p, tf::new_body_key("step"), state_);
 }
 Deferred::~Deferred() = default;
 

@@ -35,8 +35,8 @@ struct Unusable {};
 
 void make_variables(const Program& p, State& s);
 void execute(const Instruction& i, State& s);
-/// One pass through the body.
-void run_body(const Program& p, const tf::RandomBody& random, State& s);
+/// One execution of the body.
+void run_body(const Program& p, const tf::BodyKey& random, State& s);
 
 /// What is written to standard output during its lifetime.
 class Captured {

@@ -230,10 +230,10 @@ std::vector<Tensors> run_eagerly() {
   const auto device = tf::device(kDevice);
   tf::set_random_seed(kSeed);
   const auto w = variables();
-  const auto random = tf::new_random_body("step");
+  const auto random = tf::new_body_key("step");
   std::vector<Tensors> rows;
   for (int run = 0; run < kRuns; ++run) {
-    const tf::RandomFrame frame(random);
+    const tf::BodyExecution frame(random);
     Tensors fed = feeds(run);
     rows.push_back(body(w, fed));
     for (const tf::Variable& v : w) rows.back().push_back(v);
@@ -247,7 +247,7 @@ std::vector<Tensors> run_deferred() {
   const auto w = variables();
   Tensors inputs, made;
   {
-    const tf::RandomFrame frame(tf::new_random_body("step"));
+    const tf::BodyExecution frame(tf::new_body_key("step"));
     made = body(w, inputs);
   }
   std::vector<tf::Fetch> fetches;
