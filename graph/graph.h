@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <twofold/graph/fetch.h>
+#include <twofold/lib/op/nest.h>
 #include <twofold/lib/op/operand.h>
 #include <twofold/lib/op/variable.h>
 
@@ -128,23 +129,11 @@ class Naming {
   std::vector<uint32_t> named_;
 };
 
-template <class T>
-void name_all(Naming& naming, T& made) {
-  if constexpr (std::same_as<T, Tensor> || std::same_as<T, Operation>) {
-    naming.name(made);
-  } else if constexpr (requires { std::tuple_size<T>::value; }) {
-    std::apply([&](auto&... each) { (name_all(naming, each), ...); }, made);
-  } else if constexpr (requires { typename T::mapped_type; }) {
-    for (auto& [key, each] : made) name_all(naming, each);
-  } else if constexpr (requires { made.begin(); }) {
-    for (auto& each : made) name_all(naming, each);
-  } else {
-    static_assert(
-        kNever<T>,
-        "named names tensors and operations, in any nesting of tuples, pairs, arrays, vectors and maps: for a "
-        "Variable write tf::Variable v(0.f, {.name = \"v\"})");
-  }
-}
+/// What can be named in what a function returns.
+struct NamedLeaves {
+  template <class T>
+  static constexpr bool is_leaf = std::same_as<T, Tensor> || std::same_as<T, Operation>;
+};
 
 }  // namespace internal
 
@@ -160,7 +149,12 @@ auto named(std::string_view name, F&& f, std::source_location where = std::sourc
                   "named names what its function returns: add a return to it");
     internal::Naming naming(name, where);
     auto made = std::forward<F>(f)();
-    internal::name_all(naming, made);
+    static_assert(
+        internal::NestWith<decltype(made), internal::NamedLeaves>,
+        "named names tensors and operations, in any nesting of tuples, pairs, arrays, vectors and maps: for a "
+        "Variable write tf::Variable v(0.f, {.name = \"v\"})");
+    if constexpr (internal::NestWith<decltype(made), internal::NamedLeaves>)
+      internal::for_each_leaf<internal::NamedLeaves>(made, [&](auto& each) { naming.name(each); });
     return made;
   } else {
     static_assert(kNever<F>,

@@ -1,5 +1,5 @@
 // Nests: leaves that each stand for one tensor, in any nesting of std::tuple, pair, array, vector and maps. Whatever
-// takes or gives several tensors goes through here: runs, callables, steps, cond and while_loop.
+// takes or gives several tensors goes through here: runs, callables, steps, cond, while_loop and named.
 #pragma once
 
 #include <array>
@@ -38,8 +38,6 @@ template <class T, class Leaves>
 using Nest = typename NestOf<std::remove_cvref_t<T>, Leaves>::type;
 template <class T, class Leaves>
 concept NestWith = !std::is_void_v<Nest<T, Leaves>>;
-template <class T, class Leaves>
-concept InnerNest = NestWith<T, Leaves> && !LeafOf<T, Leaves>;
 
 template <class T, class Leaves>
 requires LeafOf<T, Leaves>
@@ -109,17 +107,17 @@ Nest<T, Leaves> map_nest(const T& nest, F&& f) {
   }
 }
 
-/// Calls `f(leaf)` for each leaf in order.
+/// Calls `f(leaf)` for each leaf in order; `f` may change the leaves of a nest that is not const.
 template <class Leaves, class T, class F>
-void for_each_leaf(const T& nest, F&& f) {
-  if constexpr (LeafOf<T, Leaves>) {
+void for_each_leaf(T& nest, F&& f) {
+  if constexpr (LeafOf<std::remove_const_t<T>, Leaves>) {
     f(nest);
   } else if constexpr (MapLike<T>) {
-    for (const auto& [key, value] : nest) for_each_leaf<Leaves>(value, f);
+    for (auto& [key, value] : nest) for_each_leaf<Leaves>(value, f);
   } else if constexpr (requires { std::tuple_size<T>::value; }) {
-    std::apply([&](const auto&... each) { (for_each_leaf<Leaves>(each, f), ...); }, nest);
+    std::apply([&](auto&... each) { (for_each_leaf<Leaves>(each, f), ...); }, nest);
   } else {
-    for (const auto& each : nest) for_each_leaf<Leaves>(each, f);
+    for (auto& each : nest) for_each_leaf<Leaves>(each, f);
   }
 }
 
