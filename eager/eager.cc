@@ -3,19 +3,45 @@
 
 #include <chrono>
 
+#include <twofold/eager/execute.h>
 #include <twofold/eager/tape.h>
 #include <twofold/eager/trace.h>
+#include <twofold/kernels/variable/assignment.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode_interface.h>
 #include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/random_key.h>
-#include <twofold/lib/op/small.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/recording.h>
 
 namespace twofold {
+
+void execute_now(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, std::source_location where,
+                 Outputs& outputs, std::span<const Tensor> over) {
+  if (t_state.tape) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i]->value()->is_shell() && !op.flags.alias && !(i < 32 && (op.shape_inputs >> i & 1)))
+        fail(Code::Internal,
+             fmt::format("'{}' reads input {} that the tape did not keep: the gradient rule's op does not list it "
+                         "under `reads`",
+                         op.name, i));
+    }
+  }
+  if (Ledger* ledger = current_ledger()) {
+    const auto start = std::chrono::steady_clock::now();
+    std::chrono::nanoseconds kernel;
+    launch(op, inputs, attrs, random_counter, outputs, &kernel, over);
+    ledger->add_op(op.name, kernel);
+    ledger->add(Phase::dispatch, std::chrono::steady_clock::now() - start - kernel);
+  } else {
+    launch(op, inputs, attrs, random_counter, outputs, nullptr, over);
+  }
+  if (t_state.observing) t_state.observing->eager_op(op, inputs, outputs, where);
+  for (Tape* tape = t_state.tape; tape; tape = tape->next()) tape->record(op, inputs, attrs, where, outputs);
+}
+
 namespace {
 
 // Tensors of their own.
@@ -31,27 +57,8 @@ class EagerExecution final : public Mode {
 
   void apply(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, Outputs& outputs,
              std::span<const Tensor> over) override {
-    if (t_state.tape) {
-      for (size_t i = 0; i < inputs.size(); ++i) {
-        if (inputs[i]->value()->is_shell() && !op.flags.alias && !(i < 32 && (op.shape_inputs >> i & 1)))
-          fail(Code::Internal,
-               fmt::format("'{}' reads input {} that the tape did not keep: the gradient rule's op does not list it "
-                           "under `reads`",
-                           op.name, i));
-      }
-    }
-    const uint64_t counter = op.flags.random ? next_eager_random_counter(random_key_of(attrs)) : 0;
-    if (Ledger* ledger = current_ledger()) {
-      const auto start = std::chrono::steady_clock::now();
-      std::chrono::nanoseconds kernel;
-      launch(op, inputs, attrs, counter, outputs, &kernel, over);
-      ledger->add_op(op.name, kernel);
-      ledger->add(Phase::dispatch, std::chrono::steady_clock::now() - start - kernel);
-    } else {
-      launch(op, inputs, attrs, counter, outputs, nullptr, over);
-    }
-    if (t_state.observing) t_state.observing->eager_op(op, inputs, outputs, where);
-    for (Tape* tape = t_state.tape; tape; tape = tape->next()) tape->record(op, inputs, attrs, where, outputs);
+    execute_now(op, inputs, attrs, op.flags.random ? next_eager_random_counter(random_key_of(attrs)) : 0, where,
+                outputs, over);
   }
 
   Tensor source(const Tensor& value, const std::string&, std::source_location) override {
@@ -72,27 +79,9 @@ class EagerExecution final : public Mode {
     const Tensor& given = assigned_value(v, value, op);
     const std::lock_guard lock(v.state()->updating());
     const Tensor current = v.state()->eager_value();
-    // A tensor of its own: no gradient flows through state, and other holders of the value are other tensors.
-    const WithoutTape hidden;
-    const Device device = current.value()->device();
-    Tensor next;
-    {
-      const Observing::Hidden sums;  // parts of the assignment, which is observed as one
-      if (!op.combine)
-        next = renamed(moved_to(given, device));
-      else if (!apply_small(*op.combine, current, given, next))
-        next = moved_to(twofold::apply(*op.combine, {&current, &given}, value.where()), device);
-    }
-    if (!next.shape().compatible_with(v.shape()))
-      fail_at(value.where(), op.name, Code::InvalidArgument,
-              fmt::format("{} of a value of shape {} to the variable '{}' of shape {}", op.name, next.shape().str(),
-                          v.name(), v.shape().str()));
-    v.state()->set_eager_value(next);
-    if (t_state.observing) {
-      const Tensor* const inputs[] = {&given};
-      t_state.observing->eager_op(op, inputs, {&next, 1}, value.where());
-    }
-    return renamed(next);
+    return assign_now(
+        op, v.state(), current.value()->device(), given, value.where(), [&]() -> const Tensor& { return current; },
+        [&](const Tensor& next) { v.state()->set_eager_value(next); });
   }
   Operation initializer(const Variable&) override { return {}; }
   Tensor initial_value(const Variable& v, std::source_location where) override {

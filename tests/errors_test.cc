@@ -180,10 +180,8 @@ TEST_CASE("Variables refuse what they cannot hold, in both modes") {
     ERROR_HERE(v.assign(wide), Code::InvalidArgument, "Assign",
                "Assign of a float64 value to the variable 'v:0' of dtype float32", "tf::cast(value, tf::float32)");
     const std::string message =
-        tf::executing_eagerly()
-            ? "Assign of a value of shape (3,) to the variable 'v:0' of shape (2,)"
-            : "A value of shape (3,) cannot be assigned to variable 'v:0' of shape (2,) for 'Assign' (op: 'Assign') "
-              "with input shapes: [3].";
+        "A value of shape (3,) cannot be assigned to variable 'v:0' of shape (2,) for 'Assign' (op: 'Assign') "
+        "with input shapes: [3].";
     ERROR_HERE(v.assign(long_one), Code::InvalidArgument, "Assign", message, "");
     ERROR_HERE(tf::Variable(2.5, {.dtype = tf::int32}), Code::InvalidArgument, "",
                "The literal 2.5 does not fit dtype int32", "tf::cast(..., tf::int32)");

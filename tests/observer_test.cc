@@ -1,6 +1,7 @@
 // What observers see: every op of either mode, by one identity.
 #include "catch.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -168,6 +169,90 @@ TEST_CASE("observer: branches and loops are bodies, their gradients one op") {
                           {.shapes = {{2}}});
     slope({1.f, 2.f}), slope({-1.f, -2.f});
   });
+}
+
+TEST_CASE("observer: random ops and assignments in branches and loops, plain and differentiated") {
+  std::map<bool, std::map<std::string, int64_t>> calls_of_ops;  // by mode
+  check_in_both_modes([&](const tf::SessionOptions& options) {
+    std::optional<tf::Observing::Hidden> of_initial_values(std::in_place);
+    const tf::Variable total({0.f, 0.f}), calls(0);
+    const tf::Session session(options);
+    if (!tf::executing_eagerly()) session.run(tf::global_variables_initializer());
+    of_initial_values.reset();
+    const auto f = [&](const Tensor& x) {
+      const Tensor y = tf::cond(
+          tf::sum(x) > 0.f,
+          [&] {
+            calls.assign_add(1);
+            return x * tf::random_normal({2});
+          },
+          [&] {
+            total.assign(x);
+            return x - tf::random_uniform({2});
+          });
+      const auto [n, z] = tf::while_loop([](Tensor n, Tensor) { return n < 2; },
+                                         [&](Tensor n, Tensor z) {
+                                           total.assign_sub(z * 0.5f);
+                                           return std::tuple{n + 1, z * tf::random_normal({2}) + total.read()};
+                                         },
+                                         std::tuple{tf::constant(0), y});
+      return tf::sum(z);
+    };
+    tf::Ledger ledger;
+    const auto recording = ledger.record();
+    auto plain = tf::step(session, f, {.shapes = {{2}}});
+    plain({1.f, 2.f}), plain({-1.f, -2.f}), plain({3.f, 2.f});
+    auto slope = tf::step(session,
+                          [&](Tensor x) {
+                            tf::GradientTape tape;
+                            tape.watch(x);
+                            return tape.gradient(f(x), x);
+                          },
+                          {.shapes = {{2}}});
+    slope({1.f, 2.f}), slope({-1.f, -2.f}), slope({3.f, 2.f});
+    for (const char* op : {"RandomNormal", "RandomUniform", "Sub"})
+      calls_of_ops[tf::executing_eagerly()][op] = ledger.ops()[op].calls;
+    REQUIRE(calls_of_ops[tf::executing_eagerly()]["RandomNormal"] == 2 * (2 + 3 * 2));
+  });
+  CHECK(calls_of_ops[true] == calls_of_ops[false]);
+}
+
+TEST_CASE("observer: a body whose gradient is wanted is seen as one whose gradient is not") {
+  const tf::Graph graph;
+  const auto current = graph.as_default();
+  const tf::Variable w(2.f);
+  const tf::Session session({.optimize = false});
+  initialize(session);
+  const auto f = [&](const Tensor& x) {
+    const auto [n, y] = tf::while_loop([](Tensor n, Tensor) { return n < 2; },
+                                       [&](Tensor n, Tensor y) {
+                                         const Tensor first = y[0];  // of how many, the run knows
+                                         const Tensor inner = tf::cond(
+                                             tf::sum(first) > 0.f, [&] { return y * w.assign_add(1.f); },
+                                             [&] { return y + w.read() * tf::random_normal({2}); });
+                                         tf::assert_that(tf::sum(first) < 1e6f);
+                                         return std::tuple{n + 1, tf::with_effects(inner, {first})};
+                                       },
+                                       std::tuple{tf::constant(0), x});
+    return tf::sum(y);
+  };
+  const Tensor x = tf::placeholder(tf::float32, {-1, 2});
+  const auto seen_in = [&](const Tensor& fetched) {
+    Recorder recorder;
+    const tf::Observing observing(recorder);
+    session.run(fetched, {{x, {{1.f, 2.f}, {3.f, -4.f}}}});
+    std::vector<std::string> seen;
+    for (const Seen& s : recorder.all) {
+      seen.push_back(std::string(s.identity.op) + " " + std::to_string(s.identity.execution) + " " +
+                     std::to_string(s.inputs.size()) + " " + std::to_string(s.outputs.size()));
+      if (s.identity.op == "While") break;  // what follows is not of the body
+    }
+    return seen;
+  };
+  const std::vector<std::string> plain = seen_in(f(x));
+  CHECK(seen_in(tf::gradients(f(x), {x})[0]) == plain);
+  for (const char* op : {"CheckShape", "AssignAdd", "Assert", "WithEffects", "If", "While"})
+    CHECK(std::ranges::any_of(plain, [&](const std::string& s) { return s.starts_with(std::string(op) + " "); }));
 }
 
 TEST_CASE("observer: an observed run fuses nothing, and what is not observed is as before") {

@@ -6,9 +6,13 @@
 #include <twofold/kernels/pointwise/broadcast.h>
 #include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/variable/assignment.h>
 #include <twofold/kernels/variable/variable_ops.h>
 #include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode_interface.h>
+#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/small.h>
 
 namespace twofold {
 namespace {
@@ -20,7 +24,7 @@ void infer_variable(InferContext& c) {
 void infer_assign(InferContext& c) {
   const auto& v = *c.attrs<VariableAttrs>().variable;
   if (c.dtype(0) != v.dtype)
-    c.fail(fmt::format("A {} value cannot be assigned to variable '{}:0' of dtype {}", name_of(c.dtype(0)), v.name,
+    c.fail(fmt::format("{} of a {} value to the variable '{}:0' of dtype {}", c.op().name, name_of(c.dtype(0)), v.name,
                        name_of(v.dtype)),
            fmt::format("tf::cast(value, {})", spelling_of(v.dtype)));
   // What is added may broadcast to the variable.
@@ -97,6 +101,31 @@ Variable::Variable(Operand initial, VariableOptions options) {
     fail(Code::InvalidArgument, fmt::format("An initial value of shape {} is not of the variable's shape {}",
                                             value.shape().str(), options.shape->str()));
   *this = mode().variable(value, options, initial.where());
+}
+
+Tensor internal::combined(const OpDef& by, const Tensor& current, const Tensor& given, Device home,
+                          std::source_location where) {
+  const Observing::Hidden part;
+  const OnDevice on(home);
+  Tensor next;
+  if (!apply_small(by, current, given, next)) next = moved_to(twofold::apply(by, {&current, &given}, where), home);
+  return next;
+}
+
+void internal::show_assignment(const OpDef& assignment, const Tensor& given, const Tensor& next,
+                               std::source_location where) {
+  const Tensor* const inputs[] = {&given};
+  t_state.observing->eager_op(assignment, inputs, {&next, 1}, where);
+}
+
+void check_assigned(const OpDef& assignment, const Ref<VariableState>& v, const Shape& given,
+                    std::source_location where) {
+  if (given == v->shape) return;  // of known extents: so is any sum
+  const CurrentOp current(assignment.name, where);
+  const TensorSpec spec{v->dtype, given};
+  const VariableAttrs attrs{v};
+  SmallVector<TensorSpec, 2> next;
+  infer(assignment, {&spec, 1}, attrs, {}, next);
 }
 
 Tensor Variable::assign(Operand value) const { return internal::assign(*this, value, assign_op); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <twofold/lib/op/opdef.h>
+#include <twofold/lib/op/variable.h>
 
 namespace twofold {
 
@@ -9,5 +10,10 @@ extern OpDef read_variable_op;  ///< output: the variable's value at this point 
 extern OpDef assign_op;         ///< variable := input 0; output: the new value
 extern OpDef assign_add_op;     ///< variable := variable + input 0
 extern OpDef assign_sub_op;     ///< variable := variable - input 0
+
+/// The variable that an op reads or assigns, which its attributes name; null: it does neither.
+inline const Ref<VariableState>* variable_in(AttrsView attrs) {
+  return attrs && attrs.type() == &internal::kAttrsType<VariableAttrs> ? &attrs.as<VariableAttrs>().variable : nullptr;
+}
 
 }  // namespace twofold

@@ -38,9 +38,10 @@ uint64_t Observing::execution_of(uint64_t body) const {
 void Observing::eager_op(const OpDef& op, std::span<const Tensor* const> inputs, std::span<const Tensor> outputs,
                          std::source_location where) {
   Observation seen{.identity = {.op = op.name},
-                   .where = t_state.source_scopes ? t_state.source
-                            : where.line()        ? where
-                                                  : t_state.current};
+                   .where = at_ && where.line()     ? where
+                            : t_state.source_scopes ? t_state.source
+                            : where.line()          ? where
+                                                    : t_state.current};
   if (at_) {
     seen.identity = at_->identity_;
     seen.node = at_->node_;

@@ -7,10 +7,10 @@
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/layout/shapes.h>
+#include <twofold/kernels/variable/assignment.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/launch.h>
-#include <twofold/session/program/assignment.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/passes.h>
 
@@ -174,8 +174,10 @@ class Lowering {
       // Where it is not known whether it fits the variable, the assignment sees to that.
       return add_one(std::move(sum), {v.dtype, n.dynamic ? unknown_shape : spec.shape});
     };
-    n.inputs[0] = value_to_store(*n.op, n.inputs[0], read, combine);
-    n.op = &assign_op;
+    carry_out(*n.op, n.inputs[0], read, combine, [&](ValueId next) {
+      n.inputs[0] = next;
+      n.op = &assign_op;
+    });
   }
 
   // Adds a node with one output.

@@ -24,7 +24,4 @@ using HostCalls = std::span<const std::unique_ptr<HostCall>>;  // by Plan::host_
 std::unique_ptr<HostCall> make_host_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
                                          SessionContext& context);
 
-/// What `slot` holds once `value` is assigned to it. Throws InvalidArgument for a shape that is not the variable's.
-Tensor assigned(const Slot& slot, const Tensor& value);
-
 }  // namespace twofold

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <twofold/graph/graph_ops.h>
+#include <twofold/kernels/variable/assignment.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/runtime/ledger.h>
@@ -61,13 +62,16 @@ class AssertCall final : public HostCall {
 // An assignment whose value's shape is known only at run time.
 class AssignCall final : public HostCall {
  public:
-  explicit AssignCall(const HostOp& op) : slot_(*op.slot) {}
+  AssignCall(const HostOp& op, const Node& node) : op_(*op.op), slot_(*op.slot), where_(node.where) {}
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger*) override {
-    outputs[0] = slot_.pending = assigned(slot_, retained(inputs[0]));
+    check_assigned(op_, slot_.variable, inputs[0].shape(), where_);
+    outputs[0] = slot_.pending = moved_to(retained(inputs[0]), slot_.device);
   }
 
  private:
+  const OpDef& op_;
   Slot& slot_;
+  const std::source_location where_;
 };
 
 // A read of a variable of unknown shape.
@@ -82,22 +86,13 @@ class ReadCall final : public HostCall {
 
 }  // namespace
 
-Tensor assigned(const Slot& slot, const Tensor& value) {
-  const Tensor next = moved_to(value, slot.device);
-  const VariableState& v = *slot.variable;
-  if (!next.shape().compatible_with(v.shape))
-    fail(Code::InvalidArgument, fmt::format("A value of shape {} cannot be assigned to variable '{}:0' of shape {}",
-                                            next.shape().str(), v.name, v.shape.str()));
-  return next;
-}
-
 std::unique_ptr<HostCall> make_host_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
                                          SessionContext& context) {
   if (is_control_flow(*op.op)) return make_control_flow_call(op, graph, options, context);
   if (op.op == &print_op) return std::make_unique<PrintCall>(op);
   if (op.op == &assert_op) return std::make_unique<AssertCall>(op);
   if (op.op == &read_variable_op) return std::make_unique<ReadCall>(op);
-  if (is_assignment(*op.op)) return std::make_unique<AssignCall>(op);
+  if (is_assignment(*op.op)) return std::make_unique<AssignCall>(op, graph.node(op.node));
   if (op.op->flags.session && op.op != &transfer_op)
     fail(Code::Internal, fmt::format("'{}' cannot be run", op.op->name));
   return std::make_unique<LaunchCall>(op);

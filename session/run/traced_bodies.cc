@@ -6,15 +6,14 @@
 #include <iterator>
 #include <utility>
 
+#include <twofold/eager/execute.h>
 #include <twofold/eager/tape.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/graph/identity.h>
 #include <twofold/kernels/shape_check/shape_check.h>
+#include <twofold/kernels/variable/assignment.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
-#include <twofold/lib/op/launch.h>
-#include <twofold/lib/op/mode_interface.h>
-#include <twofold/session/program/assignment.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/program.h>
 #include <twofold/session/run/random_draws.h>
@@ -83,49 +82,59 @@ BodyResults TracedBodies::call(const Body& body, std::span<const Tensor> paramet
 void TracedBodies::execute(const Node& node, Inputs inputs, Outputs& outputs) {
   const OpDef& op = *node.op;
   const AttrsView attrs = node.attrs_view();
-  const auto all = [&] {
-    std::vector<Tensor> tensors;
-    for (const Tensor* t : inputs) tensors.push_back(*t);
-    return tensors;
-  };
   if (&op == &constant_op) {
     outputs.push_back(attrs.as<ConstantAttrs>().value.tensor);
   } else if (&op == &variable_op || &op == &no_op_op) {
     return;
-  } else if (&op == &read_variable_op) {
-    outputs.push_back(read(attrs.as<VariableAttrs>().variable));
-  } else if (attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>) {
-    outputs.push_back(assign(op, attrs.as<VariableAttrs>().variable, *inputs[0]));
-  } else if (&op == &print_op) {
-    write_print(attrs.as<PrintAttrs>().message, *inputs[0]);
-    outputs.push_back(*inputs[0]);
-  } else if (&op == &assert_op) {
-    check_assertion(attrs.as<AssertAttrs>().message, inputs);
-  } else if (&op == &shape_check_op) {
-    Outputs checked;
-    launch(op, inputs, attrs, 0, checked);
-    outputs.push_back(*inputs[0]);
+  } else if (op.flags.effect && variable_in(attrs)) {
+    outputs.push_back(assign(op, *variable_in(attrs), *inputs[0], node.where));
+  } else if (op.flags.session && &op != &transfer_op) {
+    call_op(node, inputs, outputs);
+    if (t_state.observing) t_state.observing->eager_op(op, inputs, outputs, node.where);
   } else if (&op == &with_effects_op) {
     outputs.push_back(*inputs[0]);
-  } else if (&op == &if_op || &op == &while_op) {
-    const std::source_location outer = std::exchange(where_, node.where);
-    Traced traced = run(attrs, all());
-    where_ = outer;
-    for (Tensor& t : traced.outputs) outputs.push_back(std::move(t));
-    outputs.push_back(trace_handle(std::move(traced.trace)));
-  } else if (&op == &backprop_op) {
-    Traced traced = run_backprop_node(attrs.as<BackpropAttrs>(), all(), slots_, true);
-    for (Tensor& t : traced.outputs) outputs.push_back(std::move(t));
-    outputs.push_back(trace_handle(std::move(traced.trace)));
-  } else if (op.flags.random) {
-    const OnDevice on(node.device >= 0 ? Device{node.device} : slots_.device);
-    launch(op, inputs, attrs, RandomDraws::take(slots_.counter(random_key_of(attrs), node.generation)), outputs);
-  } else if (op.flags.session && &op != &transfer_op) {
-    fail(Code::Internal, fmt::format("'{}' cannot be run in a body", op.name));
+    if (t_state.observing) t_state.observing->eager_op(op, inputs, outputs, node.where);
+  } else if (&op == &shape_check_op) {
+    const WithoutTape hidden;  // its output is its input, for gradients as well
+    Outputs checked;
+    execute_now(op, inputs, attrs, 0, node.where, checked);
+    outputs.push_back(*inputs[0]);
   } else {
     const bool on_gpu = std::ranges::any_of(inputs, [](const Tensor* t) { return !t->value()->device().is_cpu(); });
-    const OnDevice on(node.device >= 0 ? Device{node.device} : on_gpu ? Device{-1} : slots_.device);
-    eager_mode().apply(op, inputs, attrs, node.where, outputs);
+    const bool open = on_gpu && !op.flags.random;
+    const OnDevice on(node.device >= 0 ? Device{node.device} : open ? Device{-1} : slots_.device);
+    const uint64_t counter =
+        op.flags.random ? RandomDraws::take(slots_.counter(random_key_of(attrs), node.generation)) : 0;
+    execute_now(op, inputs, attrs, counter, node.where, outputs);
+  }
+}
+
+// Does what no kernel does, and no op of eager code.
+void TracedBodies::call_op(const Node& node, Inputs inputs, Outputs& outputs) {
+  const OpDef& op = *node.op;
+  const AttrsView attrs = node.attrs_view();
+  const auto take = [&](Traced traced) {
+    for (Tensor& t : traced.outputs) outputs.push_back(std::move(t));
+    outputs.push_back(trace_handle(std::move(traced.trace)));
+  };
+  std::vector<Tensor> all;
+  for (const Tensor* t : inputs) all.push_back(*t);
+  if (&op == &read_variable_op) {
+    outputs.push_back(read(attrs.as<VariableAttrs>().variable));
+  } else if (&op == &print_op) {
+    write_print(attrs.as<PrintAttrs>().message, all[0]);
+    outputs.push_back(all[0]);
+  } else if (&op == &assert_op) {
+    check_assertion(attrs.as<AssertAttrs>().message, inputs);
+  } else if (&op == &if_op || &op == &while_op) {
+    const std::source_location outer = std::exchange(where_, node.where);
+    Traced traced = run(attrs, all);
+    where_ = outer;
+    take(std::move(traced));
+  } else if (&op == &backprop_op) {
+    take(run_backprop_node(attrs.as<BackpropAttrs>(), all, slots_, true));
+  } else {
+    fail(Code::Internal, fmt::format("'{}' cannot be run in a body", op.name));
   }
 }
 
@@ -139,17 +148,12 @@ Tensor TracedBodies::read(const Ref<VariableState>& v) {
   return t_state.tape && is_floating(v->dtype) ? recorded_read(v, value) : value;
 }
 
-Tensor TracedBodies::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given) {
+Tensor TracedBodies::assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given,
+                            std::source_location where) {
   Slot& slot = slots_.slot(v);
-  const auto read = [&] { return slot.current(); };
-  const auto combine = [](const OpDef& by, const Tensor& current, const Tensor& value) {
-    const Tensor* pair[] = {&current, &value};
-    Outputs combined;
-    launch(by, pair, {}, 0, combined);
-    return combined[0];
-  };
-  slot.pending = renamed(assigned(slot, value_to_store(op, retained(given), read, combine)));
-  return renamed(slot.pending);
+  return assign_now(
+      op, v, slot.device, given, where, [&]() -> const Tensor& { return slot.current(); },
+      [&](const Tensor& next) { slot.pending = next; });
 }
 
 Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, Slots& slots, bool keep) {

@@ -30,8 +30,9 @@ class TracedBodies final : public Bodies {
  private:
   BodyResults call(const Body& body, std::span<const Tensor> parameters, std::span<const Tensor> inputs);
   void execute(const Node& node, Inputs inputs, Outputs& outputs);
+  void call_op(const Node& node, Inputs inputs, Outputs& outputs);
   Tensor read(const Ref<VariableState>& v);
-  Tensor assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given);
+  Tensor assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given, std::source_location where);
 
   Slots& slots_;
   std::source_location where_;                // of the innermost node under way
