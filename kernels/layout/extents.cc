@@ -1,4 +1,7 @@
-// Ops whose extents, or places along axes, are operands, and what they become once a run knows them.
+// Extents as tensors: the shape of an operand; ops whose extents, or places along axes, are operands, and what they
+// become once a run knows them.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 
@@ -63,6 +66,13 @@ Tensor slice_at(const Tensor& x, const Tensor& begin, const Tensor& size) {
 
 }  // namespace
 
+constinit OpDef shape_op{.key = op_name::Shape,
+                         .doc = "y = x's extents, int32; TensorFlow and ONNX Shape",
+                         .infer = layout::infer_shape,
+                         .differentiable = Differentiability::none,
+                         .flags = {.host_only = true},
+                         .shape_inputs = 1,
+                         .known = layout::known_shape};
 constinit OpDef extents_op{.key = op_name::Extents,
                            .doc = "y = numbers, with the scalar inputs at their places: a shape, or places along axes",
                            .max_inputs = kMaxRank,
@@ -127,6 +137,20 @@ constinit OpDef pad_at_op{.key = OpName("PadAt"),
 
 }  // namespace
 
+// Of a value the shape is a value, made without an op: no gradient flows through it.
+Tensor shape(Operand x) {
+  const Tensor& t = x.resolve();
+  check_input(shape_op.name, 0, t, x.where());
+  if (t.is_symbolic()) return apply(shape_op, {&t}, x.where());
+  const CurrentOp current(shape_op.name, x.where());
+  const TensorSpec spec{t.dtype(), t.shape()};
+  InferContext context(shape_op, {&spec, 1}, {}, {});
+  layout::infer_shape(context);
+  auto v = Value::make(int32, context.outputs()[0].shape);
+  std::ranges::copy(spec.shape.raw(), static_cast<int32_t*>(v->data()));
+  return Tensor::adopt(v.detach());
+}
+
 Tensor internal::pad_at(const Tensor& like, const Tensor& x, const Tensor& begin) {
   return apply(pad_at_op, {&like, &x, &begin}, source_location::current());
 }
@@ -179,7 +203,7 @@ Tensor Extents::tensor() const {
 }
 
 void layout::register_extents() {
-  for (OpDef* op : {&extents_op, &ensure_shape_op, &slice_at_op, &pad_at_op}) register_op(*op);
+  for (OpDef* op : {&shape_op, &extents_op, &ensure_shape_op, &slice_at_op, &pad_at_op}) register_op(*op);
 }
 
 }  // namespace twofold

@@ -232,18 +232,6 @@ constinit OpDef pad_like_op{.key = op_name::PadLike,
                             .gradient = pad_gradient,
                             .attrs = &internal::kAttrsType<PadAttrs>,
                             .shape_inputs = 2};
-}  // namespace
-
-constinit OpDef shape_op{.key = op_name::Shape,
-                         .doc = "y = x's extents, int32; TensorFlow and ONNX Shape",
-                         .infer = layout::infer_shape,
-                         .differentiable = kNone,
-                         .flags = {.host_only = true},
-                         .shape_inputs = 1,
-                         .known = layout::known_shape};
-
-namespace {
-
 constinit OpDef zeros_like_op{.key = op_name::ZerosLike,
                               .node_name = "zeros_like",
                               .doc = "y = zeros of x's shape and dtype; TensorFlow ZerosLike",
@@ -278,9 +266,6 @@ Tensor concat_all(std::span<const Tensor> tensors, int64_t axis, source_location
   fail_at(where, "ConcatV2", Code::InvalidArgument, "concat needs at least one tensor");
 }
 
-}  // namespace
-
-namespace {
 // By attributes where the extents are numbers, else by a shape operand.
 Tensor shaped(const OpDef& op, const Operand& x, const Extents& extents) {
   if (const auto known = extents.shape()) return apply(op, {&x.resolve()}, ShapeAttrs{*known}, x.where());
@@ -375,19 +360,6 @@ Tensor pad_like(Operand x, Operand like, Axes begin) {
   return apply(pad_like_op, {&from}, PadAttrs{begin, shape}, x.where());
 }
 
-// Of a value the shape is a value, made without an op: no gradient flows through it.
-Tensor shape(Operand x) {
-  const Tensor& t = x.resolve();
-  check_input(shape_op.name, 0, t, x.where());
-  if (t.is_symbolic()) return apply(shape_op, {&t}, x.where());
-  const CurrentOp current(shape_op.name, x.where());
-  const TensorSpec spec{t.dtype(), t.shape()};
-  InferContext context(shape_op, {&spec, 1}, {}, {});
-  layout::infer_shape(context);
-  auto v = Value::make(int32, context.outputs()[0].shape);
-  std::ranges::copy(spec.shape.raw(), static_cast<int32_t*>(v->data()));
-  return Tensor::adopt(v.detach());
-}
 Tensor zeros_like(Operand x) { return apply(zeros_like_op, {&x.resolve()}, x.where()); }
 Tensor ones_like(Operand x) { return apply(ones_like_op, {&x.resolve()}, x.where()); }
 
@@ -397,7 +369,7 @@ void register_layout() {
   layout::register_transfer();
   for (OpDef* op : {&reshape_op, &reshape_like_op, &expand_dims_op, &squeeze_op, &identity_op, &stop_gradient_op,
                     &transpose_op, &broadcast_to_op, &broadcast_like_op, &concat_op, &concat_part_op, &slice_op,
-                    &pad_like_op, &shape_op, &zeros_like_op, &ones_like_op})
+                    &pad_like_op, &zeros_like_op, &ones_like_op})
     register_op(*op);
 }
 

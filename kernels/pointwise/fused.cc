@@ -3,8 +3,8 @@
 #include <functional>
 #include <string_view>
 
-#include <twofold/kernels/pointwise/broadcast.h>
 #include <twofold/kernels/pointwise/ops.h>
+#include <twofold/kernels/pointwise/shapes.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {
@@ -32,10 +32,7 @@ namespace {
 
 void infer_fused(InferContext& c) {
   const FusedAttrs& attrs = c.attrs<FusedAttrs>();
-  Shape shape = c.shape(0);
-  for (int i = 1; i < c.num_inputs(); ++i)
-    if (Shape before = shape; !broadcast_shapes(before, c.shape(i), &shape))
-      c.fail("Incompatible shapes: " + before.brackets() + " vs. " + c.shape(i).brackets());
+  const Shape shape = pointwise::broadcast_inputs(c);
   for (int32_t result : attrs.results) {
     if (result < 0 || static_cast<size_t>(result) >= attrs.ops.size())
       c.fail("Result " + std::to_string(result) + " is not an op of the group");

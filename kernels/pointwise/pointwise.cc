@@ -8,13 +8,13 @@
 #include <string>
 #include <type_traits>
 
-#include <twofold/kernels/pointwise/broadcast.h>
 #include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/pointwise/known.h>
 #include <twofold/kernels/pointwise/operand_pair.h>
 #include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/record.h>
 #include <twofold/kernels/pointwise/scalar.h>
+#include <twofold/kernels/pointwise/shapes.h>
 #include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/small.h>
@@ -25,60 +25,6 @@ void register_pointwise();
 void register_fused();
 
 namespace {
-
-// ---- Shape rules ----
-
-std::string dtypes_text(DTypeClass c) {
-  switch (c) {
-    case DTypeClass::numeric: return "numbers";
-    case DTypeClass::floating:
-    case DTypeClass::quotient: return "float32 or float64";
-    case DTypeClass::any: return "any dtype";
-    case DTypeClass::boolean: break;
-  }
-  return "bool";
-}
-
-Shape broadcast_inputs(const InferContext& c, int first = 0) {
-  Shape shape = c.shape(first);
-  for (int i = first + 1; i < c.num_inputs(); ++i)
-    if (Shape before = shape; !broadcast_shapes(before, c.shape(i), &shape))
-      c.fail("Incompatible shapes: " + before.brackets() + " vs. " + c.shape(i).brackets());
-  return shape;
-}
-
-void check_same_dtype(const InferContext& c, int i, int j) {
-  if (c.dtype(i) != c.dtype(j))
-    c.fail("Operands must have one dtype, not " + std::string(name_of(c.dtype(i))) + " and " +
-               std::string(name_of(c.dtype(j))),
-           "tf::cast(x, tf::" + std::string(name_of(promote(c.dtype(i), c.dtype(j)))) + ")");
-}
-
-template <class F, DTypeClass kClass, int kArity>
-constexpr bool makes_bool() {
-  using V = Scalar<std::conditional_t<kClass == DTypeClass::boolean, bool, double>>;
-  if constexpr (kArity == 1)
-    return !std::is_same_v<decltype(F()(V(0))), V>;
-  else
-    return !std::is_same_v<decltype(F()(V(0), V(0))), V>;
-}
-
-template <class F, DTypeClass kClass, int kArity>
-void infer(InferContext& c) {
-  const DType dtype = c.dtype(0);
-  if (!supports(kClass, dtype))
-    c.fail("Needs " + dtypes_text(kClass) + ", not " + std::string(name_of(dtype)),
-           kClass == DTypeClass::boolean ? "tf::cast(x, tf::bool_)" : "tf::cast(x, tf::float32)");
-  if constexpr (kArity == 2) check_same_dtype(c, 0, 1);
-  c.output(makes_bool<F, kClass, kArity>() ? bool_ : dtype, broadcast_inputs(c));
-}
-
-void infer_select(InferContext& c) {
-  if (c.dtype(0) != bool_)
-    c.fail("The condition must be bool, not " + std::string(name_of(c.dtype(0))), "tf::cast(condition, tf::bool_)");
-  check_same_dtype(c, 1, 2);
-  c.output(c.dtype(1), broadcast_inputs(c));
-}
 
 // ---- Gradient rules ----
 
@@ -181,7 +127,7 @@ constexpr OpDef define(OpName name, const char* node_name, uint32_t reads, const
           .doc = doc,
           .min_inputs = kArity,
           .max_inputs = kArity,
-          .infer = infer<F, kClass, kArity>,
+          .infer = pointwise::infer<kClass, kArity, pointwise::makes_bool<F, kClass, kArity>()>,
           .differentiable = kDifferentiable ? Differentiability::rule : Differentiability::none,
           .gradient = kDifferentiable ? gradient<F, kArity> : nullptr,
           .reads = reads_of(reads),
@@ -201,7 +147,7 @@ constinit OpDef select_op{.key = op_name::Select,
                           .doc = "a where the condition is true, else b. TensorFlow SelectV2, PyTorch where.",
                           .min_inputs = 3,
                           .max_inputs = 3,
-                          .infer = infer_select,
+                          .infer = pointwise::infer_select,
                           .differentiable = Differentiability::rule,
                           .gradient = select_gradient,
                           .reads = {.inputs = 1},
@@ -212,7 +158,7 @@ constinit OpDef if_arrived_op{.key = op_name::IfArrived,
                               .doc = "x where the scalar is true, else a constant; then x gets no gradient at all.",
                               .min_inputs = 3,
                               .max_inputs = 3,
-                              .infer = infer_select,
+                              .infer = pointwise::infer_select,
                               .differentiable = Differentiability::rule,
                               .gradient = if_arrived_gradient,
                               .reads = {.inputs = 1},
@@ -372,7 +318,7 @@ PointwiseRecord record(const char* op, const char* function, PointwiseRecord::Ra
           function,
           1,
           kClass,
-          makes_bool<F, kClass, 1>(),
+          pointwise::makes_bool<F, kClass, 1>(),
           differentiable<F, 1>(),
           {samples, samples},
           {e.x, 0, e.y},
@@ -388,7 +334,7 @@ PointwiseRecord record(const char* op, const char* function, PointwiseRecord::Ra
           function,
           2,
           kClass,
-          makes_bool<F, kClass, 2>(),
+          pointwise::makes_bool<F, kClass, 2>(),
           differentiable<F, 2>(),
           {a, b},
           {e.a, e.b, e.y},

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <unordered_set>
 
 #include <twofold/graph/body.h>
@@ -12,6 +11,7 @@
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/session/plan/gpu_plan.h>
+#include <twofold/session/plan/locations.h>
 #include <twofold/session/plan/memory_plan.h>
 #include <twofold/session/plan/planner.h>
 #include <twofold/session/program/node_error.h>
@@ -29,7 +29,8 @@ class Planner {
         slots_(slots),
         plan_(std::make_unique<Plan>()),
         first_late_(std::min(p_.first_late, p_.nodes.size())),
-        memory_(p_, pass_enabled(options, kMemoryPass)) {
+        memory_(p_, pass_enabled(options, kMemoryPass)),
+        locations_(p_, memory_, *plan_) {
     plan_->graph = Ref<GraphData>(p_.graph);
     if (observed) identities_ = identities_of(*p_.graph);
   }
@@ -48,9 +49,6 @@ class Planner {
   }
 
  private:
-  MemoryPlan::Home& home(ValueId v) { return memory_.home(v); }
-  bool is_constant(ValueId v) const { return memory_.is_constant(v); }
-
   void check_placeholders() const {
     for (const ProgramNode& n : p_.nodes) {
       if (n.dead || n.op != &placeholder_op) continue;
@@ -65,69 +63,6 @@ class Planner {
                    .where = node.where,
                    .hint = fmt::format("session.run(fetches, {{{{{}, value}}}})", p_.graph->node_name(n.graph_node))});
     }
-  }
-
-  uint32_t external(ValueId v) {
-    MemoryPlan::Home& h = home(v);
-    if (h.external == MemoryPlan::kNone) {
-      h.external = static_cast<uint32_t>(plan_->externals.size());
-      const ProgramValue& value = p_.values[memory_.root(v)];
-      plan_->externals.push_back({.spec = value.spec, .device = value.device, .feed = value.feed, .args = {}});
-      if (value.feed >= 0) plan_->feeds.emplace_back(static_cast<uint32_t>(value.feed), h.external);
-    }
-    return h.external;
-  }
-
-  // One pointer argument.
-  void push_arg(ValueId v) {
-    const auto index = static_cast<uint32_t>(plan_->args.size());
-    PlannedArg arg;
-    if (is_constant(v)) {
-      const Tensor& t = p_.values[memory_.root(v)].constant;
-      arg = {.from = PlannedArg::From::constant, .constant = t.value()->data()};
-      keep_constant(v);
-    } else if (home(v).must_be_external) {
-      arg = {.from = PlannedArg::From::external, .external = external(v)};
-      plan_->externals[arg.external].args.push_back(index);
-    } else {
-      memory_.place(v);
-      arg = {.from = PlannedArg::From::arena, .device = p_.values[v].device, .offset = home(v).offset};
-    }
-    plan_->args.push_back(arg);
-  }
-
-  void keep_constant(ValueId v) {
-    const ProgramValue& root = p_.values[memory_.root(v)];
-    const Tensor& t = root.constant;
-    if (!plan_->constants.empty() && plan_->constants.back().same_as(t)) return;
-    plan_->constants.push_back(t);
-    // Computed for this plan, or taken to where it is read; others are the graph's.
-    if ((root.producer >= 0 || !t.value()->device().is_cpu()) && counted_.insert(t.value()->data()).second)
-      constants_[t.value()->device().index] += static_cast<int64_t>(t.value()->bytes());
-  }
-
-  Source source(ValueId v) {
-    Source s;
-    s.spec = p_.values[v].spec;
-    s.device = p_.values[v].device;
-    if (is_constant(v)) {
-      s.from = Source::From::constant;
-      s.constant = p_.values[memory_.root(v)].constant;
-      keep_constant(v);
-      if (s.constant.shape() != s.spec.shape && s.spec.shape.is_known())
-        s.constant = Tensor::adopt(Value::view(Ref<Value>(s.constant.value()), s.spec.shape, 0).detach());
-    } else if (home(v).must_be_external) {
-      s.from = Source::From::external;
-      s.external = external(v);
-      const ProgramValue& root = p_.values[memory_.root(v)];
-      s.fed = root.feed >= 0;
-      s.read = root.producer >= 0 && p_.nodes[static_cast<size_t>(root.producer)].op == &read_variable_op;
-    } else {
-      memory_.place(v);
-      s.from = Source::From::arena;
-      s.offset = home(v).offset;
-    }
-    return s;
   }
 
   void emit_at(size_t i) {
@@ -150,9 +85,9 @@ class Planner {
       const uint32_t bit = i < 32 ? uint32_t{1} << i : 0;
       if (given.op->host_inputs & bit) continue;
       const bool is_shape = given.op->shape_inputs & bit;
-      seen.inputs.push_back(is_shape ? std::nullopt : std::optional(source(given.inputs[i])));
+      seen.inputs.push_back(is_shape ? std::nullopt : std::optional(locations_.source(given.inputs[i])));
     }
-    for (uint32_t k = 0; k < n.num_outputs; ++k) seen.outputs.push_back(source(n.first_output + k));
+    for (uint32_t k = 0; k < n.num_outputs; ++k) seen.outputs.push_back(locations_.source(n.first_output + k));
     if (std::ranges::find(plan_->bodies, seen.identity.body) == plan_->bodies.end())
       plan_->bodies.push_back(seen.identity.body);
     plan_->observed.push_back(std::move(seen));
@@ -167,7 +102,7 @@ class Planner {
       const ProgramNode& n = p_.nodes[i];
       if (n.op == &read_variable_op && !is_skipped(p_, n) && written.contains(variable_of(n).get()))
         plan_->code.push_back(
-            {.node = n.graph_node, .aux = external(n.first_output), .what = Instruction::Do::release});
+            {.node = n.graph_node, .aux = locations_.external(n.first_output), .what = Instruction::Do::release});
     }
     for (size_t i = first_late_; i < p_.nodes.size(); ++i) {
       const ProgramNode& n = p_.nodes[i];
@@ -179,8 +114,8 @@ class Planner {
   // the first of them.
   void make_outputs(ValueId first, uint32_t count, uint32_t node) {
     for (uint32_t i = 0; i < count; ++i) {
-      if (!home(first + i).must_be_external) continue;
-      plan_->code.push_back({.node = node, .aux = external(first + i), .what = Instruction::Do::make});
+      if (!memory_.home(first + i).must_be_external) continue;
+      plan_->code.push_back({.node = node, .aux = locations_.external(first + i), .what = Instruction::Do::make});
     }
   }
 
@@ -235,10 +170,10 @@ class Planner {
       if (i < 32 && (op.shape_inputs >> i & 1)) {
         plan_->args.push_back({.from = PlannedArg::From::constant});  // the kernel does not look
       } else {
-        push_arg(inputs[i]);
+        locations_.push_arg(inputs[i]);
       }
     }
-    for (uint32_t i = 0; i < count; ++i) push_arg(first + i);
+    for (uint32_t i = 0; i < count; ++i) locations_.push_arg(first + i);
     plan_->ops.resize(plan_->code.size());
     plan_->ops.push_back(&op);
     plan_->code.push_back(instruction);
@@ -264,7 +199,8 @@ class Planner {
   void emit_read(const VariableState& v, ValueId to, uint32_t node) {
     Slot& slot = slots_.slot(Ref<VariableState>(const_cast<VariableState*>(&v)));
     use_slot(slot, false);
-    plan_->code.push_back({.params = &slot, .args = external(to), .node = node, .what = Instruction::Do::read});
+    plan_->code.push_back(
+        {.params = &slot, .args = locations_.external(to), .node = node, .what = Instruction::Do::read});
   }
 
   void emit_assignment(const ProgramNode& n) {
@@ -272,15 +208,15 @@ class Planner {
     Slot& slot = slots_.slot(v);
     use_slot(slot, true);
     const auto source_index = static_cast<uint32_t>(plan_->assigned.size());
-    plan_->assigned.push_back(source(n.inputs[0]));
+    plan_->assigned.push_back(locations_.source(n.inputs[0]));
     plan_->code.push_back(
         {.params = &slot, .node = n.graph_node, .aux = source_index, .what = Instruction::Do::assign});
   }
 
   void emit_transfer(const ProgramNode& n) {
     const auto source_index = static_cast<uint32_t>(plan_->transferred.size());
-    plan_->transferred.push_back(source(n.inputs[0]));
-    plan_->code.push_back({.args = external(n.first_output),
+    plan_->transferred.push_back(locations_.source(n.inputs[0]));
+    plan_->code.push_back({.args = locations_.external(n.first_output),
                            .node = n.graph_node,
                            .aux = source_index,
                            .what = Instruction::Do::transfer,
@@ -301,8 +237,8 @@ class Planner {
     }
     host.fed = fed_variables(n);
     plan_->gpu.fails_late |= !n.device.is_cpu();
-    for (ValueId v : n.inputs) host.inputs.push_back(source(v));
-    for (uint32_t i = 0; i < n.num_outputs; ++i) host.outputs.push_back(external(n.first_output + i));
+    for (ValueId v : n.inputs) host.inputs.push_back(locations_.source(v));
+    for (uint32_t i = 0; i < n.num_outputs; ++i) host.outputs.push_back(locations_.external(n.first_output + i));
     plan_->code.push_back({.node = n.graph_node,
                            .aux = static_cast<uint32_t>(plan_->host_ops.size()),
                            .what = Instruction::Do::host,
@@ -323,7 +259,7 @@ class Planner {
   }
 
   void finish() {
-    for (ValueId v : p_.fetches) plan_->fetches.push_back(source(v));
+    for (ValueId v : p_.fetches) plan_->fetches.push_back(locations_.source(v));
     for (const auto& v : p_.fetched_variables) {
       plan_->fetched_slots.push_back(&slots_.slot(v));
       use_slot(*plan_->fetched_slots.back(), false);
@@ -346,7 +282,7 @@ class Planner {
       plan_->arenas.push_back({arena.top(), offset});
     }
     plan_->gpu.late_calls = std::make_shared<const LateCalls>(std::move(late_calls_));
-    for (const auto& [device, bytes] : constants_) plan_->constant_bytes.emplace_back(Device{device}, bytes);
+    plan_->constant_bytes = locations_.constant_bytes();
   }
 
   size_t add_workspaces(Arena& arena, size_t d) {
@@ -365,11 +301,11 @@ class Planner {
         if (n.op->in_place[k] < 0) continue;
         const ValueId old = n.inputs[static_cast<size_t>(n.op->in_place[k])];
         const ProgramNode& read = p_.nodes[static_cast<size_t>(p_.values[old].producer)];
-        plan_->in_place[external(n.first_output + k)] = &slots_.slot(variable_of(read));
+        plan_->in_place[locations_.external(n.first_output + k)] = &slots_.slot(variable_of(read));
       }
     }
     for (const auto& [value, variable] : gpu_updates_in_place(p_, memory_))
-      plan_->in_place[external(value)] = &slots_.slot(variable);
+      plan_->in_place[locations_.external(value)] = &slots_.slot(variable);
   }
 
   /// Of the memory for values, what more than one workspace may take: one part in so many. A step of training gains
@@ -390,11 +326,10 @@ class Planner {
   std::unique_ptr<Plan> plan_;
   size_t first_late_;  // of the program's nodes
   MemoryPlan memory_;
+  Locations locations_;
   std::vector<OpIdentity> identities_;  // by graph node; empty: nobody observes
   LateCalls late_calls_;
-  std::map<int8_t, int64_t> constants_;      // bytes that the plan alone holds, by Device::index
-  std::unordered_set<const void*> counted_;  // what is among them
-  std::vector<size_t> workspace_;            // by Device::index
+  std::vector<size_t> workspace_;  // by Device::index
   Recent recent_[16];
 };
 
