@@ -19,8 +19,6 @@ namespace {
 
 using State = std::map<std::string, Tensor>;
 
-constexpr How kWays[] = {How::eager, How::deferred, How::optimized};
-
 /// Draws in a net, in a branch and in a loop.
 struct Program {
   explicit Program(tf::Session& s) : session(s) { session.run(tf::global_variables_initializer()); }

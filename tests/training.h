@@ -27,7 +27,10 @@ inline bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b
   return true;
 }
 
+inline float number(const Tensor& t) { return t.item<float>(); }
+
 enum class How { eager, deferred, optimized };
+inline constexpr How kWays[] = {How::eager, How::deferred, How::optimized};
 
 /// Runs `program` eager or in a graph of its own; programs that take a session step through it.
 template <class Program>
@@ -43,6 +46,18 @@ auto in_mode(How how, Program program) {
   tf::set_random_seed(7);
   tf::Session session({.optimize = how == How::optimized});
   return program(session);
+}
+
+/// Runs `program` in every mode, on a session for steps that are made with it.
+template <class Program>
+void in_each_mode(Program program) {
+  for (const How how : kWays) {
+    INFO("mode " << static_cast<int>(how));
+    in_mode(how, [&](tf::Session& session) {
+      program(session);
+      return 0;
+    });
+  }
 }
 
 /// What `program` gives in eager mode; checks that both ways of deferred mode give the same bits.

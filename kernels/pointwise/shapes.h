@@ -1,7 +1,7 @@
 // Shape rules of the pointwise ops: which dtypes they take, and how their operands broadcast.
 #pragma once
 
-#include <math.h>  // by whose names scalar.h calls
+#include <math.h>  // for scalar.h
 
 #include <string>
 #include <type_traits>

@@ -9,15 +9,15 @@
 
 namespace twofold {
 
-/// Says where each value is when the plan runs: it is an external or a constant, or lies in an arena. What is asked for
-/// becomes part of the plan.
+/// Says where each value is when the plan runs: it is an external or a constant, or lies in an arena. A value that is
+/// asked for is added to the plan's externals or constants, or placed in its arena.
 class Locations {
  public:
   Locations(const Program& p, MemoryPlan& memory, Plan& plan) : p_(p), memory_(memory), plan_(plan) {}
 
   /// The number of the external that holds `v`.
   uint32_t external(ValueId v);
-  /// The next of the plan's args is the pointer to `v`.
+  /// Adds the pointer to `v` to the plan's args.
   void push_arg(ValueId v);
   Source source(ValueId v);
   /// Of constants that the plan alone holds.

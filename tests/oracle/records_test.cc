@@ -84,7 +84,7 @@ TEST_CASE("oracle: ops that move elements keep every bit of every dtype") {
 
 TEST_CASE("oracle: sums of products, and of elements, with zeros, subnormals, infinities and NaN among them") {
   // Not with the largest: there it is the order of the terms that decides what overflows. (reduce_test.cc,
-  // pool_test.cc)
+  // linear_test.cc)
   const auto moderate = [](double v) { return std::fabs(v) < 2 || std::isinf(v); };
   const auto or_nan = [&](double v) { return moderate(v) || std::isnan(v); };
   const std::set<std::string> sums = {"MatMul",    "Conv2D",        "Conv2DBackpropInput", "Conv2DBackpropFilter",

@@ -1,48 +1,13 @@
-// Reductions, running sums and what sorts.
+// Reductions.
 #include <algorithm>
 #include <numeric>
 
-#include "dual.h"
+#include "rows.h"
 
 using namespace oracle;
 
 namespace {
 
-/// Rows of one length that hold what a reduction may stumble over.
-template <class T>
-std::vector<Reals> rows(size_t n) {
-  using L = std::numeric_limits<T>;
-  const real big = L::max(), small = L::min(), least = L::denorm_min();
-  std::vector<Reals> all = {{0, -0.0L, 0},
-                            {-0.0L, -0.0L, -0.0L},
-                            {1, 2, 3},
-                            {-1, -1, -3},
-                            {kInf, 1, 2},
-                            {-kInf, 1, 2},
-                            {kInf, -kInf, 0},
-                            {kNaN, 1, kInf},
-                            {1, kNaN, -kInf},
-                            {big, 0, 0},
-                            {-big, 0, 0},
-                            {big, -big, 0},
-                            {least, least, -least},
-                            {small, -least, 0},
-                            {1, 1, 1},
-                            {-kInf, -kInf, -kInf},
-                            {kInf, kInf, 1},
-                            {5, 5, 2},
-                            {-7, 100, 1e-8L}};
-  for (Reals& r : all) {
-    for (real& x : r) x = static_cast<T>(x);
-    r.resize(n, r.back());
-  }
-  return all;
-}
-Reals flat(const std::vector<Reals>& rows) {
-  Reals all;
-  for (const Reals& r : rows) all.insert(all.end(), r.begin(), r.end());
-  return all;
-}
 bool has_nan(const Reals& r) {
   return std::any_of(r.begin(), r.end(), [](real x) { return std::isnan(x); });
 }
@@ -103,34 +68,6 @@ void reduction(const std::string& name, const std::function<Tensor(const Tensor&
   });
 }
 
-/// The same through dual numbers, at three scales that the dtype holds.
-template <class Reference>
-void derivatives(const std::string& name, const std::function<Tensor(const Tensor&)>& call, const Reference& reference,
-                 const std::vector<double>& scales = {1}, real eps = 8) {
-  for_floating([&](auto, DType dtype) {
-    for (const double scale : scales) {
-      const Reals x = {0.5L, -1.25L, 2, 0.75L, -0.5L, 1.5L, 3, 1.125L, -2.5L, 0.25L, -0.875L, 1.75L};
-      Reals scaled;
-      for (const real v : x) scaled.push_back(v * static_cast<real>(scale));
-      hold(
-          name + " at " + std::to_string(scale), dtype, [&](const Tensors& in) { return call(in[0]); },
-          [&](const auto& in) { return reference(in[0]); }, {{{3, 4}}, {scaled}}, eps);
-    }
-  });
-}
-
-/// Calls f with each row of 4.
-const auto by_rows = [](const auto& f) {
-  return [f](const auto& x) {
-    using R = typename std::remove_cvref_t<decltype(x)>::value_type;
-    std::vector<R> y;
-    for (size_t i = 0; i < x.size(); i += 4)
-      for (const R& v : f(std::vector<R>(x.begin() + static_cast<std::ptrdiff_t>(i),
-                                         x.begin() + static_cast<std::ptrdiff_t>(i + 4))))
-        y.push_back(v);
-    return y;
-  };
-};
 const auto sum_all = [](const auto& r) {
   auto s = r[0];
   for (size_t i = 1; i < r.size(); ++i) s = s + r[i];
@@ -200,7 +137,7 @@ ORACLE(prod, reduce_prod) {
   });
 }
 
-ORACLE(max, min, reduce_max, reduce_min, argmax, argmin, top_k) {
+ORACLE(max, min, reduce_max, reduce_min) {
   reduction("max", [](const Tensor& x, tf::Axes a, bool k) { return tf::max(x, a, {.keepdims = k}); }, greatest,
             {.zero_sign = false});
   reduction("reduce_max", [](const Tensor& x, tf::Axes a, bool k) { return tf::reduce_max(x, a, {.keepdims = k}); },
@@ -233,55 +170,7 @@ ORACLE(max, min, reduce_max, reduce_min, argmax, argmin, top_k) {
     CHECK(off(all[1], dtype, Shape{}, {real(L::min())}) == "");
     CHECK(off(all[2], dtype, Shape{}, {real(L::min())}) == "");
     CHECK(off(all[3], dtype, Shape{}, {real(L::max())}) == "");
-    const auto at = everyway([](const Tensors& in) { return Tensors{tf::argmax(in[0]), tf::argmin(in[0])}; }, {x});
-    CHECK(off(at[0], tf::int64, Shape{}, {10}) == "");
-    CHECK(off(at[1], tf::int64, Shape{}, {0}) == "");
-    const auto [values, indices] = tf::top_k(x, 3);
-    CHECK(off(values, dtype, {3}, {real(L::max()), real(L::max() - 1), real(L::max() / 2)}) == "");
-    CHECK(off(indices, tf::int32, {3}, {10, 9, 8}) == "");
   });
-  for_floating([](auto zero, DType dtype) {
-    using T = decltype(zero);
-    const std::vector<Reals> in = rows<T>(4);
-    const auto count = static_cast<int64_t>(in.size());
-    const Tensor x = make(dtype, {count, 4}, flat(in));
-    Reals most, lowest, values, indices;
-    for (const Reals& r : in) {
-      std::vector<size_t> order(r.size());
-      std::iota(order.begin(), order.end(), size_t{0});
-      const auto above = [&](size_t i, size_t j) { return std::isnan(r[i]) ? !std::isnan(r[j]) : r[i] > r[j]; };
-      std::stable_sort(order.begin(), order.end(), above);
-      most.push_back(static_cast<real>(order[0]));
-      for (const size_t i : order) values.push_back(r[i]), indices.push_back(static_cast<real>(i));
-      const auto below = [&](size_t i, size_t j) { return std::isnan(r[i]) ? !std::isnan(r[j]) : r[i] < r[j]; };
-      std::iota(order.begin(), order.end(), size_t{0});
-      std::stable_sort(order.begin(), order.end(), below);
-      lowest.push_back(static_cast<real>(order[0]));
-    }
-    const auto got = everyway(
-        [](const Tensors& t) {
-          const auto sorted = tf::top_k(t[0], 4);
-          return Tensors{tf::argmax(t[0], -1), tf::argmin(t[0], 1), sorted.values, sorted.indices};
-        },
-        {x});
-    CHECK(off(got[0], tf::int64, {count}, most) == "");
-    CHECK(off(got[1], tf::int64, {count}, lowest) == "");
-    CHECK(off(got[2], dtype, {count, 4}, values) == "");
-    CHECK(off(got[3], tf::int32, {count, 4}, indices) == "");
-    const auto [y, first, second] =
-        derive([](const Tensor& t) { return tf::square(tf::top_k(t, 2).values); }, make(dtype, {5, -7, 9, 2}));
-    CHECK(off_list(first, dtype, {10, 0, 18, 0}, {.zero_sign = false}) == "");
-    CHECK(off_list(second, dtype, {2, 0, 2, 0}, {.zero_sign = false}) == "");
-    CHECK_ERROR(tf::argmax(make(dtype, {2, 0}, {}), 1), InvalidArgument, "axis 1 is empty");
-    CHECK(off(tf::argmax(make(dtype, {0, 2}, {}), 1), tf::int64, {0}, {}) == "");
-    CHECK(off(tf::top_k(make(dtype, {2, 0}, {}), 0).values, dtype, {2, 0}, {}) == "");
-    CHECK_ERROR(tf::top_k(make(dtype, {2, 0}, {}), 1), InvalidArgument, "");
-    CHECK_ERROR(tf::top_k(make(dtype, {2}, {1, 2}), -1), InvalidArgument, "");
-    CHECK_ERROR(tf::top_k(make(dtype, Shape{}, {1}), 1), InvalidArgument, "");
-  });
-  CHECK_ERROR(tf::argmax(tf::tensor({true}), 0), InvalidArgument, "bool");
-  CHECK_ERROR(tf::argmin(tf::tensor({1}), 1), InvalidArgument, "out of range");
-  CHECK_ERROR(tf::top_k(tf::tensor({true}), 1), InvalidArgument, "bool");
 }
 
 ORACLE(any, all, reduce_any, reduce_all) {
@@ -407,49 +296,4 @@ ORACLE(sum_to_like, sum_to_shape) {
     CHECK_ERROR(tf::sum_to_shape(x, {4}), InvalidArgument, "");
     CHECK_ERROR(tf::sum_to_like(x, make(dtype, {2}, {1, 2})), InvalidArgument, "");
   });
-}
-
-ORACLE(cumsum) {
-  for_floating([](auto zero, DType dtype) {
-    using T = decltype(zero);
-    const std::vector<Reals> in = rows<T>(5);
-    const auto count = static_cast<int64_t>(in.size());
-    for (const bool exclusive : {false, true})
-      for (const bool reverse : {false, true}) {
-        Reals wanted;
-        for (Reals r : in) {
-          if (reverse) std::reverse(r.begin(), r.end());
-          real s = 0;
-          Reals y;
-          for (const real v : r) y.push_back(exclusive ? s : s + v), s += v;
-          if (reverse) std::reverse(y.begin(), y.end());
-          wanted.insert(wanted.end(), y.begin(), y.end());
-        }
-        INFO(dtype << " exclusive " << exclusive << " reverse " << reverse);
-        // Of float32 sums are made in float64, of float64 in itself: {largest, -largest, 1} loses nothing either way.
-        CHECK(off(everyway1(
-                      [&](const Tensors& t) {
-                        return tf::cumsum(t[0], -1, {.exclusive = exclusive, .reverse = reverse});
-                      },
-                      {make(dtype, {count, 5}, flat(in))}),
-                  dtype, {count, 5}, wanted, {.ulps = 2, .zero_sign = false}) == "");
-      }
-    CHECK(off(tf::cumsum(make(dtype, {2, 0}, {}), 1), dtype, {2, 0}, {}) == "");
-    CHECK_ERROR(tf::cumsum(make(dtype, {2}, {1, 2}), 1), InvalidArgument, "out of range");
-  });
-  derivatives(
-      "cumsum", [](const Tensor& x) { return tf::square(tf::cumsum(x, 1, {.exclusive = true})); },
-      by_rows([](const auto& r) {
-        const auto s = r[0] + r[1], t = s + r[2];
-        return std::vector{r[0] * 0.0L, r[0] * r[0], s * s, t * t};
-      }));
-  for_integers([](auto zero, DType dtype) {
-    using T = decltype(zero);
-    Reals wanted;
-    uint64_t s = 0;
-    for (const T v : integers<T>()) wanted.push_back(static_cast<T>(s += static_cast<uint64_t>(v)));
-    CHECK(off(everyway1([](const Tensors& in) { return tf::cumsum(in[0]); }, {tf::tensor(integers<T>())}), dtype,
-              {static_cast<int64_t>(wanted.size())}, wanted) == "");
-  });
-  CHECK_ERROR(tf::cumsum(tf::tensor({true})), InvalidArgument, "bool");
 }
