@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
@@ -23,7 +24,7 @@ struct internal::PreparedRun::State {
   std::shared_ptr<Executor> plan;  // of the last call, guarded by mutex
   std::vector<TensorSpec> specs;   // what it was planned for, guarded by mutex
   std::vector<Device> devices;     // likewise
-  uint64_t settings = 0;           // likewise
+  uint64_t settings_word = 0;      // likewise
 };
 
 internal::PreparedRun Session::prepare(std::span<const Fetch> fetches, const std::vector<Fetch>& feed_keys,
@@ -75,12 +76,13 @@ void internal::PreparedRun::State::call(std::initializer_list<Feed::Value> given
   SmallVector<Tensor, 4> values(given.size());
   for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
   for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
-  std::shared_ptr<Executor> used;
+  const RunSettings settings;
+  std::shared_ptr<Executor> used, gone;
   bool hit;
   {
     std::lock_guard lock(mutex);
     const auto fits = [&] {
-      if (!plan || settings != settings_word()) return false;
+      if (!plan || settings_word != settings.word()) return false;
       for (size_t i = 0; i < values.size(); ++i) {
         const Value& v = *values[i].value();
         if (devices[i] != v.device() || !(specs[i] == v.spec())) return false;
@@ -90,8 +92,8 @@ void internal::PreparedRun::State::call(std::initializer_list<Feed::Value> given
     if (hit = fits(); !hit) {
       SmallVector<Target, 4> ordered(feeds.size());
       for (size_t i = 0; i < feeds.size(); ++i) ordered[order[i]] = feeds[i];
-      plan = session->plan(fetches, ordered, values, ledger);
-      settings = settings_word();
+      gone = std::exchange(plan, session->plan(fetches, ordered, values, settings, ledger));
+      settings_word = settings.word();
       specs.clear(), devices.clear();
       for (const Tensor& t : values) {
         specs.push_back(t.value()->spec());

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <ranges>
 #include <span>
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/log.h>
-#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/recording.h>
@@ -122,9 +122,10 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
 }
 
 std::shared_ptr<Executor> SessionData::plan(std::span<const Target> fetches, std::span<const Target> feeds,
-                                            std::span<const Tensor> values, Ledger* ledger) {
+                                            std::span<const Tensor> values, const RunSettings& settings,
+                                            Ledger* ledger) {
   Words words;
-  words.push_back(settings_word());
+  words.push_back(settings.word());
   words.push_back(fetches.size());
   for (const Target& t : fetches) words.push_back(t.word());
   for (size_t i = 0; i < feeds.size(); ++i) {
@@ -150,7 +151,9 @@ std::shared_ptr<Executor> SessionData::plan(std::span<const Target> fetches, std
   }
   if (ledger) ledger->add_plan(false);
   report_growth();
-  std::shared_ptr<Executor> made = make_executor(*graph_, request(fetches, feeds, values), options_, context_, ledger);
+  std::shared_ptr<Executor> made =
+      make_executor(*graph_, request(fetches, feeds, values, settings), options_, context_, ledger);
+  decltype(order_) gone;  // ends when the lock is given back
   std::lock_guard lock(mutex_);
   PlanKey key{{words.begin(), words.end()}, hash_of(words)};
   const auto found = plans_.find(key);
@@ -161,24 +164,23 @@ std::shared_ptr<Executor> SessionData::plan(std::span<const Target> fetches, std
   while (plans_.size() > static_cast<size_t>(std::max(1, options_.max_plans))) {
     if (ledger) ledger->add_plan_given_up();
     plans_.erase(order_.back().first);
-    order_.pop_back();
+    gone.splice(gone.end(), order_, std::prev(order_.end()));
   }
   return made;
 }
 
-void SessionData::forget(const PlanHolder* plan) {
-  std::shared_ptr<Executor> gone;  // ends when the lock is given back
+bool SessionData::forget(const PlanHolder* plan) {
+  decltype(order_) gone;  // ends when the lock is given back
   {
     std::lock_guard lock(mutex_);
     const auto found = std::ranges::find(order_, plan, [](const auto& entry) { return entry.second.get(); });
-    if (found != order_.end()) {
-      if (last_ == &*found) last_ = nullptr;
-      gone = std::move(found->second);
-      plans_.erase(found->first);
-      order_.erase(found);
-    }
+    if (found == order_.end()) return false;
+    if (last_ == &*found) last_ = nullptr;
+    plans_.erase(found->first);
+    gone.splice(gone.end(), order_, found);
   }
   if (Ledger* ledger = current_ledger()) ledger->add_plan_given_up();
+  return true;
 }
 
 void SessionData::forget(std::span<const Target> fetches) {
@@ -187,7 +189,7 @@ void SessionData::forget(std::span<const Target> fetches) {
     return words[1] == fetches.size() &&
            std::ranges::equal(std::span(words).subspan(2, fetches.size()), fetches, {}, {}, &Target::word);
   };
-  std::list<std::pair<PlanKey, std::shared_ptr<Executor>>> gone;  // ends when the lock is given back
+  decltype(order_) gone;  // ends when the lock is given back
   std::lock_guard lock(mutex_);
   for (auto it = order_.begin(); it != order_.end();) {
     const auto at = it++;
@@ -255,19 +257,19 @@ void SessionData::set_executions(const std::map<uint64_t, uint64_t>& executions)
 void SessionData::close() {
   closed_ = true;
   {
+    decltype(order_) gone;  // ends when the lock is given back
     std::lock_guard lock(mutex_);
     last_ = nullptr;
     plans_.clear();
-    order_.clear();
+    gone.swap(order_);
   }
   context_.slots.release_values();
   context_.pools.release_cached();
 }
 
 Request SessionData::request(std::span<const Target> fetches, std::span<const Target> feeds,
-                             std::span<const Tensor> values) const {
-  Request r;
-  r.observed = t_state.observing != nullptr;
+                             std::span<const Tensor> values, const RunSettings& settings) const {
+  Request r{.settings = settings};
   for (const Target& t : fetches) {
     if (t.kind == Target::Kind::edge) r.fetches.push_back(t.edge);
     if (t.kind == Target::Kind::operation) r.operations.push_back(t.edge.node);
@@ -326,7 +328,7 @@ void SessionData::run(std::span<const Fetch> fetches, const internal::FeedList& 
   }
   if (feeds.size() != 0) take_fed(fetch_targets, feed_targets, values, results);
   feeding.stop();
-  const auto plan = this->plan(fetch_targets, feed_targets, values, ledger);
+  const auto plan = this->plan(fetch_targets, feed_targets, values, RunSettings(), ledger);
   if (ledger) ledger->add_run();
   SmallVector<Tensor, 4> fetched(plan->num_fetches());
   plan->run(values, fetched, ledger, false);

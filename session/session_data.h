@@ -12,9 +12,7 @@
 #include <vector>
 
 #include <twofold/lib/core/error.h>
-#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/random_key.h>
-#include <twofold/lib/runtime/thread_state.h>
 #include <twofold/session/run/executor.h>
 #include <twofold/session/session.h>
 
@@ -41,15 +39,12 @@ struct PlanKeyHash {
   size_t operator()(const PlanKey& k) const { return k.hash; }
 };
 
-/// What else plans depend on: switches of arithmetic, and whether this thread observes.
-inline uint64_t settings_word() { return numerics_word() << 1 | (t_state.observing ? 1 : 0); }
-
 /// Safe from several threads.
 class SessionData {
  public:
   SessionData(Ref<GraphData> graph, SessionOptions options)
       : graph_(std::move(graph)), options_(std::move(options)), context_(options_) {
-    context_.plans.on_given_up([this](const PlanHolder* plan) { forget(plan); });
+    context_.plans.on_given_up([this](const PlanHolder* plan) { return forget(plan); });
   }
   ~SessionData() { context_.plans.stop(); }
 
@@ -65,9 +60,9 @@ class SessionData {
 
   void set(const std::vector<std::pair<Variable, Tensor>>& values);
 
-  /// The plan for these targets and fed values, made if need be.
+  /// The plan for these targets, fed values and settings, made if need be.
   std::shared_ptr<Executor> plan(std::span<const Target> fetches, std::span<const Target> feeds,
-                                 std::span<const Tensor> values, Ledger* ledger);
+                                 std::span<const Tensor> values, const RunSettings& settings, Ledger* ledger);
 
   /// Keeps no plan for these fetches any more; a run that needs one makes it anew.
   void forget(std::span<const Target> fetches);
@@ -89,10 +84,11 @@ class SessionData {
   }
 
  private:
-  Request request(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values) const;
+  Request request(std::span<const Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values,
+                  const RunSettings& settings) const;
 
-  // Holds a plan no more that has given up its memory.
-  void forget(const PlanHolder* plan);
+  // Holds a plan no more that has given up its memory. False if it did not hold it: a body's.
+  bool forget(const PlanHolder* plan);
 
   // A graph that grows between runs is the classic leak: ops made inside the training loop.
   void report_growth();

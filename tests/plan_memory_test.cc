@@ -6,6 +6,9 @@
 #include <thread>
 #include <vector>
 
+#include <twofold/lib/runtime/reclaim.h>
+#include <twofold/session/plan/planner.h>
+#include <twofold/session/run/executor.h>
 #include <twofold/twofold.h>
 
 #include "errors.h"
@@ -104,6 +107,75 @@ TEST_CASE("What a callable and bodies of control flow hold is bounded, too") {
     CHECK(session.run(total, {{p.x, rows}}).item<float>() == 0);
   }
   CHECK(in_use() - before <= 20 * kMiB);
+}
+
+TEST_CASE("A plan counts as given up where it has gone") {
+  FreshGraph fresh;
+  constexpr int64_t kColumns = 1 << 18;
+  const Tensor x = tf::placeholder(tf::float32, {-1, kColumns});
+  // The body's plan holds 1 MiB that was computed for it, and nothing else; the plan that it is part of holds nothing.
+  const std::vector<float> ones(kColumns, 1.f);
+  const auto [count, sum] = tf::while_loop([](const Tensor& i, const Tensor&) { return i < 2; },
+                                           [&](const Tensor& i, const Tensor& s) {
+                                             return std::tuple{i + 1, s + tf::exp(tf::constant(ones))};
+                                           },
+                                           std::tuple{tf::constant(0), x});
+  const tf::Session session({.plan_memory = 2 * kMiB});
+  tf::Ledger ledger;
+  {
+    const auto recording = ledger.record();
+    for (int64_t rows = 1; rows <= 6; ++rows)
+      (void)session.run(count, {{x, tf::eagerly([&] { return tf::zeros({rows, kColumns}); })}});
+  }
+  CHECK(ledger.plan_misses() == 6);
+  CHECK(ledger.plans_given_up() == ledger.plan_misses() - session.num_plans());
+}
+
+namespace {
+
+/// Has whoever can give up memory.
+struct Asking {
+  Asking() { tf::reclaim_memory({}); }
+};
+/// Ones that are not whole when they are asked.
+class HalfAnExecutor final : public tf::Executor, Asking {
+ public:
+  HalfAnExecutor(std::unique_ptr<const tf::Plan> plan, tf::SessionContext& context)
+      : Executor(std::move(plan), {}, context) {}
+  tf::IdleMemory take_idle() override { return {}; }
+
+ private:
+  void execute(std::span<const Tensor>, std::span<Tensor>, tf::Ledger*, bool) override {}
+};
+class HalfAHolder final : public tf::MemoryHolder, Asking {
+ public:
+  ~HalfAHolder() override { leave(); }
+  uint64_t oldest(tf::Device, const tf::GpuPool*) override { return kNothing; }
+  bool give_up(tf::Device, const tf::GpuPool*) override { return false; }
+};
+
+}  // namespace
+
+TEST_CASE("Nobody asks anything for memory before it is whole, or once it is not any more") {
+  FreshGraph fresh;
+  const Tensor y = tf::exp(tf::constant(std::vector<float>(1000, 1.f)));
+  tf::GraphData& g = *fresh.graph.data();
+  tf::Request request;
+  request.fetches.push_back({y.node(), 0});
+  tf::SessionContext context({});
+  const auto holds_some = [&] { return context.plans.oldest({}, nullptr) != tf::PlanMemory::kNothing; };
+  {
+    auto plan = tf::make_plan(g, request, {}, context.slots, nullptr);
+    REQUIRE(plan->constant_bytes.size() == 1);
+    const HalfAnExecutor half(std::move(plan), context);
+    CHECK_FALSE(holds_some());
+  }
+  {
+    const auto whole = tf::make_executor(g, request, {}, context, nullptr);
+    CHECK(holds_some());
+  }
+  CHECK_FALSE(holds_some());
+  const HalfAHolder holder;
 }
 
 TEST_CASE("Frames of many runs at once do not pile up beyond the bound") {

@@ -9,7 +9,6 @@
 #include <unordered_map>
 
 #include <twofold/lib/op/late_errors.h>
-#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/runtime/allocator.h>
 #include <twofold/lib/runtime/gpu_memory.h>
@@ -29,11 +28,12 @@ struct Key {
   AttrsView attrs;
   std::span<const TensorSpec> inputs;
   std::span<const TensorSpec> outputs;
-  uint64_t numerics = numerics_word();
+  uint64_t numerics;
   uint64_t hash;
 
-  Key(const OpDef& o, Device d, AttrsView a, std::span<const TensorSpec> in, std::span<const TensorSpec> out)
-      : op(&o), device(d), attrs(a), inputs(in), outputs(out) {
+  Key(const OpDef& o, Device d, AttrsView a, std::span<const TensorSpec> in, std::span<const TensorSpec> out,
+      uint64_t n)
+      : op(&o), device(d), attrs(a), inputs(in), outputs(out), numerics(n) {
     hash = mix(mix(static_cast<uint64_t>(o.id), static_cast<uint64_t>(d.index) << 8 | numerics), a.hash());
     for (const auto& s : in) hash = mix(mix(hash, static_cast<uint64_t>(s.dtype)), hash_field(s.shape));
     for (const auto& s : out) hash = mix(mix(hash, static_cast<uint64_t>(s.dtype)), hash_field(s.shape));
@@ -66,7 +66,10 @@ class PreparedCache {
     entry->inputs.assign(key.inputs.begin(), key.inputs.end());
     entry->outputs.assign(key.outputs.begin(), key.outputs.end());
     entry->prepared = std::make_shared<const Prepared>(std::move(prepared));
-    Key owned(*key.op, key.device, entry->attrs ? entry->attrs->view() : AttrsView(), entry->inputs, entry->outputs);
+    Key owned = key;
+    owned.attrs = entry->attrs ? entry->attrs->view() : AttrsView();
+    owned.inputs = entry->inputs;
+    owned.outputs = entry->outputs;
     std::unique_lock lock(mutex_);
     if (entries_.size() >= kMost) entries_.clear();  // programs with ever new shapes; what runs keeps its Prepared
     return entries_.emplace(owned, std::move(entry)).first->second->prepared;
@@ -144,8 +147,8 @@ void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs,
 }
 
 std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::span<const TensorSpec> inputs,
-                                        std::span<const TensorSpec> outputs, Device device) {
-  const Key key(op, device, attrs, inputs, outputs);
+                                        std::span<const TensorSpec> outputs, Device device, uint64_t numerics) {
+  const Key key(op, device, attrs, inputs, outputs, numerics);
   if (auto found = prepared_cache().find(key)) return found;
   const PrepareFn fn = find_kernel(op.id, device);
   if (!fn) no_kernel(op, inputs, device);
@@ -153,18 +156,19 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
   Prepared prepared = fn({.inputs = inputs,
                           .outputs = outputs,
                           .attrs = attrs.data(),
-                          .math_mode = math_mode(),
-                          .deterministic = deterministic()});
+                          .math_mode = internal::math_mode_of(numerics),
+                          .deterministic = internal::deterministic_of(numerics)});
   if (!prepared.fn) no_kernel(op, inputs, device);
   if (prepared.provisional) return std::make_shared<const Prepared>(std::move(prepared));
   return prepared_cache().insert(key, std::move(prepared));
 }
 
 void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs,
-            std::chrono::nanoseconds* kernel_time, std::span<const Tensor> over) {
+            std::chrono::nanoseconds* kernel_time, std::span<const Tensor> over, uint64_t numerics) {
   if (op.specialise) {
     const Specialised now = op.specialise(attrs, inputs);
-    return launch(*now.op, inputs.first(now.inputs), now.attrs->view(), random_counter, outputs, kernel_time, over);
+    return launch(*now.op, inputs.first(now.inputs), now.attrs->view(), random_counter, outputs, kernel_time, over,
+                  numerics);
   }
   if (kernel_time) *kernel_time = {};
   SmallVector<TensorSpec, 4> in;
@@ -238,7 +242,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     if (!prepared.fn) no_kernel(op, in, device);
     run(prepared);
   } else {
-    run(*prepare(op, attrs, in, out, device));
+    run(*prepare(op, attrs, in, out, device, numerics));
   }
   check_kernel(op, attrs, context);
   if (own) own->close();

@@ -35,10 +35,12 @@ inline uint64_t numerics_word();
 
 namespace internal {
 extern std::atomic<uint8_t> g_numerics;
-}
+constexpr MathMode math_mode_of(uint64_t numerics) { return static_cast<MathMode>(numerics >> 1); }
+constexpr bool deterministic_of(uint64_t numerics) { return numerics & 1; }
+}  // namespace internal
 
 uint64_t numerics_word() { return internal::g_numerics.load(std::memory_order_relaxed); }
-MathMode math_mode() { return static_cast<MathMode>(numerics_word() >> 1); }
-bool deterministic() { return numerics_word() & 1; }
+MathMode math_mode() { return internal::math_mode_of(numerics_word()); }
+bool deterministic() { return internal::deterministic_of(numerics_word()); }
 
 }  // namespace twofold

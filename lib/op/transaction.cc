@@ -1,13 +1,13 @@
 #include <twofold/lib/op/transaction.h>
 
 #include <algorithm>
-#include <bit>
 #include <mutex>
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode_interface.h>
+#include <twofold/lib/op/numerics.h>
 #include <twofold/lib/runtime/plugin.h>
 #include <twofold/lib/runtime/thread_state.h>
 
@@ -30,7 +30,7 @@ Transaction::~Transaction() {
 }
 
 LateUnit* Transaction::late_unit(int gpu) {
-  if (gpu >= 0) late_gpus_ |= uint64_t{1} << gpu;
+  if (gpu >= 0) late_gpus_.insert(gpu);
   Transaction* outermost = this;
   while (outermost->outer_) outermost = outermost->outer_;
   if (!outermost->unit_) outermost->unit_ = make_ref<LateUnit>(0);
@@ -93,7 +93,7 @@ bool Transaction::wait(const OpDef& op, AttrsView attrs, const Variable& paramet
   if (!together) return false;
   SmallVector<TensorSpec, 2> out;  // whatever can be wrong is said here, at the line that asks for the update
   infer(op, specs, attrs, {}, out);
-  prepare(op, attrs, specs, out, device);
+  prepare(op, attrs, specs, out, device, numerics_word());
   waiting_.push_back(std::move(update));
   return true;
 }
@@ -174,12 +174,12 @@ void Transaction::commit() {
   if (outer_) return hand_to_outer();
   const WithoutTape hidden;
   check_operands();
-  if (late_gpus_) {
+  if (!late_gpus_.empty()) {
     // Kernels skip what they would store if the step has failed on their own GPU. Updates elsewhere can but be undone,
     // like assignments.
     const auto knows_failures = [this](const Update& u) {
       const Device d = u.device();
-      return !d.is_cpu() && late_gpus_ == uint64_t{1} << d.gpu();
+      return !d.is_cpu() && late_gpus_.size() == 1 && late_gpus_.contains(d.gpu());
     };
     const auto rest = std::ranges::stable_partition(waiting_, knows_failures);
     const std::vector<Update> elsewhere(std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));
@@ -187,7 +187,7 @@ void Transaction::commit() {
     for (const Update& update : elsewhere) run_keeping(update);
   }
   run_waiting();
-  if (late_gpus_) commit_on_gpus();
+  if (!late_gpus_.empty()) commit_on_gpus();
   committed_ = true;
   if (unit_) unit_->close();
 }
@@ -239,7 +239,7 @@ void Transaction::hand_to_outer() {
     outers.taken.add(mine.taken);
   }
   std::ranges::move(waiting_, std::back_inserter(outer_->waiting_));
-  outer_->late_gpus_ |= late_gpus_;
+  outer_->late_gpus_.insert(late_gpus_.begin(), late_gpus_.end());
   committed_ = true;
 }
 
@@ -248,14 +248,14 @@ void Transaction::hand_to_outer() {
 void Transaction::commit_on_gpus() {
   bool host_depends = !drawn_.empty();
   for (const auto& [id, kept] : kept_)
-    if (const Device d = kept.value.value()->device(); d.is_cpu() || !(late_gpus_ >> d.gpu() & 1)) host_depends = true;
+    if (const Device d = kept.value.value()->device(); d.is_cpu() || !late_gpus_.contains(d.gpu())) host_depends = true;
   const auto wait = [&] {
     unit_->close_quietly();
     unit_->wait();
     unit_->check();
   };
-  if (host_depends || (late_gpus_ & (late_gpus_ - 1))) return wait();
-  const int gpu = std::countr_zero(late_gpus_);
+  if (host_depends || late_gpus_.size() > 1) return wait();
+  const int gpu = *late_gpus_.begin();
   std::vector<void*> to;
   std::vector<const void*> from;
   std::vector<size_t> bytes;

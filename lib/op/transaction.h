@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <source_location>
 #include <span>
 #include <unordered_map>
@@ -106,8 +107,8 @@ class Transaction {
   std::unordered_map<uint64_t, Kept> kept_;  // by VariableState::id
   std::map<std::pair<const RandomCounters*, uint64_t>, Drawn> drawn_;
   std::vector<Update> waiting_;
-  uint64_t late_gpus_ = 0;  // a bit each: those with kernels that may fail
-  Ref<LateUnit> unit_;      // of the outermost
+  std::set<int> late_gpus_;  // those with kernels that may fail
+  Ref<LateUnit> unit_;       // of the outermost
 };
 
 }  // namespace twofold

@@ -18,10 +18,11 @@ Holders& holders() {
 
 }  // namespace
 
-MemoryHolder::MemoryHolder() {
+void MemoryHolder::join() {
   std::lock_guard lock(holders().mutex);
   holders().all.push_back(this);
 }
+
 MemoryHolder::~MemoryHolder() { leave(); }
 
 void MemoryHolder::leave() {

@@ -23,8 +23,9 @@ class MemoryHolder {
   virtual bool give_up(Device device, const GpuPool* pool) = 0;
 
  protected:
-  MemoryHolder();
   virtual ~MemoryHolder();
+  /// To be called last when it is made: from now on any thread may ask it.
+  void join();
   /// To be called first when it ends: no other thread asks it any more.
   void leave();
 };

@@ -123,6 +123,7 @@ struct GpuPlan {
 
 struct Plan {
   Ref<GraphData> graph;
+  RunSettings settings;
   std::vector<Instruction> code;
   size_t first_late = 0;          ///< from here on what a run does once it cannot fail any more
   std::vector<const OpDef*> ops;  ///< by instruction: what the ledger calls it

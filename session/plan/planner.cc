@@ -23,7 +23,7 @@ namespace {
 
 class Planner {
  public:
-  Planner(Program program, const SessionOptions& options, Slots& slots, bool observed)
+  Planner(Program program, const SessionOptions& options, Slots& slots)
       : p_(std::move(program)),
         options_(options),
         slots_(slots),
@@ -32,7 +32,8 @@ class Planner {
         memory_(p_, pass_enabled(options, kMemoryPass)),
         locations_(p_, memory_, *plan_) {
     plan_->graph = Ref<GraphData>(p_.graph);
-    if (observed) identities_ = identities_of(*p_.graph);
+    plan_->settings = p_.settings;
+    if (p_.settings.observed) identities_ = identities_of(*p_.graph);
   }
 
   /// How many values share memory with others.
@@ -186,7 +187,7 @@ class Planner {
     if (r.op == &op && r.device == device && r.attrs == attrs && std::ranges::equal(r.in, in) &&
         std::ranges::equal(r.out, out))
       return r.prepared;
-    plan_->prepared.push_back(prepare(op, attrs, in, out, device));
+    plan_->prepared.push_back(prepare(op, attrs, in, out, device, plan_->settings.numerics));
     r = {&op, device, attrs, {in.begin(), in.end()}, {out.begin(), out.end()}, plan_->prepared.back().get()};
     return r.prepared;
   }
@@ -338,7 +339,7 @@ class Planner {
 std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, const SessionOptions& given, Slots& slots,
                                       Ledger* ledger) {
   SessionOptions options = given;
-  if (request.observed)  // each op by itself, and its operands there when it is done
+  if (request.settings.observed)  // each op by itself, and its operands there when it is done
     for (const Pass& pass : all_passes())
       if (pass.joins) options.disabled_passes.emplace_back(pass.name);
   PhaseTimer pruning(ledger, Phase::prune);
@@ -350,7 +351,7 @@ std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, cons
   if (options.optimize) run_passes(program, options, ledger);
   optimizing.stop();
   PhaseTimer planning(ledger, Phase::plan);
-  Planner planner(std::move(program), options, slots, request.observed);
+  Planner planner(std::move(program), options, slots);
   auto plan = planner.make();
   count_pass(kMemoryPass, planner.shared(), options, ledger);
   count_pass(kCapturePass, plan->gpu.launches && plan->gpu.obstacle.empty(), options, ledger);

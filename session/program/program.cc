@@ -84,6 +84,7 @@ class Lowering {
     p_.fetched_variables = request_.fetched_variables;
     p_.fed_variables = request_.fed_variables;
     p_.nested = request_.nested;
+    p_.settings = request_.settings;
     return std::move(p_);
   }
 
@@ -279,7 +280,7 @@ Tensor fold_value(Program& p, ValueId id) {
   const OnDevice on(n.device);
   const InLateUnit of_no_run(nullptr);  // what fails here is not the run's that is being planned for
   try {
-    launch(*n.op, pointers, n.attrs_view(), 0, out);
+    launch(*n.op, pointers, n.attrs_view(), 0, out, nullptr, {}, p.settings.numerics);
     for (const Tensor& t : out) check_late_errors(t);  // a GPU says later that it has failed
   } catch (const Error&) {
     return {};  // it fails in the run, if the run gets there

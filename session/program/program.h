@@ -9,6 +9,8 @@
 
 #include <twofold/graph/graph_data.h>
 #include <twofold/lib/core/small_vector.h>
+#include <twofold/lib/op/numerics.h>
+#include <twofold/lib/runtime/thread_state.h>
 #include <twofold/session/program/readers.h>
 
 namespace twofold {
@@ -43,8 +45,18 @@ struct ProgramNode {
   bool reads_shape_alone(size_t input) const { return input < 32 && (op->shape_inputs >> input & 1) && !dynamic; }
 };
 
+/// What a run does by beside its graph: as it is on this thread when this is made, once a run.
+struct RunSettings {
+  uint64_t numerics = numerics_word();           ///< switches of arithmetic
+  bool observed = t_state.observing != nullptr;  ///< each node's work is to be seen
+
+  /// All in one, for keys.
+  uint64_t word() const { return numerics << 1 | uint64_t{observed}; }
+};
+
 /// What is asked of a graph and given to it.
 struct Request {
+  RunSettings settings;
   std::vector<Edge> fetches;
   std::vector<uint32_t> operations;                   ///< nodes to run for their effect
   std::vector<Ref<VariableState>> fetched_variables;  ///< read after all writes
@@ -53,13 +65,13 @@ struct Request {
   std::vector<TensorSpec> feed_specs;             ///< of both
   std::vector<Device> feed_devices;               ///< of both, where their values lie
   bool nested = false;                            ///< of a body, which runs within another run
-  bool observed = false;                          ///< each node's work is to be seen
 };
 
 /// What passes work on. They change who reads what by the calls below alone, which keep `readers` true; what else they
 /// write (attributes, specs, constants) they write into nodes and values themselves.
 struct Program {
   GraphData* graph = nullptr;
+  RunSettings settings;
   std::vector<ProgramNode> nodes;
   std::vector<ProgramValue> values;
   std::vector<ValueId> fetches;  ///< by Request::fetches

@@ -7,6 +7,7 @@
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/plugin.h>
 #include <twofold/session/run/gpu_run.h>
+#include <twofold/session/run/random_draws.h>
 #include <twofold/session/run/run_code.h>
 
 namespace twofold {
@@ -69,7 +70,7 @@ bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
     for (const auto& [feed, to] : uploads_) copy_into(feeds[feed], to);
     if (counters_.defined()) {
       SmallVector<uint64_t, 16> counts;
-      for (std::atomic<uint64_t>* c : plan_.counters) counts.push_back(c->fetch_add(1, std::memory_order_relaxed));
+      for (std::atomic<uint64_t>* c : plan_.counters) counts.push_back(RandomDraws::take(*c));
       check_gpu(
           gpu.to_device(plan_.gpu.gpu, counters_.value()->data(), counts.data(), counts.size() * sizeof(uint64_t)),
           "counters of random ops");

@@ -45,11 +45,12 @@ struct EagerAlone {
 // An If or While node: by the plans of its bodies or, if its gradient is wanted, op by op.
 class ControlFlowCall final : public HostCall {
  public:
-  ControlFlowCall(const HostOp& op, GraphData& graph, const SessionOptions& options, SessionContext& context)
+  ControlFlowCall(const HostOp& op, GraphData& graph, const SessionOptions& options, const RunSettings& settings,
+                  SessionContext& context)
       : op_(op),
         where_(graph.node(op.node).where),
         num_inputs_(graph.node(op.node).inputs.size()),
-        planned_(op, options, context),
+        planned_(op, options, settings, context),
         slots_(context.slots) {}
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
     if (!op_.traced) {
@@ -92,9 +93,9 @@ class BackpropCall final : public HostCall {
 }  // namespace
 
 std::unique_ptr<HostCall> make_control_flow_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
-                                                 SessionContext& context) {
+                                                 const RunSettings& settings, SessionContext& context) {
   if (op.op == &backprop_op) return std::make_unique<BackpropCall>(op, context.slots);
-  return std::make_unique<ControlFlowCall>(op, graph, options, context);
+  return std::make_unique<ControlFlowCall>(op, graph, options, settings, context);
 }
 
 }  // namespace twofold

@@ -33,6 +33,6 @@ bool truth_of(const Tensor& p, const char* op);
 
 /// An If, While or Backprop node.
 std::unique_ptr<HostCall> make_control_flow_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
-                                                 SessionContext& context);
+                                                 const RunSettings& settings, SessionContext& context);
 
 }  // namespace twofold

@@ -1,5 +1,4 @@
 #include <twofold/session/run/executor.h>
-#include <twofold/session/run/random_draws.h>
 
 namespace twofold {
 namespace {
@@ -8,7 +7,6 @@ class CpuExecutor final : public Executor {
  public:
   CpuExecutor(std::unique_ptr<const Plan> plan, const SessionOptions& options, SessionContext& context)
       : Executor(std::move(plan), options, context) {}
-  ~CpuExecutor() override { retire(); }
 
   IdleMemory take_idle() override {
     IdleMemory idle;
@@ -22,10 +20,8 @@ class CpuExecutor final : public Executor {
  private:
   void execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) override {
     auto frame = frames().take();
-    Drawing drawing(*frame);
     run_early(feeds, *frame, nullptr, ledger);
     finish(*frame, fetched, ledger, locked);
-    drawing.keep(locked);
     frames().give(std::move(frame));
   }
 };

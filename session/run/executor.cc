@@ -1,7 +1,6 @@
 #include <twofold/session/run/executor.h>
 
 #include <chrono>
-#include <optional>
 
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/recording.h>
@@ -39,15 +38,8 @@ Tensor snapshot(const Tensor& t) { return t.value()->device().is_cpu() ? t : cop
 
 Executor::Executor(std::unique_ptr<const Plan> plan, const SessionOptions& options, SessionContext& context)
     : plan_(std::move(plan)), context_(context), frames_(*plan_, *this, context.plans, context.pools) {
-  for (const HostOp& op : plan_->host_ops) calls_.push_back(make_host_call(op, *plan_->graph, options, context));
-  use();
-  context_.plans.make_room(nullptr, plan_->constant_bytes);
-  context_.plans.add(*this, plan_->constant_bytes);
-}
-
-void Executor::retire() {
-  context_.plans.remove(*this);
-  frames_.take_idle();
+  for (const HostOp& op : plan_->host_ops)
+    calls_.push_back(make_host_call(op, *plan_->graph, options, plan_->settings, context));
 }
 
 void Executor::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) {
@@ -55,18 +47,17 @@ void Executor::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
   use();
   if (!locked && context_.fails_late.load(std::memory_order_relaxed)) LateUnit::check_unread(context_.number);
   const Locks locks(locked || plan_->slots.empty() ? nullptr : plan_.get());
-  if (plan_->draws) return run_drawing(feeds, fetched, ledger, locked);
+  if (plan_->draws && !locked) return run_drawing(feeds, fetched, ledger);
   execute(feeds, fetched, ledger, locked);
 }
 
 // Of plans that draw random numbers, by themselves or in bodies of control flow.
-void Executor::run_drawing(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) {
-  std::optional<RandomDraws> of_bodies;
-  if (!locked) of_bodies.emplace();
+void Executor::run_drawing(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger) {
+  RandomDraws draws;
   try {
-    execute(feeds, fetched, ledger, locked);
+    execute(feeds, fetched, ledger, false);
   } catch (...) {
-    if (of_bodies) of_bodies->give_back();
+    draws.give_back();
     throw;
   }
 }
@@ -92,11 +83,22 @@ void Executor::finish(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, b
     if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
 }
 
-std::unique_ptr<Executor> make_executor(GraphData& g, const Request& request, const SessionOptions& options,
+std::shared_ptr<Executor> make_executor(GraphData& g, const Request& request, const SessionOptions& options,
                                         SessionContext& context, Ledger* ledger) {
+  // Other threads may ask an executor for memory as long as it is whole.
+  struct Counted {
+    std::unique_ptr<Executor> executor;
+    PlanMemory::Registration registration;
+  };
   auto plan = make_plan(g, request, options, context.slots, ledger);
-  return plan->gpu.gpu < 0 ? make_cpu_executor(std::move(plan), options, context)
-                           : make_gpu_executor(std::move(plan), options, context);
+  const DeviceBytes constants = plan->constant_bytes;
+  auto executor = plan->gpu.gpu < 0 ? make_cpu_executor(std::move(plan), options, context)
+                                    : make_gpu_executor(std::move(plan), options, context);
+  executor->use();
+  context.plans.make_room(nullptr, constants);
+  Executor& whole = *executor;
+  const std::shared_ptr<Counted> counted(new Counted{std::move(executor), {context.plans, whole, constants}});
+  return {counted, &whole};
 }
 
 }  // namespace twofold

@@ -26,8 +26,6 @@ class Executor : public PlanHolder {
  protected:
   /// Bodies of control flow are planned by `options`.
   Executor(std::unique_ptr<const Plan> plan, const SessionOptions& options, SessionContext& context);
-  /// To be called first when a whole executor ends: nobody asks it for memory any more.
-  void retire();
 
   /// With the locks held.
   virtual void execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) = 0;
@@ -48,7 +46,7 @@ class Executor : public PlanHolder {
   Frames& frames() { return frames_; }
 
  private:
-  void run_drawing(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked);
+  void run_drawing(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger);
 
   const std::unique_ptr<const Plan> plan_;
   SessionContext& context_;
@@ -56,10 +54,11 @@ class Executor : public PlanHolder {
   Frames frames_;
 };
 
-/// Plans `request` on `g`, and what runs the plan. Throws as make_plan does.
-std::unique_ptr<Executor> make_executor(GraphData& g, const Request& request, const SessionOptions& options,
+/// Plans `request` on `g`, and what runs the plan; the session counts what it holds. Throws as make_plan does.
+std::shared_ptr<Executor> make_executor(GraphData& g, const Request& request, const SessionOptions& options,
                                         SessionContext& context, Ledger* ledger);
 
+/// Executors whose memory nobody counts.
 std::unique_ptr<Executor> make_cpu_executor(std::unique_ptr<const Plan> plan, const SessionOptions& options,
                                             SessionContext& context);
 std::unique_ptr<Executor> make_gpu_executor(std::unique_ptr<const Plan> plan, const SessionOptions& options,

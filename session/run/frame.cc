@@ -5,12 +5,7 @@
 namespace twofold {
 
 Frame::Frame(const Plan& p, WithoutArenas)
-    : plan(p),
-      arenas(p.arenas.size()),
-      args(p.args.size()),
-      externals(p.externals.size()),
-      pools(p.arenas.size()),
-      counts(p.counters.size()) {}
+    : plan(p), arenas(p.arenas.size()), args(p.args.size()), externals(p.externals.size()), pools(p.arenas.size()) {}
 Frame::Frame(const Plan& p, GpuPools& from)
     : Frame(p, WithoutArenas()) {  // the destructor frees those that are there if one fails
   for (size_t d = 0; d < arenas.size(); ++d) {

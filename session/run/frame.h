@@ -37,11 +37,6 @@ struct Frame {
       return externals[s.external];
     return other_tensor_of(s);
   }
-  /// The next count of a random op, which the run has taken.
-  uint64_t draw(uint32_t counter) {
-    drawn = counter + 1;
-    return counts[counter] = plan.counters[counter]->fetch_add(1, std::memory_order_relaxed);
-  }
 
   const Plan& plan;
   std::vector<std::byte*> arenas;   ///< by Device::index; null where there is nothing
@@ -49,8 +44,6 @@ struct Frame {
   std::vector<Tensor> externals;    ///< by number; those of the last run are gone
   std::vector<Ref<GpuPool>> pools;  ///< that the arenas are from, by Device::index
   const Frames* counted = nullptr;  ///< which count its memory; null: none do
-  uint32_t drawn = 0;               ///< of the plan's counters, from the first: those that this run has taken from
-  std::vector<uint64_t> counts;     ///< what it took
 
  private:
   Tensor other_tensor_of(const Source& s) const;

@@ -5,7 +5,6 @@
 #include <twofold/session/run/captured.h>
 #include <twofold/session/run/executor.h>
 #include <twofold/session/run/gpu_run.h>
-#include <twofold/session/run/random_draws.h>
 
 namespace twofold {
 namespace {
@@ -50,10 +49,6 @@ class GpuExecutor final : public Executor {
  public:
   GpuExecutor(std::unique_ptr<const Plan> plan, const SessionOptions& options, SessionContext& context)
       : Executor(std::move(plan), options, context) {}
-  ~GpuExecutor() override {
-    retire();
-    take_captured();
-  }
 
   IdleMemory take_idle() override {
     IdleMemory idle;
@@ -98,7 +93,6 @@ class GpuExecutor final : public Executor {
       ledger->add_note("not captured as a CUDA graph: " + gpu.obstacle);
     }
     auto frame = frames().take();
-    Drawing drawing(*frame);
     GpuRun run(*frame, unit);
     run_early(feeds, *frame, &run, ledger);
     if (own && (plan().writes || locked)) {  // before values are replaced that a failed run must leave alone
@@ -107,7 +101,6 @@ class GpuExecutor final : public Executor {
       own->check();
     }
     finish(*frame, fetched, ledger, locked);
-    drawing.keep(locked);
     frames().give(std::move(frame));
     if (own && !(plan().writes || locked)) own->close();
     spoil(fetched, given.get(), !outer);

@@ -1,13 +1,12 @@
 #include <twofold/session/run/gpu_run.h>
 
-#include <cstdlib>
-
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/plugin.h>
 #include <twofold/session/program/node_error.h>
+#include <twofold/session/run/random_draws.h>
 
 namespace twofold {
 
@@ -52,7 +51,7 @@ void GpuRun::launch(const Instruction& i, Ledger* ledger) {
     if (counters_) {
       c.random_counter_at = counters_ + i.aux;
     } else {
-      c.random_counter = frame_.draw(i.aux);
+      c.random_counter = RandomDraws::take(*plan_.counters[i.aux]);
     }
   } else {
     c.tag = first_tag_ + i.aux;

@@ -20,8 +20,8 @@ class HostCall {
 using HostCalls = std::span<const std::unique_ptr<HostCall>>;  // by Plan::host_ops
 
 /// Control flow, printing, an assertion, a variable of unknown shape, or a launch with shapes known only at run time.
-/// `op` must outlive it. Bodies of control flow are planned by `options`.
+/// `op` must outlive it. It computes by `settings`, and bodies of control flow are planned by `options`.
 std::unique_ptr<HostCall> make_host_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
-                                         SessionContext& context);
+                                         const RunSettings& settings, SessionContext& context);
 
 }  // namespace twofold

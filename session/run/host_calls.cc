@@ -17,7 +17,7 @@ namespace {
 // An op whose shapes the plan could not know: inferred, prepared and run as eager execution does.
 class LaunchCall final : public HostCall {
  public:
-  explicit LaunchCall(const HostOp& op) : host_(op) {}
+  LaunchCall(const HostOp& op, const RunSettings& settings) : host_(op), numerics_(settings.numerics) {}
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
     SmallVector<const Tensor*, 4> pointers;
     for (const Tensor& t : inputs) pointers.push_back(&t);
@@ -25,13 +25,14 @@ class LaunchCall final : public HostCall {
     std::chrono::nanoseconds kernel;
     const OnDevice on(host_.device);
     launch(*host_.op, pointers, host_.attrs_view(), host_.counter ? RandomDraws::take(*host_.counter) : 0, out,
-           ledger ? &kernel : nullptr);
+           ledger ? &kernel : nullptr, {}, numerics_);
     if (ledger) ledger->add_op(host_.op->name, kernel);
     for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = std::move(out[i]);
   }
 
  private:
   const HostOp& host_;
+  const uint64_t numerics_;
 };
 
 class PrintCall final : public HostCall {
@@ -87,15 +88,15 @@ class ReadCall final : public HostCall {
 }  // namespace
 
 std::unique_ptr<HostCall> make_host_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
-                                         SessionContext& context) {
-  if (is_control_flow(*op.op)) return make_control_flow_call(op, graph, options, context);
+                                         const RunSettings& settings, SessionContext& context) {
+  if (is_control_flow(*op.op)) return make_control_flow_call(op, graph, options, settings, context);
   if (op.op == &print_op) return std::make_unique<PrintCall>(op);
   if (op.op == &assert_op) return std::make_unique<AssertCall>(op);
   if (op.op == &read_variable_op) return std::make_unique<ReadCall>(op);
   if (is_assignment(*op.op)) return std::make_unique<AssignCall>(op, graph.node(op.node));
   if (op.op->flags.session && op.op != &transfer_op)
     fail(Code::Internal, fmt::format("'{}' cannot be run", op.op->name));
-  return std::make_unique<LaunchCall>(op);
+  return std::make_unique<LaunchCall>(op, settings);
 }
 
 }  // namespace twofold

@@ -53,7 +53,9 @@ void PlanMemory::remove(PlanHolder& plan) noexcept {
 
 void PlanMemory::hold(PlanHolder& plan, const DeviceBytes& bytes) {
   std::lock_guard lock(mutex_);
-  add_to(plans_[&plan].bytes, bytes);
+  const auto found = plans_.find(&plan);
+  if (found == plans_.end()) return;
+  add_to(found->second.bytes, bytes);
   for (const auto& [device, n] : bytes) total_[device.index] += n;
 }
 
@@ -93,34 +95,36 @@ uint64_t PlanMemory::oldest(Device device, const GpuPool* pool) {
 
 bool PlanMemory::give_up_other(Device device, const GpuPool* pool, PlanHolder* but) {
   if (!is_of(device, pool)) return false;
-  PlanHolder* gone = nullptr;
-  bool some = false;
-  {
-    std::lock_guard lock(mutex_);  // as long as frames go: their plan must be there
-    std::vector<std::tuple<uint64_t, uint64_t, PlanHolder*>> candidates;
-    for (const auto& [plan, held] : plans_)
-      if (plan != but && on(held.bytes, device) + on(held.constants, device) > 0)
-        candidates.emplace_back(plan->last_used(), held.added, plan);
-    std::ranges::sort(candidates);
-    for (const auto& [time, number, plan] : candidates) {
-      const IdleMemory idle = plan->take_idle();
-      Held& h = plans_[plan];
-      const DeviceBytes& bytes = idle.bytes;
-      for (const auto& [where, n] : bytes) total_[where.index] -= n;
-      DeviceBytes less;
-      for (const auto& [where, n] : bytes) less.emplace_back(where, -n);
-      add_to(h.bytes, less);
-      // One that holds constants alone goes with the session's hold on it.
-      const bool only_constants = on(h.bytes, device) == 0 && on(h.constants, device) > 0 && !plan->is_given_up();
-      some = on(bytes, device) > 0 || only_constants;
-      if (!some) continue;
-      plan->set_given_up();
-      gone = plan;
-      break;
-    }
+  for (;;) {
+    const GivenUp next = give_up_one(device, but);
+    if (!next.plan) return false;
+    const bool gone = given_up_ && given_up_(next.plan);
+    if (next.freed || gone) return true;
   }
-  if (gone && given_up_) given_up_(gone);
-  return some;
+}
+
+PlanMemory::GivenUp PlanMemory::give_up_one(Device device, PlanHolder* but) {
+  std::lock_guard lock(mutex_);  // as long as frames go: their plan must be there
+  std::vector<std::tuple<uint64_t, uint64_t, PlanHolder*>> candidates;
+  for (const auto& [plan, held] : plans_)
+    if (plan != but && on(held.bytes, device) + on(held.constants, device) > 0)
+      candidates.emplace_back(plan->last_used(), held.added, plan);
+  std::ranges::sort(candidates);
+  for (const auto& [time, number, plan] : candidates) {
+    const IdleMemory idle = plan->take_idle();
+    Held& h = plans_[plan];
+    const DeviceBytes& bytes = idle.bytes;
+    for (const auto& [where, n] : bytes) total_[where.index] -= n;
+    DeviceBytes less;
+    for (const auto& [where, n] : bytes) less.emplace_back(where, -n);
+    add_to(h.bytes, less);
+    const bool freed = on(bytes, device) > 0;
+    const bool only_constants = on(h.bytes, device) == 0 && on(h.constants, device) > 0 && !plan->is_given_up();
+    if (!freed && !only_constants) continue;
+    plan->set_given_up();
+    return {plan, freed};
+  }
+  return {};
 }
 
 }  // namespace twofold

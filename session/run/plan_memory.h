@@ -56,23 +56,36 @@ class PlanMemory final : public MemoryHolder {
   /// `limit` bytes at most on each device; 0: half of what the device has, or of `gpu_limit`, if that is not 0. `pools`
   /// are those that GPUs' memory comes from.
   PlanMemory(int64_t limit, int64_t gpu_limit, const GpuPools& pools)
-      : limit_(limit), gpu_limit_(gpu_limit), pools_(pools) {}
+      : limit_(limit), gpu_limit_(gpu_limit), pools_(pools) {
+    join();
+  }
   ~PlanMemory() override { leave(); }
   /// Its session ends: nobody asks it for memory any more.
   void stop() { leave(); }
 
-  /// Is told which plan has given up memory: to be held no more. By whatever thread lacks memory, with the locks that
-  /// it holds (a run's, those of reclaim_memory), but none of this class.
-  void on_given_up(std::function<void(PlanHolder*)> f) { given_up_ = std::move(f); }
+  /// Is told which plan has given up memory: to be held no more. True if it was held until then. Called by whatever
+  /// thread lacks memory, with the locks that it holds (a run's, those of reclaim_memory), but none of this class.
+  void on_given_up(std::function<bool(PlanHolder*)> f) { given_up_ = std::move(f); }
 
-  /// A plan that holds these constants, until it is removed.
-  void add(PlanHolder& plan, const DeviceBytes& constants);
-  void remove(PlanHolder& plan) noexcept;
-  /// What `plan` holds grows, or falls where it is negative.
+  /// While it lives, what `plan` holds is counted, these constants first, and other threads may have it give up memory.
+  class [[nodiscard]] Registration {
+   public:
+    Registration(PlanMemory& memory, PlanHolder& plan, const DeviceBytes& constants) : memory_(memory), plan_(plan) {
+      memory_.add(plan_, constants);
+    }
+    ~Registration() { memory_.remove(plan_); }
+    Registration(const Registration&) = delete;
+    Registration& operator=(const Registration&) = delete;
+
+   private:
+    PlanMemory& memory_;
+    PlanHolder& plan_;
+  };
+  /// What `plan` holds grows, or falls where it is negative. Of one that is not registered nothing is counted.
   void hold(PlanHolder& plan, const DeviceBytes& bytes);
   /// Before `plan` takes this: has others give up theirs as far as that keeps to the bound.
   void make_room(PlanHolder* plan, const DeviceBytes& bytes);
-  /// Whether more is held than the bound allows.
+  /// Whether more is held than the bound allows on any of the devices that `bytes` names.
   bool is_over(const DeviceBytes& bytes);
 
   uint64_t oldest(Device device, const GpuPool* pool) override;
@@ -80,10 +93,18 @@ class PlanMemory final : public MemoryHolder {
 
  private:
   struct Held {
-    uint64_t added = 0;  // the how manieth plan it is
+    uint64_t added = 0;  // in which order plans were added
     DeviceBytes constants, bytes;
   };
+  // The plan that had least recently used what it has given up, or holds constants alone, which go with it; null: none.
+  struct GivenUp {
+    PlanHolder* plan = nullptr;
+    bool freed = false;  // memory of the device
+  };
+  void add(PlanHolder& plan, const DeviceBytes& constants);
+  void remove(PlanHolder& plan) noexcept;
   bool give_up_other(Device device, const GpuPool* pool, PlanHolder* but);
+  GivenUp give_up_one(Device device, PlanHolder* but);
   int64_t limit_of(Device device);
   bool is_of(Device device, const GpuPool* pool) const;
   int64_t held(Device device) {
@@ -93,7 +114,7 @@ class PlanMemory final : public MemoryHolder {
 
   const int64_t limit_, gpu_limit_;
   const GpuPools& pools_;
-  std::function<void(PlanHolder*)> given_up_;
+  std::function<bool(PlanHolder*)> given_up_;
   std::mutex mutex_;                    // guards all below
   std::map<PlanHolder*, Held> plans_;   // those that live
   std::map<int8_t, int64_t> total_;     // by Device::index

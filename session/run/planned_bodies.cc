@@ -14,12 +14,13 @@ BodyResults BodyExecutors::call(std::span<const Tensor> parameters, std::span<co
 }
 
 std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> feeds) {
-  Key key = {t_state.observing ? uint64_t{1} : 0};
+  Key key;
   for (const Tensor& t : feeds) {
     key.push_back(static_cast<uint64_t>(t.value()->device().index) << 16 | static_cast<uint64_t>(t.dtype()) << 8 |
                   static_cast<uint64_t>(t.rank()));
     for (int64_t d : t.shape()) key.push_back(static_cast<uint64_t>(d));
   }
+  decltype(executors_) gone;  // end when the lock is given back
   std::lock_guard lock(mutex_);
   if (last_ && key == last_key_) return last_;
   const uint64_t hash = hash_field(key);
@@ -28,9 +29,12 @@ std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> fe
     last_key_ = std::move(key);
     return last_ = it->second.second;
   }
-  if (executors_.size() >= kMost) executors_.clear();  // a loop whose shapes never repeat; what runs keeps its own
-  Request r{.fetches = body_.outputs, .operations = body_.effects, .feeds = body_.parameters, .nested = true};
-  r.observed = t_state.observing != nullptr;
+  if (executors_.size() >= kMost) gone.swap(executors_);  // a loop whose shapes never repeat; what runs keeps its own
+  Request r{.settings = settings_,
+            .fetches = body_.outputs,
+            .operations = body_.effects,
+            .feeds = body_.parameters,
+            .nested = true};
   r.feeds.insert(r.feeds.end(), body_.captures.begin(), body_.captures.end());
   for (const FedVariable& f : fed_) r.fed_variables.push_back(f.variable);
   for (const Tensor& t : feeds) {
@@ -43,9 +47,10 @@ std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> fe
   return last_;
 }
 
-PlannedBodies::PlannedBodies(const HostOp& op, const SessionOptions& options, SessionContext& context) {
+PlannedBodies::PlannedBodies(const HostOp& op, const SessionOptions& options, const RunSettings& settings,
+                             SessionContext& context) {
   for (const Body* body : bodies_of(*op.op, op.attrs_view()))
-    executors_.try_emplace(body, *body, options, context, op.fed);
+    executors_.try_emplace(body, *body, options, settings, context, op.fed);
 }
 
 BodyResults PlannedBodies::run(AttrsView attrs, std::span<const Tensor> inputs, Ledger* ledger) {

@@ -17,9 +17,9 @@ namespace twofold {
 class BodyExecutors {
  public:
   /// `fed` are the fed variables that the node has inputs for.
-  BodyExecutors(const Body& body, const SessionOptions& options, SessionContext& context,
+  BodyExecutors(const Body& body, const SessionOptions& options, const RunSettings& settings, SessionContext& context,
                 const std::vector<FedVariable>& fed)
-      : body_(body), options_(options), context_(context), fed_(fed) {}
+      : body_(body), options_(options), settings_(settings), context_(context), fed_(fed) {}
 
   BodyResults call(std::span<const Tensor> parameters, std::span<const Tensor> inputs, Ledger* ledger);
 
@@ -31,6 +31,7 @@ class BodyExecutors {
 
   const Body& body_;
   const SessionOptions options_;
+  const RunSettings settings_;  // of the plan that it is a body of
   SessionContext& context_;
   const std::vector<FedVariable>& fed_;
   std::mutex mutex_;  // guards all below
@@ -42,7 +43,7 @@ class BodyExecutors {
 /// Those of one node, for all its runs.
 class PlannedBodies {
  public:
-  PlannedBodies(const HostOp& op, const SessionOptions& options, SessionContext& context);
+  PlannedBodies(const HostOp& op, const SessionOptions& options, const RunSettings& settings, SessionContext& context);
 
   BodyResults run(AttrsView attrs, std::span<const Tensor> inputs, Ledger* ledger);
 

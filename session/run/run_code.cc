@@ -8,6 +8,7 @@
 #include <twofold/lib/runtime/thread_pool.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/run/gpu_run.h>
+#include <twofold/session/run/random_draws.h>
 
 namespace twofold {
 
@@ -44,7 +45,7 @@ void run_code_as(std::span<const Instruction> code, Frame& frame, HostCalls call
   [[maybe_unused]] Clock::duration accounted{};  // to kernels and host ops; the rest is dispatch
   for (const Instruction& i : code) {
     switch (i.what) {
-      case Do::random: context.random_counter = frame.draw(i.aux); [[fallthrough]];
+      case Do::random: context.random_counter = RandomDraws::take(*plan.counters[i.aux]); [[fallthrough]];
       case Do::kernel:
       case Do::kernel_that_may_fail:
         if constexpr (kTimed) start = Clock::now();

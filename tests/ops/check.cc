@@ -216,7 +216,7 @@ Tensors launch_guarded(const OpDef& op, const std::vector<const Tensor*>& inputs
   for (const Tensor* t : inputs) in.push_back(t->value()->spec());
   SmallVector<TensorSpec, 2> out;
   infer(op, in, attrs, inputs, out);
-  const auto prepared = prepare(op, attrs, in, out, Device{});
+  const auto prepared = prepare(op, attrs, in, out, Device{}, numerics_word());
   std::vector<void*> args;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const bool shape_only = i < 32 && (op.shape_inputs >> i & 1);
