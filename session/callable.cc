@@ -17,9 +17,8 @@ struct internal::PreparedRun::State {
   std::shared_ptr<SessionData> session;
   SmallVector<Target, 4> fetches, feeds;
   std::vector<Fetch> keys;
-  std::source_location where;                          ///< where it was made, for errors
-  std::vector<std::pair<size_t, size_t>> fed_fetches;  ///< variables (fetch, feed) that are fetched as they are fed
-  std::vector<size_t> order;                           ///< value i of a call is feed order[i] of the plan
+  std::source_location where;  ///< where it was made, for errors
+  FeedOrder order;
   std::mutex mutex;
   std::shared_ptr<Executor> plan;  // of the last call, guarded by mutex
   std::vector<TensorSpec> specs;   // what it was planned for, guarded by mutex
@@ -40,18 +39,7 @@ internal::PreparedRun Session::prepare(std::span<const Fetch> fetches, const std
     for (const Target& t : state->feeds) check_key(t);
     check_distinct(state->feeds, feed_keys);
   });
-  for (size_t i = 0; i < state->fetches.size(); ++i) {
-    if (state->fetches[i].kind != Target::Kind::variable) continue;
-    const auto fed = std::ranges::find(state->feeds, state->fetches[i].word(), &Target::word);
-    if (fed == state->feeds.end()) continue;
-    state->fed_fetches.emplace_back(i, static_cast<size_t>(fed - state->feeds.begin()));
-    state->fetches[i] = {};
-  }
-  size_t edges = 0, next_edge = 0;
-  for (const Target& t : state->feeds) edges += t.kind == Target::Kind::edge;
-  size_t next_variable = edges;
-  for (const Target& t : state->feeds)
-    state->order.push_back(t.kind == Target::Kind::edge ? next_edge++ : next_variable++);
+  state->order = FeedOrder(state->fetches, state->feeds);
   return internal::PreparedRun(std::move(state));
 }
 
@@ -75,7 +63,7 @@ void internal::PreparedRun::State::call(std::initializer_list<Feed::Value> given
   const auto feeding = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
   SmallVector<Tensor, 4> values(given.size());
   for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
-  for (const auto& [fetch, feed] : fed_fetches) results[fetch] = retained(values[order[feed]]);
+  order.take_fed(values, results);
   const RunSettings settings;
   std::shared_ptr<Executor> used, gone;
   bool hit;
@@ -90,8 +78,8 @@ void internal::PreparedRun::State::call(std::initializer_list<Feed::Value> given
       return true;
     };
     if (hit = fits(); !hit) {
-      SmallVector<Target, 4> ordered(feeds.size());
-      for (size_t i = 0; i < feeds.size(); ++i) ordered[order[i]] = feeds[i];
+      SmallVector<Target, 4> ordered = feeds;
+      order.arrange(ordered);
       gone = std::exchange(plan, session->plan(fetches, ordered, values, settings, ledger));
       settings_word = settings.word();
       specs.clear(), devices.clear();

@@ -16,39 +16,6 @@
 #include <twofold/session/convert_feed.h>
 
 namespace twofold {
-namespace {
-
-using Words = SmallVector<uint64_t, 24>;
-
-uint64_t hash_of(std::span<const uint64_t> words) {
-  uint64_t h = words.size();
-  for (uint64_t w : words) h = mix(h, w);
-  return h;
-}
-
-// Orders feeds as Request does: edges, then variables.
-void order_feeds(SmallVector<Target, 4>& targets, SmallVector<Tensor, 4>& values) {
-  for (size_t i = 1; i < targets.size(); ++i)
-    for (size_t j = i; j > 0 && targets[j].kind == Target::Kind::edge && targets[j - 1].kind == Target::Kind::variable;
-         --j) {
-      std::swap(targets[j], targets[j - 1]);
-      std::swap(values[j], values[j - 1]);
-    }
-}
-
-// A variable that is fed is fetched as fed: no plan need be asked.
-void take_fed(std::span<Target> fetches, std::span<const Target> feeds, std::span<const Tensor> values,
-              std::span<Tensor> results) {
-  for (size_t i = 0; i < fetches.size(); ++i) {
-    if (fetches[i].kind != Target::Kind::variable) continue;
-    const auto fed = std::ranges::find(feeds, fetches[i].word(), &Target::word);
-    if (fed == feeds.end()) continue;
-    results[i] = retained(values[static_cast<size_t>(fed - feeds.begin())]);
-    fetches[i] = {};
-  }
-}
-
-}  // namespace
 
 void SessionData::check_open() const {
   if (closed_.load(std::memory_order_acquire))
@@ -124,24 +91,14 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
 std::shared_ptr<Executor> SessionData::plan(std::span<const Target> fetches, std::span<const Target> feeds,
                                             std::span<const Tensor> values, const RunSettings& settings,
                                             Ledger* ledger) {
-  Words words;
-  words.push_back(settings.word());
-  words.push_back(fetches.size());
-  for (const Target& t : fetches) words.push_back(t.word());
-  for (size_t i = 0; i < feeds.size(); ++i) {
-    const Shape& s = values[i].shape();
-    words.push_back(feeds[i].word());
-    words.push_back(static_cast<uint64_t>(values[i].value()->device().index) << 16 |
-                    static_cast<uint64_t>(values[i].dtype()) << 8 | static_cast<uint64_t>(s.rank()));
-    for (int64_t d : s) words.push_back(static_cast<uint64_t>(d));
-  }
+  const KeyWords words = plan_key(settings, fetches, feeds, values);
   {
     std::lock_guard lock(mutex_);
     if (last_ && std::ranges::equal(last_->first.words, words)) {
       if (ledger) ledger->add_plan(true);
       return last_->second;
     }
-    const PlanKey key{{words.begin(), words.end()}, hash_of(words)};
+    const PlanKey key(words);
     if (const auto it = plans_.find(key); it != plans_.end()) {
       order_.splice(order_.begin(), order_, it->second);
       last_ = &order_.front();
@@ -155,7 +112,7 @@ std::shared_ptr<Executor> SessionData::plan(std::span<const Target> fetches, std
       make_executor(*graph_, request(fetches, feeds, values, settings), options_, context_, ledger);
   decltype(order_) gone;  // ends when the lock is given back
   std::lock_guard lock(mutex_);
-  PlanKey key{{words.begin(), words.end()}, hash_of(words)};
+  PlanKey key(words);
   const auto found = plans_.find(key);
   if (found != plans_.end()) return found->second->second;  // another thread was first
   order_.emplace_front(key, made);
@@ -184,16 +141,11 @@ bool SessionData::forget(const PlanHolder* plan) {
 }
 
 void SessionData::forget(std::span<const Target> fetches) {
-  const auto is_for_them = [&](const auto& entry) {
-    const auto& words = entry.first.words;  // as `plan` writes them
-    return words[1] == fetches.size() &&
-           std::ranges::equal(std::span(words).subspan(2, fetches.size()), fetches, {}, {}, &Target::word);
-  };
   decltype(order_) gone;  // ends when the lock is given back
   std::lock_guard lock(mutex_);
   for (auto it = order_.begin(); it != order_.end();) {
     const auto at = it++;
-    if (!is_for_them(*at)) continue;
+    if (!is_for(at->first, fetches)) continue;
     if (last_ == &*at) last_ = nullptr;
     plans_.erase(at->first);
     gone.splice(gone.end(), order_, at);
@@ -324,9 +276,13 @@ void SessionData::run(std::span<const Fetch> fetches, const internal::FeedList& 
     std::vector<Fetch> keys;
     for (const internal::FeedEntry& f : feeds) keys.push_back(f.key);
     check_distinct(feed_targets, keys);
-    order_feeds(feed_targets, values);
   }
-  if (feeds.size() != 0) take_fed(fetch_targets, feed_targets, values, results);
+  if (feeds.size() != 0) {
+    const FeedOrder order(fetch_targets, feed_targets);
+    order.arrange(feed_targets);
+    order.arrange(values);
+    order.take_fed(values, results);
+  }
   feeding.stop();
   const auto plan = this->plan(fetch_targets, feed_targets, values, RunSettings(), ledger);
   if (ledger) ledger->add_run();

@@ -15,29 +15,9 @@
 #include <twofold/lib/op/random_key.h>
 #include <twofold/session/run/executor.h>
 #include <twofold/session/session.h>
+#include <twofold/session/target.h>
 
 namespace twofold {
-
-/// A fetch or a feed key, resolved in the session's graph.
-struct Target {
-  enum class Kind : uint8_t { edge, operation, variable, nothing } kind = Kind::nothing;
-  Edge edge;
-  Ref<VariableState> variable;
-  TensorSpec spec;
-  uint64_t word() const {
-    return uint64_t(static_cast<uint8_t>(kind)) << 62 | (kind == Kind::variable ? variable->id : edge.key());
-  }
-};
-
-/// What makes two runs share a plan, as words: fetches, feed keys, feed dtypes and shapes.
-struct PlanKey {
-  std::vector<uint64_t> words;
-  uint64_t hash;
-  friend bool operator==(const PlanKey& a, const PlanKey& b) { return a.hash == b.hash && a.words == b.words; }
-};
-struct PlanKeyHash {
-  size_t operator()(const PlanKey& k) const { return k.hash; }
-};
 
 /// Safe from several threads.
 class SessionData {

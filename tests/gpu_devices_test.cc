@@ -1,4 +1,6 @@
 // Devices: naming them, moving values between them, and graphs placed on several.
+#include <map>
+
 #include <twofold/twofold.h>
 
 #include "both_modes.h"
@@ -262,5 +264,30 @@ TEST_CASE("gpu: a run on several GPUs that fails on any of them leaves variables
       session.run(std::vector<tf::Fetch>{added[0], added[1], taken[failing]}, {{i, {1}}});
       CHECK(counts_are(static_cast<float>(failing + 1)));
     }
+  }
+}
+
+TEST_CASE("gpu: what is taken to where an op runs is not observed as the op") {
+  if (testing::lacks_gpu()) return;
+  struct Counter : tf::Observer {
+    void observe(const tf::Observation& op) override { ++seen[op.identity]; }
+    std::map<tf::OpIdentity, int> seen;
+  } counter;
+  FreshGraph fresh;
+  const Tensor x = tf::placeholder(tf::float32, {2, 3});
+  const auto on = [](const char* name, const auto& f) {
+    const auto device = tf::device(name);
+    return f();
+  };
+  const Tensor on_host = on("/cpu:0", [&] { return tf::exp(x); });
+  const Tensor on_gpu = on("/gpu:0", [&] { return tf::tanh(on_host) + x; });
+  const Tensor back = on("/cpu:0", [&] { return tf::sigmoid(on_gpu); });
+  const tf::Session session;
+  const tf::Observing observing(counter);
+  (void)session.run(back, {{x, rows()}});
+  CHECK(counter.seen.size() == 4);  // Exp, Tanh, Add, Sigmoid
+  for (const auto& [identity, times] : counter.seen) {
+    INFO(identity.op);
+    CHECK(times == 1);
   }
 }

@@ -11,6 +11,10 @@
 namespace twofold {
 namespace {
 
+// Of the memory for values, what more than one workspace may take: one part in so many. A step of training gains
+// nothing from more.
+constexpr size_t kShareForWorkspaces = 16;
+
 // What a variable is to a program.
 struct Uses {
   uint32_t last_read = 0;  // the node
@@ -83,18 +87,37 @@ std::vector<std::pair<ValueId, Ref<VariableState>>> gpu_updates_in_place(const P
   return found;
 }
 
-void finish_gpu_plan(Plan& plan, bool captures) {
-  GpuPlan& gpu = plan.gpu;
-  for (const Instruction& i : plan.code) {
+void GpuKernels::add(Instruction& i, const ProgramNode& n, std::span<const TensorSpec> inputs,
+                     std::span<const TensorSpec> outputs, size_t workspace) {
+  i.what = n.op->flags.random ? Instruction::Do::gpu_random : Instruction::Do::gpu_kernel;
+  if (n.op->flags.can_fail) {
+    i.aux = static_cast<uint32_t>(late_calls_.size());
+    late_calls_.push_back({n.op, n.attrs, plan_.graph->node_name(n.graph_node), plan_.graph->node(n.graph_node).where});
+    plan_.gpu.fails_late = true;
+  }
+  plan_.gpu.kernels.resize(plan_.code.size());
+  plan_.gpu.kernels.emplace_back(*n.op, n.device, inputs, outputs, workspace);
+}
+
+void GpuKernels::finish(bool captures) {
+  GpuPlan& gpu = plan_.gpu;
+  gpu.late_calls = std::make_shared<const LateCalls>(std::move(late_calls_));
+  for (const Instruction& i : plan_.code) {
     if (i.device.is_cpu()) continue;
     gpu.launches = true;
     if (gpu.gpu < 0) gpu.gpu = i.device.gpu();
   }
   if (!gpu.launches) gpu.obstacle = "nothing of it runs on a GPU";
-  for (const auto& [slot, write] : plan.slots)
+  for (const auto& [slot, write] : plan_.slots)
     if (gpu.gpu < 0 && !slot->device.is_cpu()) gpu.gpu = slot->device.gpu();  // values of its are copied
   if (gpu.gpu < 0 || !gpu.obstacle.empty()) return;
-  gpu.obstacle = captures ? why_not_captured(plan) : "optimisation is off";
+  gpu.obstacle = captures ? why_not_captured(plan_) : "optimisation is off";
+}
+
+size_t GpuKernels::place_workspaces(Arena& arena, Device device, size_t largest) {
+  const size_t more = plan_.gpu.obstacle.empty() ? arena.top() / kShareForWorkspaces : 0;
+  const size_t bytes = twofold::place_workspaces(plan_.gpu.kernels, device, gpu_aligned(largest) + more);
+  return gpu_aligned(arena.take_apart(bytes + kGpuAlignment));
 }
 
 }  // namespace twofold

@@ -43,28 +43,11 @@ struct Instruction {
   const void* params = nullptr;  ///< read, assign: the Slot
   uint32_t args = 0;             ///< the first of the kernel's args; read, transfer: the external that results
   uint32_t node = 0;             ///< graph node, for errors
-  /// host: the host op; random: the counter; make, release: the external; assign, transfer: the source; gpu_kernel: its
-  /// tag for late errors
+  /// host: the host op; random, gpu_random: the counter; make, release: the external; assign, transfer: the source;
+  /// kernel_that_may_fail: the checked kernel; gpu_kernel: its tag for late errors, where it may fail
   uint32_t aux = 0;
   Do what = Do::kernel;
   Device device;
-};
-
-/// Where a pointer that kernels take comes from.
-struct PlannedArg {
-  enum class From : uint8_t { arena, external, constant } from = From::arena;
-  Device device;  ///< of the arena
-  uint32_t external = 0;
-  uint64_t offset = 0;  ///< bytes into the arena or the external
-  void* constant = nullptr;
-};
-
-/// A tensor that is not arena memory.
-struct External {
-  TensorSpec spec;
-  Device device;
-  int32_t feed = -1;
-  std::vector<uint32_t> args;  ///< pointers to set when it arrives
 };
 
 /// Where a tensor is found: a fetch, an input of a host op.
@@ -77,6 +60,24 @@ struct Source {
   Tensor constant;
   bool fed = false;
   bool read = false;  ///< a variable's value itself
+};
+
+/// Where a pointer that kernels take comes from.
+struct PlannedArg {
+  using From = Source::From;
+  From from = From::arena;
+  Device device;  ///< of the arena
+  uint32_t external = 0;
+  uint64_t offset = 0;  ///< bytes into the arena or the external
+  void* constant = nullptr;
+};
+
+/// A tensor that is not arena memory.
+struct External {
+  TensorSpec spec;
+  Device device;
+  int32_t feed = -1;
+  std::vector<uint32_t> args;  ///< pointers to set when it arrives
 };
 
 /// A fed variable that a body of control flow reads, and the input of the node with its value.
@@ -97,6 +98,14 @@ struct HostOp {
   std::vector<FedVariable> fed;
   std::vector<Source> inputs;
   std::vector<uint32_t> outputs;  ///< externals
+
+  AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
+};
+
+/// A kernel on the CPU that may fail, for the message.
+struct CheckedKernel {
+  const OpDef* op = nullptr;
+  Ref<AttrsBox> attrs;
 
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
 };
@@ -134,6 +143,7 @@ struct Plan {
   std::vector<std::pair<uint32_t, uint32_t>> feeds;  ///< (feed, external) of those that are needed
   std::vector<HostOp> host_ops;
   std::vector<std::atomic<uint64_t>*> counters;
+  std::vector<CheckedKernel> checked;
   std::vector<Source> assigned;     ///< what assignments store, by Instruction::aux
   std::vector<Source> transferred;  ///< what transfers copy, by Instruction::aux
   std::vector<Source> fetches;

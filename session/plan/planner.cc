@@ -30,7 +30,8 @@ class Planner {
         plan_(std::make_unique<Plan>()),
         first_late_(std::min(p_.first_late, p_.nodes.size())),
         memory_(p_, pass_enabled(options, kMemoryPass)),
-        locations_(p_, memory_, *plan_) {
+        locations_(p_, memory_, *plan_),
+        gpu_(*plan_) {
     plan_->graph = Ref<GraphData>(p_.graph);
     plan_->settings = p_.settings;
     if (p_.settings.observed) identities_ = identities_of(*p_.graph);
@@ -77,8 +78,9 @@ class Planner {
   void observe(const ProgramNode& n) {
     // An update of a variable, lowered to a read, an op and an assignment, is seen as one.
     const OpDef* const op = p_.graph->node(n.graph_node).op;
-    const bool is_update = op == &assign_add_op || op == &assign_sub_op;
+    const bool is_update = op->combine;
     if (is_update && n.op != &assign_op) return;
+    if (n.op == &transfer_op && op != &transfer_op) return;  // of an operand of the node: no op of its own
     const ProgramNode& given = is_update ? p_.nodes[static_cast<size_t>(p_.values[n.inputs[0]].producer)] : n;
     ObservedOp seen{.after = plan_->code.size(), .node = n.graph_node, .device = n.device};
     seen.identity = identities_[n.graph_node];
@@ -132,49 +134,46 @@ class Planner {
     if (elementwise) memory_.place_over_operand(n);
     if (static_cast<size_t>(&n - p_.nodes.data()) < first_late_)
       make_outputs(n.first_output, n.num_outputs, n.graph_node);
-    emit_kernel(*n.op, n.attrs_view(), n.device, n.inputs, n.first_output, n.num_outputs, n.graph_node);
+    emit_kernel(n);
   }
 
-  void emit_kernel(const OpDef& op, AttrsView attrs, Device device, std::span<const ValueId> inputs, ValueId first,
-                   uint32_t count, uint32_t node) {
+  void emit_kernel(const ProgramNode& n) {
+    const OpDef& op = *n.op;
     SmallVector<TensorSpec, 4> in;
     SmallVector<TensorSpec, 2> out;
-    for (ValueId v : inputs) in.push_back(p_.values[v].spec);
-    for (uint32_t i = 0; i < count; ++i) out.push_back(p_.values[first + i].spec);
-    Instruction instruction{.node = node, .device = device};
-    const Prepared* prepared = remembered(op, attrs, device, in, out);
+    for (ValueId v : n.inputs) in.push_back(p_.values[v].spec);
+    for (const ProgramValue& v : p_.outputs(n)) out.push_back(v.spec);
+    Instruction instruction{.node = n.graph_node, .device = n.device};
+    const Prepared* prepared = remembered(op, n.attrs_view(), n.device, in, out);
     instruction.fn = prepared->fn;
     instruction.params = prepared->params;
-    instruction.what = !device.is_cpu()    ? op.flags.random ? Instruction::Do::gpu_random : Instruction::Do::gpu_kernel
-                       : op.flags.random   ? Instruction::Do::random
-                       : op.flags.can_fail ? Instruction::Do::kernel_that_may_fail
-                                           : Instruction::Do::kernel;
     if (op.flags.random) {
+      if (op.flags.can_fail)
+        fail(Code::Internal, fmt::format("'{}' draws and may fail, which no plan can do", op.name));
+      instruction.what = Instruction::Do::random;
       instruction.aux = static_cast<uint32_t>(plan_->counters.size());
-      plan_->counters.push_back(&slots_.counter(random_key_of(attrs), p_.graph->node(node).generation));
+      plan_->counters.push_back(
+          &slots_.counter(random_key_of(n.attrs_view()), p_.graph->node(n.graph_node).generation));
     }
-    if (!device.is_cpu() && op.flags.can_fail) {
-      const Node& n = p_.graph->node(node);
-      instruction.aux = static_cast<uint32_t>(late_calls_.size());
-      late_calls_.push_back({&op, attrs ? make_ref<AttrsBox>(attrs) : nullptr, p_.graph->node_name(node), n.where});
-      plan_->gpu.fails_late = true;
+    if (!n.device.is_cpu()) {
+      gpu_.add(instruction, n, in, out, prepared->workspace);
+    } else if (op.flags.can_fail) {
+      instruction.what = Instruction::Do::kernel_that_may_fail;
+      instruction.aux = static_cast<uint32_t>(plan_->checked.size());
+      plan_->checked.push_back({&op, n.attrs});
     }
-    const auto d = static_cast<size_t>(device.index);
+    const auto d = static_cast<size_t>(n.device.index);
     if (workspace_.size() <= d) workspace_.resize(d + 1);
     workspace_[d] = std::max(workspace_[d], prepared->workspace);
-    if (!device.is_cpu()) {
-      plan_->gpu.kernels.resize(plan_->code.size());
-      plan_->gpu.kernels.emplace_back(op, device, in, out, prepared->workspace);
-    }
     instruction.args = static_cast<uint32_t>(plan_->args.size());
-    for (size_t i = 0; i < inputs.size(); ++i) {
+    for (size_t i = 0; i < n.inputs.size(); ++i) {
       if (i < 32 && (op.shape_inputs >> i & 1)) {
         plan_->args.push_back({.from = PlannedArg::From::constant});  // the kernel does not look
       } else {
-        locations_.push_arg(inputs[i]);
+        locations_.push_arg(n.inputs[i]);
       }
     }
-    for (uint32_t i = 0; i < count; ++i) locations_.push_arg(first + i);
+    for (uint32_t i = 0; i < n.num_outputs; ++i) locations_.push_arg(n.first_output + i);
     plan_->ops.resize(plan_->code.size());
     plan_->ops.push_back(&op);
     plan_->code.push_back(instruction);
@@ -274,23 +273,16 @@ class Planner {
     slots.erase(std::unique(slots.begin(), slots.end(), same), slots.end());
     plan_->draws = !plan_->counters.empty() || !plan_->host_ops.empty();
     set_in_place();
-    finish_gpu_plan(*plan_, pass_enabled(options_, kCapturePass));
+    gpu_.finish(pass_enabled(options_, kCapturePass));
     // After the values of each device comes room for any of its kernels, while any value lives.
     workspace_.resize(std::max(workspace_.size(), memory_.num_devices()));
     for (size_t d = 0; d < workspace_.size(); ++d) {
-      Arena& arena = memory_.arena({static_cast<int8_t>(d)});
-      const size_t offset = d ? add_workspaces(arena, d) : arena.take_apart(workspace_[d]);
+      const Device device{static_cast<int8_t>(d)};
+      Arena& arena = memory_.arena(device);
+      const size_t offset = d ? gpu_.place_workspaces(arena, device, workspace_[d]) : arena.take_apart(workspace_[d]);
       plan_->arenas.push_back({arena.top(), offset});
     }
-    plan_->gpu.late_calls = std::make_shared<const LateCalls>(std::move(late_calls_));
     plan_->constant_bytes = locations_.constant_bytes();
-  }
-
-  size_t add_workspaces(Arena& arena, size_t d) {
-    const size_t least = gpu_aligned(workspace_[d]);
-    const size_t more = plan_->gpu.obstacle.empty() ? arena.top() / kShareForWorkspaces : 0;
-    const size_t bytes = place_workspaces(plan_->gpu.kernels, {static_cast<int8_t>(d)}, least + more);
-    return gpu_aligned(arena.take_apart(bytes + kGpuAlignment));
   }
 
   // Lets new values of variables be written over the old ones.
@@ -309,10 +301,6 @@ class Planner {
       plan_->in_place[locations_.external(value)] = &slots_.slot(variable);
   }
 
-  /// Of the memory for values, what more than one workspace may take: one part in so many. A step of training gains
-  /// nothing from more.
-  static constexpr size_t kShareForWorkspaces = 16;
-
   struct Recent {
     const OpDef* op = nullptr;
     Device device;
@@ -329,7 +317,7 @@ class Planner {
   MemoryPlan memory_;
   Locations locations_;
   std::vector<OpIdentity> identities_;  // by graph node; empty: nobody observes
-  LateCalls late_calls_;
+  GpuKernels gpu_;
   std::vector<size_t> workspace_;  // by Device::index
   Recent recent_[16];
 };

@@ -18,9 +18,8 @@ using PassFn = int64_t (*)(Program& p);
 struct Pass {
   std::string_view name;
   std::string_view doc;
-  PassFn run;            ///< null: the planner does it, on the plan
-  bool joins = false;    ///< ops are no longer done one by one, each with its operands there: left out where observed
-  bool inexact = false;  ///< may change last bits; none does yet
+  PassFn run;          ///< null: the planner does it, on the plan
+  bool joins = false;  ///< ops are no longer done one by one, each with its operands there: left out where observed
 };
 
 /// Throws InvalidArgument for the name of no pass, and for less than one plan.

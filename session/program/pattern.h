@@ -39,6 +39,7 @@ class Match {
 struct Rule {
   Pattern pattern;
   bool (*fits)(const Program& p, const Match& m) = nullptr;  ///< what nodes must be to each other; null: anything
+  /// Removes nodes and puts others in their places, but adds none: the program's nodes are being gone through.
   void (*rewrite)(Program& p, const Match& m);
 };
 

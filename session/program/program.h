@@ -76,7 +76,7 @@ struct Program {
   std::vector<ProgramValue> values;
   std::vector<ValueId> fetches;  ///< by Request::fetches
   std::vector<Ref<VariableState>> fetched_variables;
-  std::vector<ValueId> feeds;                     ///< by number; kNoValue: not needed
+  std::vector<ValueId> feeds;                     ///< by number
   std::vector<Ref<VariableState>> fed_variables;  ///< by the last numbers of feeds
   size_t first_late = kNone;                      ///< nodes from here on are run once the run can fail no more
   bool nested = false;                            ///< as Request's

@@ -37,7 +37,7 @@ class Verifier {
     for (size_t i = 0; i < p_.fetches.size(); ++i) check_source(p_.fetches[i], fmt::format("fetch {}", i));
     for (size_t i = 0; i < p_.feeds.size(); ++i) {
       const ValueId v = p_.feeds[i];
-      check(v == Program::kNoValue || (v < p_.values.size() && p_.values[v].feed == static_cast<int32_t>(i)),
+      check(v < p_.values.size() && p_.values[v].feed == static_cast<int32_t>(i),
             fmt::format("feed {} gives no value, or another feed's", i));
     }
   }

@@ -8,15 +8,6 @@ class CpuExecutor final : public Executor {
   CpuExecutor(std::unique_ptr<const Plan> plan, const SessionOptions& options, SessionContext& context)
       : Executor(std::move(plan), options, context) {}
 
-  IdleMemory take_idle() override {
-    IdleMemory idle;
-    for (auto& frame : frames().take_idle()) {
-      for (const auto& entry : frame_bytes(plan(), 1)) idle.bytes.push_back(entry);
-      idle.pieces.push_back(std::move(frame));
-    }
-    return idle;
-  }
-
  private:
   void execute(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) override {
     auto frame = frames().take();

@@ -42,6 +42,15 @@ Executor::Executor(std::unique_ptr<const Plan> plan, const SessionOptions& optio
     calls_.push_back(make_host_call(op, *plan_->graph, options, plan_->settings, context));
 }
 
+IdleMemory Executor::take_idle() {
+  IdleMemory idle;
+  for (auto& frame : frames_.take_idle()) {
+    for (const auto& entry : frame_bytes(*plan_, 1)) idle.bytes.push_back(entry);
+    idle.pieces.push_back(std::move(frame));
+  }
+  return idle;
+}
+
 void Executor::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked) {
   if constexpr (!kLedgers) ledger = nullptr;
   use();

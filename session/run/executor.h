@@ -22,6 +22,7 @@ class Executor : public PlanHolder {
   void run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger, bool locked);
 
   size_t num_fetches() const { return plan_->num_fetches(); }
+  IdleMemory take_idle() override;
 
  protected:
   /// Bodies of control flow are planned by `options`.

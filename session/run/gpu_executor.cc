@@ -51,11 +51,7 @@ class GpuExecutor final : public Executor {
       : Executor(std::move(plan), options, context) {}
 
   IdleMemory take_idle() override {
-    IdleMemory idle;
-    for (auto& frame : frames().take_idle()) {
-      for (const auto& entry : frame_bytes(plan(), 1)) idle.bytes.push_back(entry);
-      idle.pieces.push_back(std::move(frame));
-    }
+    IdleMemory idle = Executor::take_idle();
     if (auto captured = take_captured()) {
       for (const auto& entry : captured->bytes()) idle.bytes.push_back(entry);
       idle.pieces.push_back(std::move(captured));

@@ -62,8 +62,10 @@ void GpuRun::launch(const Instruction& i, Ledger* ledger) {
   if (ledger) ledger->add_op(op.name, {});
   const DeviceTimer timer(i.device, ledger, op.name);
   i.fn(i.params, frame_.args.data() + i.args, c);
-  if (c.error != KernelError::none)
-    with_node(*plan_.graph, i.node, [&] { check_kernel(op, plan_.graph->node(i.node).attrs_view(), c); });
+  if (c.error != KernelError::none) {
+    const Ref<AttrsBox> attrs = op.flags.can_fail ? (*plan_.gpu.late_calls)[i.aux].attrs : nullptr;
+    with_node(*plan_.graph, i.node, [&] { check_kernel(op, attrs ? attrs->view() : AttrsView(), c); });
+  }
   if (order_) order_->end_launch();
 }
 

@@ -1,5 +1,7 @@
 #include <twofold/session/run/planned_bodies.h>
 
+#include <algorithm>
+
 namespace twofold {
 
 BodyResults BodyExecutors::call(std::span<const Tensor> parameters, std::span<const Tensor> inputs, Ledger* ledger) {
@@ -14,22 +16,20 @@ BodyResults BodyExecutors::call(std::span<const Tensor> parameters, std::span<co
 }
 
 std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> feeds) {
-  Key key;
-  for (const Tensor& t : feeds) {
-    key.push_back(static_cast<uint64_t>(t.value()->device().index) << 16 | static_cast<uint64_t>(t.dtype()) << 8 |
-                  static_cast<uint64_t>(t.rank()));
-    for (int64_t d : t.shape()) key.push_back(static_cast<uint64_t>(d));
-  }
+  KeyWords words;
+  for (const Tensor& t : feeds) add_value(words, t);
   decltype(executors_) gone;  // end when the lock is given back
   std::lock_guard lock(mutex_);
-  if (last_ && key == last_key_) return last_;
-  const uint64_t hash = hash_field(key);
-  for (auto [it, end] = executors_.equal_range(hash); it != end; ++it) {
-    if (it->second.first != key) continue;
-    last_key_ = std::move(key);
-    return last_ = it->second.second;
+  if (last_ && std::ranges::equal(last_->first.words, words)) return last_->second;
+  const PlanKey key(words);
+  if (const auto known = executors_.find(key); known != executors_.end()) {
+    last_ = &*known;
+    return known->second;
   }
-  if (executors_.size() >= kMost) gone.swap(executors_);  // a loop whose shapes never repeat; what runs keeps its own
+  if (executors_.size() >= kMost) {  // a loop whose shapes never repeat; what runs keeps its own
+    last_ = nullptr;
+    gone.swap(executors_);
+  }
   Request r{.settings = settings_,
             .fetches = body_.outputs,
             .operations = body_.effects,
@@ -41,10 +41,9 @@ std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> fe
     r.feed_specs.push_back(t.value()->spec());
     r.feed_devices.push_back(t.value()->device());
   }
-  last_ = make_executor(*body_.graph, r, options_, context_, nullptr);
-  last_key_ = key;
-  executors_.emplace(hash, std::pair(std::move(key), last_));
-  return last_;
+  auto made = make_executor(*body_.graph, r, options_, context_, nullptr);
+  last_ = &*executors_.emplace(key, std::move(made)).first;
+  return last_->second;
 }
 
 PlannedBodies::PlannedBodies(const HostOp& op, const SessionOptions& options, const RunSettings& settings,

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <twofold/session/plan/plan_key.h>
 #include <twofold/session/run/control_flow.h>
 #include <twofold/session/run/executor.h>
 
@@ -25,7 +26,6 @@ class BodyExecutors {
 
  private:
   static constexpr size_t kMost = 64;
-  using Key = std::vector<uint64_t>;
 
   std::shared_ptr<Executor> executor_for(std::span<const Tensor> feeds);
 
@@ -35,9 +35,8 @@ class BodyExecutors {
   SessionContext& context_;
   const std::vector<FedVariable>& fed_;
   std::mutex mutex_;  // guards all below
-  std::unordered_multimap<uint64_t, std::pair<Key, std::shared_ptr<Executor>>> executors_;
-  Key last_key_;
-  std::shared_ptr<Executor> last_;
+  std::unordered_map<PlanKey, std::shared_ptr<Executor>, PlanKeyHash> executors_;
+  decltype(executors_)::value_type* last_ = nullptr;
 };
 
 /// Those of one node, for all its runs.

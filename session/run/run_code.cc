@@ -56,8 +56,8 @@ void run_code_as(std::span<const Instruction> code, Frame& frame, HostCalls call
           accounted += kernel;
         }
         if (i.what == Do::kernel_that_may_fail && context.error != KernelError::none) {
-          const Node& node = plan.graph->node(i.node);
-          with_node(*plan.graph, i.node, [&] { check_kernel(*node.op, node.attrs_view(), context); });
+          const CheckedKernel& kernel = plan.checked[i.aux];
+          with_node(*plan.graph, i.node, [&] { check_kernel(*kernel.op, kernel.attrs_view(), context); });
         }
         break;
       case Do::make:
