@@ -61,6 +61,13 @@ std::vector<Tensor> leaves_like(const Like& like, const Made& made, const char* 
   return flat;
 }
 
+// Where the next state is another nest than the state, its leaves are taken in order, and maps would lose their keys.
+template <class Next, class State, class NextNest = Nest<Next, OperandLeaves>>
+struct MapsDiffer
+    : std::bool_constant<!std::is_same_v<NextNest, State> && (HasMap<NextNest>::value || HasMap<State>::value)> {};
+template <class Next, class State>
+struct MapsDiffer<Next, State, void> : std::false_type {};
+
 template <class R>
 inline constexpr bool kNothing = std::is_void_v<R> || std::is_same_v<std::remove_cvref_t<R>, Operation>;
 
@@ -178,6 +185,12 @@ auto while_loop(Test&& test, Body&& body, const State& state,
       static_assert(
           kNever<State>,
           "the body of while_loop returns the next state, of as many tensors: return x or std::tuple{i + 1, x}");
+      return Tensor();
+    } else if constexpr (internal::MapsDiffer<Next, Nest>::value) {
+      static_assert(
+          kNever<State>,
+          "where there are maps, the body of while_loop returns the type of its state: by another map's order "
+          "a value could come to another key");
       return Tensor();
     } else {
       const Nest nest = internal::map_nest<internal::OperandLeaves>(

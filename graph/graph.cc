@@ -136,9 +136,9 @@ NameScope::~NameScope() {
 }
 
 internal::Naming::Naming(std::string_view name, std::source_location where) : name_(name), where_(where) {
-  if (executing_eagerly()) return;
   const SourceScope source_scope(where);
   GraphData::check_name(name);
+  if (executing_eagerly()) return;
   GraphData& g = current_graph();
   graph_ = Ref<RefCounted>(&g);
   begin_ = g.size();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <tuple>
 #include <utility>
@@ -65,13 +66,29 @@ uint32_t GraphData::intern(std::string_view name) {
 }
 
 uint32_t GraphData::unique(uint32_t scope, uint32_t base) {
-  uint32_t& made = ordinals_[uint64_t{scope} << 32 | base];
-  if (made == 0 || !any_suffixed_) return made++;
-  // Somebody may have called a node "add_1" outright.
-  for (;; ++made) {
-    const auto it = base_ids_.find(fmt::format("{}_{}", bases_[base], made));
-    if (it == base_ids_.end() || !ordinals_.contains(uint64_t{scope} << 32 | it->second)) return made++;
-  }
+  const uint64_t key = uint64_t{scope} << 32 | base;
+  uint32_t next = 0;
+  if (const auto made = ordinals_.find(key); made != ordinals_.end()) next = made->second;
+  while (any_suffixed_ && is_taken(scope, base, next)) ++next;
+  ordinals_[key] = next + 1;
+  return next;
+}
+
+// Somebody may have called a node "add_1" outright, before or after the second "add".
+bool GraphData::is_taken(uint32_t scope, uint32_t base, uint32_t ordinal) const {
+  const auto made = [&](std::string_view name) {
+    const auto id = base_ids_.find(name);
+    const auto known = id == base_ids_.end() ? ordinals_.end() : ordinals_.find(uint64_t{scope} << 32 | id->second);
+    return known == ordinals_.end() ? 0 : known->second;
+  };
+  const std::string_view name = bases_[base];
+  if (ordinal > 0) return made(fmt::format("{}_{}", name, ordinal)) > 0;
+  if (!ends_in_number(name)) return false;
+  const auto underscore = name.rfind('_');
+  const std::string_view digits = name.substr(underscore + 1);
+  uint32_t number = 0;
+  const auto parsed = std::from_chars(digits.begin(), digits.end(), number);
+  return parsed.ec == std::errc() && digits[0] != '0' && made(name.substr(0, underscore)) > number;
 }
 
 std::pair<uint32_t, uint32_t> GraphData::scope_and_base(std::string_view name) {
@@ -128,7 +145,8 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   } else {
     std::tie(scope, base) = scope_and_base(name);
   }
-  if (made_in_.empty() || made_in_.back().scope != t_state.scope_path || made_in_.back().execution != current_execution())
+  if (made_in_.empty() || made_in_.back().scope != t_state.scope_path ||
+      made_in_.back().execution != current_execution())
     made_in_.push_back({id, t_state.scope_path, current_body(), current_execution()});
   Node* node = std::construct_at(chunk + place.offset);
   node->op = &op;

@@ -171,6 +171,7 @@ class GraphData final : public GraphSymbols {
   std::span<const T> keep(std::span<const T> items);
   uint32_t intern(std::string_view name);
   uint32_t unique(uint32_t scope, uint32_t base);
+  bool is_taken(uint32_t scope, uint32_t base, uint32_t ordinal) const;
   std::pair<uint32_t, uint32_t> scope_and_base(std::string_view name);  // in the current scope
   uint32_t scope_of(uint32_t parent, std::string prefix);               // found or made
   std::string name_locked(uint32_t id) const;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <twofold/graph/graph.h>
+#include <twofold/kernels/variable/variable.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/random_seed.h>

@@ -296,6 +296,12 @@ StepRunner::StepRunner(const Session* session, StepOptions options, std::source_
   if (!executing_eagerly()) state_->graph = session ? session->graph() : get_default_graph();
 }
 StepRunner::~StepRunner() = default;
+StepRunner::StepRunner(StepRunner&&) noexcept = default;
+StepRunner& StepRunner::operator=(StepRunner&&) noexcept = default;
+
+void StepRunner::check_not_moved() const {
+  if (!state_) fail(Code::FailedPrecondition, "The step was moved to another one", "call that one");
+}
 
 StepRunner::Result StepRunner::State::run_now(std::initializer_list<Feed::Value> arguments, const Body& body) {
   const StepScope* const outer = t_state.step && t_state.step->is_eager() ? t_state.step : nullptr;
@@ -380,6 +386,7 @@ StepRunner::Result StepRunner::State::run_built(std::initializer_list<Feed::Valu
 }
 
 StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments, const Body& body) {
+  check_not_moved();
   State& s = *state_;
   const bool eager = executing_eagerly();
   const StepScope* const outer = !eager && t_state.step && !t_state.step->is_eager() ? t_state.step : nullptr;
@@ -391,6 +398,7 @@ StepRunner::Result StepRunner::call(std::initializer_list<Feed::Value> arguments
 
 Tensor StepRunner::evaluate(const Fetch& fetch, std::source_location where) {
   const SourceScope source_scope(where);
+  check_not_moved();
   if (executing_eagerly()) return value_now(fetch);
   if (fetch.kind() == Fetch::Kind::tensor && !fetch.tensor().is_symbolic()) return fetch.tensor();
   state_->deferred_graph();

@@ -37,10 +37,13 @@ class StepRunner {
   /// `session` may be null.
   StepRunner(const Session* session, StepOptions options, std::source_location where);
   ~StepRunner();
+  StepRunner(StepRunner&&) noexcept;
+  StepRunner& operator=(StepRunner&&) noexcept;
   Result call(std::initializer_list<Feed::Value> arguments, const Body& body);
   Tensor evaluate(const Fetch& fetch, std::source_location where);
 
  private:
+  void check_not_moved() const;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -299,6 +299,9 @@ TEST_CASE("A session's options are checked where it is made") {
       "There is no pass 'fuze' to disable; there are fold, cse, dce, batch_norm, fuse, late_updates, memory, capture");
   CHECK_ERROR(tf::Session({.disabled_passes = {"fuze"}}), InvalidArgument, file);
   CHECK_ERROR(tf::Session(fresh.graph, {.max_plans = 0}), InvalidArgument, "max_plans is 0");
+  CHECK_ERROR(tf::Session(fresh.graph, {.gpu_memory_limit = -1}), InvalidArgument, "gpu_memory_limit is -1 bytes");
+  CHECK_ERROR(tf::set_math_mode(static_cast<tf::MathMode>(77)), InvalidArgument, "There is no math mode 77");
+  CHECK_ERROR(tf::set_allocator_cache_limit(-1), InvalidArgument, "The limit is -1 bytes");
   tf::Session session(
       {.disabled_passes = {"fold", "cse", "dce", "batch_norm", "fuse", "late_updates", "memory", "capture"},
        .max_plans = 1});

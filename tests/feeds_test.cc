@@ -130,3 +130,21 @@ TEST_CASE("Steps and callables take lists in braces") {
   CHECK(printed(call({1.f, 2.f})) == "[2. 4.]");
   CHECK(call(4.f).item<float>() == 8);
 }
+
+TEST_CASE("A fed placeholder may be what something runs after, or a step's effect") {
+  const auto program = [](auto check) {
+    auto step = tf::step([](Tensor x, Tensor y) { return tf::with_effects(x * 2.f, {y}); });
+    check(step(1.f, 5.f).template item<float>() == 2);
+    check(step(3.f, {1.f, 2.f}).template item<float>() == 6);
+  };
+  const auto check = [](bool right) { CHECK(right); };
+  tf::eagerly([&] { program(check); });
+  Doubled g;
+  program(check);
+  const Tensor unfed = tf::placeholder(tf::float32, {});
+  g.session.run(tf::group({g.x}), {{g.x, 1.f}});
+  CHECK(g.session.run(tf::with_effects(g.y, {g.x}), {{g.x, 2.f}}).item<float>() == 4);
+  CHECK_ERROR(g.session.run(tf::group({unfed}), {{g.x, 1.f}}), InvalidArgument, "You must feed a value");
+  const auto after = tf::control_dependencies({g.x});
+  CHECK(g.session.run(tf::constant(7.f) * 1.f, {{g.x, 2.f}}).item<float>() == 7);
+}

@@ -82,6 +82,13 @@ TEST_CASE("2. named gives any op its name, and counts others as if that op had n
   CHECK((a + a).name() == "add:0");
   CHECK(tf::named("add", sum).name() == "add_1:0");
   CHECK(tf::named("add_7", sum).name() == "add_7:0");
+  // A name that another has got by a number is taken too, in whichever order they come.
+  CHECK(tf::named("add_7", sum).name() == "add_7_1:0");
+  CHECK(tf::named("scores_1", sum).name() == "scores_1_1:0");
+  CHECK(tf::named("scores_01", sum).name() == "scores_01:0");
+  CHECK(tf::Variable(1.f, {.name = "v"}).name() == "v");
+  CHECK(tf::Variable(1.f, {.name = "v"}).name() == "v_1");
+  CHECK(tf::Variable(1.f, {.name = "v_1"}).name() == "v_1_1");
   CHECK((a + a).name() == "add_2:0");
 
   // The op that makes the result; others on the way keep their names.

@@ -176,3 +176,16 @@ TEST_CASE("Shapes that are declared for a step", "[step]") {
     CHECK_ERROR(none(), InvalidArgument, "A step of 1 shapes was called with 0 arguments");
   });
 }
+
+TEST_CASE("Steps move: into a vector, and back", "[step]") {
+  in_each_mode([](tf::Session& session) {
+    auto add = [](Tensor x) { return x + 1.f; };
+    std::vector<tf::Step<decltype(add)>> steps;
+    for (int i = 0; i < 3; ++i) steps.push_back(tf::step(session, add));
+    for (auto& step : steps) CHECK(number(step(1.f)) == 2);
+    auto taken = std::move(steps[1]);
+    CHECK(number(taken(5.f)) == 6);
+    CHECK_ERROR(steps[1](1.f), FailedPrecondition, "The step was moved to another one");
+    CHECK_ERROR(steps[1].evaluate(tf::constant(1.f)), FailedPrecondition, "The step was moved to another one");
+  });
+}

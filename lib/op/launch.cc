@@ -133,7 +133,12 @@ static void change_numerics(uint8_t mask, uint8_t bits) {
   while (!internal::g_numerics.compare_exchange_weak(now, static_cast<uint8_t>((now & ~mask) | bits))) {
   }
 }
-void set_math_mode(MathMode mode) { change_numerics(0xFE, static_cast<uint8_t>(static_cast<uint8_t>(mode) << 1)); }
+void set_math_mode(MathMode mode) {
+  if (mode > MathMode::pedantic)
+    fail(Code::InvalidArgument, fmt::format("There is no math mode {}", static_cast<int>(mode)),
+         "tf::MathMode::strict");
+  change_numerics(0xFE, static_cast<uint8_t>(static_cast<uint8_t>(mode) << 1));
+}
 void set_deterministic(bool on) { change_numerics(1, on); }
 
 void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs, std::span<const Tensor* const> tensors,

@@ -23,10 +23,11 @@ namespace twofold::internal {
 template <class T, class Leaves>
 concept LeafOf = Leaves::template is_leaf<T>;
 
+/// A map of one value a key: not a multimap, of whose equal keys none could be told from the others.
 template <class T>
 concept MapLike = requires(const T& map) {
   typename T::mapped_type;
-  map.find(map.begin()->first);
+  map.at(map.begin()->first);
 };
 
 template <class T, class Leaves>
@@ -74,6 +75,18 @@ requires MapLike<Map<Key, T, Rest...>>
 struct NestOf<Map<Key, T, Rest...>, Leaves> {
   using type = Map<Key, Nest<T, Leaves>>;
 };
+
+/// Whether there is a map in a nest.
+template <class T>
+struct HasMap : std::bool_constant<MapLike<T>> {};
+template <class... T>
+struct HasMap<std::tuple<T...>> : std::disjunction<HasMap<T>...> {};
+template <class A, class B>
+struct HasMap<std::pair<A, B>> : std::disjunction<HasMap<A>, HasMap<B>> {};
+template <class T, size_t N>
+struct HasMap<std::array<T, N>> : HasMap<T> {};
+template <class T, class Allocator>
+struct HasMap<std::vector<T, Allocator>> : HasMap<T> {};
 
 // An empty map that orders, or hashes, its keys as `map` does.
 template <class Made, class Map>

@@ -50,6 +50,10 @@ void* allocate(size_t bytes) {
 void deallocate(void* p, size_t bytes) noexcept { the_allocator().deallocate(p, bytes); }
 AllocatorStats allocator_stats() { return the_allocator().stats(); }
 void reset_peak_allocation() { the_allocator().reset_peak(); }
-void set_allocator_cache_limit(int64_t bytes) { the_allocator().set_cache_limit(bytes); }
+void set_allocator_cache_limit(int64_t bytes) {
+  if (bytes < 0)
+    fail(Code::InvalidArgument, fmt::format("The limit is {} bytes; it must be 0 or more", bytes), "0 to keep nothing");
+  the_allocator().set_cache_limit(bytes);
+}
 
 }  // namespace twofold

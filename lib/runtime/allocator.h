@@ -26,7 +26,7 @@ size_t host_memory_bytes();
 AllocatorStats allocator_stats();
 /// From here on the peak is that of what comes.
 void reset_peak_allocation();
-/// Bounds what is kept for reuse (default: 2 GiB), and gives back what is over it.
+/// Bounds what is kept for reuse (default: 2 GiB), and gives back what is over it. InvalidArgument: below 0.
 void set_allocator_cache_limit(int64_t bytes);
 
 }  // namespace twofold

@@ -49,6 +49,10 @@ void check_options(const SessionOptions& options) {
   if (options.plan_memory < 0)
     fail(Code::InvalidArgument, fmt::format("plan_memory is {} bytes; it must be 0 or more", options.plan_memory),
          "{.plan_memory = int64_t{1} << 30}");
+  if (options.gpu_memory_limit < 0)
+    fail(Code::InvalidArgument,
+         fmt::format("gpu_memory_limit is {} bytes; it must be 0, for no limit, or more", options.gpu_memory_limit),
+         "{.gpu_memory_limit = int64_t{8} << 30}");
   std::vector<std::string_view> names;
   for (const Pass& pass : all_passes()) names.push_back(pass.name);
   for (const std::string& name : options.disabled_passes)

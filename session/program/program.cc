@@ -30,6 +30,8 @@ std::vector<uint32_t> prune(const GraphData& g, const Request& request) {
   for (Edge e : request.feeds) cut[e.node] = true;
   const auto need = [&](uint32_t id) {
     if (needed[id]) return;
+    // A fed placeholder has nothing to do, where something is to run after it too.
+    if (cut[id] && g.node(id).op == &placeholder_op && is_fed({id, 0})) return;
     needed[id] = true;
     stack.push_back(id);
   };
