@@ -117,6 +117,7 @@ std::vector<Variable> Graph::variables() const {
 NameScope::NameScope(std::string_view name, std::source_location where)
     : outer_(t_state.scope), outer_path_(t_state.scope_path) {
   const SourceScope source_scope(where);
+  GraphData::check_scope_name(name);
   if (!executing_eagerly()) {
     Ref<RefCounted> kept = keep_default_graph();
     try {

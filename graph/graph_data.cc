@@ -107,6 +107,12 @@ void GraphData::check_name(std::string_view name) {
   if (!valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid node name", name));
 }
 
+void GraphData::check_scope_name(std::string_view name) {
+  if (name.empty()) return;
+  if (name.back() == '/') name.remove_suffix(1);
+  if (!valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid scope name", name));
+}
+
 void GraphData::rename(uint32_t id, std::string_view name) {
   check_name(name);
   std::lock_guard lock(mutex_);
@@ -191,10 +197,10 @@ int64_t GraphData::find(std::string_view name) const {
 }
 
 uint32_t GraphData::open_scope(uint32_t parent, std::string_view name) {
+  check_scope_name(name);
   if (name.empty()) return 0;
   const bool again = name.back() == '/';
   if (again) name.remove_suffix(1);
-  if (!valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid scope name", name));
   std::lock_guard lock(mutex_);
   std::string prefix;
   if (again) {

@@ -94,6 +94,8 @@ class GraphData final : public GraphSymbols {
                std::string_view name, std::source_location where);
   /// Throws InvalidArgument unless a node can be called so.
   static void check_name(std::string_view name);
+  /// Throws InvalidArgument if `name` is none of a scope: "s", "s/" or "".
+  static void check_scope_name(std::string_view name);
   /// Gives a node another name, as `add` takes one.
   void rename(uint32_t id, std::string_view name);
   uint32_t size() const { return size_.load(std::memory_order_acquire); }

@@ -86,9 +86,9 @@ TEST_CASE("2. named gives any op its name, and counts others as if that op had n
   CHECK(tf::named("add_7", sum).name() == "add_7_1:0");
   CHECK(tf::named("scores_1", sum).name() == "scores_1_1:0");
   CHECK(tf::named("scores_01", sum).name() == "scores_01:0");
-  CHECK(tf::Variable(1.f, {.name = "v"}).name() == "v");
-  CHECK(tf::Variable(1.f, {.name = "v"}).name() == "v_1");
-  CHECK(tf::Variable(1.f, {.name = "v_1"}).name() == "v_1_1");
+  CHECK(tf::Variable(1.f, {.name = "v"}).name() == "v:0");
+  CHECK(tf::Variable(1.f, {.name = "v"}).name() == "v_1:0");
+  CHECK(tf::Variable(1.f, {.name = "v_1"}).name() == "v_1_1:0");
   CHECK((a + a).name() == "add_2:0");
 
   // The op that makes the result; others on the way keep their names.
@@ -173,7 +173,9 @@ TEST_CASE("2. named changes no numbers, and values have no names") {
   }
   tf::EagerMode eager;
   const tf::Tensor v = tf::tensor(2.f);
-  const tf::Tensor twice = tf::named("not a name", [&] { return v * 2.f; });
+  const tf::Tensor twice = tf::named("twice", [&] { return v * 2.f; });
+  CHECK_ERROR(tf::named("not a name", [&] { return v; }), InvalidArgument, "'not a name' is not a valid node name");
+  CHECK_ERROR(tf::name_scope("not a name"), InvalidArgument, "'not a name' is not a valid scope name");
   CHECK((twice.name().empty() && twice.item<float>() == 4));
   CHECK(tf::named("v", [&] { return v; }).same_as(v));
   tf::DeferredMode deferred;
