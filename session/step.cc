@@ -132,6 +132,7 @@ void check_has_value(const Fetch& f) {
   if (f.kind() == Fetch::Kind::name)
     fail(Code::FailedPrecondition, fmt::format("'{}' is a name in a graph; eager values have none", f.name()),
          "step.evaluate(v)");
+  if (f.kind() == Fetch::Kind::variable && !f.variable()->is_eager()) Variable(f.variable()).read();  // throws
 }
 
 Tensor value_now(const Fetch& f) {
@@ -324,7 +325,7 @@ StepRunner::Result StepRunner::State::run_now(std::initializer_list<Feed::Value>
     const SwitchReads reads;
     result.nest = std::make_shared<const std::any>(body(tensors, returned));
   }
-  for (const Fetch& f : returned) check_has_value(f);
+  for (const Fetch& f : returned) check_has_value(f);  // before what was done is kept
   transaction.commit();
   for (const Fetch& f : returned) result.values.push_back(value_now(f));
   return result;

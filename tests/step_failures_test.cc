@@ -61,6 +61,34 @@ TEST_CASE("A step whose check fails leaves variables, optimiser and draws as the
   });
 }
 
+TEST_CASE("An eager step that returns what has no value leaves variables and draws as they were", "[step]") {
+  const tf::Graph graph;
+  const auto current = graph.as_default();
+  const tf::Variable of_graph(1.f), none;
+  const Tensor symbol = tf::placeholder(tf::float32, {});
+  const tf::EagerMode eager;
+  const tf::Variable w(1.f);
+  train::SGD opt({w}, {.lr = 0.5});
+  const auto refuses = [&](const tf::Fetch& returned, const char* words) {
+    auto step = tf::step([&](Tensor x) {
+      opt.minimize(w * x);
+      w.assign_add(x);
+      return std::vector<tf::Fetch>{w, returned};
+    });
+    CHECK_ERROR(step(1.f), FailedPrecondition, words);
+    CHECK(w.read().item<float>() == 1);
+  };
+  refuses(of_graph, "belongs to a graph; eager code cannot read it");
+  refuses(none, "This Variable is none yet");
+  refuses(symbol, "has no value in eager mode");
+  refuses("w:0", "is a name in a graph");
+  auto step = tf::step([&](Tensor x) {
+    opt.minimize(w * x);
+    return std::vector<tf::Fetch>{w, x};
+  });
+  CHECK(step(1.f)[0].item<float>() == 0.5f);  // what is returned is as the update has left it
+}
+
 TEST_CASE("A step that fails draws the same numbers again", "[step]") {
   std::vector<std::vector<Tensor>> all;
   for (const How how : kWays)

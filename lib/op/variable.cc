@@ -20,6 +20,10 @@ Tensor VariableState::eager_value() const {
   std::lock_guard lock(mutex_);
   return slot_;
 }
+bool VariableState::is_eager() const {
+  std::lock_guard lock(mutex_);
+  return slot_.defined();
+}
 void VariableState::set_eager_value(Tensor v) {
   if (t_state.transaction) return t_state.transaction->assign(*this, std::move(v));
   std::lock_guard lock(mutex_);
@@ -75,7 +79,7 @@ Tensor Variable::read(std::source_location where) const {
 
 Tensor internal::assign(const Variable& v, const Operand& value, const OpDef& op) {
   const SourceScope source_scope(value.where());
-  if (v.state()->eager_value().defined() != executing_eagerly()) throw_other_mode(v, "assign", op.name, value.where());
+  if (v.state()->is_eager() != executing_eagerly()) throw_other_mode(v, "assign", op.name, value.where());
   return mode().assign(v, value, op);
 }
 
@@ -93,7 +97,7 @@ const Tensor& assigned_value(const Variable& v, const Operand& value, const OpDe
 }
 
 // Of the variable, whichever is this thread's.
-static Mode& mode_of(const Variable& v) { return v.state()->eager_value().defined() ? eager_mode() : deferred_mode(); }
+static Mode& mode_of(const Variable& v) { return v.state()->is_eager() ? eager_mode() : deferred_mode(); }
 
 Operation Variable::initializer() const { return mode_of(*this).initializer(*this); }
 Tensor Variable::initial_value(std::source_location where) const { return mode_of(*this).initial_value(*this, where); }

@@ -45,6 +45,7 @@ class VariableState final : public RefCounted {
   /// The eager value, by which a variable is also known to be eager.
   Tensor eager_value() const;
   void set_eager_value(Tensor v);
+  bool is_eager() const;  // does nothing of what waits to be written, as eager_value does
   /// @}
   /// The eager value if it is the first, else undefined.
   Tensor eager_initial_value() const;
