@@ -22,7 +22,7 @@ void execute_now(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t rando
                  Outputs& outputs, std::span<const Tensor> over) {
   if (t_state.tape) {
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i]->value()->is_shell() && !op.flags.alias && !(i < 32 && (op.shape_inputs >> i & 1)))
+      if (inputs[i]->value()->is_shell() && !op.flags.alias && !op.reads_shape(i))
         fail(Code::Internal,
              fmt::format("'{}' reads input {} that the tape did not keep: the gradient rule's op does not list it "
                          "under `reads`",

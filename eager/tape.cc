@@ -139,26 +139,23 @@ void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
   // All of them, for a tape apart notes what it captures. No gradient flows where only a shape is used.
   bool any = false;
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (!(i < 32 && (op.shape_inputs >> i & 1))) any |= depends(*inputs[i]);
+    if (!op.reads_shape(i)) any |= depends(*inputs[i]);
   for (const auto& v : variables) any |= depends(v);
   if (!any) return;
   Record& r = records_.emplace_back();
   r.op = &op;
   if (attrs) r.attrs = make_ref<AttrsBox>(attrs);
   r.where = where;
-  const auto kept = [](const Tensor& t, uint32_t reads, size_t i) {
-    if (i < 32 && (reads >> i & 1)) return retained(t);
-    return shell_of(t);
-  };
-  for (size_t i = 0; i < inputs.size(); ++i) r.inputs.push_back(kept(*inputs[i], op.reads.inputs, i));
+  const auto kept = [](const Tensor& t, bool read) { return read ? retained(t) : shell_of(t); };
+  for (size_t i = 0; i < inputs.size(); ++i) r.inputs.push_back(kept(*inputs[i], op.reads.input(i)));
   for (size_t i = 0; i < outputs.size(); ++i) {
-    r.outputs.push_back(kept(outputs[i], op.reads.outputs, i));
+    r.outputs.push_back(kept(outputs[i], op.reads.output(i)));
     if (flows(outputs[i])) active_.insert(outputs[i].id());
   }
   r.variables.assign(variables.begin(), variables.end());
 }
 
-bool Tape::is_read(size_t r) const { return records_[r].op == &read_variable_op; }
+bool Tape::is_read(size_t r) const { return records_[r].op->flags.reads_variable; }
 
 TensorKey Tape::input_key(size_t r, size_t i) const {
   const Record& record = records_[r];

@@ -38,7 +38,7 @@ namespace {
 
 void trace_gradient(Backward& b);
 // A tape's record of a body. Inputs: those of the trace, then the variables that it read.
-constinit const OpDef kTraceOp{.key = OpName("Body"),
+constinit const OpDef kTraceOp{.key = OpKey::without_kernels("Body"),
                                .doc = "One execution of a body of control flow.",
                                .min_inputs = 0,
                                .max_inputs = -1,

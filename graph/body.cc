@@ -86,7 +86,7 @@ void infer_while(InferContext& c) {
 
 }  // namespace
 
-constinit OpDef if_op{.key = OpName("If"),
+constinit OpDef if_op{.key = OpKey::without_kernels("If"),
                       .node_name = "cond",
                       .doc = "One of two bodies, by a predicate. (TensorFlow: If)",
                       .min_inputs = 1,
@@ -96,9 +96,9 @@ constinit OpDef if_op{.key = OpName("If"),
                       .infer = infer_if,
                       .differentiable = Differentiability::rule,
                       .gradient = control_flow_gradient,
-                      .flags = {.can_fail = true, .host_only = true, .session = true},
+                      .flags = {.can_fail = true, .session = true, .on_host = true, .control_flow = true},
                       .attrs = &internal::kAttrsType<IfAttrs>};
-constinit OpDef while_op{.key = OpName("While"),
+constinit OpDef while_op{.key = OpKey::without_kernels("While"),
                          .node_name = "while",
                          .doc = "A body again and again while another yields true. (TensorFlow: While)",
                          .min_inputs = 0,
@@ -108,10 +108,10 @@ constinit OpDef while_op{.key = OpName("While"),
                          .infer = infer_while,
                          .differentiable = Differentiability::rule,
                          .gradient = control_flow_gradient,
-                         .flags = {.can_fail = true, .host_only = true, .session = true},
+                         .flags = {.can_fail = true, .session = true, .on_host = true, .control_flow = true},
                          .attrs = &internal::kAttrsType<WhileAttrs>};
 
-constinit OpDef backprop_op{.key = OpName("Backprop"),
+constinit OpDef backprop_op{.key = OpKey::without_kernels("Backprop"),
                             .doc = "The gradient of an execution of If or While, from the trace that it left.",
                             .min_inputs = 1,
                             .max_inputs = -1,
@@ -120,7 +120,7 @@ constinit OpDef backprop_op{.key = OpName("Backprop"),
                             .infer = infer_backprop,
                             .differentiable = Differentiability::rule,
                             .gradient = control_flow_gradient,
-                            .flags = {.can_fail = true, .host_only = true, .session = true},
+                            .flags = {.can_fail = true, .session = true, .on_host = true, .control_flow = true},
                             .attrs = &internal::kAttrsType<BackpropAttrs>};
 
 __attribute__((constructor(101))) static void register_control_flow_ops() {

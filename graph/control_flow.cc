@@ -47,10 +47,9 @@ void find_effects(Body& b) {
     const Node& n = g.node(id);
     // Eager, a random op draws whether or not its numbers are used; the count of draws must not differ.
     if (n.op->flags.effect || n.op->flags.random) b.effects.push_back(id);
-    if (n.attrs && n.attrs_view().type() == &internal::kAttrsType<VariableAttrs>) {
-      const auto& v = n.attrs_view().as<VariableAttrs>().variable;
-      if (n.op->flags.effect) add_variable(b.writes, v);
-      if (n.op == &read_variable_op) add_variable(b.reads, v);
+    if (const auto* v = variable_in(n.attrs_view())) {
+      if (n.op->flags.writes_variable) add_variable(b.writes, *v);
+      if (n.op->flags.reads_variable) add_variable(b.reads, *v);
     }
     bool nested_effects = false;
     for (const Body* inner : bodies_of(*n.op, n.attrs_view())) {

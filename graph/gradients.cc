@@ -53,9 +53,9 @@ class GraphRecords final : public RecordList {
       : graph_(g), begin_(watch ? position(watch->begin) : 0), end_(g.size()) {
     for (uint32_t id = begin_; id < end_; ++id) {
       const Node& n = g.node(id);
-      if (n.op == &read_variable_op) {
+      if (n.op->flags.reads_variable) {
         variables_[id] = {n.attrs_view().as<VariableAttrs>().variable};
-      } else if (n.op == &if_op || n.op == &while_op || n.op == &backprop_op) {
+      } else if (n.op->flags.control_flow) {
         variables_[id] = differentiable_variables(*n.op, n.attrs_view());
       }
     }
@@ -79,7 +79,7 @@ class GraphRecords final : public RecordList {
     return from != from_.end() && id(r) < from->second ? kNoKey : key;
   }
   TensorKey output_key(size_t r, size_t i) const override { return Edge{id(r), static_cast<uint16_t>(i)}.key(); }
-  bool is_read(size_t r) const override { return at(r).op == &read_variable_op; }
+  bool is_read(size_t r) const override { return at(r).op->flags.reads_variable; }
   Tensor input(size_t r, size_t i) const override {
     if (const size_t n = at(r).inputs.size(); i >= n) {
       const VariableState& v = *variables(r)[i - n];
@@ -175,14 +175,13 @@ bool depends(const Tensor& t, const GraphWatch& watch) {
   };
   for (uint32_t id = position(watch.begin); id <= t.node(); ++id) {
     const Node& n = g.node(id);
-    if (n.op == &read_variable_op) dependent[id] = reads_watched(*n.attrs_view().as<VariableAttrs>().variable, id);
+    if (n.op->flags.reads_variable) dependent[id] = reads_watched(*n.attrs_view().as<VariableAttrs>().variable, id);
     if (n.op->differentiable == Differentiability::none) continue;
     // No gradient flows where only a shape is used.
     for (size_t i = 0; i < n.inputs.size(); ++i)
-      if (!(i < 32 && (n.op->shape_inputs >> i & 1)) && (depends_on(n.inputs[i]) || watched_at(n.inputs[i], id)))
-        dependent[id] = true;
+      if (!n.op->reads_shape(i) && (depends_on(n.inputs[i]) || watched_at(n.inputs[i], id))) dependent[id] = true;
     // What a body reads depends on values; tapes follow its results in any case.
-    if (n.op == &if_op || n.op == &while_op || n.op == &backprop_op) dependent[id] = true;
+    if (n.op->flags.control_flow) dependent[id] = true;
   }
   return depends_on({t.node(), t.output()});
 }

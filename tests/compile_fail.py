@@ -188,6 +188,9 @@ MISUSES = {
 REFUSED = {
     "a kernel of no op": ("tf::KernelEntry k{tf::op_name::Sofmax, nullptr};", "Sofmax"),
     "a kernel by a bare name": ("tf::KernelEntry k{\"Softmax\", nullptr};", "OpName"),
+    "a kernel by a made-up name": ("tf::KernelEntry k{tf::OpName(\"Foo\"), nullptr};", "private"),
+    "a kernel by a key": ("tf::KernelEntry k{tf::OpKey::without_kernels(\"Foo\"), nullptr};", "OpName"),
+    "a kernel by no name": ("tf::KernelEntry k{{}, nullptr};", "OpName"),
     "variable from a number, implicitly": ("tf::Variable u = 1;", "Variable"),
     "float f = tensor": ("float f = a + b;", "Tensor"),
     "int i = tensor": ("int i = a;", "Tensor"),

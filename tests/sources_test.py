@@ -7,6 +7,7 @@ usage: sources_test.py SOURCE_ROOT OBJECTS     OBJECTS: the folder of the librar
 - Headers that programs reach include neither Eigen, nlohmann-json nor CUDA.
 - Every attribute struct names all of its members in TWOFOLD_FIELDS.
 - Sources that comments and messages speak of exist.
+- Names of ops that have kernels are declared in the headers of their folders alone, and each has its OpDef.
 - What a file takes from the standard library has its header included by the file or by a header of ours that it includes:
   another compiler's <functional> need not bring <algorithm>.
 """
@@ -129,6 +130,30 @@ def check_fields():
         problems.append(f"only {count} attribute structs were found")
 
 
+def check_op_names():
+    """OpNames are declared in `namespace op_name` of headers in kernels/ alone, and an OpDef is made from each."""
+    declared, used = {}, ""
+    for path in sources():
+        text = re.sub(r"//[^\n]*", "", read(path))
+        if path != "lib/runtime/op_name.h" and "DeclaredOps" in text:
+            problems.append(f"{path} makes an OpName by itself: TWOFOLD_OP_NAME declares them")
+        if path == "lib/runtime/op_name.h":
+            continue
+        spaces = "".join(re.findall(r"\nnamespace op_name \{\n(.*?)\n\} *\n", text, flags=re.S))
+        names = re.findall(r"TWOFOLD_OP_NAME\((\w+)\)", text)
+        if names and (not re.fullmatch(r"kernels/\w+/\w+\.h", path) or names != re.findall(r"TWOFOLD_OP_NAME\((\w+)\)", spaces)):
+            problems.append(f"{path} declares an op's name elsewhere than in namespace op_name of a header of kernels/")
+        declared |= {name: path for name in names}
+        if path.startswith("kernels/") and not re.search(r"_(cpu|gpu)\.|\.cu$|\.h$", path):
+            used += text
+    declared.pop("Op", None)  # the parameter of the macros by which kernels/pointwise/ops.def declares names and OpDefs
+    for name, path in sorted(declared.items()):
+        if not re.search(rf"\bop_name::{name}\b", used):
+            problems.append(f"{path} declares op_name::{name}, of which no OpDef is made")
+    if len(declared) < 30:
+        problems.append(f"only {len(declared)} names of ops were found")
+
+
 def check_mentions():
     """Sources that comments and messages speak of exist."""
     seen = 0
@@ -238,6 +263,7 @@ def check_standard_headers():
 check_floors()
 check_public_headers()
 check_fields()
+check_op_names()
 check_mentions()
 check_standard_headers()
 print("\n".join(problems) or "the sources keep their promises")

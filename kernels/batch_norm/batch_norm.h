@@ -100,7 +100,9 @@ void register_batch_norm();
 struct OpDef;
 extern OpDef batch_norm_op, batch_norm_grad_op;
 namespace op_name {
-inline constexpr OpName BatchNorm{"BatchNorm"}, BatchNormGrad{"BatchNormGrad"}, RunningStatistics{"RunningStatistics"};
+TWOFOLD_OP_NAME(BatchNorm);
+TWOFOLD_OP_NAME(BatchNormGrad);
+TWOFOLD_OP_NAME(RunningStatistics);
 }  // namespace op_name
 
 }  // namespace twofold

@@ -21,7 +21,7 @@ struct CheckNumericsAttrs {
 };
 
 namespace op_name {
-inline constexpr OpName CheckNumerics{"CheckNumerics"};
+TWOFOLD_OP_NAME(CheckNumerics);
 }  // namespace op_name
 
 }  // namespace twofold

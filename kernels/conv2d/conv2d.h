@@ -83,8 +83,9 @@ Tensor conv2d_transpose(Operand x, Operand weight, Conv2dTransposeOptions option
 void register_conv2d();
 
 namespace op_name {
-inline constexpr OpName Conv2D{"Conv2D"}, Conv2DBackpropInput{"Conv2DBackpropInput"},
-    Conv2DBackpropFilter{"Conv2DBackpropFilter"};
+TWOFOLD_OP_NAME(Conv2D);
+TWOFOLD_OP_NAME(Conv2DBackpropInput);
+TWOFOLD_OP_NAME(Conv2DBackpropFilter);
 }  // namespace op_name
 
 }  // namespace twofold

@@ -26,7 +26,7 @@ struct CumsumAttrs {
 };
 
 namespace op_name {
-inline constexpr OpName Cumsum{"Cumsum"};
+TWOFOLD_OP_NAME(Cumsum);
 }  // namespace op_name
 
 }  // namespace twofold

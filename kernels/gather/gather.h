@@ -48,7 +48,9 @@ struct GatherAttrs {
 };
 
 namespace op_name {
-inline constexpr OpName Gather{"Gather"}, ScatterAdd{"ScatterAdd"}, CheckIndices{"CheckIndices"};
+TWOFOLD_OP_NAME(Gather);
+TWOFOLD_OP_NAME(ScatterAdd);
+TWOFOLD_OP_NAME(CheckIndices);
 }  // namespace op_name
 
 }  // namespace twofold

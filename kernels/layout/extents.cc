@@ -84,7 +84,7 @@ constinit OpDef extents_op{.key = op_name::Extents,
 
 namespace {
 
-constinit OpDef ensure_shape_op{.key = OpName("EnsureShape"),
+constinit OpDef ensure_shape_op{.key = OpKey::without_kernels("EnsureShape"),
                                 .doc = "y = x, whose shape is compatible with shape; TensorFlow EnsureShape",
                                 .infer = infer_ensure_shape,
                                 .differentiable = Differentiability::rule,
@@ -95,7 +95,7 @@ constinit OpDef ensure_shape_op{.key = OpName("EnsureShape"),
                                 .flags = {.alias = true},
                                 .attrs = &internal::kAttrsType<ShapeAttrs>};
 constinit OpDef slice_at_op{
-    .key = OpName("SliceAt"),
+    .key = OpKey::without_kernels("SliceAt"),
     .node_name = "Slice",
     .doc = "y = x[begin : begin + size] on every axis, begin and size being operands; TensorFlow Slice",
     .min_inputs = 3,
@@ -112,7 +112,7 @@ constinit OpDef slice_at_op{
       const SliceAttrs attrs{axes_of(*in[1]), axes_of(*in[2])};
       return {&slice_op, make_ref<AttrsBox>(AttrsView(attrs)), 1};
     }};
-constinit OpDef pad_at_op{.key = OpName("PadAt"),
+constinit OpDef pad_at_op{.key = OpKey::without_kernels("PadAt"),
                           .doc = "y = zeros of like's shape with x from begin on; adjoint of SliceAt",
                           .min_inputs = 3,
                           .max_inputs = 3,

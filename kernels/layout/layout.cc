@@ -110,7 +110,7 @@ constexpr const AttrsType* kShapeAttrs = &internal::kAttrsType<ShapeAttrs>;
 constexpr const AttrsType* kAxesAttrs = &internal::kAttrsType<AxesAttrs>;
 
 constinit OpDef reshape_op{
-    .key = OpName("Reshape"),
+    .key = OpKey::without_kernels("Reshape"),
     .doc = "y = x's elements in row-major order under another shape; TensorFlow and ONNX Reshape",
     .max_inputs = 2,
     .infer = layout::infer_reshape,
@@ -119,7 +119,7 @@ constinit OpDef reshape_op{
     .flags = {.alias = true},
     .attrs = kShapeAttrs,
     .host_inputs = 2};
-constinit OpDef reshape_like_op{.key = OpName("ReshapeLike"),
+constinit OpDef reshape_like_op{.key = OpKey::without_kernels("ReshapeLike"),
                                 .doc = "y = x's elements in row-major order under like's shape",
                                 .min_inputs = 2,
                                 .max_inputs = 2,
@@ -128,27 +128,27 @@ constinit OpDef reshape_like_op{.key = OpName("ReshapeLike"),
                                 .gradient = reshape_gradient,
                                 .flags = {.alias = true},
                                 .shape_inputs = 2};
-constinit OpDef expand_dims_op{.key = OpName("ExpandDims"),
+constinit OpDef expand_dims_op{.key = OpKey::without_kernels("ExpandDims"),
                                .doc = "y = x with axes of extent 1 inserted; TensorFlow ExpandDims, ONNX Unsqueeze",
                                .infer = layout::infer_expand_dims,
                                .differentiable = kRule,
                                .gradient = reshape_gradient,
                                .flags = {.alias = true},
                                .attrs = kAxesAttrs};
-constinit OpDef squeeze_op{.key = OpName("Squeeze"),
+constinit OpDef squeeze_op{.key = OpKey::without_kernels("Squeeze"),
                            .doc = "y = x without axes of extent 1; TensorFlow and ONNX Squeeze",
                            .infer = layout::infer_squeeze,
                            .differentiable = kRule,
                            .gradient = reshape_gradient,
                            .flags = {.alias = true},
                            .attrs = kAxesAttrs};
-constinit OpDef identity_op{.key = OpName("Identity"),
+constinit OpDef identity_op{.key = OpKey::without_kernels("Identity"),
                             .doc = "y = x; TensorFlow and ONNX Identity",
                             .infer = layout::infer_same,
                             .differentiable = kRule,
                             .gradient = identity_gradient,
                             .flags = {.alias = true}};
-constinit OpDef stop_gradient_op{.key = OpName("StopGradient"),
+constinit OpDef stop_gradient_op{.key = OpKey::without_kernels("StopGradient"),
                                  .doc = "y = x, through which no gradient flows; TensorFlow StopGradient",
                                  .infer = layout::infer_same,
                                  .differentiable = kNone,

@@ -129,9 +129,17 @@ struct PadAttrs {
 };
 
 namespace op_name {
-inline constexpr OpName Transpose{"Transpose"}, BroadcastTo{"BroadcastTo"}, BroadcastLike{"BroadcastLike"},
-    Slice{"Slice"}, PadLike{"PadLike"}, ConcatV2{"ConcatV2"}, ConcatPart{"ConcatPart"}, Shape{"Shape"},
-    Extents{"Extents"}, ZerosLike{"ZerosLike"}, OnesLike{"OnesLike"};
+TWOFOLD_OP_NAME(Transpose);
+TWOFOLD_OP_NAME(BroadcastTo);
+TWOFOLD_OP_NAME(BroadcastLike);
+TWOFOLD_OP_NAME(Slice);
+TWOFOLD_OP_NAME(PadLike);
+TWOFOLD_OP_NAME(ConcatV2);
+TWOFOLD_OP_NAME(ConcatPart);
+TWOFOLD_OP_NAME(Shape);
+TWOFOLD_OP_NAME(Extents);
+TWOFOLD_OP_NAME(ZerosLike);
+TWOFOLD_OP_NAME(OnesLike);
 }  // namespace op_name
 
 }  // namespace twofold

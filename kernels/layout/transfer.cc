@@ -17,13 +17,12 @@ void transfer(AttrsView attrs, std::span<const Tensor* const> inputs, Outputs& o
 
 }  // namespace
 
-constinit OpDef transfer_op{.key = OpName("Transfer"),
+constinit OpDef transfer_op{.key = OpKey::without_kernels("Transfer"),
                             .node_name = "transfer",
                             .doc = "Its input, copied to a device. (TensorFlow: _Send and _Recv)",
                             .infer = layout::infer_same,
                             .differentiable = Differentiability::rule,
                             .gradient = [](Backward& b) { b.dx(0, b.dy()); },
-                            .flags = {.session = true},
                             .attrs = &internal::kAttrsType<TransferAttrs>,
                             .run = transfer};
 

@@ -68,7 +68,7 @@ void flatten_batch_gradient(Backward& g) {
 }
 
 constinit OpDef flatten_batch_op{
-    .key = OpName("FlattenBatch"),
+    .key = OpKey::without_kernels("FlattenBatch"),
     .doc = "y = the matrices of x, one below another, where like is a single matrix; else x",
     .min_inputs = 2,
     .max_inputs = 2,

@@ -34,7 +34,7 @@ struct MatMulAttrs {
 void register_matmul();
 
 namespace op_name {
-inline constexpr OpName MatMul{"MatMul"};
+TWOFOLD_OP_NAME(MatMul);
 }  // namespace op_name
 
 }  // namespace twofold

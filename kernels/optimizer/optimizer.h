@@ -83,8 +83,11 @@ const OpDef& op_of(const AdagradUpdateAttrs&);
 void register_optimizer();
 
 namespace op_name {
-inline constexpr OpName SGDUpdate{"SGDUpdate"}, AdamUpdate{"AdamUpdate"}, RMSPropUpdate{"RMSPropUpdate"},
-    AdagradUpdate{"AdagradUpdate"}, SGDRowsUpdate{"SGDRowsUpdate"};
+TWOFOLD_OP_NAME(SGDUpdate);
+TWOFOLD_OP_NAME(AdamUpdate);
+TWOFOLD_OP_NAME(RMSPropUpdate);
+TWOFOLD_OP_NAME(AdagradUpdate);
+TWOFOLD_OP_NAME(SGDRowsUpdate);
 }  // namespace op_name
 
 }  // namespace twofold

@@ -71,7 +71,7 @@ void infer_pad_by(InferContext& c) {
 }
 
 constinit OpDef pad_by_op{
-    .key = OpName("PadBy"),
+    .key = OpKey::without_kernels("PadBy"),
     .node_name = "Pad",
     .doc = "y = x with constants before and behind it, as many as the operands say; TensorFlow PadV2",
     .min_inputs = 3,

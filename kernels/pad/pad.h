@@ -68,7 +68,7 @@ struct PadConstantAttrs {
 };
 
 namespace op_name {
-inline constexpr OpName Pad{"Pad"};
+TWOFOLD_OP_NAME(Pad);
 }  // namespace op_name
 
 }  // namespace twofold

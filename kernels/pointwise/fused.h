@@ -13,7 +13,7 @@ namespace twofold {
 
 /// One pointwise op of the group.
 struct FusedOp {
-  OpName op{""};
+  OpKey op;
   DType dtype = float32;  ///< of its operands (where: of those after the condition)
   DType to = float32;     ///< of its result
   /// Operands: k < number of the group's inputs is input k, else op k - number of inputs, an earlier one; -1 is none.

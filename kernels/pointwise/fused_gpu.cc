@@ -73,7 +73,7 @@ std::string type_of(DType t) {
 }
 
 struct Op {
-  OpName name;
+  OpKey name;
   DTypeClass dtypes;
   size_t inputs;
 };

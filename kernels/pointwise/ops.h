@@ -8,10 +8,13 @@ namespace twofold {
 struct OpDef;
 
 namespace op_name {
-#define TWOFOLD_UNARY(function, Op, ...) inline constexpr OpName Op{#Op};
-#define TWOFOLD_BINARY(function, Op, ...) inline constexpr OpName Op{#Op};
+#define TWOFOLD_UNARY(function, Op, ...) TWOFOLD_OP_NAME(Op);
+#define TWOFOLD_BINARY(function, Op, ...) TWOFOLD_OP_NAME(Op);
 #include <twofold/kernels/pointwise/ops.def>
-inline constexpr OpName Select{"Select"}, IfArrived{"IfArrived"}, Cast{"Cast"}, Fused{"Fused"};
+TWOFOLD_OP_NAME(Select);
+TWOFOLD_OP_NAME(IfArrived);
+TWOFOLD_OP_NAME(Cast);
+TWOFOLD_OP_NAME(Fused);
 }  // namespace op_name
 
 // add_op, relu_op, ...: each has the name of the user's function.

@@ -183,7 +183,7 @@ std::span<const TileEntry> cpu_tiles() {
   return entries;
 }
 
-TileFn find_cpu_tile(OpName op, DType dtype, DType to) {
+TileFn find_cpu_tile(OpKey op, DType dtype, DType to) {
   for (const TileEntry& t : cpu_tiles())
     if (t.dtype == dtype && t.to == to && t.op == op) return t.fn;
   return nullptr;

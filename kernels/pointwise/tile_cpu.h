@@ -19,7 +19,7 @@ template <class From, class To>
 void cast_tile(void* const* inputs, void* output, int64_t n, uint32_t scalar_mask) noexcept;
 
 /// The tile function of an op for operands of `dtype` and results of `to`; null if there is none.
-TileFn find_cpu_tile(OpName op, DType dtype, DType to);
+TileFn find_cpu_tile(OpKey op, DType dtype, DType to);
 
 // Says of the next loop that iteration i touches element i alone, so that an output may lie over an input.
 #if defined(__clang__)

@@ -52,8 +52,11 @@ struct Pool2dAttrs {
 void register_pool2d();
 
 namespace op_name {
-inline constexpr OpName MaxPool2D{"MaxPool2D"}, MaxPool2DGrad{"MaxPool2DGrad"}, MaxPool2DPick{"MaxPool2DPick"},
-    AvgPool2D{"AvgPool2D"}, AvgPool2DGrad{"AvgPool2DGrad"};
+TWOFOLD_OP_NAME(MaxPool2D);
+TWOFOLD_OP_NAME(MaxPool2DGrad);
+TWOFOLD_OP_NAME(MaxPool2DPick);
+TWOFOLD_OP_NAME(AvgPool2D);
+TWOFOLD_OP_NAME(AvgPool2DGrad);
 }  // namespace op_name
 
 }  // namespace twofold

@@ -131,8 +131,11 @@ struct RandomPermutationAttrs {
 void register_random();
 
 namespace op_name {
-inline constexpr OpName RandomNormal{"RandomNormal"}, RandomUniform{"RandomUniform"},
-    TruncatedNormal{"TruncatedNormal"}, RandomUniformInt{"RandomUniformInt"}, RandomPermutation{"RandomPermutation"};
+TWOFOLD_OP_NAME(RandomNormal);
+TWOFOLD_OP_NAME(RandomUniform);
+TWOFOLD_OP_NAME(TruncatedNormal);
+TWOFOLD_OP_NAME(RandomUniformInt);
+TWOFOLD_OP_NAME(RandomPermutation);
 }  // namespace op_name
 
 }  // namespace twofold

@@ -127,9 +127,17 @@ struct SumToAttrs {
 };
 
 namespace op_name {
-inline constexpr OpName Sum{"Sum"}, Mean{"Mean"}, Max{"Max"}, Min{"Min"}, ArgMax{"ArgMax"}, SumTo{"SumTo"},
-    SumToLike{"SumToLike"}, ReducedCount{"ReducedCount"}, Prod{"Prod"}, ProdGrad{"ProdGrad"},
-    SumOfSquares{"SumOfSquares"};
+TWOFOLD_OP_NAME(Sum);
+TWOFOLD_OP_NAME(Mean);
+TWOFOLD_OP_NAME(Max);
+TWOFOLD_OP_NAME(Min);
+TWOFOLD_OP_NAME(ArgMax);
+TWOFOLD_OP_NAME(SumTo);
+TWOFOLD_OP_NAME(SumToLike);
+TWOFOLD_OP_NAME(ReducedCount);
+TWOFOLD_OP_NAME(Prod);
+TWOFOLD_OP_NAME(ProdGrad);
+TWOFOLD_OP_NAME(SumOfSquares);
 }  // namespace op_name
 
 }  // namespace twofold

@@ -150,7 +150,7 @@ bool check(const InferContext& c) {
 }  // namespace
 
 constinit OpDef shape_check_op{
-    .key = OpName("CheckShape"),
+    .key = OpKey::without_kernels("CheckShape"),
     .doc = "y = x, if its shape and those of the other inputs are as a function of other ops demands",
     .max_inputs = -1,
     .infer =

@@ -22,7 +22,8 @@ struct SoftmaxAttrs {
 };
 
 namespace op_name {
-inline constexpr OpName Softmax{"Softmax"}, LogSoftmax{"LogSoftmax"};
+TWOFOLD_OP_NAME(Softmax);
+TWOFOLD_OP_NAME(LogSoftmax);
 }  // namespace op_name
 
 }  // namespace twofold

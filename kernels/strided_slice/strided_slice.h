@@ -64,7 +64,8 @@ struct StridedRange {
 };
 
 namespace op_name {
-inline constexpr OpName StridedSlice{"StridedSlice"}, ReverseV2{"ReverseV2"};
+TWOFOLD_OP_NAME(StridedSlice);
+TWOFOLD_OP_NAME(ReverseV2);
 }  // namespace op_name
 
 }  // namespace twofold

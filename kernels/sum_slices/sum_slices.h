@@ -42,7 +42,7 @@ struct SumSlicesAttrs {
 struct OpDef;
 extern OpDef sum_slices_op;
 namespace op_name {
-inline constexpr OpName SumSlices{"SumSlices"};
+TWOFOLD_OP_NAME(SumSlices);
 }  // namespace op_name
 
 }  // namespace twofold

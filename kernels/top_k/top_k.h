@@ -25,7 +25,7 @@ struct TopKAttrs {
 };
 
 namespace op_name {
-inline constexpr OpName TopK{"TopK"};
+TWOFOLD_OP_NAME(TopK);
 }  // namespace op_name
 
 }  // namespace twofold

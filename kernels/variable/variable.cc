@@ -57,7 +57,7 @@ Tensor initial_tensor(const Operand& initial, const VariableOptions& options) {
 
 }  // namespace
 
-constinit OpDef read_variable_op{.key = OpName("ReadVariable"),
+constinit OpDef read_variable_op{.key = OpKey::without_kernels("ReadVariable"),
                                  .node_name = "read",
                                  .doc = "A variable's value at this point of the program.",
                                  .min_inputs = 0,
@@ -65,26 +65,26 @@ constinit OpDef read_variable_op{.key = OpName("ReadVariable"),
                                  .infer = infer_variable,
                                  .differentiable = Differentiability::rule,
                                  .gradient = [](Backward& b) { b.dx(0, b.dy()); },
-                                 .flags = {.session = true},
+                                 .flags = {.session = true, .declared = true, .reads_variable = true},
                                  .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_op{.key = OpName("Assign"),
+constinit OpDef assign_op{.key = OpKey::without_kernels("Assign"),
                           .doc = "variable := value; the new value.",
                           .infer = infer_assign,
                           .differentiable = Differentiability::none,
-                          .flags = {.effect = true, .session = true},
+                          .flags = {.effect = true, .session = true, .writes_variable = true},
                           .attrs = &internal::kAttrsType<VariableAttrs>};
-constinit OpDef assign_add_op{.key = OpName("AssignAdd"),
+constinit OpDef assign_add_op{.key = OpKey::without_kernels("AssignAdd"),
                               .doc = "variable := variable + value; the new value.",
                               .infer = infer_assign,
                               .differentiable = Differentiability::none,
-                              .flags = {.effect = true, .session = true},
+                              .flags = {.effect = true, .session = true, .writes_variable = true},
                               .attrs = &internal::kAttrsType<VariableAttrs>,
                               .combine = &add_op};
-constinit OpDef assign_sub_op{.key = OpName("AssignSub"),
+constinit OpDef assign_sub_op{.key = OpKey::without_kernels("AssignSub"),
                               .doc = "variable := variable - value; the new value.",
                               .infer = infer_assign,
                               .differentiable = Differentiability::none,
-                              .flags = {.effect = true, .session = true},
+                              .flags = {.effect = true, .session = true, .writes_variable = true},
                               .attrs = &internal::kAttrsType<VariableAttrs>,
                               .combine = &subtract_op};
 

@@ -112,8 +112,8 @@ class Workspace {
   void* data_ = nullptr;
 };
 
-Device device_of(const OpDef& op, Inputs inputs) {
-  if (op.flags.host_only) return {};
+// Where an op runs now, on values.
+Device device_now(const OpDef& op, Inputs inputs) {
   const auto refuse = [&](Device first, Device other) {
     fail(Code::InvalidArgument, fmt::format("'{}' has inputs on {} and on {}", op.name, first.name(), other.name()),
          "x.to(\"" + first.name() + "\")");
@@ -192,7 +192,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     return;
   }
   if (op.run) return op.run(attrs, inputs, outputs);
-  const Device device = device_of(op, inputs);
+  const Device device = device_now(op, inputs);
   std::optional<ProfilerRange> range;
   if (!device.is_cpu()) range.emplace([&] { return op.name; });
   SmallVector<void*, 8> args;
@@ -200,7 +200,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
   Ref<LateErrors> late;          // what may spoil the results
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor* t = inputs[i];
-    if (t->value()->device() != device && !t->value()->is_shell() && reads_on_device(op, i)) {
+    if (t->value()->device() != device && !t->value()->is_shell() && op.reads_on_device(i)) {
       moved.push_back(copied_operand(*t, device));
       t = &moved.back();
     }

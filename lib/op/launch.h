@@ -12,23 +12,18 @@
 
 namespace twofold {
 
-/// Whether a kernel reads the elements of input `i` on its device: not of shape operands, nor where only the shape
-/// counts.
-inline bool reads_on_device(const OpDef& op, size_t i) {
-  return i >= 32 || !((op.host_inputs | op.shape_inputs) >> i & 1);
-}
-
 /// Whether input `i` of so many says where its op runs. A lone `like` does, too.
 inline bool says_where(const OpDef& op, size_t i, size_t inputs) {
-  return reads_on_device(op, i) || (inputs == 1 && !op.host_inputs);
+  return op.reads_on_device(i) || (inputs == 1 && !op.host_inputs);
 }
 
-/// Where an op runs that is not the host's alone, in both modes: on `wanted`, the device that a guard names (-1: none),
-/// else on the first GPU that an input is on. Nothing if all inputs are on the host.
+/// Where an op runs, in both modes: on the host if it is the host's alone, else on `wanted`, the device that a guard
+/// names (-1: none), else on the first GPU that an input is on. Nothing if all inputs are on the host.
 /// `device_of_input(i)` tells of each; `differs(first, other)` is called for inputs on different GPUs.
 template <class DeviceOfInput, class Differs>
 std::optional<Device> device_of(const OpDef& op, int8_t wanted, size_t inputs, const DeviceOfInput& device_of_input,
                                 const Differs& differs) {
+  if (op.flags.host_only) return Device{};
   if (wanted >= 0) return Device{wanted};
   std::optional<Device> device;
   for (size_t i = 0; i < inputs; ++i) {

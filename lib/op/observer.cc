@@ -53,9 +53,8 @@ void Observing::eager_op(const OpDef& op, std::span<const Tensor* const> inputs,
   }
   std::vector<Tensor> given;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const uint32_t bit = i < 32 ? uint32_t{1} << i : 0;
-    if (op.host_inputs & bit) continue;
-    given.push_back(op.shape_inputs & bit || inputs[i]->value()->is_shell() ? Tensor() : *inputs[i]);
+    if (op.reads_on_host(i)) continue;
+    given.push_back(op.reads_shape(i) || inputs[i]->value()->is_shell() ? Tensor() : *inputs[i]);
   }
   for (const Tensor& t : outputs)
     if (t.defined()) seen.device = t.value()->device();

@@ -132,20 +132,37 @@ struct OpFlags {
   bool effect : 1 = false;       ///< kept for what it does (assign, print): never merged, folded or dropped
   bool random : 1 = false;       ///< draws numbers: never merged or folded
   bool can_fail : 1 = false;     ///< its kernel may report an error
-  bool host_only : 1 = false;    ///< runs on the host; the one excuse for having no GPU kernel
+  bool host_only : 1 = false;    ///< its kernel runs on the host; the one excuse for having no GPU kernel
   bool session : 1 = false;      ///< executed by graph/eager machinery itself (placeholder, variables, If, While)
   bool commutative : 1 = false;  ///< f(a, b) is f(b, a), to the bit
+  // Of those that the machinery executes.
+  bool on_host : 1 = false;          ///< done by the host, on tensors wherever they lie (Print, Assert, control flow)
+  bool control_flow : 1 = false;     ///< calls bodies, or differentiates what they did (If, While, Backprop)
+  bool declared : 1 = false;         ///< a source: its output's shape is what whoever made it declared
+  bool reads_variable : 1 = false;   ///< its output is a variable's value at this point of the program
+  bool writes_variable : 1 = false;  ///< a variable's new value is made from input 0, by `combine` if there is one
 };
+
+namespace internal {
+/// Bit i, of inputs or outputs; those beyond the word have none.
+constexpr bool has_bit(uint32_t bits, size_t i) { return i < 32 && (bits >> i & 1); }
+}  // namespace internal
 
 /// Which values a gradient rule reads, by bit; the rest is freed early.
 struct Reads {
   uint32_t inputs = 0;   ///< bit i: input i
   uint32_t outputs = 0;  ///< bit i: output i, hidden ones too
+
+  /// @{
+  /// Whether it reads input or output i.
+  constexpr bool input(size_t i) const { return internal::has_bit(inputs, i); }
+  constexpr bool output(size_t i) const { return internal::has_bit(outputs, i); }
+  /// @}
 };
 
 /// An op: what it is called, how shapes, gradients and known values follow, and what may be done with it.
 struct OpDef {
-  OpName key;                     ///< unique; kernels are registered by it
+  OpKey key;                      ///< unique; an OpName where there are kernels
   const char* name = key.text();  ///< "MatMul", as errors have it
   const char* node_name = name;   ///< base of node names: TensorFlow 1's ("add", "MatMul")
   const char* doc;                ///< formula and source, one line
@@ -172,6 +189,13 @@ struct OpDef {
   /// Of an assignment: the op that makes the new value of the old one and input 0; null where input 0 is the new value.
   const OpDef* combine = nullptr;
   int id = -1;  ///< place in the registry, given there
+
+  /// Of input i only shape and dtype are used.
+  constexpr bool reads_shape(size_t i) const { return internal::has_bit(shape_inputs, i); }
+  /// Input i is a shape operand.
+  constexpr bool reads_on_host(size_t i) const { return internal::has_bit(host_inputs, i); }
+  /// A kernel reads the elements of input i on its device.
+  constexpr bool reads_on_device(size_t i) const { return !internal::has_bit(host_inputs | shape_inputs, i); }
 };
 
 /// The registry: every op, by id and by name. Each floor that has ops fills it when the library is loaded, before any

@@ -79,7 +79,8 @@ Tensor Variable::read(std::source_location where) const {
 
 Tensor internal::assign(const Variable& v, const Operand& value, const OpDef& op) {
   const SourceScope source_scope(value.where());
-  if (v.state()->is_eager() != executing_eagerly()) throw_other_mode(v, "assign", op.name, value.where());
+  // What waits to write it is done by this, before the lock on its updates is held.
+  if (v.state()->eager_value().defined() != executing_eagerly()) throw_other_mode(v, "assign", op.name, value.where());
   return mode().assign(v, value, op);
 }
 

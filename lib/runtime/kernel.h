@@ -140,7 +140,7 @@ using TileFn = void (*)(void* const* inputs, void* output, int64_t n, uint32_t s
 
 /// A pointwise op's tile function for operands of `dtype` and results of `to`.
 struct TileEntry {
-  OpName op;    ///< OpDef::name
+  OpName op;    ///< OpDef::key
   DType dtype;  ///< the operands'
   DType to;     ///< the result's
   TileFn fn;    ///< the function

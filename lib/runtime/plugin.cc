@@ -52,8 +52,8 @@ const PluginTable* load(const std::string& name, std::string& why) {
 }
 
 // Names of ops, by number. Leaked on purpose, as Kernels are.
-std::vector<OpName>& op_names() {
-  static auto* names = new std::vector<OpName>;
+std::vector<OpKey>& op_names() {
+  static auto* names = new std::vector<OpKey>;
   return *names;
 }
 
@@ -72,7 +72,7 @@ struct Kernels {
     tiles.assign(ops * kDTypeCount * kDTypeCount, nullptr);
     if (!table) return;
     std::unordered_map<std::string_view, int> numbers;
-    for (const OpName& name : op_names()) numbers.emplace(name.text(), static_cast<int>(numbers.size()));
+    for (const OpKey& name : op_names()) numbers.emplace(name.text(), static_cast<int>(numbers.size()));
     const auto number = [&](OpName op) {
       const auto found = numbers.find(op.text());
       if (found == numbers.end())
@@ -162,7 +162,7 @@ Kernels& gpu() {
 
 }  // namespace
 
-int number_op(OpName op) {
+int number_op(OpKey op) {
   op_names().push_back(op);
   return static_cast<int>(op_names().size()) - 1;
 }

@@ -13,7 +13,7 @@ namespace twofold {
 uint64_t plugin_abi();
 
 /// The number by which an op's kernels are looked up: the next one. Called once for each op, before main().
-int number_op(OpName op);
+int number_op(OpKey op);
 
 /// The kernel of op `id` on `device`; null if that device has none for it.
 PrepareFn find_kernel(int op_id, Device device);

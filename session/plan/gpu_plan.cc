@@ -25,10 +25,9 @@ struct Uses {
 std::unordered_map<const VariableState*, Uses> uses_of_variables(const Program& p, MemoryPlan& memory) {
   std::unordered_map<const VariableState*, Uses> all;
   for (const ProgramNode& n : p.nodes) {
-    const AttrsView attrs = n.attrs_view();
-    if (is_skipped(p, n) || !attrs || attrs.type() != &internal::kAttrsType<VariableAttrs>) continue;
+    if (is_skipped(p, n) || !(is_read(n) || is_assignment(n))) continue;
     Uses& uses = all[variable_of(n).get()];
-    if (is_assignment(*n.op)) {
+    if (is_assignment(n)) {
       ++uses.assignments;
       uses.assigned = memory.root(n.inputs[0]);
     } else {
@@ -76,7 +75,7 @@ std::vector<std::pair<ValueId, Ref<VariableState>>> gpu_updates_in_place(const P
     for (uint32_t k = 0; k < std::min<uint32_t>(n.num_outputs, std::size(n.op->in_place)); ++k) {
       if (n.op->in_place[k] < 0) continue;
       const int32_t reader = p.values[memory.root(n.inputs[static_cast<size_t>(n.op->in_place[k])])].producer;
-      if (reader < 0 || p.nodes[static_cast<size_t>(reader)].op != &read_variable_op) continue;
+      if (reader < 0 || !is_read(p.nodes[static_cast<size_t>(reader)])) continue;
       const Ref<VariableState>& v = variable_of(p.nodes[static_cast<size_t>(reader)]);
       const auto uses = all.find(v.get());
       if (uses != all.end() && uses->second.assignments == 1 &&

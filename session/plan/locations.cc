@@ -2,6 +2,7 @@
 
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/session/program/node_kinds.h>
 
 namespace twofold {
 
@@ -58,7 +59,7 @@ Source Locations::source(ValueId v) {
     s.external = external(v);
     const ProgramValue& root = p_.values[memory_.root(v)];
     s.fed = root.feed >= 0;
-    s.read = root.producer >= 0 && p_.nodes[static_cast<size_t>(root.producer)].op == &read_variable_op;
+    s.read = root.producer >= 0 && is_read(p_.nodes[static_cast<size_t>(root.producer)]);
   } else {
     memory_.place(v);
     s.from = Source::From::arena;

@@ -15,7 +15,7 @@ MemoryPlan::MemoryPlan(Program& p, bool reuse) : p_(p), reuse_(reuse), homes_(p.
 void MemoryPlan::find_aliases() {
   for (const ProgramNode& n : p_.nodes) {
     if (is_skipped(p_, n) || is_host_op(n)) continue;
-    if (is_alias(p_, n) || n.op == &assign_op) homes_[n.first_output].root = homes_[n.inputs[0]].root;
+    if (is_alias(p_, n) || is_assignment(n)) homes_[n.first_output].root = homes_[n.inputs[0]].root;
   }
 }
 
@@ -25,10 +25,10 @@ void MemoryPlan::find_externals() {
   for (ValueId v : p_.fetches) home(v).must_be_external = true;
   for (const ProgramNode& n : p_.nodes) {
     if (is_skipped(p_, n)) continue;
-    if (is_assignment(*n.op)) home(n.inputs[0]).must_be_external = true;
-    if (n.op == &read_variable_op || n.op == &transfer_op || is_host_op(n))
+    if (is_assignment(n)) home(n.inputs[0]).must_be_external = true;
+    if (is_read(n) || takes_tensors(n))
       for (uint32_t i = 0; i < n.num_outputs; ++i) home(n.first_output + i).must_be_external = true;
-    if (is_host_op(n) || n.op == &transfer_op)
+    if (takes_tensors(n))
       for (ValueId v : n.inputs) home(v).kept = true;
   }
 }

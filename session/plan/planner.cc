@@ -79,16 +79,15 @@ class Planner {
     // An update of a variable, lowered to a read, an op and an assignment, is seen as one.
     const OpDef* const op = p_.graph->node(n.graph_node).op;
     const bool is_update = op->combine;
-    if (is_update && n.op != &assign_op) return;
+    if (is_update && !is_assignment(n)) return;
     if (n.op == &transfer_op && op != &transfer_op) return;  // of an operand of the node: no op of its own
     const ProgramNode& given = is_update ? p_.nodes[static_cast<size_t>(p_.values[n.inputs[0]].producer)] : n;
     ObservedOp seen{.after = plan_->code.size(), .node = n.graph_node, .device = n.device};
     seen.identity = identities_[n.graph_node];
     for (size_t i = is_update ? 1 : 0; i < given.inputs.size(); ++i) {
-      const uint32_t bit = i < 32 ? uint32_t{1} << i : 0;
-      if (given.op->host_inputs & bit) continue;
-      const bool is_shape = given.op->shape_inputs & bit;
-      seen.inputs.push_back(is_shape ? std::nullopt : std::optional(locations_.source(given.inputs[i])));
+      if (given.op->reads_on_host(i)) continue;
+      seen.inputs.push_back(given.op->reads_shape(i) ? std::nullopt
+                                                     : std::optional(locations_.source(given.inputs[i])));
     }
     for (uint32_t k = 0; k < n.num_outputs; ++k) seen.outputs.push_back(locations_.source(n.first_output + k));
     if (std::ranges::find(plan_->bodies, seen.identity.body) == plan_->bodies.end())
@@ -100,16 +99,16 @@ class Planner {
   void prepare_late() {
     std::unordered_set<const VariableState*> written;
     for (size_t i = first_late_; i < p_.nodes.size(); ++i)
-      if (is_assignment(*p_.nodes[i].op)) written.insert(variable_of(p_.nodes[i]).get());
+      if (is_assignment(p_.nodes[i])) written.insert(variable_of(p_.nodes[i]).get());
     for (size_t i = 0; i < first_late_ && !written.empty(); ++i) {
       const ProgramNode& n = p_.nodes[i];
-      if (n.op == &read_variable_op && !is_skipped(p_, n) && written.contains(variable_of(n).get()))
+      if (is_read(n) && !is_skipped(p_, n) && written.contains(variable_of(n).get()))
         plan_->code.push_back(
             {.node = n.graph_node, .aux = locations_.external(n.first_output), .what = Instruction::Do::release});
     }
     for (size_t i = first_late_; i < p_.nodes.size(); ++i) {
       const ProgramNode& n = p_.nodes[i];
-      if (!is_assignment(*n.op)) make_outputs(n.first_output, n.num_outputs, n.graph_node);
+      if (!is_assignment(n)) make_outputs(n.first_output, n.num_outputs, n.graph_node);
     }
   }
 
@@ -124,8 +123,8 @@ class Planner {
 
   void emit(const ProgramNode& n) {
     if (is_host_op(n)) return emit_host(n);
-    if (n.op == &read_variable_op) return emit_read(*variable_of(n), n.first_output, n.graph_node);
-    if (is_assignment(*n.op)) return emit_assignment(n);
+    if (is_read(n)) return emit_read(*variable_of(n), n.first_output, n.graph_node);
+    if (is_assignment(n)) return emit_assignment(n);
     if (is_alias(p_, n)) return;
     if (n.op == &transfer_op) return emit_transfer(n);
     if (n.op->flags.session) fail(Code::Internal, fmt::format("'{}' cannot be planned", n.op->name));
@@ -167,7 +166,7 @@ class Planner {
     workspace_[d] = std::max(workspace_[d], prepared->workspace);
     instruction.args = static_cast<uint32_t>(plan_->args.size());
     for (size_t i = 0; i < n.inputs.size(); ++i) {
-      if (i < 32 && (op.shape_inputs >> i & 1)) {
+      if (op.reads_shape(i)) {
         plan_->args.push_back({.from = PlannedArg::From::constant});  // the kernel does not look
       } else {
         locations_.push_arg(n.inputs[i]);
@@ -226,9 +225,9 @@ class Planner {
   void emit_host(const ProgramNode& n) {
     const Node& node = p_.graph->node(n.graph_node);
     HostOp host{.op = n.op, .attrs = n.attrs, .device = n.device, .node = n.graph_node, .traced = n.traced};
-    if (n.op == &read_variable_op || is_assignment(*n.op)) {
+    if (is_read(n) || is_assignment(n)) {
       host.slot = &slots_.slot(variable_of(n));
-      use_slot(*host.slot, n.op != &read_variable_op);
+      use_slot(*host.slot, is_assignment(n));
     }
     if (n.op->flags.random) host.counter = &slots_.counter(random_key_of(n.attrs_view()), node.generation);
     for (const Body* b : bodies_of(*n.op, n.attrs_view())) {
@@ -249,7 +248,7 @@ class Planner {
   // The input of control flow that holds the value fed for each fed variable which one of its bodies reads.
   std::vector<FedVariable> fed_variables(const ProgramNode& n) const {
     std::vector<FedVariable> fed;
-    if (!is_control_flow(*n.op)) return fed;
+    if (!n.op->flags.control_flow) return fed;
     const size_t first = p_.feeds.size() - p_.fed_variables.size();
     for (size_t i = 0; i < p_.fed_variables.size(); ++i) {
       const auto it = std::ranges::find(n.inputs, p_.feeds[first + i]);

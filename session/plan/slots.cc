@@ -18,7 +18,7 @@ void Slot::throw_uninitialized() const {
 Slot& Slots::slot(const Ref<VariableState>& v) {
   std::lock_guard lock(mutex_);
   auto& slot = slots_[v->id];
-  if (!slot) slot = std::make_unique<Slot>(v, device_of(*v, device));
+  if (!slot) slot = std::make_unique<Slot>(v, slot_device(*v, device));
   return *slot;
 }
 

@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include <twofold/kernels/layout/transfer.h>
-#include <twofold/kernels/variable/variable_ops.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/session/program/node_kinds.h>
 #include <twofold/session/program/passes.h>
@@ -44,15 +42,13 @@ int64_t eliminate_common_subexpressions(Program& p) {
       is_another(n, n.inputs[0]);
       continue;
     }
-    if (n.has_effect() || is_control_flow(*n.op)) reads.clear();
-    if (n.op == &read_variable_op && !n.root) {
-      const auto [it, fresh] = reads.emplace(n.attrs_view().as<VariableAttrs>().variable.get(), n.first_output);
+    if (n.has_effect() || n.op->flags.control_flow) reads.clear();
+    if (is_read(n) && !n.root) {
+      const auto [it, fresh] = reads.emplace(variable_of(n).get(), n.first_output);
       if (!fresh) is_another(n, it->second);
       continue;
     }
-    if (n.op->flags.effect || n.op->flags.random || (n.op->flags.session && n.op != &transfer_op) || n.root ||
-        n.num_outputs == 0)
-      continue;
+    if (n.op->flags.effect || n.op->flags.random || n.op->flags.session || n.root || n.num_outputs == 0) continue;
     const auto [it, fresh] = seen.emplace(Expression{&n}, &n);
     if (!fresh) is_another(n, it->second->first_output);
   }

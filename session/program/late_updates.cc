@@ -65,8 +65,8 @@ class LateUpdates {
     for (uint32_t i = 0; i < p_.nodes.size(); ++i) {
       const ProgramNode& n = p_.nodes[i];
       if (is_skipped(p_, n)) continue;
-      if (n.op == &read_variable_op) uses_[variable_of(n).get()].last_read = i;
-      if (is_assignment(*n.op)) ++uses_[variable_of(n).get()].assignments;
+      if (is_read(n)) uses_[variable_of(n).get()].last_read = i;
+      if (is_assignment(n)) ++uses_[variable_of(n).get()].assignments;
     }
     for (const uint32_t c : candidates_)
       for (uint32_t k = 0; k < p_.nodes[c].num_outputs; ++k) written_over_.insert(written_over(p_.nodes[c], k));
@@ -84,7 +84,7 @@ class LateUpdates {
   const ProgramNode* assignment_of(ValueId v) const {
     const ProgramNode* first = nullptr;
     for (const ProgramNode* n : readers(v))
-      if (n && n->op == &assign_op && (!first || n < first)) first = n;
+      if (n && is_assignment(*n) && (!first || n < first)) first = n;
     return first;
   }
 
@@ -92,8 +92,8 @@ class LateUpdates {
   // MemoryPlan finds values that are the same memory.
   const VariableState* read_by(ValueId v) const {
     while (const ProgramNode* n = p_.producer(v)) {
-      if (n->op == &read_variable_op) return variable_of(*n).get();
-      if (is_host_op(*n) || !(is_alias(p_, *n) || n->op == &assign_op)) return nullptr;
+      if (is_read(*n)) return variable_of(*n).get();
+      if (is_host_op(*n) || !(is_alias(p_, *n) || is_assignment(*n))) return nullptr;
       v = n->inputs[0];
     }
     return nullptr;
@@ -118,7 +118,7 @@ class LateUpdates {
     for (size_t i = 0; i < n.inputs.size(); ++i) {
       if (own[i]) {
         const ProgramNode* read = p_.producer(n.inputs[i]);
-        if (!read || read->op != &read_variable_op || variable_of(*read).get() != own[i]) return false;
+        if (!read || !is_read(*read) || variable_of(*read).get() != own[i]) return false;
       } else if (const VariableState* read = read_by(n.inputs[i]); read && written_over_.contains(read)) {
         return false;  // another update may be over it by then
       }

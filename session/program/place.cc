@@ -21,7 +21,7 @@ class Placement {
     std::swap(placed, p_.nodes);
     for (ProgramNode& n : placed) {
       n.device = device_for(n);
-      if (!is_host_op(*n.op) && !n.dynamic) take_inputs(n);
+      if (!takes_tensors(n)) take_inputs(n);
       const auto index = static_cast<int32_t>(p_.nodes.size());
       for (uint32_t k = 0; k < n.num_outputs; ++k) {
         ProgramValue& v = p_.values[n.first_output + k];
@@ -36,12 +36,9 @@ class Placement {
  private:
   Device device_for(const ProgramNode& n) const {
     const Node& node = p_.graph->node(n.graph_node);
-    const AttrsView attrs = node.attrs_view();
     if (n.op == &transfer_op) return {static_cast<int8_t>(n.attrs_view().as<TransferAttrs>().device)};
     // All that an update is lowered to is done where the variable lies.
-    if (attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>)
-      return device_of(*attrs.as<VariableAttrs>().variable, otherwise_);
-    if (n.op->flags.host_only && !is_host_op(*n.op)) return {};
+    if (const auto* v = variable_in(node.attrs_view())) return slot_device(**v, otherwise_);
     const auto device_of_input = [&](size_t i) { return p_.values[n.inputs[i]].device; };
     // Inputs on other GPUs are taken along.
     if (const auto d = device_of(*n.op, node.device, n.inputs.size(), device_of_input, [](Device, Device) {}))
@@ -60,8 +57,8 @@ class Placement {
   void take_inputs(ProgramNode& n) {
     for (size_t i = 0; i < n.inputs.size(); ++i) {
       const ValueId v = n.inputs[i];
-      const Device wanted = i < 32 && (n.op->host_inputs >> i & 1) ? Device{} : n.device;
-      if (p_.values[v].device == wanted || (i < 32 && (n.op->shape_inputs >> i & 1)) || n.op == &transfer_op) continue;
+      const Device wanted = n.op->reads_on_host(i) ? Device{} : n.device;
+      if (p_.values[v].device == wanted || n.op->reads_shape(i)) continue;
       n.inputs[i] = taken(v, wanted, n.graph_node);
     }
   }
@@ -97,10 +94,8 @@ class Placement {
 // Whether anything may lie or run elsewhere than on the CPU.
 bool all_on_cpu(const Program& p, Device otherwise) {
   const auto on_cpu = [&](const ProgramNode& n) {
-    const AttrsView attrs = n.attrs_view();
-    const bool of_variable = attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>;
-    return p.graph->node(n.graph_node).device <= 0 && n.op != &transfer_op &&
-           (!of_variable || attrs.as<VariableAttrs>().variable->device <= 0);
+    const auto* variable = variable_in(n.attrs_view());
+    return p.graph->node(n.graph_node).device <= 0 && n.op != &transfer_op && (!variable || (*variable)->device <= 0);
   };
   return otherwise.is_cpu() && std::ranges::all_of(p.values, [](const ProgramValue& v) { return v.device.is_cpu(); }) &&
          std::ranges::all_of(p.nodes, on_cpu);

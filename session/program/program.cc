@@ -22,7 +22,7 @@ std::vector<uint32_t> prune(const GraphData& g, const Request& request) {
   std::vector<uint32_t> stack;
   const auto is_fed = [&](Edge e) { return std::ranges::find(request.feeds, e) != request.feeds.end(); };
   const auto is_fed_variable = [&](const Node& node) {
-    return node.op == &read_variable_op &&
+    return node.op->flags.reads_variable &&
            std::ranges::find(request.fed_variables, node.attrs_view().as<VariableAttrs>().variable) !=
                request.fed_variables.end();
   };
@@ -103,7 +103,7 @@ class Lowering {
   }
 
   bool fed_variable(uint32_t id, const Node& node) {
-    if (request_.fed_variables.empty() || node.op != &read_variable_op) return false;
+    if (request_.fed_variables.empty() || !node.op->flags.reads_variable) return false;
     const auto it = std::ranges::find(request_.fed_variables, node.attrs_view().as<VariableAttrs>().variable);
     if (it == request_.fed_variables.end()) return false;
     first_value_[id] = p_.feeds[request_.feeds.size() + static_cast<size_t>(it - request_.fed_variables.begin())];
@@ -149,7 +149,7 @@ class Lowering {
     if (node_index_.size() <= id) node_index_.resize(id + 1, -1);
     const auto index = static_cast<int32_t>(p_.nodes.size());
     node_index_[id] = index;
-    if (as_built || node.op->infer == nullptr || keeps_declared_shapes(*node.op)) {
+    if (as_built || node.op->infer == nullptr || node.op->flags.declared) {
       for (const TensorSpec& s : node.outputs) p_.values.push_back({.spec = s, .producer = index});
     } else {
       for (const TensorSpec& s : inferred(n, node)) p_.values.push_back({.spec = s, .producer = index});
@@ -198,7 +198,7 @@ class Lowering {
     SmallVector<Tensor, 4> known(n.inputs.size());
     SmallVector<const Tensor*, 4> pointers;
     for (size_t i = 0; i < n.inputs.size(); ++i) {
-      if (i < 32 && (n.op->host_inputs >> i & 1)) {
+      if (n.op->reads_on_host(i)) {
         known[i] = fold_value(p_, n.inputs[i]);
         n.dynamic = n.dynamic || !known[i].defined();
       }
@@ -225,18 +225,13 @@ class Lowering {
     return n.op == &extents_op || n.op->flags.alias || n.op->view;
   }
 
-  // Sources: what they yield is declared, not derived from inputs.
-  static bool keeps_declared_shapes(const OpDef& op) {
-    return &op == &placeholder_op || &op == &read_variable_op || &op == &capture_op || &op == &parameter_op;
-  }
-
   SmallVector<TensorSpec, 2> inferred(ProgramNode& n, const Node& node) {
     SmallVector<TensorSpec, 4> specs;
     SmallVector<Tensor, 4> known(n.inputs.size());
     SmallVector<const Tensor*, 4> pointers;
     for (size_t i = 0; i < n.inputs.size(); ++i) {
       specs.push_back(p_.values[n.inputs[i]].spec);
-      if (i < 32 && (n.op->host_inputs >> i & 1)) known[i] = fold_value(p_, n.inputs[i]);
+      if (n.op->reads_on_host(i)) known[i] = fold_value(p_, n.inputs[i]);
       pointers.push_back(&known[i]);
     }
     SmallVector<TensorSpec, 2> out;
@@ -264,11 +259,11 @@ Tensor fold_value(Program& p, ValueId id) {
   ProgramValue& v = p.values[id];
   if (v.constant.defined() || v.producer < 0) return v.constant;
   const ProgramNode& n = p.nodes[static_cast<size_t>(v.producer)];
-  if ((n.op->flags.session && n.op != &transfer_op) || n.op->flags.random || n.op->flags.effect || n.dynamic) return {};
+  if (n.op->flags.session || n.op->flags.random || n.op->flags.effect || n.dynamic) return {};
   SmallVector<Tensor, 4> inputs;
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     const TensorSpec& spec = p.values[n.inputs[i]].spec;
-    if (i < 32 && (n.op->shape_inputs >> i & 1)) {
+    if (n.op->reads_shape(i)) {
       if (!spec.shape.is_known()) return {};
       inputs.push_back(Tensor::adopt(Value::shell(spec.dtype, spec.shape, {}, 0).detach()));
     } else {

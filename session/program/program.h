@@ -42,7 +42,7 @@ struct ProgramNode {
 
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
   bool has_effect() const { return op->flags.effect; }
-  bool reads_shape_alone(size_t input) const { return input < 32 && (op->shape_inputs >> input & 1) && !dynamic; }
+  bool reads_shape_alone(size_t input) const { return op->reads_shape(input) && !dynamic; }
 };
 
 /// What a run does by beside its graph: as it is on this thread when this is made, once a run.

@@ -117,10 +117,10 @@ class Verifier {
       check(v.constant.defined() || v.device == n.device,
             fmt::format("runs on {}, but its output {} lies on {}", n.device.name(), k, v.device.name()));
     }
-    if (is_host_op(n) || n.op == &transfer_op) return;
+    if (takes_tensors(n)) return;
     for (size_t k = 0; k < n.inputs.size(); ++k) {
       if (n.reads_shape_alone(k)) continue;
-      const Device wanted = k < 32 && (n.op->host_inputs >> k & 1) ? Device{} : n.device;
+      const Device wanted = n.op->reads_on_host(k) ? Device{} : n.device;
       const Device lies = p_.values[n.inputs[k]].device;
       check(lies == wanted, fmt::format("reads input {} on {}, but it lies on {}", k, wanted.name(), lies.name()));
     }
@@ -128,10 +128,8 @@ class Verifier {
 
   // A variable's reads and writes come in the graph's order, the reads between two writes in any.
   void check_order_of_state(const ProgramNode& n) {
-    const AttrsView attrs = n.attrs_view();
-    if (attrs && attrs.type() == &internal::kAttrsType<VariableAttrs>)
-      touch(n, *attrs.as<VariableAttrs>().variable, n.has_effect());
-    for (const Body* b : bodies_of(*n.op, attrs)) {
+    if (const auto* v = variable_in(n.attrs_view())) touch(n, **v, is_assignment(n));
+    for (const Body* b : bodies_of(*n.op, n.attrs_view())) {
       for (const auto& v : b->reads) touch(n, *v, false);
       for (const auto& v : b->writes) touch(n, *v, true);
     }

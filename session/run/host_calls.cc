@@ -7,7 +7,6 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/runtime/ledger.h>
-#include <twofold/session/program/node_kinds.h>
 #include <twofold/session/run/control_flow.h>
 #include <twofold/session/run/random_draws.h>
 
@@ -89,13 +88,12 @@ class ReadCall final : public HostCall {
 
 std::unique_ptr<HostCall> make_host_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
                                          const RunSettings& settings, SessionContext& context) {
-  if (is_control_flow(*op.op)) return make_control_flow_call(op, graph, options, settings, context);
+  if (op.op->flags.control_flow) return make_control_flow_call(op, graph, options, settings, context);
   if (op.op == &print_op) return std::make_unique<PrintCall>(op);
   if (op.op == &assert_op) return std::make_unique<AssertCall>(op);
-  if (op.op == &read_variable_op) return std::make_unique<ReadCall>(op);
-  if (is_assignment(*op.op)) return std::make_unique<AssignCall>(op, graph.node(op.node));
-  if (op.op->flags.session && op.op != &transfer_op)
-    fail(Code::Internal, fmt::format("'{}' cannot be run", op.op->name));
+  if (op.op->flags.reads_variable) return std::make_unique<ReadCall>(op);
+  if (op.op->flags.writes_variable) return std::make_unique<AssignCall>(op, graph.node(op.node));
+  if (op.op->flags.session) fail(Code::Internal, fmt::format("'{}' cannot be run", op.op->name));
   return std::make_unique<LaunchCall>(op, settings);
 }
 

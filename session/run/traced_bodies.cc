@@ -86,9 +86,9 @@ void TracedBodies::execute(const Node& node, Inputs inputs, Outputs& outputs) {
     outputs.push_back(attrs.as<ConstantAttrs>().value.tensor);
   } else if (&op == &variable_op || &op == &no_op_op) {
     return;
-  } else if (op.flags.effect && variable_in(attrs)) {
-    outputs.push_back(assign(op, *variable_in(attrs), *inputs[0], node.where));
-  } else if (op.flags.session && &op != &transfer_op) {
+  } else if (op.flags.writes_variable) {
+    outputs.push_back(assign(op, attrs.as<VariableAttrs>().variable, *inputs[0], node.where));
+  } else if (op.flags.session) {
     call_op(node, inputs, outputs);
     if (t_state.observing) t_state.observing->eager_op(op, inputs, outputs, node.where);
   } else if (&op == &with_effects_op) {
@@ -119,20 +119,20 @@ void TracedBodies::call_op(const Node& node, Inputs inputs, Outputs& outputs) {
   };
   std::vector<Tensor> all;
   for (const Tensor* t : inputs) all.push_back(*t);
-  if (&op == &read_variable_op) {
+  if (op.flags.reads_variable) {
     outputs.push_back(read(attrs.as<VariableAttrs>().variable));
   } else if (&op == &print_op) {
     write_print(attrs.as<PrintAttrs>().message, all[0]);
     outputs.push_back(all[0]);
   } else if (&op == &assert_op) {
     check_assertion(attrs.as<AssertAttrs>().message, inputs);
-  } else if (&op == &if_op || &op == &while_op) {
+  } else if (&op == &backprop_op) {
+    take(run_backprop_node(attrs.as<BackpropAttrs>(), all, slots_, true));
+  } else if (op.flags.control_flow) {
     const std::source_location outer = std::exchange(where_, node.where);
     Traced traced = run(attrs, all);
     where_ = outer;
     take(std::move(traced));
-  } else if (&op == &backprop_op) {
-    take(run_backprop_node(attrs.as<BackpropAttrs>(), all, slots_, true));
   } else {
     fail(Code::Internal, fmt::format("'{}' cannot be run in a body", op.name));
   }

@@ -219,7 +219,7 @@ Tensors launch_guarded(const OpDef& op, const std::vector<const Tensor*>& inputs
   const auto prepared = prepare(op, attrs, in, out, Device{}, numerics_word());
   std::vector<void*> args;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const bool shape_only = i < 32 && (op.shape_inputs >> i & 1);
+    const bool shape_only = op.reads_shape(i);
     args.push_back(shape_only ? nullptr : inputs[i]->value()->data());
   }
   std::vector<Guarded> buffers;
