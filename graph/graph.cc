@@ -193,8 +193,7 @@ Tensor print(Operand x, std::string message) {
   const Tensor& value = x.resolve();
   if (value.is_concrete() && !building_body()) {
     write_print(message, value);
-    const Observing::Hidden of_graphs;
-    return identity(Operand(value, x.where()));  // another tensor than x, as in a graph
+    return done_now(print_op, value, x.where());
   }
   const Tensor symbol = value.is_concrete() ? graph_constant(value, "", x.where()) : value;
   return apply(print_op, {&symbol}, PrintAttrs{std::move(message)}, x.where());
@@ -215,6 +214,8 @@ Operation assert_that(Operand condition, std::string message, std::initializer_l
   const CurrentOp current(assert_op.name, condition.where());
   if (!symbol && (executing_eagerly() || !current_graph().outer())) {
     check_assertion(message, pointers);
+    if (executing_eagerly() && t_state.observing)
+      t_state.observing->eager_op(assert_op, pointers, {}, condition.where());
     return {};
   }
   if (symbol) check_not_escaped(*symbol, condition.where());

@@ -55,6 +55,10 @@ uint32_t add_constant(GraphData& g, const Tensor& value, std::string_view name, 
 /// A concrete value as a constant of the current graph.
 Tensor graph_constant(const Tensor& value, const std::string& name, std::source_location where);
 
+/// What an op gives that hands on `x` and has done the rest now: another tensor than x, as in a graph. Eager mode shows
+/// it to observers.
+Tensor done_now(const OpDef& op, const Tensor& x, std::source_location where);
+
 /// Throws InvalidArgument "assertion failed: [message] [data] ..." unless inputs[0] is true; the rest is data.
 void check_assertion(const std::string& message, std::span<const Tensor* const> inputs);
 

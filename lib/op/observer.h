@@ -55,6 +55,10 @@ class Observer {
 /// While it lives, `observer` sees each op that this thread does, eager or in a session's runs, in order. Ops of the
 /// same text have the same identity in both modes, except that what a session's optimiser has folded, merged or dropped
 /// is not done, and so not seen. (Where a graph does not know extents, gradients may take other ops than eager code.)
+/// Seen in runs alone is what a program's own C++ does in eager mode: ReadVariable (the value is there), Transfer of
+/// what a run takes to another device, If, While and Backprop (the ops of the bodies are seen in both modes, those of
+/// their gradients in neither), IfArrived (whether there is a gradient of a branch, C++ knows), and CheckShape (a check
+/// of shapes that a graph did not know, which eager code makes at once).
 /// Runs that are observed have plans of their own: nothing is fused, captured or laid over other values in them. What
 /// the observer computes itself is not observed. When nobody observes, it costs nothing.
 class [[nodiscard("it observes while it lives: give it a name, tf::Observing observing(observer);")]] Observing {
