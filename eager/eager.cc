@@ -10,7 +10,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode_interface.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
@@ -70,7 +70,7 @@ class EagerExecution final : public Mode {
     auto state = make_ref<VariableState>(options.name.empty() ? "Variable" : options.name, initial.dtype(),
                                          options.shape.value_or(initial.shape()), options.trainable, where);
     state->set_eager_value(renamed(source(initial, "", where)));
-    return Variable(std::move(state));
+    return Variable::of(std::move(state));
   }
   Tensor read(const Variable& v, Tensor value, std::source_location) override {
     return t_state.tape && is_floating(v.dtype()) ? recorded_read(v.state(), value) : value;
@@ -97,11 +97,11 @@ class EagerExecution final : public Mode {
                                 std::span<const Tensor> dys, std::span<RowsGradient> rows) override {
     return tape_gradients(ys, xs, dys, rows);
   }
-  std::vector<Tensor> vjp(const TensorFunction& f, std::span<const Tensor> inputs,
+  std::vector<Tensor> vjp(const internal::TensorFunction& f, std::span<const Tensor> inputs,
                           std::span<const Tensor> dys) override {
     return tape_vjp(f, inputs, dys);
   }
-  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const TensorFunction& body,
+  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body,
                                 std::source_location where) override {
     return t_state.tape ? run_traced(inputs, body, {.where = where}).outputs : apart(body(apart(inputs)));
   }

@@ -8,9 +8,9 @@
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/variable/variable_ops.h>
-#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/op/vjp.h>
 
 namespace twofold {
 
@@ -193,7 +193,8 @@ std::vector<Tensor> tape_gradients(std::span<const Tensor> ys, std::span<const D
   return t_state.tape->gradients(ys, xs, dys, rows);
 }
 
-std::vector<Tensor> tape_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
+std::vector<Tensor> tape_vjp(const internal::TensorFunction& f, std::span<const Tensor> inputs,
+                             std::span<const Tensor> dys) {
   Tape tape(false);
   // Fresh handles, so that one tensor given twice is two inputs.
   std::vector<Tensor> fresh;

@@ -8,7 +8,8 @@
 
 #include <twofold/lib/autodiff/engine.h>
 #include <twofold/lib/autodiff/tape_recording.h>
-#include <twofold/lib/autodiff/vjp.h>
+#include <twofold/lib/op/variable_state.h>
+#include <twofold/lib/op/vjp.h>
 
 namespace twofold {
 
@@ -111,7 +112,8 @@ class Tape final : public RecordList {
 /// What `Mode` asks for (lib/op/mode_interface.h).
 std::vector<Tensor> tape_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
                                    std::span<const Tensor> dys, std::span<RowsGradient> rows);
-std::vector<Tensor> tape_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys);
+std::vector<Tensor> tape_vjp(const internal::TensorFunction& f, std::span<const Tensor> inputs,
+                             std::span<const Tensor> dys);
 std::unique_ptr<Recording> record_on_tape(bool watch_variables);
 
 /// `value` as what reading `v` gives here: a tensor of its own, recorded by the live tapes that watch `v`.

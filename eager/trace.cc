@@ -7,9 +7,9 @@
 
 #include <twofold/eager/tape.h>
 #include <twofold/kernels/pointwise/pointwise.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/autodiff/engine.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/backward.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/op/value.h>
 
 namespace twofold {
@@ -93,7 +93,7 @@ struct Sums {
 // many parts as it has.
 Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
                          const std::vector<bool>& arrived, std::span<const TensorKey> wanted, bool keep, bool total) {
-  const Observing::Hidden one_node;  // as which graphs have it
+  const ObservedThread::Hidden one_node;  // as which graphs have it
   const auto gradients = [&](std::span<const Tensor> given) {
     std::vector<Seed> seeds;
     for (size_t i = 0; i < given.size(); ++i)
@@ -159,7 +159,7 @@ void trace_gradient(Backward& b) {
 
 }  // namespace
 
-Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const TraceOptions& options) {
+Traced run_traced(std::span<const Tensor> inputs, const internal::TensorFunction& body, const TraceOptions& options) {
   auto trace = make_ref<TapeTrace>();
   std::vector<Tensor> inside;
   trace->tape = std::make_unique<Tape>(Tape::Apart{.everything = options.everything});

@@ -1,14 +1,14 @@
 // What a body did: the gradient of control flow is the gradient of the execution that was recorded.
 #pragma once
 
-#include <functional>
 #include <source_location>
 #include <span>
 #include <vector>
 
 #include <twofold/lib/core/ref.h>
-#include <twofold/lib/op/tensor.h>
+#include <twofold/lib/op/tensor_function.h>
 #include <twofold/lib/op/variable.h>
+#include <twofold/lib/op/variable_state.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
@@ -22,7 +22,6 @@ struct Traced {
   std::vector<Tensor> outputs;
   Ref<Trace> trace;
 };
-using TracedBody = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
 
 struct TraceOptions {
   std::source_location where{};
@@ -31,7 +30,7 @@ struct TraceOptions {
 
 /// Calls `body` eagerly with `inputs`, recorded apart; the tapes around see one record, so that what the body adds to
 /// the gradient of a tensor is summed first.
-Traced run_traced(std::span<const Tensor> inputs, const TracedBody& body, const TraceOptions& options);
+Traced run_traced(std::span<const Tensor> inputs, const internal::TensorFunction& body, const TraceOptions& options);
 
 /// What is asked of the gradient of a trace.
 struct Backprop {

@@ -6,6 +6,7 @@
 
 #include <twofold/graph/graph_data.h>
 #include <twofold/lib/op/opdef.h>
+#include <twofold/lib/op/variable_state.h>
 
 namespace twofold {
 

@@ -188,7 +188,7 @@ std::vector<Tensor> checked(std::vector<Tensor> values, const char* op, std::sou
 }
 
 std::vector<Tensor> eager_while(std::vector<Tensor> state, const internal::TestFunction& test,
-                                const internal::BodyFunction& body, const BodyKey& random_test,
+                                const internal::TensorFunction& body, const BodyKey& random_test,
                                 const BodyKey& random_body, std::source_location where) {
   const auto go_on = [&](std::span<const Tensor> values) {
     const WithoutTape hidden;
@@ -242,7 +242,7 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
   return wiring.node(outer, if_op, attrs, where);
 }
 
-ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const BodyFunction& body,
+ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const internal::TensorFunction& body,
                              std::source_location where) {
   if (t_state.source_scopes) where = t_state.source;
   for (size_t i = 0; i < state.size(); ++i) {

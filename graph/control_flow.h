@@ -15,6 +15,7 @@
 
 #include <twofold/lib/op/nest.h>
 #include <twofold/lib/op/operand.h>
+#include <twofold/lib/op/tensor_function.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
@@ -27,10 +28,9 @@ struct ControlFlowResult {
 };
 using BranchFunction = std::function<std::vector<Tensor>()>;
 using TestFunction = std::function<Tensor(std::span<const Tensor>)>;
-using BodyFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
 
 ControlFlowResult cond(const Operand& p, const BranchFunction& then, const BranchFunction& otherwise);
-ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const BodyFunction& body,
+ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const TensorFunction& body,
                              std::source_location where);
 /// A value that a body returns for a loop variable: a literal takes the variable's dtype if it fits.
 Tensor loop_value(const Operand& value, std::span<const Tensor> state, size_t i);

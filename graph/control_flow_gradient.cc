@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include <twofold/graph/body.h>
-#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {

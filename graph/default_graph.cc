@@ -48,7 +48,7 @@ bool default_graph_has_nodes() {
   return g_default && g_default->size() != 0;
 }
 
-Graph get_default_graph() { return Graph(Ref<GraphData>(&current_graph())); }
+Graph get_default_graph() { return Graph::of(Ref<GraphData>(&current_graph())); }
 
 void reset_default_graph(std::source_location where) {
   if (t_state.graph)

@@ -16,7 +16,7 @@ class Fetch {
   /// What it names.
   enum class Kind : uint8_t { tensor, variable, operation, name };
   Fetch(Tensor t) : kind_(Kind::tensor), tensor_(std::move(t)) {}
-  Fetch(const Variable& v) : kind_(Kind::variable), variable_(v.state()) {}
+  Fetch(const Variable& v);
   Fetch(Operation o) : kind_(Kind::operation), operation_(std::move(o)) {}
   Fetch(std::string name) : kind_(Kind::name), name_(std::move(name)) {}
   Fetch(const char* name) : Fetch(std::string(name)) {}
@@ -26,7 +26,7 @@ class Fetch {
   /// @{
   /// What it names; empty for other kinds.
   const Tensor& tensor() const { return tensor_; }
-  const Ref<VariableState>& variable() const { return variable_; }
+  const Ref<internal::VariableState>& variable() const { return variable_; }
   const Operation& operation() const { return operation_; }
   const std::string& name() const { return name_; }
   /// @}
@@ -34,7 +34,7 @@ class Fetch {
  private:
   Kind kind_;
   Tensor tensor_;
-  Ref<VariableState> variable_;
+  Ref<internal::VariableState> variable_;
   Operation operation_;
   std::string name_;
 };

@@ -13,8 +13,8 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/autodiff/engine.h>
-#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/vjp.h>
 
 namespace twofold {
 namespace {
@@ -225,7 +225,8 @@ std::unique_ptr<Recording> record_in_graph(bool watch_variables) {
   return std::make_unique<GraphRecording>(watch_variables);
 }
 
-std::vector<Tensor> graph_vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
+std::vector<Tensor> graph_vjp(const internal::TensorFunction& f, std::span<const Tensor> inputs,
+                              std::span<const Tensor> dys) {
   GraphData& g = current_graph();
   const GraphWatch watch{.begin = {g.id(), g.size()}};
   std::vector<Tensor> fresh;

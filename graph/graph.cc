@@ -14,7 +14,7 @@
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/runtime/device.h>
 
 namespace twofold {
@@ -73,8 +73,9 @@ std::ostream& operator<<(std::ostream& out, const Operation& o) {
 }
 
 Graph::Graph() : data_(make_ref<GraphData>()) {}
-Graph::Graph(const Ref<GraphData>& data) : data_(data) {}
-GraphData* Graph::data() const { return static_cast<GraphData*>(data_.get()); }
+Graph::Graph(Ref<GraphData> data) : data_(std::move(data)) {}
+Graph internal::GraphParts::graph(Ref<GraphData> data) { return Graph(std::move(data)); }
+GraphData* internal::GraphParts::data(const Graph& g) { return static_cast<GraphData*>(g.data_.get()); }
 Graph::Scope::Scope(const Graph& g) : graph_(g.data_), current_(std::make_unique<CurrentGraph>(*g.data())) {}
 Graph::Scope::~Scope() = default;
 void Graph::finalize() { data()->finalize(); }
@@ -110,7 +111,7 @@ Tensor Graph::tensor(std::string_view name, Where where) const {
 }
 std::vector<Variable> Graph::variables() const {
   std::vector<Variable> all;
-  for (const auto& v : data()->variables()) all.emplace_back(v.state, data_);
+  for (const auto& v : data()->variables()) all.push_back(Variable::of(v.state, data_));
   return all;
 }
 

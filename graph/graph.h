@@ -23,6 +23,7 @@ namespace twofold {
 namespace internal {
 class CurrentGraph;
 class ControlScope;
+struct GraphParts;
 }  // namespace internal
 
 /// A graph of ops to be run by Sessions. Copies are handles to the same graph; its tensors and sessions keep it alive.
@@ -31,7 +32,6 @@ class Graph {
   using Where = std::source_location;
 
   Graph();
-  explicit Graph(const Ref<GraphData>& data);
   // Moving one copies it, so that every Graph is one.
   Graph(const Graph&) = default;
   Graph& operator=(const Graph&) = default;
@@ -69,11 +69,23 @@ class Graph {
   /// All variables, in order of creation.
   std::vector<Variable> variables() const;
 
-  /// The graph itself, for the library's own floors.
-  GraphData* data() const;
   friend bool operator==(const Graph& a, const Graph& b) { return a.data_ == b.data_; }
 
+  // For the library's own sources, which have GraphParts (graph/graph_data.h). Programs cannot call these.
+  /// A handle to this graph.
+  template <class Parts = internal::GraphParts>
+  static Graph of(Ref<GraphData> data) {
+    return Parts::graph(std::move(data));
+  }
+  /// The graph itself.
+  template <class Parts = internal::GraphParts>
+  GraphData* data() const {
+    return Parts::data(*this);
+  }
+
  private:
+  friend struct internal::GraphParts;
+  explicit Graph(Ref<GraphData> data);
   Ref<RefCounted> data_;  // the GraphData, whose type programs need not see
 };
 

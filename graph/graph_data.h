@@ -16,8 +16,14 @@
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/tensor_parts.h>
 #include <twofold/lib/op/variable.h>
+#include <twofold/lib/op/variable_state.h>
 
 namespace twofold {
+
+class Graph;
+namespace internal {
+struct GraphParts;
+}
 
 /// An output of a node of the same graph.
 struct Edge {
@@ -49,9 +55,9 @@ struct Node {
 /// by.
 struct MadeIn {
   uint32_t first = 0;
-  uint64_t scope = 0;  ///< ThreadState::scope_path
-  uint64_t body = 0;   ///< current_body()
-  uint64_t execution = 0;   ///< current_execution(): a body may be built more than once
+  uint64_t scope = 0;      ///< ThreadState::scope_path
+  uint64_t body = 0;       ///< current_body()
+  uint64_t execution = 0;  ///< current_execution(): a body may be built more than once
 };
 
 /// What a graph knows of one of its variables.
@@ -80,6 +86,11 @@ class GraphSymbols : public SymbolOwner {
 
  protected:
   using SymbolOwner::SymbolOwner;
+};
+
+struct internal::GraphParts {
+  static Graph graph(Ref<GraphData> data);
+  static GraphData* data(const Graph& g);
 };
 
 /// Nodes in order of creation. Adding takes the mutex; a node once added is read without it, so that runs and building

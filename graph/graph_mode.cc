@@ -12,6 +12,7 @@
 #include <twofold/lib/op/mode_interface.h>
 #include <twofold/lib/runtime/device.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/recording.h>
 
 namespace twofold {
 
@@ -151,7 +152,8 @@ class DeferredExecution final : public Mode {
     GraphData& g = current_graph();
     if (g.outer())
       fail(Code::FailedPrecondition,
-           fmt::format("A Variable was made in the body of a {}, where it would be made at each of its executions", g.label()),
+           fmt::format("A Variable was made in the body of a {}, where it would be made at each of its executions",
+                       g.label()),
            "make it before the body");
     Tensor value = initial;
     if (!value.is_symbolic()) value = symbol(g, add_constant(g, initial, "initial_value", where));
@@ -167,7 +169,7 @@ class DeferredExecution final : public Mode {
     const uint32_t initializer =
         g.add(assign_op, {&from, 1}, VariableAttrs{state}, {&first, 1}, state->name + "/Assign/", where);
     g.add_variable({state, from, initializer});
-    return Variable(state, Ref<RefCounted>(&g));
+    return Variable::of(state, Ref<RefCounted>(&g));
   }
   Tensor read(const Variable& v, Tensor, std::source_location where) override {
     GraphData& g = current_graph();
@@ -196,11 +198,11 @@ class DeferredExecution final : public Mode {
                                 std::span<const Tensor> dys, std::span<RowsGradient> rows) override {
     return graph_gradients(ys, xs, dys, rows);
   }
-  std::vector<Tensor> vjp(const TensorFunction& f, std::span<const Tensor> inputs,
+  std::vector<Tensor> vjp(const internal::TensorFunction& f, std::span<const Tensor> inputs,
                           std::span<const Tensor> dys) override {
     return graph_vjp(f, inputs, dys);
   }
-  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const TensorFunction& body,
+  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body,
                                 std::source_location) override {
     return body(inputs);
   }

@@ -9,9 +9,9 @@
 #include <sstream>
 
 #include <twofold/kernels/layout/layout.h>
-#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
@@ -150,7 +150,7 @@ __attribute__((constructor(101))) static void register_graph_ops() {
 Tensor done_now(const OpDef& op, const Tensor& x, std::source_location where) {
   Tensor y;
   {
-    const Observing::Hidden one_op;
+    const ObservedThread::Hidden one_op;
     y = identity(Operand(x, where));
   }
   const Tensor* const inputs[] = {&x};

@@ -20,7 +20,7 @@ import sys
 
 # What a plugin and the library must agree on: the layout of the table and of all that they hand each other, attributes of
 # ops among it. It stands in these headers and in what they include. A plugin that was built from others is refused.
-SHARED = ("lib/runtime/device.h", "lib/runtime/kernel.h", "kernels/*/*.h")
+SHARED = ("lib/runtime/gpu_runtime.h", "lib/runtime/kernel.h", "kernels/*/*.h")
 INCLUDE = re.compile(r"^\s*#\s*include <twofold/(.*)>", re.M)
 
 

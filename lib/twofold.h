@@ -26,6 +26,7 @@
 #include <twofold/lib/op/numerics.h>
 #include <twofold/lib/op/observer.h>
 #include <twofold/lib/op/random_seed.h>
+#include <twofold/lib/op/synchronize.h>
 #include <twofold/lib/op/variable.h>
 #include <twofold/lib/runtime/allocator.h>
 #include <twofold/lib/runtime/build_info.h>

@@ -8,6 +8,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/core/lossless.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/op/variable_state.h>
 
 namespace twofold {
 namespace {
@@ -44,7 +45,7 @@ Tensor converted(const Tensor& t, DType dtype, const Fetch& key) {
 
 }  // namespace
 
-internal::FeedValue internal::FeedValue::kept() const {
+internal::FeedValue internal::FeedValue::owned() const {
   return is_tensor_ || !literal_.viewed() ? *this : FeedValue(literal_.to_tensor(literal_.default_dtype()));
 }
 

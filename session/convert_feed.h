@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include <twofold/lib/runtime/kernel.h>
 #include <twofold/session/session.h>
 
 namespace twofold {

@@ -35,7 +35,7 @@ class FeedValue {
   const Tensor& tensor() const { return tensor_; }
   const Literal& literal() const { return literal_; }
   /// The same, with a copy of what it refers to.
-  FeedValue kept() const;
+  FeedValue owned() const;
 
  private:
   template <class T>
@@ -51,6 +51,8 @@ class FeedValue {
   bool is_tensor_ = false;
   Literal literal_ = 0;
 };
+
+class FeedList;
 
 struct FeedEntry {
   FeedEntry(Fetch k, FeedValue v) : key(std::move(k)), value(std::move(v)) {}
@@ -71,15 +73,14 @@ struct FeedEntry {
 class Feed {
  public:
   using Value = internal::FeedValue;
-  Feed(Fetch key, const Value& value) : entry_(std::move(key), value.kept()) {}
+  Feed(Fetch key, const Value& value) : entry_(std::move(key), value.owned()) {}
   /// What is fed.
   const Fetch& key() const { return entry_.key; }
   /// With what.
   const Value& value() const { return entry_.value; }
-  /// Both, for the library's own floors.
-  const internal::FeedEntry& entry() const { return entry_; }
 
  private:
+  friend class internal::FeedList;
   internal::FeedEntry entry_;
 };
 
@@ -105,7 +106,7 @@ class FeedList {
   FeedList(std::initializer_list<FeedEntry> feeds) { refer(feeds.begin(), feeds.size()); }
   FeedList(const std::vector<Feed>& feeds) {
     made_.reserve(feeds.size());
-    for (const Feed& f : feeds) made_.push_back(f.entry());
+    for (const Feed& f : feeds) made_.push_back(f.entry_);
     refer(made_.data(), made_.size());
   }
   template <class R>

@@ -15,7 +15,7 @@ Session::Session(const Graph& graph, SessionOptions options, Where where) {
 Session::~Session() = default;
 
 void Session::close() { data_->close(); }
-Graph Session::graph() const { return Graph(data_->graph()); }
+Graph Session::graph() const { return Graph::of(data_->graph()); }
 int64_t Session::num_plans() const { return data_->num_plans(); }
 
 void Session::run_flat(std::span<const Fetch> fetches, const internal::FeedList& feeds, std::span<Tensor> results,

@@ -15,7 +15,7 @@
 #include <twofold/lib/op/nest.h>
 #include <twofold/session/callable.h>
 #include <twofold/session/feed.h>
-#include <twofold/session/options.h>
+#include <twofold/session/program/options.h>
 
 namespace twofold {
 

@@ -71,10 +71,10 @@ Target SessionData::resolve(const Fetch& f, const char* role) const {
     case Fetch::Kind::name:
       if (f.name().find(':') == std::string::npos) {
         t.kind = Target::Kind::operation;
-        t.edge = {Graph(graph_).operation(f.name(), {}).node(), 0};
+        t.edge = {Graph::of(graph_).operation(f.name(), {}).node(), 0};
         return t;
       }
-      const Tensor tensor = Graph(graph_).tensor(f.name(), {});
+      const Tensor tensor = Graph::of(graph_).tensor(f.name(), {});
       t.edge = {tensor.node(), tensor.output()};
       break;
   }

@@ -23,6 +23,7 @@
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/session/session_data.h>
 #include <twofold/session/shared_session.h>
 
@@ -132,17 +133,17 @@ void check_has_value(const Fetch& f) {
   if (f.kind() == Fetch::Kind::name)
     fail(Code::FailedPrecondition, fmt::format("'{}' is a name in a graph; eager values have none", f.name()),
          "step.evaluate(v)");
-  if (f.kind() == Fetch::Kind::variable && !f.variable()->is_eager()) Variable(f.variable()).read();  // throws
+  if (f.kind() == Fetch::Kind::variable && !f.variable()->is_eager()) Variable::of(f.variable()).read();  // throws
 }
 
 Tensor value_now(const Fetch& f) {
   check_has_value(f);
-  return f.kind() == Fetch::Kind::variable ? Variable(f.variable()).read() : f.tensor();
+  return f.kind() == Fetch::Kind::variable ? Variable::of(f.variable()).read() : f.tensor();
 }
 
 // In a body that is built, what a result is: a variable is read at the end.
 Tensor symbol_now(const Fetch& f) {
-  if (f.kind() == Fetch::Kind::variable) return Variable(f.variable()).read();
+  if (f.kind() == Fetch::Kind::variable) return Variable::of(f.variable()).read();
   if (f.kind() == Fetch::Kind::name) return get_default_graph().tensor(f.name());
   return f.tensor();  // undefined for an Operation, as in a run's results
 }

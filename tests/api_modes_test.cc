@@ -9,6 +9,8 @@
 #include "errors.h"
 #include "fresh_graph.h"
 
+#include <twofold/lib/op/apply.h>
+
 namespace tf = twofold;
 using tf::Shape;
 

@@ -9,6 +9,7 @@ Clang 19, or by g++ if that is the build's.
 
 import concurrent.futures
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,8 +36,11 @@ void body(Tensor a, Tensor b, Tensor p, tf::Variable v, tf::Variable w, tf::Grap
 }
 """
 
+# Of those who write kernels, who include the library's headers directly.
+KERNELS = "#include <twofold/lib/runtime/kernel.h>"
+
 MEANT = {
-    "a kernel by its op's name": "tf::KernelEntry k{tf::op_name::Softmax, nullptr};",
+    "a kernel by its op's name": (KERNELS, "tf::KernelEntry k{tf::op_name::Softmax, nullptr};", ""),
     "handles are copied": "Tensor c = a; c = b; tf::Variable u = v; u = w;",
     "variables read as tensors": "Tensor c = v; c = v + w; v.assign(a); v.assign_add(1.f); v.assign_sub({1.f, 2.f});",
     "comparison that is meant": "auto c = tf::equal(a, v); auto d = a < 3; if (a.same_as(b) || (g == g)) return; (void)c, (void)d;",
@@ -186,11 +190,11 @@ MISUSES = {
 
 # What C++ says by itself.
 REFUSED = {
-    "a kernel of no op": ("tf::KernelEntry k{tf::op_name::Sofmax, nullptr};", "Sofmax"),
-    "a kernel by a bare name": ("tf::KernelEntry k{\"Softmax\", nullptr};", "OpName"),
-    "a kernel by a made-up name": ("tf::KernelEntry k{tf::OpName(\"Foo\"), nullptr};", "private"),
-    "a kernel by a key": ("tf::KernelEntry k{tf::OpKey::without_kernels(\"Foo\"), nullptr};", "OpName"),
-    "a kernel by no name": ("tf::KernelEntry k{{}, nullptr};", "OpName"),
+    "a kernel of no op": (KERNELS, "tf::KernelEntry k{tf::op_name::Sofmax, nullptr};", "Sofmax"),
+    "a kernel by a bare name": (KERNELS, "tf::KernelEntry k{\"Softmax\", nullptr};", "OpName"),
+    "a kernel by a made-up name": (KERNELS, "tf::KernelEntry k{tf::OpName(\"Foo\"), nullptr};", "private"),
+    "a kernel by a key": (KERNELS, "tf::KernelEntry k{tf::OpKey::without_kernels(\"Foo\"), nullptr};", "OpName"),
+    "a kernel by no name": (KERNELS, "tf::KernelEntry k{{}, nullptr};", "OpName"),
     "variable from a number, implicitly": ("tf::Variable u = 1;", "Variable"),
     "float f = tensor": ("float f = a + b;", "Tensor"),
     "int i = tensor": ("int i = a;", "Tensor"),
@@ -205,11 +209,55 @@ REFUSED = {
     "a tensor out of a value object": ("auto t = tf::Tensor::adopt(nullptr);", "TensorParts"),
     "a tensor's node": ("auto n = a.node();", "TensorParts"),
     "an operation's node": ("auto n = tf::Operation().node();", "TensorParts"),
-    "if_arrived": ("tf::if_arrived(p, a, 0);", "if_arrived"),
-    "the current graph's guard": ("tf::CurrentGraph* p = nullptr;", "CurrentGraph"),
-    "a tape's records": ("tf::RecordList* p = nullptr;", "RecordList"),
     "copying a session": ("tf::Session s(g); tf::Session t = s;", "deleted"),
 }
+
+# What the library's own sources have of these headers' namespace, and programs not: none of these lines compiles.
+HIDDEN = """
+  tf::OpDef* p = nullptr;
+  tf::InferContext* p = nullptr;
+  tf::KernelContext* p = nullptr;
+  tf::KernelEntry* p = nullptr;
+  tf::PluginTable* p = nullptr;
+  tf::Prepared* p = nullptr;
+  tf::TensorSpec* p = nullptr;
+  tf::GpuRuntime* p = nullptr;
+  tf::ThreadState* p = nullptr;
+  tf::CurrentOp* p = nullptr;
+  tf::SourceScope* p = nullptr;
+  tf::OnDevice* p = nullptr;
+  tf::WithoutTape* p = nullptr;
+  tf::VariableState* p = nullptr;
+  tf::VariableAttrs* p = nullptr;
+  tf::ObservedThread* p = nullptr;
+  tf::PhaseTimer* p = nullptr;
+  tf::DeviceTimer* p = nullptr;
+  tf::ProfilerRange* p = nullptr;
+  tf::Setting* p = nullptr;
+  tf::Switch* p = nullptr;
+  tf::SwitchReads* p = nullptr;
+  tf::CurrentGraph* p = nullptr;
+  tf::RecordList* p = nullptr;
+  (void)&tf::t_state;
+  (void)&tf::apply_all;
+  (void)&tf::check_input;
+  (void)&tf::register_op;
+  (void)&tf::find_op;
+  (void)&tf::parallel_for;
+  (void)&tf::check_gpu;
+  (void)&tf::home_of;
+  (void)&tf::numerics_word;
+  (void)&tf::if_arrived;
+  (void)&tf::sgd_update;
+  (void)&train::read_all;
+  (void)&train::assign_all;
+  (void)&train::update_all;
+  (void)v.state();
+  (void)g.data();
+  (void)tf::Feed(a, 1.f).entry();
+  tf::Ledger().add_run();
+  tf::Observing::Hidden hidden;
+""".strip().splitlines()
 
 
 class Compiler:
@@ -218,15 +266,16 @@ class Compiler:
     def __init__(self, command, include, folder):
         self.command = [*command, *FLAGS]
         self.name = os.path.basename(command[-1])
+        self.include = include
         self.header = os.path.join(folder, self.name + ".h")
         with open(self.header, "w") as f:
             f.write("#include <list>\n#include <map>\n#include <unordered_map>\n#include <twofold/twofold.h>\n")
         self.precompile = [*self.command, "-I" + include, "-x", "c++-header", self.header, "-o",
                            self.header + (".pch" if "clang" in self.name else ".gch")]
 
-    def compile(self, before, body):
+    def compile(self, before, body, more=()):
         """The exit status, and the lines of the diagnostics but the one that speaks of the precompiled header."""
-        done = subprocess.run([*self.command, "-include", self.header, "-fsyntax-only", "-x", "c++", "-"],
+        done = subprocess.run([*self.command, *more, "-I" + self.include, "-include", self.header, "-fsyntax-only", "-x", "c++", "-"],
                               input=PROLOGUE % (before, body), capture_output=True, text=True, env=os.environ | {"LC_ALL": "C"})
         return done.returncode, [line for line in done.stderr.splitlines() if self.header not in line]
 
@@ -248,6 +297,17 @@ def tried(compiler, kind, name, case):
     return None if parts[-1] in where else f"{compiler.name}: '{name}' fails without saying '{parts[-1]}':\n{said}"
 
 
+def shown(compiler):
+    """What of HIDDEN does compile."""
+    before, between, _ = PROLOGUE.split("%s")
+    number = (before + between).count("\n") + 1
+    _, lines = compiler.compile("", "\n".join("{ %s }" % line.strip() for line in HIDDEN),
+                                ["-ferror-limit=0"] if "clang" in compiler.name else [])
+    # An error in a header names the line that led to it.
+    wrong = {int(n) - number for line in lines if "warning:" not in line for n in re.findall(r"<stdin>:(\d+):\d+:", line)}
+    return [f"{compiler.name}: programs see what is the library's own: {line.strip()}" for i, line in enumerate(HIDDEN) if i not in wrong]
+
+
 def main():
     include, own = sys.argv[1], sys.argv[2:]
     other = "g++" if "clang" in own[-1] else "clang++-19"
@@ -258,10 +318,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         compilers = [Compiler(own, include, folder), Compiler([other], include, folder)]
         list(pool.map(lambda c: subprocess.run(c.precompile, check=True), compilers))
-        failures = list(filter(None, pool.map(lambda job: tried(job[0], *job[1]), [(c, case) for case in cases for c in compilers])))
+        failures = [line for compiler in compilers for line in shown(compiler)]
+        failures += list(filter(None, pool.map(lambda job: tried(job[0], *job[1]), [(c, case) for case in cases for c in compilers])))
     for failure in failures:
         print(failure)
-    print(f"{2 * len(cases) - len(failures)} passed, {len(failures)} failed ({len(MISUSES)} misuses, two compilers)")
+    print(f"{2 * (len(cases) + len(HIDDEN)) - len(failures)} passed, {len(failures)} failed ({len(MISUSES)} misuses, two compilers)")
     return 1 if failures else 0
 
 

@@ -16,6 +16,8 @@
 #include <twofold/lib/core/shape.h>
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/runtime/allocator.h>
+#include <twofold/lib/runtime/kernel.h>
+#include <twofold/lib/runtime/parallel_for.h>
 #include <twofold/lib/runtime/thread_pool.h>
 
 #include "catch.h"

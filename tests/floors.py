@@ -7,8 +7,8 @@ FLOORS = {
     CORE: set(),
     RUNTIME: {CORE},
     OP: {CORE, RUNTIME},
-    AUTODIFF: {CORE, RUNTIME, OP},
-    "kernels": {CORE, RUNTIME, OP, AUTODIFF},
+    "kernels": {CORE, RUNTIME, OP},
+    AUTODIFF: {CORE, RUNTIME, OP, "kernels"},
     "graph": LOW | {"kernels"},
     "eager": LOW | {"kernels"},
     "session/program": LOW | {"kernels", "graph"},
@@ -20,7 +20,5 @@ FLOORS = {
 
 def floor(path):
     """The floor of a source, by its path from the root."""
-    if path == "session/options.h":  # what a user holds, but plain data that all of session/ reads
-        return "session/program"
     parts = path.split("/")
     return "/".join(parts[:2]) if parts[0] == "lib" or (parts[0] == "session" and len(parts) == 3) else parts[0]

@@ -15,11 +15,9 @@ from public_functions import public_functions  # noqa: E402
 
 # For the library's own floors, though they stand in headers that programs include.
 OWN = set("""
-  all_ops allocate apply apply_all check_input deallocate dispatch fail fail_at find_op gaussian gelu_grad hash_field
-  home_of host_memory_bytes is_floating is_integer line_of make_ref mix nn::to_string numerics_word parallel_for
-  parse_device perturb_field pop_profiler_range print_field profiler_ranges_wanted promote push_profiler_range relu_grad
-  resolve_all same_field sigmoid_grad silu_grad size_of spelling_of tanh_grad train::assign_all train::read_all
-  train::update_all
+  allocate deallocate dispatch fail fail_at gaussian gelu_grad hash_field host_memory_bytes is_floating is_integer
+  line_of make_ref mix nn::to_string parse_device perturb_field print_field promote relu_grad resolve_all same_field
+  sigmoid_grad silu_grad size_of spelling_of tanh_grad
 """.split())
 # Free functions of the namespaces that programs use; classes begin with a capital.
 FUNCTION = re.compile(r"(nn::|train::|io::)?[a-z]\w+")

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/twofold.h>
 
 namespace tf = twofold;
@@ -87,7 +88,7 @@ void check_same(const std::vector<Seen>& eager, const std::vector<Seen>& deferre
 
 // Initial values are assigned by a graph alone.
 void initialize(const tf::Session& session) {
-  const tf::Observing::Hidden of_graphs;
+  const tf::ObservedThread::Hidden of_graphs;
   session.run(tf::global_variables_initializer());
 }
 
@@ -121,7 +122,7 @@ TEST_CASE("observer: ops have one identity in both modes, with the values they t
 
 TEST_CASE("observer: each call of a step is a pass") {
   check_in_both_modes([](const tf::SessionOptions& options) {
-    std::optional<tf::Observing::Hidden> of_initial_values(std::in_place);
+    std::optional<tf::ObservedThread::Hidden> of_initial_values(std::in_place);
     tf::nn::Sequential net(tf::nn::Conv2d(1, 2, 3), tf::nn::BatchNorm2d(2), tf::nn::ReLU(), tf::nn::Flatten(),
                            tf::nn::Dropout(0.5), tf::nn::Linear(2 * 2 * 2, 3));
     tf::train::Adam opt(net.parameters(), {.lr = 0.1f});
@@ -172,7 +173,7 @@ TEST_CASE("observer: branches and loops are bodies, their gradients one op") {
 TEST_CASE("observer: random ops and assignments in branches and loops, plain and differentiated") {
   std::map<bool, std::map<std::string, int64_t>> calls_of_ops;  // by mode
   check_in_both_modes([&](const tf::SessionOptions& options) {
-    std::optional<tf::Observing::Hidden> of_initial_values(std::in_place);
+    std::optional<tf::ObservedThread::Hidden> of_initial_values(std::in_place);
     const tf::Variable total({0.f, 0.f}), calls(0);
     const tf::Session session(options);
     if (!tf::executing_eagerly()) session.run(tf::global_variables_initializer());

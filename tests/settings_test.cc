@@ -127,7 +127,7 @@ TEST_CASE("A switch thrown while a kernel is made ready leaves none of another m
   const auto ready = [](tf::AttrsView attrs) {
     const tf::TensorSpec in[] = {{tf::float32, {1, kChannels, 12, 8}}, {tf::float32, {kChannels, kChannels, 3, 3}}};
     const tf::TensorSpec out[] = {{tf::float32, {1, kChannels, 12, 8}}};
-    return tf::prepare(conv2d_op(), attrs, in, out, {}, tf::numerics_word());
+    return tf::prepare(conv2d_op(), attrs, in, out, {}, tf::internal::numerics_word());
   };
   const size_t strict = ready(kOptions)->workspace;
   tf::set_math_mode(MathMode::pedantic);

@@ -4,6 +4,7 @@
 usage: sources_test.py SOURCE_ROOT OBJECTS     OBJECTS: the folder of the library's object files
 
 - Which folder may include which (the table in floors.py), and call what of it, with every exception named and explained.
+- A function is defined on the floor whose header declares it, with every exception named and explained.
 - Headers that programs reach include neither Eigen, nlohmann-json nor CUDA.
 - Every attribute struct names all of its members in TWOFOLD_FIELDS.
 - Sources that comments and messages speak of exist.
@@ -25,8 +26,18 @@ problems = []
 # By file: the floor that it may include and call beside those below it, and why.
 EXCEPTIONS = {
     ("lib/core/core.cc", "lib/runtime"): "an Error names the op under way on its thread, which fail() learns from the thread's state",
-    ("lib/autodiff/engine.cc", "kernels"): "gradients are added up with ops; what kernels/ takes of lib/autodiff, rules' headers, needs none",
-    ("lib/autodiff/gradient_sum.cc", "kernels"): "the same",
+}
+
+# By header, and the file of another floor that defines what it declares: why.
+DEFINED_ELSEWHERE = {
+    ("lib/core/error.h", "lib/runtime/thread_state.cc"): "an Error names the op under way on its thread, and its line",
+    ("lib/core/shape.h", "lib/runtime/thread_state.cc"): "the same",
+    ("lib/op/extents.h", "kernels/layout/extents.cc"): "extents that a run gives become one tensor, or one tensor many, by ops",
+    ("lib/op/tensor.h", "graph/graph.cc"): "an Operation is a node, which only graph/ knows",
+    ("lib/op/tensor.h", "kernels/layout/layout.cc"): "x[i] is an op, spelled as a member",
+    ("lib/op/tensor.h", "kernels/layout/transfer.cc"): "x.to(device) is an op, spelled as a member",
+    ("lib/op/tensor_parts.h", "graph/graph.cc"): "what a symbol's handle holds depends on the step that is being built",
+    ("lib/op/variable.h", "kernels/variable/variable.cc"): "v.assign(x) is an op, spelled as a member",
 }
 
 
@@ -92,8 +103,49 @@ def check_calls(used):
             if not is_allowed(user, floor(defined[symbol]), used):
                 problems.append(f"{user} may not use {symbol.split('(')[0]}, which {defined[symbol]} defines: "
                                 f"{floor(user)} lies below {floor(defined[symbol])}, or beside it")
+    check_definitions(defined)
     if calls < 1000:
         problems.append(f"only {calls} calls between sources were found in {objects}: this check sees nothing")
+
+
+def declarations():
+    """By name the headers that declare it: classes with what is in them, free functions, variables."""
+    classes, free = {}, {}
+    for path in sources():
+        if not path.endswith(".h") or path.endswith("_gpu.h"):  # those are of another library
+            continue
+        text = re.sub(r"//[^\n]*", "", read(path))
+        for name in re.findall(r"^\s*(?:class|struct)\b(?:\s*\[\[.*?\]\])?\s+([\w:]+)[^;{()]*\{", text, re.M | re.S):
+            classes.setdefault(name.split("::")[-1], set()).add(path)
+        for name in re.findall(r"^(?:\[\[.*?\]\] )?[\w:][^\n;{}=]*?\b(\w+)\(", text, re.M):
+            free.setdefault(name, set()).add(path)
+        for names in re.findall(r"^extern ([^;(]*);", text, re.M):
+            for name in re.findall(r"\w+", names):
+                free.setdefault(name, set()).add(path)
+    return classes, free
+
+
+def check_definitions(defined):
+    """What is declared low and defined high is called from below, be it by nobody today."""
+    classes, free = declarations()
+    used, compared = set(), 0
+    for symbol, path in sorted(defined.items()):
+        names = [n for n in re.sub(r"\[abi:\w+\]|<.*?>|\(.*", "", symbol.removeprefix("twofold::")).split("::")]
+        owner = next((n for n in names[:-1] if n in classes), None)
+        headers = classes[owner] if owner else free.get(names[-1], set())
+        if not headers or names[-1].endswith("_field"):  # each type of an attribute's field overloads these beside its definition
+            continue
+        compared += 1
+        if any(floor(h) == floor(path) for h in headers):
+            continue
+        header = min(headers)
+        used.add((header, path))
+        if (header, path) not in DEFINED_ELSEWHERE:
+            problems.append(f"{header} declares {'::'.join(names)}, which {path} defines: on another floor")
+    for header, path in DEFINED_ELSEWHERE.keys() - used:
+        problems.append(f"{path} defines nothing that {header} declares: take it off the exceptions")
+    if compared < 500:
+        problems.append(f"only {compared} definitions were compared with their declarations: this check sees nothing")
 
 
 def check_public_headers():

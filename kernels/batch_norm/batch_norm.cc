@@ -1,4 +1,5 @@
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/batch_norm/batch_norm_ops.h>
 
 #include <fmt/format.h>
 
@@ -6,12 +7,12 @@
 
 #include <twofold/kernels/bias_add/bias_add.h>
 #include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
-#include <twofold/lib/autodiff/backward.h>
-#include <twofold/lib/autodiff/gradients.h>
-#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
+#include <twofold/lib/op/vjp.h>
 
 namespace twofold {
 namespace {
@@ -141,7 +142,7 @@ void gradient(Backward& b) {
   if (b.needs(0) && (b.dy(1).defined() || b.dy(2).defined())) {
     const Composed composed{attrs};
     const Tensor inputs[] = {x}, dys[] = {b.dy(1), b.dy(2)};
-    dx.add(gradient_of(vjp([&](auto in) { return composed.statistics(in); }, inputs, dys)[0]));
+    add_gradient(dx, gradient_of(vjp([&](auto in) { return composed.statistics(in); }, inputs, dys)[0]));
   }
   if (b.needs(0) && dx.value.defined()) b.dx(0, dx.value, dx.arrived);
 }

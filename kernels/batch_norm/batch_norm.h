@@ -94,11 +94,6 @@ struct BatchNormLayout {
   int64_t count() const { return outer * inner; }
 };
 
-/// Adds the ops of this folder to the registry.
-void register_batch_norm();
-
-struct OpDef;
-extern OpDef batch_norm_op, batch_norm_grad_op;
 namespace op_name {
 TWOFOLD_OP_NAME(BatchNorm);
 TWOFOLD_OP_NAME(BatchNormGrad);

@@ -6,8 +6,8 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/window2d/infer.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 
 namespace twofold {
 namespace {

@@ -13,6 +13,7 @@
 #include <twofold/kernels/cuda/capture.h>
 #include <twofold/kernels/cuda/tuning.h>
 #include <twofold/lib/runtime/device.h>
+#include <twofold/lib/runtime/gpu_runtime.h>
 #include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {

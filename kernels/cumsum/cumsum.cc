@@ -1,7 +1,7 @@
 #include <twofold/kernels/cumsum/cumsum.h>
 
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {

@@ -8,8 +8,8 @@
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/layout/shapes.h>
 #include <twofold/kernels/sum_slices/sum_slices.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/value.h>
 

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <twofold/kernels/layout/shapes.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/value.h>
 
 namespace twofold {

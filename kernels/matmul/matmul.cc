@@ -4,8 +4,8 @@
 
 #include <twofold/kernels/layout/layout.h>
 #include <twofold/kernels/pointwise/operand_pair.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 
 namespace twofold {
 namespace {

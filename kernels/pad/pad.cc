@@ -9,8 +9,8 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/kernels/strided_slice/strided_slice.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {

@@ -15,8 +15,8 @@
 #include <twofold/kernels/pointwise/record.h>
 #include <twofold/kernels/pointwise/scalar.h>
 #include <twofold/kernels/pointwise/shapes.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/small.h>
 
 namespace twofold {

@@ -4,8 +4,8 @@
 
 #include <twofold/kernels/pool2d/problem.h>
 #include <twofold/kernels/window2d/infer.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 
 namespace twofold {
 namespace {

@@ -10,8 +10,8 @@
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/kernels/reduce/reduced.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {

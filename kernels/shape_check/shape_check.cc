@@ -6,8 +6,8 @@
 #include <map>
 
 #include <twofold/kernels/einsum/equation.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {

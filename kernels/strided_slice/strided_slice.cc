@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {

@@ -4,8 +4,8 @@
 
 #include <twofold/kernels/gather/gather.h>
 #include <twofold/kernels/layout/layout.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/opdef.h>
 
 namespace twofold {

@@ -4,9 +4,10 @@
 
 #include <source_location>
 
+#include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/value.h>
-#include <twofold/lib/op/variable.h>
+#include <twofold/lib/op/variable_state.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {

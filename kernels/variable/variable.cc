@@ -3,15 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <twofold/lib/op/variable_state.h>
 #include <twofold/kernels/pointwise/broadcast.h>
 #include <twofold/kernels/pointwise/ops.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/variable/assignment.h>
 #include <twofold/kernels/variable/variable_ops.h>
-#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode_interface.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/op/small.h>
 
 namespace twofold {
@@ -105,7 +106,7 @@ Variable::Variable(Operand initial, VariableOptions options) {
 
 Tensor internal::combined(const OpDef& by, const Tensor& current, const Tensor& given, Device home,
                           std::source_location where) {
-  const Observing::Hidden part;
+  const ObservedThread::Hidden part;
   const OnDevice on(home);
   Tensor next;
   if (!apply_small(by, current, given, next)) next = moved_to(twofold::apply(by, {&current, &given}, where), home);

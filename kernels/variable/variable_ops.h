@@ -2,7 +2,7 @@
 #pragma once
 
 #include <twofold/lib/op/opdef.h>
-#include <twofold/lib/op/variable.h>
+#include <twofold/lib/op/variable_state.h>
 
 namespace twofold {
 

@@ -7,11 +7,12 @@
 #include <unordered_set>
 
 #include <twofold/kernels/layout/layout.h>
+#include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/reduce/reduce.h>
 #include <twofold/lib/autodiff/gradients.h>
-#include <twofold/lib/autodiff/vjp.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/mode_interface.h>
+#include <twofold/lib/op/vjp.h>
 
 namespace twofold {
 namespace {
@@ -64,7 +65,7 @@ class Engine {
   std::vector<GradientSum> run(std::span<const Seed> seeds, std::span<const TensorKey> xs) {
     mark();
     for (const Seed& s : seeds)
-      if (reached_.contains(s.y)) gradients_[s.y].total().add(s.dy);
+      if (reached_.contains(s.y)) add_gradient(gradients_[s.y].total(), s.dy);
     for (size_t r = marked_.size(); r-- > 0;)
       if (marked_[r]) back_through(r);
     std::vector<GradientSum> result;
@@ -231,10 +232,12 @@ void check_gradient_arguments(std::span<const Tensor> ys, std::span<const Differ
   }
 }
 
+Differentiable::Differentiable(const Variable& v) : variable_(v.state()) {}
+
 std::vector<Tensor> Differentiables::read() const {
   std::vector<Tensor> tensors;
   for (const Differentiable& each : items_)
-    tensors.push_back(each.variable() ? Variable(each.variable()).read(t_state.source) : each.tensor());
+    tensors.push_back(each.variable() ? Variable::of(each.variable()).read(t_state.source) : each.tensor());
   return tensors;
 }
 
@@ -250,10 +253,6 @@ std::vector<Tensor> gradients_but_rows(const Tensor& y, const Differentiables& x
   const Tensor ys[] = {y};
   check_gradient_arguments(ys, xs.items(), {});
   return mode().gradients(ys, xs.items(), {}, rows);
-}
-
-std::vector<Tensor> vjp(const VjpFunction& f, std::span<const Tensor> inputs, std::span<const Tensor> dys) {
-  return mode().vjp(f, inputs, dys);
 }
 
 }  // namespace twofold

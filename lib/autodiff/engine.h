@@ -8,6 +8,7 @@
 #include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/op/variable.h>
+#include <twofold/lib/op/variable_state.h>
 
 namespace twofold {
 

@@ -26,40 +26,10 @@ Tensor flat_rows(const Tensor& rows, const Tensor& indices, const Tensor& flat_i
 
 }  // namespace
 
-Tensor guarded(const Gradient& g, double absent) {
-  return g.arrived.defined() ? if_arrived(g.arrived, g.value, absent) : g.value;
-}
-
-Tensor marked_arrived(const Tensor& t) {
-  const OnDevice on(t.value()->device());
-  return if_arrived(tensor(true), t, 0);
-}
-
-Tensor either_arrived(const Tensor& a, const Tensor& b) {
-  if (!a.defined() || !b.defined() || a.same_as(b)) return a.defined() && b.defined() ? a : Tensor();
-  return logical_or(a, b);
-}
-
-void Gradient::add(Gradient other) {
-  if (!value.defined()) {
-    *this = std::move(other);
-    return;
-  }
-  if (arrived.same_as(other.arrived)) {
-    value = twofold::add(value, other.value);
-  } else {
-    // Added to -0 anything stays as it is, to the bit.
-    value = twofold::add(guarded(*this, -0.0), guarded(other, -0.0));
-    arrived = either_arrived(arrived, other.arrived);
-  }
-  conditional = conditional && other.conditional;
-}
-
-Gradient gradient_of(const Tensor& t) { return {t, t.is_symbolic() ? t.owner()->symbol_arrived(t.node()) : Tensor()}; }
-
 void GradientSum::add(Contribution c, const Tensor& like) {
   if (c.kind == Contribution::Kind::sum) return add(std::move(*c.sum));
-  if (c.kind == Contribution::Kind::whole) return whole_.add({std::move(c.value), std::move(c.arrived), c.conditional});
+  if (c.kind == Contribution::Kind::whole)
+    return add_gradient(whole_, {std::move(c.value), std::move(c.arrived), c.conditional});
   if (!like_.defined()) like_ = like;
   auto& parts = c.kind == Contribution::Kind::slice ? slices_ : c.conditional ? conditional_rows_ : rows_;
   parts.push_back({std::move(c.value), c.place ? *c.place : SlicePlace{}, std::move(c.indices), std::move(c.arrived),
@@ -67,7 +37,7 @@ void GradientSum::add(Contribution c, const Tensor& like) {
 }
 
 void GradientSum::add(GradientSum other) {
-  if (other.whole_.value.defined()) whole_.add(std::move(other.whole_));
+  if (other.whole_.value.defined()) add_gradient(whole_, std::move(other.whole_));
   if (!like_.defined()) like_ = other.like_;
   const auto append = [](std::vector<Part>& to, std::vector<Part>& from) {
     to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
@@ -123,7 +93,7 @@ void GradientSum::add_slices() {
     }
   }
   add_neighbours();
-  whole_.add({sum, arrived, std::ranges::all_of(slices_, &Part::conditional)});
+  add_gradient(whole_, {sum, arrived, std::ranges::all_of(slices_, &Part::conditional)});
   slices_.clear();
 }
 
@@ -150,10 +120,10 @@ RowsGradient GradientSum::joined_rows() const {
 void GradientSum::add_rows() {
   if (!rows_.empty()) {
     const RowsGradient all = joined_rows();
-    whole_.add({internal::scatter_rows(all.values, all.indices, like_), {}});
+    add_gradient(whole_, {internal::scatter_rows(all.values, all.indices, like_), {}});
   }
   for (const Part& p : conditional_rows_)
-    whole_.add({internal::scatter_rows(p.value, p.indices, like_), p.arrived, true});
+    add_gradient(whole_, {internal::scatter_rows(p.value, p.indices, like_), p.arrived, true});
   rows_.clear();
   conditional_rows_.clear();
 }

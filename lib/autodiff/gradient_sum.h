@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/backward.h>
 
 namespace twofold {
 
@@ -52,13 +52,5 @@ class GradientSum {
   std::vector<Part> rows_;              ///< those that arrive in every run
   std::vector<Part> conditional_rows_;  ///< others
 };
-
-/// What did not arrive as `absent`, so that it can be looked at.
-Tensor guarded(const Gradient& g, double absent);
-/// An eager gradient that control flow might have left out, guarded as in a graph: so the parts of its own gradient are
-/// added up in the same way.
-Tensor marked_arrived(const Tensor& t);
-/// Whether `a` or `b` arrived; undefined: surely.
-Tensor either_arrived(const Tensor& a, const Tensor& b);
 
 }  // namespace twofold

@@ -18,15 +18,15 @@ namespace twofold {
 class Differentiable {
  public:
   Differentiable(Tensor t) : tensor_(std::move(t)) {}
-  Differentiable(const Variable& v) : variable_(v.state()) {}
+  Differentiable(const Variable& v);
   /// Undefined for a variable.
   const Tensor& tensor() const { return tensor_; }
   /// Null for a tensor.
-  const Ref<VariableState>& variable() const { return variable_; }
+  const Ref<internal::VariableState>& variable() const { return variable_; }
 
  private:
   Tensor tensor_;
-  Ref<VariableState> variable_;
+  Ref<internal::VariableState> variable_;
 };
 
 namespace internal {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <twofold/lib/autodiff/gradients.h>
+#include <twofold/lib/op/variable_state.h>
 
 namespace twofold {
 

@@ -38,30 +38,29 @@ class RefCounted {
   mutable std::atomic<int32_t> refs_{1};
 };
 
-/// An owning pointer to a RefCounted. `Ref<T>::adopt` takes over the reference a new object is born with.
+/// An owning pointer to a RefCounted. `Ref<T>::adopt` takes over the reference a new object is born with. To copy, move
+/// and end one, T need not be complete: programs hold what they do not see.
 template <class T>
 class Ref {
  public:
   Ref() = default;
   template <std::same_as<std::nullptr_t> N>  // not a literal 0, which is an int in `Variable(0)`
   Ref(N) noexcept {}
-  explicit Ref(T* p) noexcept : p_(p) {
-    if (p_) p_->retain();
-  }
+  explicit Ref(T* p) noexcept : p_(p) { retain(); }
   /// Takes over a reference that the caller owns.
   static Ref adopt(T* p) noexcept {
     Ref r;
     r.p_ = p;
     return r;
   }
-  Ref(const Ref& o) noexcept : Ref(o.p_) {}
+  Ref(const Ref& o) noexcept : p_(o.p_) { retain(); }
   Ref(Ref&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
   template <class U>
-    requires std::is_convertible_v<U*, T*>
-  Ref(const Ref<U>& o) noexcept : Ref(static_cast<T*>(o.get())) {}
+  requires std::is_convertible_v<U*, T*> Ref(const Ref<U>& o)
+  noexcept : Ref(static_cast<T*>(o.get())) {}
   template <class U>
-    requires std::is_convertible_v<U*, T*>
-  Ref(Ref<U>&& o) noexcept : p_(o.detach()) {}
+  requires std::is_convertible_v<U*, T*> Ref(Ref<U>&& o)
+  noexcept : p_(o.detach()) {}
   Ref& operator=(Ref o) noexcept {
     std::swap(p_, o.p_);
     return *this;
@@ -72,17 +71,20 @@ class Ref {
 
   /// @{
   /// The object; null if there is none.
-  T* get() const noexcept { return p_; }
-  T* operator->() const noexcept { return p_; }
-  T& operator*() const noexcept { return *p_; }
+  T* get() const noexcept { return static_cast<T*>(p_); }
+  T* operator->() const noexcept { return get(); }
+  T& operator*() const noexcept { return *get(); }
   explicit operator bool() const noexcept { return p_ != nullptr; }
   /// @}
   /// Gives up ownership without releasing.
-  T* detach() noexcept { return std::exchange(p_, nullptr); }
+  T* detach() noexcept { return static_cast<T*>(std::exchange(p_, nullptr)); }
   friend bool operator==(const Ref& a, const Ref& b) noexcept { return a.p_ == b.p_; }
 
  private:
-  T* p_ = nullptr;
+  void retain() const noexcept {
+    if (p_) p_->retain();
+  }
+  RefCounted* p_ = nullptr;
 };
 
 /// A new T, and the only reference to it.

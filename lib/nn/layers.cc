@@ -14,6 +14,7 @@
 #include <twofold/kernels/random/random.h>
 #include <twofold/kernels/softmax/softmax.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/apply.h>
 
 namespace twofold::nn {
 namespace {

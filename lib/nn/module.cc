@@ -11,9 +11,22 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/switch.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/op/variable_state.h>
 
 namespace twofold::nn {
+
+struct Module::State {
+  std::string name;  // in the module that it was added to last; empty: in none
+  NamedVariables parameters, buffers;
+  NamedChildren children;
+  Switch training{true};
+};
+
+Module::Module() : state_(std::make_shared<State>()) {}
+const Module::NamedChildren& Module::named_children() const { return state_->children; }
+bool Module::is_training() const { return state_->training.read(); }
 
 Tensor Module::operator()(Operand x) const {
   const SourceScope source_scope(x.where());
@@ -32,7 +45,7 @@ Tensor Module::operator()(Operand x) const {
   }
 }
 
-Module::NamedVariables Module::collect(NamedVariables State::* which) const {
+Module::NamedVariables Module::collect(NamedVariables State::*which) const {
   NamedVariables found;
   std::unordered_set<const VariableState*> seen;
   const auto visit = [&](const auto& self, const Module& m, const std::string& prefix) -> void {
@@ -55,7 +68,7 @@ std::vector<Variable> Module::parameters() const {
 
 std::map<std::string, Variable> Module::state() const {
   std::map<std::string, Variable> all;
-  for (NamedVariables State::* which : {&State::parameters, &State::buffers})
+  for (NamedVariables State::*which : {&State::parameters, &State::buffers})
     for (auto& [path, variable] : collect(which)) all.emplace(std::move(path), std::move(variable));
   return all;
 }

@@ -5,13 +5,13 @@
 #include <iosfwd>
 #include <map>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <twofold/lib/op/operand.h>
-#include <twofold/lib/op/switch.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold::nn {
@@ -28,7 +28,7 @@ namespace twofold::nn {
 /// Copies alias: they share all of it.
 class Module {
  public:
-  Module() : state_(std::make_shared<State>()) {}
+  Module();
   virtual ~Module() = default;
 
   /// What the module computes: to be overridden. Programs call the module itself, `net(x)`.
@@ -36,8 +36,7 @@ class Module {
   /// forward(x); what it makes is attributed to the caller's line.
   Tensor operator()(Operand x) const;
   template <class... T>
-    requires(sizeof...(T) != 1)
-  Tensor operator()(const T&...) const {
+  requires(sizeof...(T) != 1) Tensor operator()(const T&...) const {
     static_assert(kNever<T...>,
                   "a Module is a function of one tensor: give a net of several a member function of its own");
     return {};
@@ -56,7 +55,7 @@ class Module {
   /// Parameters and buffers by path: what a checkpoint holds. PyTorch's state_dict, but for counts of batches.
   std::map<std::string, Variable> state() const;
   /// The modules that were added to it, each under its name.
-  const NamedChildren& named_children() const { return state_->children; }
+  const NamedChildren& named_children() const;
 
   /// @{
   /// Sets the module and its children to train, which they do at first, or to evaluate: Dropout and BatchNorm2d differ.
@@ -70,7 +69,7 @@ class Module {
   /// throws FailedPrecondition: there `tf::device` and SessionOptions::device place variables.
   void to(std::string_view device, std::source_location where = std::source_location::current());
   /// Whether it trains. A body of a step that asks is built anew when the answer changes.
-  bool is_training() const { return state_->training.read(); }
+  bool is_training() const;
 
   /// The type's name in print, "Linear".
   virtual std::string type_name() const;
@@ -99,15 +98,10 @@ class Module {
   /// @}
 
  private:
-  struct State {
-    std::string name;  // in the module that it was added to last; empty: in none
-    NamedVariables parameters, buffers;
-    NamedChildren children;
-    Switch training{true};
-  };
+  struct State;
   void add_child(std::string name, std::shared_ptr<Module> child);
   void check_free(const std::string& name) const;
-  NamedVariables collect(NamedVariables State::* which) const;
+  NamedVariables collect(NamedVariables State::*which) const;
 
   std::shared_ptr<State> state_;
 };

@@ -8,6 +8,7 @@
 #include <twofold/kernels/layer_norm/layer_norm.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/apply.h>
 
 namespace twofold::nn {
 

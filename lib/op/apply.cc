@@ -3,6 +3,7 @@
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/mode_interface.h>
 #include <twofold/lib/op/tensor_parts.h>
+#include <twofold/lib/op/vjp.h>
 
 #include <atomic>
 
@@ -23,39 +24,10 @@ Mode& mode() { return t_state.mode ? *t_state.mode : *g_modes[g_base_is_eager.lo
 
 bool executing_eagerly() { return mode().is_eager(); }
 
-// Of shapes, which know no op: where one is under way it is its line that counts, not that of the library's code.
-[[noreturn]] static void fail_shape(std::source_location where, Code code, std::string message, std::string hint) {
-  if (t_state.current.line()) where = t_state.current;
-  fail_at(where, t_state.current_op, code, std::move(message), std::move(hint));
-}
-
-void internal::throw_unknown_extent(const Shape& shape, int64_t axis, std::source_location where) {
-  if (!shape.has_rank())
-    fail_shape(where, Code::FailedPrecondition, "A shape of unknown rank has no extents until a run has them",
-               "tf::shape(x)");
-  if (axis < 0)
-    fail_shape(where, Code::FailedPrecondition,
-               fmt::format("The shape {} is not known in full until a run has it", shape.str()),
-               "tf::shape(x), or tf::size(x) for the number of elements");
-  fail_shape(where, Code::FailedPrecondition,
-             fmt::format("Extent {} of the shape {} is not known until a run has it", axis, shape.str()),
-             fmt::format("tf::shape(x)[{}]", axis));
-}
-
-void internal::throw_no_axis(const Shape& shape, int64_t axis, std::source_location where) {
-  fail_shape(where, Code::OutOfRange, fmt::format("Axis {} of a shape {} of rank {}", axis, shape.str(), shape.rank()),
-             "");
-}
-
-void internal::throw_too_large(const Shape& shape, std::source_location where) {
-  fail_shape(where, Code::ResourceExhausted, fmt::format("A tensor of shape {} has too many elements", shape.str()),
-             "");
-}
-
-EagerMode::EagerMode() : EagerMode(eager_mode()) {}
-EagerMode::EagerMode(Mode& mode) : outer_(t_state.mode) { t_state.mode = &mode; }
-EagerMode::~EagerMode() { t_state.mode = outer_; }
-DeferredMode::DeferredMode() : EagerMode(deferred_mode()) {}
+internal::ModeGuard::ModeGuard(Mode& mode) : outer_(t_state.mode) { t_state.mode = &mode; }
+internal::ModeGuard::~ModeGuard() { t_state.mode = outer_; }
+EagerMode::EagerMode() : guard_(eager_mode()) {}
+DeferredMode::DeferredMode() : guard_(deferred_mode()) {}
 
 void enable_eager_execution(std::source_location where) {
   if (g_base_is_eager) return;
@@ -78,6 +50,11 @@ void check_input(const char* op, size_t i, const Tensor& t, std::source_location
           fmt::format("{} is a symbol of a graph, made at {}; eager code computes with values", to_string(t),
                       line_of(made)),
           "session.run(t) for its value, or leave eager mode");
+}
+
+std::vector<Tensor> vjp(const internal::TensorFunction& f, std::span<const Tensor> inputs,
+                        std::span<const Tensor> dys) {
+  return mode().vjp(f, inputs, dys);
 }
 
 SourceScope::SourceScope(std::source_location where) : outermost_(t_state.source_scopes++ == 0) {

@@ -5,7 +5,7 @@
 
 #include <twofold/lib/op/attrs.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {

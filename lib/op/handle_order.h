@@ -9,7 +9,7 @@
 
 namespace twofold::internal {
 inline uint64_t handle_id(const Tensor& t) { return t.defined() ? t.id() : 0; }
-inline uint64_t handle_id(const Variable& v) { return v.state() ? v.state()->id : 0; }
+uint64_t handle_id(const Variable& v);
 }  // namespace twofold::internal
 
 #define TWOFOLD_HANDLE_KEY(T)                                                       \

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <twofold/lib/op/launch.h>
+#include <twofold/lib/op/synchronize.h>
 #include <twofold/lib/runtime/plugin.h>
 
 namespace twofold {
@@ -253,14 +254,6 @@ Ref<LateErrors> LateErrors::joined(const LateErrors* a, const LateErrors* b) {
 InLateUnit::InLateUnit(LateUnit* unit) : outer_(std::exchange(t_unit, unit)) {}
 InLateUnit::~InLateUnit() { t_unit = outer_; }
 LateUnit* InLateUnit::current() { return t_unit; }
-
-void check_gpu(int error, const char* what) {
-  if (error == 0) return;
-  const GpuRuntime& gpu = *gpu_runtime();
-  fail(Code::Internal,
-       fmt::format("{}: {}{}", what, gpu.error_text(error),
-                   gpu.is_fatal(error) ? ". This is final: the process can no longer use the GPU" : ""));
-}
 
 void synchronize() {
   const GpuRuntime* gpu = gpu_runtime();

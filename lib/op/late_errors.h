@@ -148,7 +148,4 @@ class [[nodiscard]] InLateUnit {
   LateUnit* outer_;
 };
 
-/// Throws Internal for a CUDA error other than 0, saying so if the GPU can be used no more.
-void check_gpu(int error, const char* what);
-
 }  // namespace twofold

@@ -13,6 +13,7 @@
 #include <twofold/lib/runtime/allocator.h>
 #include <twofold/lib/runtime/gpu_memory.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/parallel_for.h>
 #include <twofold/lib/runtime/plugin.h>
 #include <twofold/lib/runtime/recording.h>
 #include <twofold/lib/runtime/thread_pool.h>

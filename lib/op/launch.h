@@ -53,7 +53,7 @@ std::shared_ptr<const Prepared> prepare(const OpDef& op, AttrsView attrs, std::s
 /// and shape, on the op's device. `numerics` are the switches that it is computed by.
 void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_counter, Outputs& outputs,
             std::chrono::nanoseconds* kernel_time = nullptr, std::span<const Tensor> over = {},
-            uint64_t numerics = numerics_word());
+            uint64_t numerics = internal::numerics_word());
 
 /// Throws what a kernel has reported.
 void check_kernel(const OpDef& op, AttrsView attrs, const KernelContext& context);

@@ -14,26 +14,36 @@ class Mode;
 /// The mode that sources and toolkits see now on this thread.
 bool executing_eagerly();
 
-/// Eager execution on this thread for the guard's lifetime: sources make values.
-class [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode {
+namespace internal {
+/// The mode of this thread for the guard's lifetime.
+class [[nodiscard]] ModeGuard {
  public:
-  [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode();
-  ~EagerMode();
-  EagerMode(const EagerMode&) = delete;
-  EagerMode& operator=(const EagerMode&) = delete;
-
- protected:
-  explicit EagerMode(Mode & mode);
+  explicit ModeGuard(Mode& mode);
+  ~ModeGuard();
+  ModeGuard(const ModeGuard&) = delete;
+  ModeGuard& operator=(const ModeGuard&) = delete;
 
  private:
   Mode* outer_;
 };
+}  // namespace internal
+
+/// Eager execution on this thread for the guard's lifetime: sources make values.
+class [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode {
+ public:
+  [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode();
+
+ private:
+  internal::ModeGuard guard_;
+};
 
 /// Deferred execution on this thread for the guard's lifetime: sources make symbols of the default graph.
-class [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode
-    : private EagerMode {
+class [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode {
  public:
   [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode();
+
+ private:
+  internal::ModeGuard guard_;
 };
 
 /// Makes eager execution the mode of the whole process (guards still win on their thread). Throws FailedPrecondition

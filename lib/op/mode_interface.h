@@ -1,7 +1,6 @@
 // The mode as an interface: what sources, ops, variables and gradients ask of it.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <source_location>
 #include <span>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/tensor_function.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
@@ -18,8 +18,6 @@ class Operand;
 class Recording;
 struct RandomOrdinals;
 struct RowsGradient;
-
-using TensorFunction = std::function<std::vector<Tensor>(std::span<const Tensor>)>;
 
 /// Deferred execution (graph/) and eager execution (eager/): one object each, which is there when the library is
 /// loaded. What is given is checked already: operands are defined, and eager they are values.
@@ -51,11 +49,11 @@ class Mode {
   /// `rows`: see `gradients_but_rows`.
   virtual std::vector<Tensor> gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
                                         std::span<const Tensor> dys, std::span<RowsGradient> rows = {}) = 0;
-  virtual std::vector<Tensor> vjp(const TensorFunction& f, std::span<const Tensor> inputs,
+  virtual std::vector<Tensor> vjp(const internal::TensorFunction& f, std::span<const Tensor> inputs,
                                   std::span<const Tensor> dys) = 0;
   /// Calls a body of control flow that a value has decided for. Live tapes see one record of it, of results that are
   /// tensors of their own, as those of a graph's node are.
-  virtual std::vector<Tensor> call_body(std::span<const Tensor> inputs, const TensorFunction& body,
+  virtual std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body,
                                         std::source_location where) = 0;
   /// Begins what a GradientTape records.
   virtual std::unique_ptr<Recording> record(bool watch_variables) = 0;

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
-#include <twofold/lib/runtime/kernel.h>
+#include <twofold/lib/runtime/math_mode.h>
 
 namespace twofold {
 
@@ -30,17 +31,15 @@ inline bool deterministic();
 [[deprecated("write tf::set_math_mode(mode)")]] inline void math_mode(MathMode mode) { set_math_mode(mode); }
 [[deprecated("write tf::set_deterministic(on)")]] inline void deterministic(bool on) { set_deterministic(on); }
 
-/// Both in one word, for keys: whether deterministic, then the mode.
-inline uint64_t numerics_word();
-
 namespace internal {
 extern std::atomic<uint8_t> g_numerics;
+/// Both in one word, for keys: whether deterministic, then the mode.
+inline uint64_t numerics_word() { return g_numerics.load(std::memory_order_relaxed); }
 constexpr MathMode math_mode_of(uint64_t numerics) { return static_cast<MathMode>(numerics >> 1); }
 constexpr bool deterministic_of(uint64_t numerics) { return numerics & 1; }
 }  // namespace internal
 
-uint64_t numerics_word() { return internal::g_numerics.load(std::memory_order_relaxed); }
-MathMode math_mode() { return internal::math_mode_of(numerics_word()); }
-bool deterministic() { return internal::deterministic_of(numerics_word()); }
+MathMode math_mode() { return internal::math_mode_of(internal::numerics_word()); }
+bool deterministic() { return internal::deterministic_of(internal::numerics_word()); }
 
 }  // namespace twofold

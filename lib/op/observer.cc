@@ -3,40 +3,46 @@
 #include <vector>
 
 #include <twofold/lib/op/body_execution.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/op/opdef.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
 
-Observing::Observing(Observer& observer) : observer_(observer), outer_(t_state.observing) { t_state.observing = this; }
-Observing::~Observing() { t_state.observing = outer_; }
+Observing::Observing(Observer& observer) : thread_(std::make_unique<ObservedThread>(observer)) {}
+Observing::~Observing() = default;
 
-Observing::Hidden::Hidden() : outer_(t_state.observing) { t_state.observing = nullptr; }
-Observing::Hidden::~Hidden() { t_state.observing = outer_; }
+ObservedThread::ObservedThread(Observer& observer) : observer_(observer), outer_(t_state.observing) {
+  t_state.observing = this;
+}
+ObservedThread::~ObservedThread() { t_state.observing = outer_; }
 
-Observing::At::At(const OpIdentity& identity, std::string node) : identity_(identity), node_(std::move(node)) {
+ObservedThread::Hidden::Hidden() : outer_(t_state.observing) { t_state.observing = nullptr; }
+ObservedThread::Hidden::~Hidden() { t_state.observing = outer_; }
+
+ObservedThread::At::At(const OpIdentity& identity, std::string node) : identity_(identity), node_(std::move(node)) {
   if (!t_state.observing) return;
   outer_ = t_state.observing->at_;
   t_state.observing->at_ = this;
 }
-Observing::At::~At() {
+ObservedThread::At::~At() {
   if (t_state.observing) t_state.observing->at_ = outer_;
 }
 
-void Observing::begin_execution(uint64_t body) {
+void ObservedThread::begin_execution(uint64_t body) {
   Executions& executions = bodies_[body];
   ++executions.begun;
   executions.next.clear();
 }
 
-uint64_t Observing::execution_of(uint64_t body) const {
+uint64_t ObservedThread::execution_of(uint64_t body) const {
   const auto known = bodies_.find(body);
   return known == bodies_.end() || known->second.begun == 0 ? 0 : known->second.begun - 1;
 }
 
-void Observing::eager_op(const OpDef& op, std::span<const Tensor* const> inputs, std::span<const Tensor> outputs,
-                         std::source_location where) {
+void ObservedThread::eager_op(const OpDef& op, std::span<const Tensor* const> inputs, std::span<const Tensor> outputs,
+                              std::source_location where) {
   Observation seen{.identity = {.op = op.name},
                    .where = at_ && where.line()     ? where
                             : t_state.source_scopes ? t_state.source
@@ -63,7 +69,7 @@ void Observing::eager_op(const OpDef& op, std::span<const Tensor* const> inputs,
   node(seen);
 }
 
-void Observing::node(const Observation& op) {
+void ObservedThread::node(const Observation& op) {
   const Hidden hidden;
   observer_.observe(op);
 }

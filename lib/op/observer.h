@@ -3,20 +3,20 @@
 
 #include <compare>
 #include <cstdint>
-#include <map>
-#include <optional>
+#include <memory>
 #include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/runtime/device.h>
 
 namespace twofold {
 
-struct OpDef;
+namespace internal {
+class ObservedThread;
+}
 
 /// Which of a program's ops it is, in the same words in both modes. Numbers count from 0, and from where a body begins
 /// anew: eager, ops outside of all bodies are counted from when observing began, deferred, from the graph's start.
@@ -53,7 +53,7 @@ class Observer {
 };
 
 /// While it lives, `observer` sees each op that this thread does, eager or in a session's runs, in order. Ops of the
-/// same text have the same identity in both modes, except that what a session's optimiser has folded, merged or dropped
+/// same text have the same identity in both modes, except that what a session's passes have folded, merged or dropped
 /// is not done, and so not seen. (Where a graph does not know extents, gradients may take other ops than eager code.)
 /// Seen in runs alone is what a program's own C++ does in eager mode: ReadVariable (the value is there), Transfer of
 /// what a run takes to another device, If, While and Backprop (the ops of the bodies are seen in both modes, those of
@@ -68,53 +68,8 @@ class [[nodiscard("it observes while it lives: give it a name, tf::Observing obs
   Observing(const Observing&) = delete;
   Observing& operator=(const Observing&) = delete;
 
-  // For the library's own floors.
-  /// An eager op. Of a node that is carried out eagerly, what `At` says.
-  void eager_op(const OpDef& op, std::span<const Tensor* const> inputs, std::span<const Tensor> outputs,
-                std::source_location where);
-  /// A node of a plan.
-  void node(const Observation& op);
-  /// An execution of a body begins.
-  void begin_execution(uint64_t body);
-  /// The number of the execution of that body which is under way.
-  uint64_t execution_of(uint64_t body) const;
-
-  /// Eager ops done meanwhile on this thread are this node's work, and what it is observed as.
-  class [[nodiscard]] At {
-   public:
-    At(const OpIdentity& identity, std::string node);
-    ~At();
-    At(const At&) = delete;
-    At& operator=(const At&) = delete;
-
-   private:
-    friend class Observing;
-    OpIdentity identity_;
-    std::string node_;
-    const At* outer_ = nullptr;
-  };
-  /// Nothing is observed meanwhile on this thread.
-  class [[nodiscard]] Hidden {
-   public:
-    Hidden();
-    ~Hidden();
-    Hidden(const Hidden&) = delete;
-    Hidden& operator=(const Hidden&) = delete;
-
-   private:
-    Observing* outer_;
-  };
-
  private:
-  struct Executions {
-    uint64_t begun = 0;
-    std::map<std::pair<uint64_t, const OpDef*>, uint64_t> next;  // ordinals, by scope and op
-  };
-
-  Observer& observer_;
-  Observing* outer_;
-  std::map<uint64_t, Executions> bodies_;
-  const At* at_ = nullptr;
+  const std::unique_ptr<internal::ObservedThread> thread_;
 };
 
 }  // namespace twofold

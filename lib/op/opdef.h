@@ -68,7 +68,7 @@ class InferContext {
 };
 
 using InferFn = void (*)(InferContext&);
-/// From dy to dx; see lib/autodiff/backward.h.
+/// From dy to dx; see lib/op/backward.h.
 using GradientFn = void (*)(Backward&);
 
 /// The element of input 0 at which output 0 lies whole, so that a value need not be copied; -1 if it lies scattered.

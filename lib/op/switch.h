@@ -9,6 +9,7 @@
 #include <vector>
 
 namespace twofold {
+namespace internal {
 
 /// State of a C++ object that a body reads while it is built: a number, or how often it has changed. A `tf::step` that
 /// read it while it was built is built anew where it stands otherwise, so that deferred programs obey it as eager ones
@@ -76,5 +77,8 @@ class [[nodiscard]] SwitchReads {
   SwitchReads* outer_;
   List list_;
 };
+
+}  // namespace internal
+using internal::Setting, internal::Switch, internal::SwitchReads;
 
 }  // namespace twofold

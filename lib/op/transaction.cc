@@ -93,7 +93,7 @@ bool Transaction::wait(const OpDef& op, AttrsView attrs, const Variable& paramet
   if (!together) return false;
   SmallVector<TensorSpec, 2> out;  // whatever can be wrong is said here, at the line that asks for the update
   infer(op, specs, attrs, {}, out);
-  prepare(op, attrs, specs, out, device, numerics_word());
+  prepare(op, attrs, specs, out, device, internal::numerics_word());
   waiting_.push_back(std::move(update));
   return true;
 }

@@ -15,6 +15,7 @@
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/variable.h>
+#include <twofold/lib/op/variable_state.h>
 
 namespace twofold {
 

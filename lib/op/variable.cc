@@ -2,14 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <ostream>
 
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/handle_order.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/mode_interface.h>
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/op/variable_state.h>
+#include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
+
+VariableState::VariableState(std::string full_name, DType type, const Shape& extents, bool is_trainable,
+                             std::source_location line)
+    : name(std::move(full_name)),
+      dtype(type),
+      shape(extents),
+      trainable(is_trainable),
+      where(line),
+      device(t_state.device),
+      id(next_id()) {}
 
 uint64_t VariableState::next_id() {
   static std::atomic<uint64_t> g_next{1};
@@ -67,8 +82,15 @@ Variable::Variable() {
   state_ = *none;
 }
 
-Variable::Variable(Ref<VariableState> state, Ref<RefCounted> keeps_alive)
-    : state_(std::move(state)), graph_(std::move(keeps_alive)) {}
+Variable::Variable(Ref<VariableState> state, Ref<RefCounted> graph)
+    : state_(std::move(state)), graph_(std::move(graph)) {}
+
+DType Variable::dtype() const { return state_->dtype; }
+const Shape& Variable::shape() const { return state_->shape; }
+bool Variable::trainable() const { return state_->trainable; }
+std::string Variable::name() const { return state_->name + ":0"; }
+Variable::operator Tensor() const { return read(state_->where); }
+uint64_t internal::handle_id(const Variable& v) { return v.state() ? v.state()->id : 0; }
 
 Tensor Variable::read(std::source_location where) const {
   Tensor value = state_->eager_value();

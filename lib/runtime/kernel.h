@@ -11,6 +11,7 @@
 
 #include <twofold/lib/core/dtype.h>
 #include <twofold/lib/core/shape.h>
+#include <twofold/lib/runtime/math_mode.h>
 #include <twofold/lib/runtime/op_name.h>
 
 namespace twofold {
@@ -22,20 +23,13 @@ struct TensorSpec {
   friend bool operator==(const TensorSpec&, const TensorSpec&) = default;
 };
 
-/// How exact products of float32 are; set_math_mode says more.
-enum class MathMode : uint8_t {
-  strict,    ///< no operand is narrowed
-  tf32,      ///< matrix products and convolutions may round float32 operands to TF32
-  pedantic,  ///< strict, and a sum of products is that of its own terms, not of transforms of them
-};
-
 /// Everything a kernel's choice of algorithm may depend on: two calls with equal signatures do the same arithmetic.
 struct Signature {
-  std::span<const TensorSpec> inputs;   ///< shapes fully known
-  std::span<const TensorSpec> outputs;  ///< visible ones, then hidden ones
-  const void* attrs = nullptr;          ///< the op's attribute struct
+  std::span<const TensorSpec> inputs;     ///< shapes fully known
+  std::span<const TensorSpec> outputs;    ///< visible ones, then hidden ones
+  const void* attrs = nullptr;            ///< the op's attribute struct
   MathMode math_mode = MathMode::strict;  ///< what may be rounded
-  bool deterministic = true;  ///< algorithms whose result varies between runs are excluded
+  bool deterministic = true;              ///< algorithms whose result varies between runs are excluded
 
   /// The op's attributes. `A` must be its own attribute type.
   template <class A>
@@ -149,10 +143,10 @@ struct TileEntry {
 /// The one table that a plugin exports, by `extern "C" const PluginTable* twofold_plugin()`.
 struct PluginTable {
   uint64_t abi = 0;  ///< a hash of the headers that plugins and the library share, by kernels/generate.py; stays first
-  const char* isa = "";  ///< "x86-64-v4", "cuda"
+  const char* isa = "";                    ///< "x86-64-v4", "cuda"
   std::span<const KernelEntry> kernels;    ///< all kernels
   std::span<const TileEntry> tiles;        ///< all tile functions; none in the CUDA plugin
-  const struct GpuRuntime* gpu = nullptr;  ///< the CUDA plugin's device functions, lib/runtime/device.h
+  const struct GpuRuntime* gpu = nullptr;  ///< the CUDA plugin's device functions, lib/runtime/gpu_runtime.h
 };
 
 }  // namespace twofold

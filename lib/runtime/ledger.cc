@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include <twofold/lib/runtime/plugin.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
@@ -109,43 +110,44 @@ void Ledger::reset() {
   hits_ = misses_ = given_up_ = runs_ = 0;
 }
 
-void Ledger::add(Phase p, std::chrono::nanoseconds t) {
-  std::lock_guard lock(mutex_);
-  phases_[static_cast<size_t>(p)] += t;
+using internal::LedgerParts;
+void LedgerParts::add(Ledger& l, Phase p, std::chrono::nanoseconds t) {
+  std::lock_guard lock(l.mutex_);
+  l.phases_[static_cast<size_t>(p)] += t;
 }
-void Ledger::add_op(const char* op, std::chrono::nanoseconds t) {
-  std::lock_guard lock(mutex_);
-  auto& sum = ops_[op];
+void LedgerParts::add_op(Ledger& l, const char* op, std::chrono::nanoseconds t) {
+  std::lock_guard lock(l.mutex_);
+  auto& sum = l.ops_[op];
   ++sum.first;
   sum.second += t;
-  phases_[static_cast<size_t>(Phase::kernel)] += t;
+  l.phases_[static_cast<size_t>(Phase::kernel)] += t;
 }
-void Ledger::add_plan(bool hit) {
-  std::lock_guard lock(mutex_);
-  ++(hit ? hits_ : misses_);
+void LedgerParts::add_plan(Ledger& l, bool hit) {
+  std::lock_guard lock(l.mutex_);
+  ++(hit ? l.hits_ : l.misses_);
 }
-void Ledger::add_plan_given_up() {
-  std::lock_guard lock(mutex_);
-  ++given_up_;
+void LedgerParts::add_plan_given_up(Ledger& l) {
+  std::lock_guard lock(l.mutex_);
+  ++l.given_up_;
 }
-void Ledger::add_run() {
-  std::lock_guard lock(mutex_);
-  ++runs_;
+void LedgerParts::add_run(Ledger& l) {
+  std::lock_guard lock(l.mutex_);
+  ++l.runs_;
 }
-void Ledger::add_pass(std::string_view name, int64_t changes) {
-  std::lock_guard lock(mutex_);
-  passes_[std::string(name)] += changes;
+void LedgerParts::add_pass(Ledger& l, std::string_view name, int64_t changes) {
+  std::lock_guard lock(l.mutex_);
+  l.passes_[std::string(name)] += changes;
 }
 
-void Ledger::add_note(std::string note) {
-  std::lock_guard lock(mutex_);
-  notes_.insert(std::move(note));
+void LedgerParts::add_note(Ledger& l, std::string note) {
+  std::lock_guard lock(l.mutex_);
+  l.notes_.insert(std::move(note));
 }
-void Ledger::add_device_time(const char* op, Phase p, int gpu, void* begin, void* end) {
+void LedgerParts::add_device_time(Ledger& l, const char* op, Phase p, int gpu, void* begin, void* end) {
   constexpr size_t kMostPending = 4096;
-  std::lock_guard lock(mutex_);
-  if (pending_.size() >= kMostPending) settle();
-  pending_.push_back({op, p, gpu, begin, end});
+  std::lock_guard lock(l.mutex_);
+  if (l.pending_.size() >= kMostPending) l.settle();
+  l.pending_.push_back({op, p, gpu, begin, end});
 }
 void Ledger::settle() const {
   for (const Pending& e : pending_) {
@@ -170,7 +172,7 @@ DeviceTimer::~DeviceTimer() {
   if (gpu_runtime()->record_event(gpu_, &end)) {
     gpu_runtime()->free_event(gpu_, begin_);
   } else {
-    ledger_->add_device_time(op_, phase_, gpu_, begin_, end);
+    LedgerParts::add_device_time(*ledger_, op_, phase_, gpu_, begin_, end);
   }
 }
 

@@ -5,16 +5,18 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include <twofold/lib/runtime/device.h>
-
 namespace twofold {
+
+namespace internal {
+struct LedgerParts;
+}
 
 /// The parts of a program's time. `kernel` is arithmetic, `transfer` copying to and on GPUs; the rest is what a mode
 /// costs beside it, `sync` waiting for a GPU. Kernels and transfers of a GPU are measured by its own clock: they go on
@@ -82,22 +84,41 @@ class Ledger {
   /// The same numbers as a JSON object; seconds throughout.
   std::string json() const;
 
-  // For the library's own floors.
+  // For the library's own sources, which have LedgerParts (lib/runtime/recording.h). Programs cannot call these.
   /// @{
   /// What the library records.
-  void add(Phase p, std::chrono::nanoseconds t);
-  void add_op(const char* op, std::chrono::nanoseconds t);
-  void add_plan(bool hit);
-  void add_plan_given_up();
-  void add_run();
-  void add_pass(std::string_view name, int64_t changes);
-  void add_note(std::string note);
+  template <class Parts = internal::LedgerParts>
+  void add(Phase p, std::chrono::nanoseconds t) {
+    Parts::add(*this, p, t);
+  }
+  template <class Parts = internal::LedgerParts>
+  void add_op(const char* op, std::chrono::nanoseconds t) {
+    Parts::add_op(*this, op, t);
+  }
+  template <class Parts = internal::LedgerParts>
+  void add_plan(bool hit) {
+    Parts::add_plan(*this, hit);
+  }
+  template <class Parts = internal::LedgerParts>
+  void add_plan_given_up() {
+    Parts::add_plan_given_up(*this);
+  }
+  template <class Parts = internal::LedgerParts>
+  void add_run() {
+    Parts::add_run(*this);
+  }
+  template <class Parts = internal::LedgerParts>
+  void add_pass(std::string_view name, int64_t changes) {
+    Parts::add_pass(*this, name, changes);
+  }
+  template <class Parts = internal::LedgerParts>
+  void add_note(std::string note) {
+    Parts::add_note(*this, std::move(note));
+  }
   /// @}
-  /// The time of a GPU between two of its events, which the ledger frees. A kernel's counts for the op too, whose calls
-  /// add_op counts.
-  void add_device_time(const char* op, Phase p, int gpu, void* begin, void* end);
 
  private:
+  friend struct internal::LedgerParts;
   struct Pending {
     const char* op;
     Phase phase;
@@ -116,68 +137,6 @@ class Ledger {
   std::chrono::nanoseconds wall_{};
   double user_ = 0, system_ = 0;
   int64_t hits_ = 0, misses_ = 0, given_up_ = 0, runs_ = 0;
-};
-
-/// Adds the time of its scope to a phase of this thread's ledger, if there is one.
-class PhaseTimer {
- public:
-  explicit PhaseTimer(Ledger* ledger, Phase phase) : ledger_(ledger), phase_(phase) {
-    if (ledger_) start_ = std::chrono::steady_clock::now();
-  }
-  ~PhaseTimer() { stop(); }
-  PhaseTimer(const PhaseTimer&) = delete;
-  PhaseTimer& operator=(const PhaseTimer&) = delete;
-  /// Ends the phase before the timer does.
-  void stop() {
-    if (ledger_) ledger_->add(phase_, std::chrono::steady_clock::now() - start_);
-    ledger_ = nullptr;
-  }
-
- private:
-  Ledger* ledger_;
-  Phase phase_;
-  std::chrono::steady_clock::time_point start_;
-};
-
-/// Adds what a GPU does in its scope to a ledger, if there is one and `device` is a GPU.
-class DeviceTimer {
- public:
-  DeviceTimer(Device device, Ledger* ledger, const char* op, Phase phase = Phase::kernel);
-  ~DeviceTimer();
-  DeviceTimer(const DeviceTimer&) = delete;
-  DeviceTimer& operator=(const DeviceTimer&) = delete;
-
- private:
-  Ledger* ledger_;
-  const int gpu_;
-  const char* op_;
-  const Phase phase_;
-  void* begin_ = nullptr;
-};
-
-/// Whether profilers shall see names: TWOFOLD_NVTX is set in the environment, and there is a GPU.
-bool profiler_ranges_wanted();
-/// @{
-/// Begins and ends a range in a GPU's profiler.
-void push_profiler_range(const std::string& name);
-void pop_profiler_range();
-/// @}
-
-/// Names what this thread does in its scope for a profiler (NVTX), if that is wanted: `name()` is called only then.
-class ProfilerRange {
- public:
-  template <class F>
-  explicit ProfilerRange(F&& name) : on_(profiler_ranges_wanted()) {
-    if (on_) push_profiler_range(name());
-  }
-  ~ProfilerRange() {
-    if (on_) pop_profiler_range();
-  }
-  ProfilerRange(const ProfilerRange&) = delete;
-  ProfilerRange& operator=(const ProfilerRange&) = delete;
-
- private:
-  bool on_;
 };
 
 }  // namespace twofold

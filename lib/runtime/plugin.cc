@@ -184,6 +184,14 @@ const GpuRuntime* gpu_runtime(std::string* why) {
   return k.table ? k.table->gpu : nullptr;
 }
 
+void check_gpu(int error, const char* what) {
+  if (error == 0) return;
+  const GpuRuntime& gpu = *gpu_runtime();
+  fail(Code::Internal,
+       fmt::format("{}: {}{}", what, gpu.error_text(error),
+                   gpu.is_fatal(error) ? ". This is final: the process can no longer use the GPU" : ""));
+}
+
 std::string Device::name() const { return is_cpu() ? "/cpu:0" : fmt::format("/gpu:{}", index - 1); }
 
 std::vector<std::string> list_devices() {

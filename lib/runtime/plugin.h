@@ -5,6 +5,7 @@
 #include <string>
 
 #include <twofold/lib/runtime/device.h>
+#include <twofold/lib/runtime/gpu_runtime.h>
 #include <twofold/lib/runtime/kernel.h>
 
 namespace twofold {

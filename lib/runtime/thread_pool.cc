@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/runtime/parallel_for.h>
 
 namespace twofold {
 namespace {

@@ -3,8 +3,6 @@
 
 #include <source_location>
 
-#include <twofold/lib/runtime/kernel.h>
-
 namespace twofold {
 
 /// How many threads a kernel may use, the caller's own included. Results do not depend on it. At first the number of
@@ -12,8 +10,5 @@ namespace twofold {
 int num_threads();
 /// Takes effect for ops that start afterwards. Throws InvalidArgument below 1 and above 1024.
 void set_num_threads(int n, std::source_location where = std::source_location::current());
-
-/// For KernelContext::parallel; null when one thread is all there is.
-const ParallelFor* parallel_for();
 
 }  // namespace twofold

@@ -8,18 +8,22 @@
 
 namespace twofold {
 
+// Of higher floors, by name alone. One object has what all guards set, since it is reached by one address, and a
+// program that loads the library late has few bytes for what is of a thread.
 class GraphData;
 class Tape;
 class GpuPools;
 class Mode;
 class Ledger;
 class BodyExecution;
-class SwitchReads;
 class Transaction;
 class StepScope;
 class BodySymbols;
 class RandomDraws;
-class Observing;
+namespace internal {
+class ObservedThread;
+class SwitchReads;
+}  // namespace internal
 
 /// What guards and calls under way have set on this thread.
 struct ThreadState {
@@ -37,12 +41,12 @@ struct ThreadState {
   GraphData* graph = nullptr;      ///< of the innermost as_default; null: the default graph
   uint64_t scope_path = 0;        ///< hash of the scopes' names as given, in both modes: what random keys are made from
   BodyExecution* body = nullptr;  ///< the innermost step, loop or branch body
-  SwitchReads* switch_reads = nullptr;  ///< the innermost, if any
-  Transaction* transaction = nullptr;   ///< of the innermost eager step
-  const StepScope* step = nullptr;      ///< the innermost step whose body is under way, in either mode
-  BodySymbols* symbols = nullptr;       ///< of the step that is being built
-  Observing* observing = nullptr;       ///< the innermost, if any
-  RandomDraws* draws = nullptr;         ///< of the run under way, where it has bodies that draw
+  internal::SwitchReads* switch_reads = nullptr;  ///< the innermost, if any
+  Transaction* transaction = nullptr;             ///< of the innermost eager step
+  const StepScope* step = nullptr;                ///< the innermost step whose body is under way, in either mode
+  BodySymbols* symbols = nullptr;                 ///< of the step that is being built
+  internal::ObservedThread* observing = nullptr;  ///< the innermost, if any
+  RandomDraws* draws = nullptr;                   ///< of the run under way, where it has bodies that draw
 };
 
 // initial-exec: one instruction instead of a call for each access.

@@ -1,6 +1,8 @@
 #include <twofold/lib/train/adam.h>
 
 #include <twofold/kernels/optimizer/optimizer.h>
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/train/update.h>
 
 namespace twofold::train {
 

@@ -8,8 +8,8 @@
 #include <twofold/kernels/pointwise/if_arrived.h>
 #include <twofold/kernels/pointwise/pointwise.h>
 #include <twofold/kernels/reduce/reduce.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/backward.h>
 
 namespace twofold::train {
 namespace {

@@ -9,14 +9,18 @@
 #include <twofold/graph/graph.h>
 #include <twofold/kernels/array/array.h>
 #include <twofold/kernels/pointwise/pointwise.h>
-#include <twofold/lib/autodiff/backward.h>
 #include <twofold/lib/autodiff/engine.h>
 #include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/backward.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/switch.h>
 #include <twofold/lib/op/transaction.h>
+#include <twofold/lib/op/variable_state.h>
+#include <twofold/lib/runtime/thread_state.h>
+#include <twofold/lib/train/update.h>
 
 namespace twofold::train {
 
@@ -27,7 +31,7 @@ static std::string names_of(const std::vector<Variable>& variables) {
 }
 
 Optimizer::Optimizer(const char* name, std::vector<Variable> parameters, double lr, std::source_location where)
-    : name_(name), parameters_(std::move(parameters)), lr_(lr) {
+    : name_(name), parameters_(std::move(parameters)), lr_(lr), schedule_setting_(std::make_shared<Setting>()) {
   const SourceScope source_scope(where);
   if (parameters_.empty())
     fail(Code::InvalidArgument, fmt::format("{} was given no parameters", name),
@@ -88,7 +92,7 @@ Variable Optimizer::add_state(std::string path, const char* name, const Tensor& 
 
 void Optimizer::set_schedule(Schedule schedule, std::source_location where) {
   const SourceScope source_scope(where);
-  schedule_setting_.change("A schedule cannot be set in the body of a step", "opt.set_schedule(...) before the step");
+  schedule_setting_->change("A schedule cannot be set in the body of a step", "opt.set_schedule(...) before the step");
   schedule_ = std::move(schedule);
   if (!schedule_ || !steps_done_.empty()) return;
   const NameScope scope(name_);
@@ -126,7 +130,7 @@ Operation Optimizer::apply(const std::vector<Tensor>& gradients, std::span<const
          "a loss computed from the parameters by differentiable ops");
   const NameScope scope(name_);
   Tensor lr = tensor(lr_, {.dtype = float64});
-  schedule_setting_.read();
+  schedule_setting_->read();
   if (schedule_) lr = cast(schedule_(cast(steps_done_[0].assign_add(1) - 1, float64)), float64) * lr;
   std::vector<Fetch> updates;
   for (size_t i = 0; i < parameters_.size(); ++i) {

@@ -5,18 +5,22 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 #include <source_location>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
-#include <twofold/lib/op/switch.h>
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/variable.h>
 
 namespace twofold {
 struct RowsGradient;
+namespace internal {
+class Setting;
 }
+}  // namespace twofold
 
 namespace twofold::train {
 
@@ -68,8 +72,7 @@ class Optimizer {
   /// FailedPrecondition.
   void set_schedule(Schedule schedule, std::source_location where = std::source_location::current());
   template <class F>
-    requires(!std::convertible_to<F, Schedule>)
-  void set_schedule(F&&) {
+  requires(!std::convertible_to<F, Schedule>) void set_schedule(F&&) {
     static_assert(kNever<F>,
                   "a schedule is a function of the steps done: opt.set_schedule([](const Tensor& step) { return "
                   "tf::exp(step * -0.01); })");
@@ -115,19 +118,9 @@ class Optimizer {
   std::vector<Variable> parameters_;
   double lr_;
   Schedule schedule_;
-  Setting schedule_setting_;
-  std::vector<Variable> steps_done_;  // one where there is a schedule
+  std::shared_ptr<internal::Setting> schedule_setting_;  // how often it was set
+  std::vector<Variable> steps_done_;                     // one where there is a schedule
   std::map<std::string, Variable> state_;
 };
-
-/// Reads variables, in their order.
-std::vector<Tensor> read_all(const std::vector<Variable>& variables);
-/// Assigns next[0] to the parameter, after the rest to the variables of `state`. The parameter's new value.
-Tensor assign_all(const Variable& parameter, const std::vector<Variable>& state, const std::vector<Tensor>& next);
-/// The parameter and its state, as an op of kernels/optimizer changes them. `gradient`: its operands between the
-/// parameter and the state. In an eager step that waits for the step's
-/// end, or until one of the variables is read, and goes over the old values; the result is undefined then.
-Tensor update_all(const OpDef& op, const Variable& parameter, std::span<const Tensor> gradient,
-                  const std::vector<Variable>& state, const Tensor& lr, AttrsView attrs);
 
 }  // namespace twofold::train

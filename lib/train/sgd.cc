@@ -4,6 +4,7 @@
 #include <twofold/kernels/optimizer/optimizer.h>
 #include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/train/update.h>
 
 namespace twofold::train {
 

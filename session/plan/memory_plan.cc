@@ -29,7 +29,7 @@ void MemoryPlan::find_externals() {
     if (is_read(n) || takes_tensors(n))
       for (uint32_t i = 0; i < n.num_outputs; ++i) home(n.first_output + i).must_be_external = true;
     if (takes_tensors(n))
-      for (ValueId v : n.inputs) home(v).kept = true;
+      for (ValueId v : n.inputs) home(v).pinned = true;
   }
 }
 
@@ -44,7 +44,7 @@ void MemoryPlan::find_last_uses() {
   ends_.assign(p_.nodes.size() + 1, 0);
   std::vector<ValueId> roots;
   for (ValueId v = 0; v < p_.values.size(); ++v) {
-    if (homes_[v].root != v || homes_[v].must_be_external || homes_[v].kept) continue;
+    if (homes_[v].root != v || homes_[v].must_be_external || homes_[v].pinned) continue;
     ++ends_[homes_[v].last_use + 1];
     roots.push_back(v);
   }
@@ -85,7 +85,7 @@ void MemoryPlan::place_over_operand(const ProgramNode& n) {
   for (ValueId v : n.inputs) {
     Home& from = home(v);
     const ProgramValue& other = p_.values[root(v)];
-    if (from.must_be_external || from.kept || !from.placed || from.taken_over || is_constant(v) ||
+    if (from.must_be_external || from.pinned || !from.placed || from.taken_over || is_constant(v) ||
         from.last_use != index || other.spec.shape != spec.shape || size_of(other.spec.dtype) != size_of(spec.dtype) ||
         other.device != n.device)
       continue;

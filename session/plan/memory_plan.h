@@ -22,7 +22,7 @@ class MemoryPlan {
     uint64_t offset = 0;        // in the arena
     bool placed = false;        // in the arena
     bool must_be_external = false;
-    bool kept = false;        // arena memory not to be reused: a tensor may refer to it
+    bool pinned = false;      // arena memory not to be reused: a tensor may refer to it
     bool taken_over = false;  // its memory became another value's
     uint32_t last_use = 0;    // index of a node
   };

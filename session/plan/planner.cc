@@ -10,6 +10,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/session/plan/gpu_plan.h>
 #include <twofold/session/plan/locations.h>
 #include <twofold/session/plan/memory_plan.h>

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include <twofold/session/options.h>
 #include <twofold/session/plan/plan.h>
+#include <twofold/session/program/options.h>
 
 namespace twofold {
 

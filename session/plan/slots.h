@@ -11,6 +11,8 @@
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/tensor.h>
 #include <twofold/lib/op/variable.h>
+#include <twofold/lib/op/variable_state.h>
+#include <twofold/lib/runtime/device.h>
 
 namespace twofold {
 

@@ -32,7 +32,7 @@ class Fusion {
 
  private:
   static constexpr uint32_t kNone = ~uint32_t{0};
-  static constexpr size_t kMostSteps = 96;  // with the inputs, within what the kernel holds
+  static constexpr size_t kMostParts = 96;  // with the inputs, within what the kernel holds
   static constexpr size_t kMostInputs = 32;
 
   struct Group {
@@ -65,7 +65,7 @@ class Fusion {
       const uint32_t g = root(group_of_[v]);
       if (g == home) continue;
       if (!groups_[g].open || shape_of(groups_[g]) != shape || p_.nodes[groups_[g].nodes[0]].device != n.device ||
-          groups_[g].nodes.size() + 1 > kMostSteps) {
+          groups_[g].nodes.size() + 1 > kMostParts) {
         groups_[g].open = false;
       } else if (home == kNone) {
         home = g;
@@ -94,7 +94,7 @@ class Fusion {
   }
 
   bool fits(uint32_t a, uint32_t b) const {
-    return groups_[a].nodes.size() + groups_[b].nodes.size() < kMostSteps &&
+    return groups_[a].nodes.size() + groups_[b].nodes.size() < kMostParts &&
            groups_[a].inputs.size() + groups_[b].inputs.size() + 3 <= kMostInputs;
   }
   void merge(uint32_t into, uint32_t from) {

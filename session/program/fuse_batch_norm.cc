@@ -1,4 +1,5 @@
 #include <twofold/kernels/batch_norm/batch_norm.h>
+#include <twofold/kernels/batch_norm/batch_norm_ops.h>
 #include <twofold/kernels/pointwise/ops.h>
 #include <twofold/session/program/passes.h>
 #include <twofold/session/program/pattern.h>

@@ -8,6 +8,7 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/recording.h>
 
 namespace twofold {
 

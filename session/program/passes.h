@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include <twofold/session/options.h>
+#include <twofold/session/program/options.h>
 #include <twofold/session/program/program.h>
 
 namespace twofold {

@@ -47,8 +47,8 @@ struct ProgramNode {
 
 /// What a run does by beside its graph: as it is on this thread when this is made, once a run.
 struct RunSettings {
-  uint64_t numerics = numerics_word();           ///< switches of arithmetic
-  bool observed = t_state.observing != nullptr;  ///< each node's work is to be seen
+  uint64_t numerics = internal::numerics_word();  ///< switches of arithmetic
+  bool observed = t_state.observing != nullptr;   ///< each node's work is to be seen
 
   /// All in one, for keys.
   uint64_t word() const { return numerics << 1 | uint64_t{observed}; }

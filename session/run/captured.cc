@@ -6,6 +6,7 @@
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/plugin.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/session/run/gpu_run.h>
 #include <twofold/session/run/random_draws.h>
 #include <twofold/session/run/run_code.h>

@@ -36,7 +36,7 @@ namespace {
 // The hidden output of a node whose gradient nobody wants.
 Tensor no_trace() { return Tensor::adopt(Value::make(uint8, Shape{0}).detach()); }
 
-// What steps on traces need of the thread.
+// What a body that leaves a trace needs of the thread.
 struct EagerAlone {
   EagerMode eager;
   WithoutTape hidden;

@@ -2,6 +2,7 @@
 
 #include <twofold/lib/op/late_errors.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/session/run/captured.h>
 #include <twofold/session/run/executor.h>
 #include <twofold/session/run/gpu_run.h>

@@ -5,6 +5,7 @@
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/plugin.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/run/random_draws.h>
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <span>
 
-#include <twofold/session/options.h>
+#include <twofold/session/program/options.h>
 #include <twofold/session/run/session_context.h>
 
 namespace twofold {

@@ -7,6 +7,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/session/run/control_flow.h>
 #include <twofold/session/run/random_draws.h>
 

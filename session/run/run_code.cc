@@ -4,7 +4,10 @@
 
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/runtime/ledger.h>
+#include <twofold/lib/runtime/parallel_for.h>
+#include <twofold/lib/runtime/recording.h>
 #include <twofold/lib/runtime/thread_pool.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/run/gpu_run.h>
@@ -98,7 +101,7 @@ void run_code(std::span<const Instruction> code, Frame& frame, HostCalls calls, 
 void run_observed(Frame& frame, HostCalls calls, GpuRun* gpu, Ledger* ledger) {
   const Plan& plan = frame.plan;
   const std::span code(plan.code);
-  Observing* const observing = t_state.observing;
+  ObservedThread* const observing = t_state.observing;
   for (uint64_t body : plan.bodies)
     if (observing && body) observing->begin_execution(body);
   size_t done = 0;

@@ -4,8 +4,8 @@
 #include <atomic>
 
 #include <twofold/lib/runtime/gpu_memory.h>
-#include <twofold/session/options.h>
 #include <twofold/session/plan/slots.h>
+#include <twofold/session/program/options.h>
 #include <twofold/session/run/plan_memory.h>
 
 namespace twofold {

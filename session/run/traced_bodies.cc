@@ -14,6 +14,7 @@
 #include <twofold/kernels/variable/assignment.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/program.h>
 #include <twofold/session/run/random_draws.h>
@@ -59,7 +60,7 @@ BodyResults TracedBodies::call(const Body& body, std::span<const Tensor> paramet
   for (size_t i = 0; i < parameters.size(); ++i) values[body.parameters[i].node].push_back(parameters[i]);
   for (size_t i = 0; i < body.captures.size(); ++i)
     values[body.captures[i].node].push_back(inputs[body.capture_inputs[i]]);
-  Observing* const observing = t_state.observing;
+  ObservedThread* const observing = t_state.observing;
   if (observing && !known.order.empty()) observing->begin_execution(known.identities[known.order.back()].body);
   for (uint32_t id : known.order) {
     if (!values[id].empty()) continue;
@@ -70,7 +71,7 @@ BodyResults TracedBodies::call(const Body& body, std::span<const Tensor> paramet
       if (!observing) return execute(node, pointers, values[id]);
       OpIdentity identity = known.identities[id];
       identity.execution = observing->execution_of(identity.body);
-      const Observing::At at(identity, g.node_name(id));
+      const ObservedThread::At at(identity, g.node_name(id));
       execute(node, pointers, values[id]);
     });
   }

@@ -5,6 +5,9 @@
 #include "generator.h"
 #include "ops.h"
 
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/opdef.h>
+
 namespace fuzz {
 namespace {
 
@@ -305,8 +308,9 @@ void add_array_entries(std::vector<OpEntry>& all) {
            [](Generator& g, I& i) { return propose_at_extent(g, i, -1); },
            binary([](const T& x, const T& y, const I&) { return tf::slice(x, {tf::shape(y)[0]}, {-1}); })},
           {"pad_by", 3, "tf::pad($0, {{tf::shape($1)[0], 1}})",
-           [](Generator& g, I& i) { return propose_at_extent(g, i, 1); },
-           binary([](const T& x, const T& y, const I&) { return tf::pad(x, {{tf::shape(y)[0], 1}}); })},
+           [](Generator& g, I& i) { return propose_at_extent(g, i, 1); }, binary([](const T& x, const T& y, const I&) {
+             return tf::pad(x, {{tf::shape(y)[0], 1}});
+           })},
           {"ensure_shape", 3, "tf::ensure_shape($0, $shape)", propose_ensure_shape,
            unary([](const T& x, const I& i) { return tf::ensure_shape(x, i.shape); })},
           {"pad_like", 3, "tf::pad_like($0, $1, $axes)", propose_pad_like,

@@ -1,5 +1,5 @@
 // Convolutions and pooling.
-#include <twofold/lib/autodiff/vjp.h>
+#include <twofold/lib/op/vjp.h>
 
 #include "generator.h"
 #include "ops.h"

@@ -7,6 +7,8 @@
 #include <sstream>
 #include <thread>
 
+#include <twofold/lib/op/apply.h>
+#include <twofold/lib/op/opdef.h>
 #include <twofold/twofold.h>
 
 #include "catch.h"
@@ -159,7 +161,9 @@ TEST_CASE("A tensor like another is one of its own, whether their shapes are kno
   const tf::Graph graph;
   const auto scope = graph.as_default();
   const auto unknown = program(tf::placeholder(tf::float32, {-1})), known = program(tf::constant({1.f, 2.f})),
-             values = tf::eagerly([&] { return program(tf::constant({1.f, 2.f})); });
+             values = tf::eagerly([&] {
+               return program(tf::constant({1.f, 2.f}));
+             });
   for (size_t i = 0; i < values.size(); ++i) {
     const bool by_itself = i % 2 == 1;
     CHECK(values[i].defined() == by_itself);
@@ -172,7 +176,9 @@ TEST_CASE("Results of control flow are watched, whichever branch was taken") {
   const auto program = [](const tf::Tensor& x, const tf::Tensor& yes) {
     tf::GradientTape tape({.persistent = true});
     tape.watch(x);
-    const tf::Tensor y = tf::cond(yes, [] { return tf::constant(5.f); }, [&] { return x * 2.f; }), z = y * 3.f;
+    const tf::Tensor y = tf::cond(
+                         yes, [] { return tf::constant(5.f); }, [&] { return x * 2.f; }),
+                     z = y * 3.f;
     return std::array{tape.gradient(y, y), tape.gradient(z, y)};
   };
   const tf::Graph graph;
@@ -231,7 +237,9 @@ TEST_CASE("No dependency flows through integers, in either mode") {
     tf::GradientTape tape({.persistent = true});
     const tf::Tensor start = tf::constant(3);
     const auto [n, s] = tf::while_loop([](tf::Tensor i, tf::Tensor) { return i < 0; },
-                                       [&](tf::Tensor i, tf::Tensor) { return std::tuple{i + 1, w.read() + 0}; },
+                                       [&](tf::Tensor i, tf::Tensor) {
+                                         return std::tuple{i + 1, w.read() + 0};
+                                       },
                                        std::tuple{tf::constant(0), start});
     const tf::Tensor from_start = tf::cast(start, tf::float32), from_loop = tf::cast(s, tf::float32),
                      from_variable = tf::cast(w, tf::float32);
@@ -248,10 +256,11 @@ TEST_CASE("What has its shape only when it runs is taken to a device") {
   const tf::Graph graph;
   const auto scope = graph.as_default();
   const tf::Tensor x = tf::placeholder(tf::float32, tf::unknown_shape);
-  const auto [n, grown] =
-      tf::while_loop([](const tf::Tensor& i, const tf::Tensor&) { return i < 2; },
-                     [](const tf::Tensor& i, const tf::Tensor& s) { return std::tuple{i + 1, tf::concat({s, s}, 0)}; },
-                     std::tuple{tf::constant(0), x});
+  const auto [n, grown] = tf::while_loop([](const tf::Tensor& i, const tf::Tensor&) { return i < 2; },
+                                         [](const tf::Tensor& i, const tf::Tensor& s) {
+                                           return std::tuple{i + 1, tf::concat({s, s}, 0)};
+                                         },
+                                         std::tuple{tf::constant(0), x});
   const tf::Tensor y = grown.to("/cpu:0") + 1.f;
   for (const bool optimize : {false, true}) {
     const tf::Tensor got = tf::Session({.optimize = optimize}).run(y, {{x, {1.f, 2.f}}});

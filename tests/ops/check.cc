@@ -12,6 +12,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/runtime/parallel_for.h>
 #include <twofold/lib/runtime/thread_pool.h>
 #include <twofold/session/session.h>
 
@@ -216,7 +217,7 @@ Tensors launch_guarded(const OpDef& op, const std::vector<const Tensor*>& inputs
   for (const Tensor* t : inputs) in.push_back(t->value()->spec());
   SmallVector<TensorSpec, 2> out;
   infer(op, in, attrs, inputs, out);
-  const auto prepared = prepare(op, attrs, in, out, Device{}, numerics_word());
+  const auto prepared = prepare(op, attrs, in, out, Device{}, internal::numerics_word());
   std::vector<void*> args;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const bool shape_only = op.reads_shape(i);

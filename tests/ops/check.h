@@ -5,7 +5,7 @@
 #include <string>
 
 #include <twofold/lib/runtime/device.h>
-#include <twofold/session/options.h>
+#include <twofold/session/program/options.h>
 
 #include "record.h"
 

@@ -184,9 +184,9 @@ TEST_CASE("Prepared kernels and plans are told apart by attributes") {
   for (const bool a : {false, true})
     for (const bool b : {false, true}) {
       const tf::MatMulAttrs attrs{a, b};
-      kinds.insert(tf::prepare(matmul, attrs, in, out, {}, tf::numerics_word()).get());
-      CHECK(tf::prepare(matmul, attrs, in, out, {}, tf::numerics_word()) ==
-            tf::prepare(matmul, attrs, in, out, {}, tf::numerics_word()));
+      kinds.insert(tf::prepare(matmul, attrs, in, out, {}, tf::internal::numerics_word()).get());
+      CHECK(tf::prepare(matmul, attrs, in, out, {}, tf::internal::numerics_word()) ==
+            tf::prepare(matmul, attrs, in, out, {}, tf::internal::numerics_word()));
     }
   CHECK(kinds.size() == 4);
 

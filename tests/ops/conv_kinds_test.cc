@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <twofold/kernels/window2d/axes.h>
-#include <twofold/lib/autodiff/vjp.h>
+#include <twofold/lib/op/vjp.h>
 #include <twofold/twofold.h>
 
 #include "../both_modes.h"

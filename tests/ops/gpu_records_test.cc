@@ -9,6 +9,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/opdef.h>
+#include <twofold/lib/op/synchronize.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/gpu_memory.h>
 

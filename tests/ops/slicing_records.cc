@@ -5,7 +5,7 @@
 #include <twofold/kernels/pad/pad.h>
 #include <twofold/kernels/strided_slice/strided_slice.h>
 #include <twofold/kernels/sum_slices/sum_slices.h>
-#include <twofold/lib/autodiff/backward.h>
+#include <twofold/lib/op/backward.h>
 
 #include "record.h"
 

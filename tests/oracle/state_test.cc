@@ -3,7 +3,7 @@
 #include <iostream>
 #include <sstream>
 
-#include <twofold/lib/autodiff/vjp.h>
+#include <twofold/lib/op/vjp.h>
 
 #include "../io/scratch.h"
 #include "oracle.h"

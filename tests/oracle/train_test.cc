@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include <twofold/kernels/optimizer/optimizer.h>
+#include <twofold/lib/train/update.h>
 
 #include "oracle.h"
 
@@ -21,8 +22,8 @@ const Reals kStart = {1, -2, 0.5L, 1e10L, -1e-10L, 0};
 const std::vector<Reals> kGradients = {
     {0.1L, -0.5L, 3, 1, -1e-6L, 0}, {0.2L, 0.5L, -3, -1, 2e-6L, 1}, {0.1L, 0.25L, 0, 1e6L, 1e-12L, 0}};
 
-/// Three steps of `make`'s optimiser, eager and in a graph, held to `rule`. A step is of about the learning rate, and is
-/// taken from a parameter that it may nearly cancel: hence the size; the rules have up to a dozen roundings.
+/// Three steps of `make`'s optimiser, eager and in a graph, held to `rule`. A step is of about the learning rate, and
+/// is taken from a parameter that it may nearly cancel: hence the size; the rules have up to a dozen roundings.
 template <class Make>
 void steps(const std::string& name, Make make_optimizer, const Rule& rule, Within within = {.ulps = 16, .size = 4}) {
   for_floating([&](auto, DType dtype) {
@@ -135,9 +136,10 @@ ORACLE(sgd_rows_update) {
     // A rate beyond the dtype is infinite in it.
     if (t == tf::float32) CHECK(off(update({1, 2}, {1}, {0}, 1e300), t, {2, 1}, {-kInf, kNaN}) == "");
     CHECK_ERROR(update({1, 2}, {1, 2, 3}, {0, 1}, 1), InvalidArgument, "");
-    CHECK_ERROR(
-        tf::eagerly([&] { return tf::sgd_rows_update(make(t, Shape{}, {1}), make(t, Shape{}, {1}), tf::tensor(0), scalar(1)); }),
-        InvalidArgument, "A scalar has no rows");
+    CHECK_ERROR(tf::eagerly([&] {
+                  return tf::sgd_rows_update(make(t, Shape{}, {1}), make(t, Shape{}, {1}), tf::tensor(0), scalar(1));
+                }),
+                InvalidArgument, "A scalar has no rows");
     for (const int64_t index : {int64_t{-1}, int64_t{2}, std::numeric_limits<int64_t>::max()})
       CHECK_ERROR(tf::eagerly([&] {
                     return tf::internal::checked_indices(tf::tensor(std::vector<int64_t>{0, index}), make(t, {1, 2}));

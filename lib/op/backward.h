@@ -17,9 +17,6 @@ struct Gradient {
   Tensor arrived;  ///< undefined: it arrives in every run
   /// Whether control flow might have left it out: in a graph `arrived` is defined, eager it happens to be there.
   bool conditional = false;
-
-  /// Adds another on, in this order.
-  void add(Gradient other);
 };
 /// What is known of a tensor that may be a gradient: `gradients` guards its results by if_arrived.
 Gradient gradient_of(const Tensor& t);
