@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 KEYWORDS = {"requires", "decltype", "noexcept", "alignas", "static_assert", "sizeof", "explicit", "if", "return", "while",
-            "for", "switch", "operator", "__attribute__", "TWOFOLD_FIELDS", "TWOFOLD_ITEM"}
+            "for", "switch", "operator", "__attribute__", "TWOFOLD_FIELDS", "TWOFOLD_ITEM", "TWOFOLD_OP_NAME"}
 
 
 def clean(text):
