@@ -157,17 +157,21 @@ struct NamedLeaves {
 template <class F>
 auto named(std::string_view name, F&& f, std::source_location where = std::source_location::current()) {
   if constexpr (std::is_invocable_v<F>) {
-    static_assert(!std::is_void_v<std::invoke_result_t<F>>,
-                  "named names what its function returns: add a return to it");
-    internal::Naming naming(name, where);
-    auto made = std::forward<F>(f)();
-    static_assert(
-        internal::NestWith<decltype(made), internal::NamedLeaves>,
-        "named names tensors and operations, in any nesting of tuples, pairs, arrays, vectors and maps: for a "
-        "Variable write tf::Variable v(0.f, {.name = \"v\"})");
-    if constexpr (internal::NestWith<decltype(made), internal::NamedLeaves>)
-      internal::for_each_leaf<internal::NamedLeaves>(made, [&](auto& each) { naming.name(each); });
-    return made;
+    if constexpr (std::is_void_v<std::invoke_result_t<F>>) {
+      static_assert(kNever<F>, "named names what its function returns: add a return to it");
+    } else {
+      internal::Naming naming(name, where);
+      auto made = std::forward<F>(f)();
+      if constexpr (internal::NestWith<decltype(made), internal::NamedLeaves>) {
+        internal::for_each_leaf<internal::NamedLeaves>(made, [&](auto& each) { naming.name(each); });
+      } else {
+        static_assert(
+            kNever<F>,
+            "named names tensors and operations, in any nesting of tuples, pairs, arrays, vectors and maps: for a "
+            "Variable write tf::Variable v(0.f, {.name = \"v\"})");
+      }
+      return made;
+    }
   } else {
     static_assert(kNever<F>,
                   "named takes a function without parameters: tf::named(\"scores\", [&] { return tf::matmul(x, w); })");
