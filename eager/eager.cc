@@ -77,11 +77,14 @@ class EagerExecution final : public Mode {
   }
   Tensor assign(const Variable& v, const Operand& value, const OpDef& op) override {
     const Tensor& given = assigned_value(v, value, op);
-    const std::lock_guard lock(v.state()->updating());
+    std::unique_lock lock(v.state()->updating());
     const Tensor current = v.state()->eager_value();
     return assign_now(
         op, v.state(), current.value()->device(), given, value.where(), [&]() -> const Tensor& { return current; },
-        [&](const Tensor& next) { v.state()->set_eager_value(next); });
+        [&](const Tensor& next) {
+          v.state()->set_eager_value(next);
+          lock.unlock();  // whoever observes may use the variable
+        });
   }
   Operation initializer(const Variable&) override { return {}; }
   Tensor initial_value(const Variable& v, std::source_location where) override {

@@ -40,7 +40,11 @@ uint64_t Tape::this_thread() {
 void Tape::destroy(Tape* tape) {
   const bool is_here = tape->is_of_this_thread();
   if (!is_here && tape->ownership_.exchange(Ownership::abandoned) != Ownership::orphaned) return;
-  if (!is_here) tape->recording_ = false;  // on no thread's list any more
+  if (!is_here) tape->recording_ = false;              // on no thread's list any more
+  if (is_here && tape->recording_ && !tape->stop()) {  // hidden, as where an observer ends it: the next sweep finds it
+    tape->ownership_ = Ownership::abandoned;
+    return;
+  }
   delete tape;
 }
 
@@ -68,16 +72,17 @@ Tape::AtThreadEnd::~AtThreadEnd() {
   }
 }
 
-void Tape::stop() {
-  if (!recording_) return;
-  recording_ = false;
+bool Tape::stop() {
+  if (!recording_) return true;
   // Usually the innermost; a tape may also be stopped from within a nested one.
   for (Tape** p = &t_state.tape; *p; p = &(*p)->outer_) {
     if (*p == this) {
       *p = outer_;
-      return;
+      recording_ = false;
+      return true;
     }
   }
+  return false;
 }
 
 static Tensor shell_of(const VariableState& v) { return Tensor::adopt(Value::shell(v.dtype, v.shape, {}, 0).detach()); }

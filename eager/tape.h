@@ -29,14 +29,17 @@ class Tape final : public RecordList {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  void watch(const Tensor& t) { active_.insert(t.id()); }
+  void watch(const Tensor& t) {
+    if (!depends(t)) active_.insert(t.id());  // of a tape apart: it is captured, if a tape around watches it
+  }
   void watch(const VariableState& v) { watched_variables_.insert(v.id); }
   /// A variable was read, as `value`. Trainable ones are watched by themselves.
   void record_read(const Ref<VariableState>& v, const Tensor& value);
   /// `variables` are those that a body read.
   void record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs,
               std::span<const Ref<VariableState>> variables = {});
-  void stop();
+  /// False if it is hidden from this thread meanwhile, and so still on its list.
+  bool stop();
   bool recording() const { return recording_; }
   /// Whether this is the thread that it records.
   bool is_of_this_thread() const { return thread_ == this_thread(); }

@@ -156,7 +156,10 @@ bool internal::Naming::take(const GraphData* graph, uint32_t node) {
 void internal::Naming::name(Tensor& t) {
   if (!graph_ || !t.is_symbolic() || take(t.graph(), t.node())) return;
   const SourceScope source_scope(where_);
-  t = identity(Operand(t, where_));
+  {
+    const UnseenScope for_the_name;  // eager code has no such op
+    t = identity(Operand(t, where_));
+  }
   if (!take(t.graph(), t.node()))
     fail(Code::InvalidArgument,
          fmt::format("{}, to be called '{}', is of another graph than the current one", to_string(t), name_),

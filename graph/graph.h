@@ -44,6 +44,8 @@ class Graph {
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
+    static void* operator new(size_t) = delete;  // a guard ends where its block ends
+    static void* operator new[](size_t) = delete;
 
    private:
     Ref<RefCounted> graph_;
@@ -109,6 +111,8 @@ class [[nodiscard("a guard works while it lives: give it a name, auto scope = tf
   ~NameScope();
   NameScope(const NameScope&) = delete;
   NameScope& operator=(const NameScope&) = delete;
+  static void* operator new(size_t) = delete;  // a guard ends where its block ends
+  static void* operator new[](size_t) = delete;
 
  private:
   Ref<RefCounted> graph_;  // see keep_default_graph
@@ -193,6 +197,8 @@ class [[nodiscard(
   ~ControlDependencies();
   ControlDependencies(const ControlDependencies&) = delete;
   ControlDependencies& operator=(const ControlDependencies&) = delete;
+  static void* operator new(size_t) = delete;  // a guard ends where its block ends
+  static void* operator new[](size_t) = delete;
 
  private:
   Ref<RefCounted> graph_;  // see keep_default_graph
@@ -214,6 +220,8 @@ class [[nodiscard("a guard works while it lives: give it a name, auto on = tf::d
   ~DeviceScope();
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
+  static void* operator new(size_t) = delete;  // a guard ends where its block ends
+  static void* operator new[](size_t) = delete;
 
  private:
   int8_t outer_;

@@ -153,7 +153,7 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   }
   if (made_in_.empty() || made_in_.back().scope != t_state.scope_path ||
       made_in_.back().execution != current_execution())
-    made_in_.push_back({id, t_state.scope_path, current_body(), current_execution()});
+    made_in_.push_back({id, t_state.scope_path, current_body(), current_execution(), outermost_execution()});
   Node* node = std::construct_at(chunk + place.offset);
   node->op = &op;
   if (attrs) node->attrs = make_ref<AttrsBox>(attrs);

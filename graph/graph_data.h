@@ -58,6 +58,7 @@ struct MadeIn {
   uint64_t scope = 0;      ///< ThreadState::scope_path
   uint64_t body = 0;       ///< current_body()
   uint64_t execution = 0;  ///< current_execution(): a body may be built more than once
+  uint64_t outermost = 0;  ///< outermost_execution()
 };
 
 /// What a graph knows of one of its variables.

@@ -14,7 +14,10 @@ Session::Session(const Graph& graph, SessionOptions options, Where where) {
 }
 Session::~Session() = default;
 
-void Session::close() { data_->close(); }
+void Session::close(Where where) {
+  const SourceScope source_scope(where);
+  data_->close();
+}
 Graph Session::graph() const { return Graph::of(data_->graph()); }
 int64_t Session::num_plans() const { return data_->num_plans(); }
 

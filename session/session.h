@@ -123,7 +123,8 @@ class Session {
   void set(const std::vector<std::pair<Variable, Tensor>>& values, Where where = Where::current()) const;
 
   /// From now on run throws: "Attempted to use a closed Session." Values of variables are released.
-  void close();
+  /// Throws FailedPrecondition in an observer that a run of this session calls.
+  void close(Where where = Where::current());
   /// The graph that it runs.
   Graph graph() const;
   /// Plans held now.

@@ -174,6 +174,7 @@ Tensor SessionData::fed(const Target& t, const Fetch& key, const Feed::Value& va
 
 void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
   check_open();
+  refuse_in_observer("set");
   std::map<uint64_t, std::pair<Slot*, Tensor>> ready;  // in the order in which runs lock
   for (const auto& [variable, value] : values) {
     const Fetch key(variable);
@@ -190,6 +191,7 @@ void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {
 
 bool SessionData::is_initialized(const Variable& v) {
   check_open();
+  refuse_in_observer("ask");
   Slot& slot = context_.slots.slot(resolve(Fetch(v), "variable").variable);
   const std::shared_lock lock(slot.lock);
   return slot.value.defined();
@@ -203,10 +205,12 @@ RandomState SessionData::random_state() {
 
 void SessionData::set_executions(const std::map<uint64_t, uint64_t>& executions) {
   check_open();
+  refuse_in_observer("set");
   context_.slots.set_executions(executions, copy_of(graph_->random).generation);
 }
 
 void SessionData::close() {
+  refuse_in_observer("close");
   closed_ = true;
   {
     decltype(order_) gone;  // ends when the lock is given back

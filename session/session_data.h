@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/session/run/executor.h>
 #include <twofold/session/session.h>
@@ -58,6 +59,8 @@ class SessionData {
   void set_executions(const std::map<uint64_t, uint64_t>& executions);
 
   void close();
+  /// Throws FailedPrecondition in an observer that a run of this session calls.
+  void refuse_in_observer(const char* use) const { twofold::refuse_in_observer(&context_, use); }
   int64_t num_plans() const {
     std::lock_guard lock(mutex_);
     return static_cast<int64_t>(plans_.size());

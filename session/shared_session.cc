@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <twofold/graph/graph_data.h>
+#include <twofold/session/session_data.h>
 
 namespace twofold::internal {
 
@@ -19,6 +20,7 @@ std::shared_ptr<SharedSession> SharedSession::of(const Graph& graph) {
 }
 
 const Session& SharedSession::ready() {
+  SessionParts::data(session_).refuse_in_observer("run");
   std::lock_guard lock(mutex_);
   const Graph graph = session_.graph();
   const auto size = graph.data()->size();

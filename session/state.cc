@@ -135,6 +135,9 @@ void load_random_state(const Session& session, const std::map<std::string, Tenso
   if (t_state.body)
     fail(Code::FailedPrecondition, "A random state was loaded in the body of a step, loop or branch",
          "tf::load_random_state(session, state) before it");
+  if (observer_draws())
+    fail(Code::FailedPrecondition, "A random state was loaded by an observer, whose draws are no part of the program",
+         "tf::load_random_state(session, state) outside of observe()");
   for (const auto& [name, value] : state)
     if (name != "seed" && name != "ordinals" && name != "executions")
       fail(Code::InvalidArgument, fmt::format("A random state has no part '{}'", name));

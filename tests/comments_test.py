@@ -74,7 +74,7 @@ class Header:
         joined = " ".join(text)
         if len(text) < 2 or text[0] in ("using", "typedef", "friend", "static_assert", "extern", "concept") or "friend" in text:
             return
-        if re.search(r"= (delete|default)$", joined) or "override" in text or "[[deprecated" in joined or re.match(r"TWOFOLD_\w+ \(", joined) or "concept" in text:
+        if re.search(r"= (delete|default)( ;)?$", joined) or "override" in text or "[[deprecated" in joined or re.match(r"TWOFOLD_\w+ \(", joined) or "concept" in text:
             return
         first, last = words[0][1], words[-1][2]
         core = self.without_template(text)

@@ -44,6 +44,8 @@ MEANT = {
     "handles are copied": "Tensor c = a; c = b; tf::Variable u = v; u = w;",
     "variables read as tensors": "Tensor c = v; c = v + w; v.assign(a); v.assign_add(1.f); v.assign_sub({1.f, 2.f});",
     "comparison that is meant": "auto c = tf::equal(a, v); auto d = a < 3; if (a.same_as(b) || (g == g)) return; (void)c, (void)d;",
+    "guards that end early": "std::optional<tf::NameScope> s(std::in_place, \"s\"); s.reset(); std::optional<tf::EagerMode> e; e.emplace();",
+    "a tape on the heap": "auto t = std::make_unique<tf::GradientTape>();",
     "guards with names": "tf::EagerMode e; auto s = tf::name_scope(\"s\"); auto d = tf::device(\"/cpu:0\"); auto k = g.as_default(); "
                          "tf::GradientTape t; auto c = tf::control_dependencies({a, v, \"x\"});",
     "explicit truth and number": "if (a) return; float f = a.item<float>(); (void)f;",
@@ -210,6 +212,16 @@ REFUSED = {
     "a tensor's node": ("auto n = a.node();", "TensorParts"),
     "an operation's node": ("auto n = tf::Operation().node();", "TensorParts"),
     "copying a session": ("tf::Session s(g); tf::Session t = s;", "deleted"),
+    "observing on the heap": ("struct O : tf::Observer { void observe(const tf::Observation&) override {} } o; auto* held = new tf::Observing(o);", "deleted"),
+    "eager mode on the heap": ("auto* held = new tf::EagerMode;", "deleted"),
+    "deferred mode on the heap": ("auto* held = new tf::DeferredMode;", "deleted"),
+    "guards on the heap": ("auto* held = new tf::EagerMode[2];", "deleted"),
+    "a name scope on the heap": ("auto* held = new tf::NameScope(\"s\");", "deleted"),
+    "a device on the heap": ("auto* held = new tf::DeviceScope(\"/cpu:0\");", "deleted"),
+    "control dependencies on the heap": ("auto* held = new tf::ControlDependencies({a});", "deleted"),
+    "a graph's guard on the heap": ("auto* held = new tf::Graph::Scope(g);", "deleted"),
+    "a ledger's recording on the heap": ("tf::Ledger l; auto* held = new tf::Ledger::Recording(l);", "deleted"),
+    "a name scope held by a pointer": ("auto held = std::make_unique<tf::NameScope>(\"s\");", "deleted"),
 }
 
 # What the library's own sources have of these headers' namespace, and programs not: none of these lines compiles.
@@ -269,7 +281,7 @@ class Compiler:
         self.include = include
         self.header = os.path.join(folder, self.name + ".h")
         with open(self.header, "w") as f:
-            f.write("#include <list>\n#include <map>\n#include <unordered_map>\n#include <twofold/twofold.h>\n")
+            f.write("#include <list>\n#include <map>\n#include <memory>\n#include <optional>\n#include <unordered_map>\n#include <twofold/twofold.h>\n")
         self.precompile = [*self.command, "-I" + include, "-x", "c++-header", self.header, "-o",
                            self.header + (".pch" if "clang" in self.name else ".gch")]
 

@@ -1,6 +1,5 @@
 // The default graph reset while guards that speak of it are alive.
 #include <latch>
-#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -50,8 +49,8 @@ TEST_CASE("The default graph is not reset within a guard that speaks of it, and 
     const auto scope = tf::name_scope("outer");
     CHECK_ERROR((tf::reset_default_graph(), 0), FailedPrecondition, kNested);
   }
-  CHECK_ERROR(std::make_unique<tf::NameScope>("no name!"), InvalidArgument, "is not a valid scope name");
-  CHECK_ERROR(std::make_unique<tf::ControlDependencies>(std::vector<tf::Fetch>{"nobody"}), NotFound, "nobody");
+  CHECK_ERROR(tf::NameScope("no name!"), InvalidArgument, "is not a valid scope name");
+  CHECK_ERROR(tf::ControlDependencies(std::vector<tf::Fetch>{"nobody"}), NotFound, "nobody");
   tf::reset_default_graph();
   CHECK(tf::get_default_graph().num_operations() == 0);
   CHECK(tf::constant(1.f).name() == "Const:0");

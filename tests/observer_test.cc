@@ -340,3 +340,101 @@ TEST_CASE("observer: what it computes is not observed, and what it throws the ru
   }
   CHECK(bytes_of(w.read()) == bytes_of(tf::tensor({1.f, 2.f})));
 }
+
+TEST_CASE("observer: a step that is called in another has an execution of its own each time") {
+  const auto executions_of_tanh = [](const std::vector<Seen>& all) {
+    std::vector<uint64_t> numbers;
+    for (const Seen& s : all)
+      if (s.identity.op == "Tanh") numbers.push_back(s.identity.execution);
+    return numbers;
+  };
+  const auto program = [](const tf::SessionOptions& options) {
+    const tf::Session session(options);
+    auto in = tf::step(session, [](Tensor x) {
+      const Tensor positive = tf::cond(
+          x > 0.f, [&] { return x * 2.f; }, [&] { return x * 3.f; });
+      return tf::tanh(positive);
+    });
+    const auto f = [&](const Tensor& x) {
+      const Tensor y = in(in(x));
+      in(y * 5.f);  // of no consequence, and done in eager mode alone
+      const Tensor z = tf::cond(
+          x > 0.f, [&] { return in(y)*2.f; }, [&] { return in(in(y)); });
+      const auto [n, w] = tf::while_loop([](Tensor n, Tensor) { return n < 2; },
+                                         [&](Tensor n, Tensor w) {
+                                           return std::tuple{n + 1, in(w)};
+                                         },
+                                         std::tuple{tf::constant(0), z});
+      return in(w);
+    };
+    auto plain = tf::step(session, f);
+    auto slope = tf::step(session, [&](Tensor x) {
+      tf::GradientTape tape;
+      tape.watch(x);
+      return tape.gradient(f(x), x);
+    });
+    plain(1.f), in(2.f), plain(-1.f), slope(-1.f), in(1.f), slope(1.f);
+  };
+  const tf::SessionOptions plain{.optimize = false};
+  const std::vector<Seen> eager = observed(true, [&] { program(plain); });
+  std::vector<Seen> deferred = observed(false, [&] { program(plain); });
+  std::vector<uint64_t> all;
+  for (uint64_t i = 0; i < 7 + 1 + 8 + 8 + 1 + 7; ++i) all.push_back(i);
+  CHECK(executions_of_tanh(eager) == all);
+  std::erase_if(all, [](uint64_t i) { return std::set<uint64_t>{2, 10, 18, 27}.contains(i); });  // f's third
+  CHECK(executions_of_tanh(deferred) == all);
+  // What the optimiser has dropped leaves the others' numbers as they are.
+  const tf::SessionOptions optimised;
+  const std::vector<uint64_t> left = executions_of_tanh(observed(false, [&] { program(optimised); }));
+  CHECK(left.size() > 20);
+  CHECK(std::ranges::includes(all, left));
+  std::set<tf::OpIdentity> done;
+  for (const Seen& s : eager) done.insert(s.identity);
+  CHECK(done.size() == eager.size());
+  for (const Seen& s : deferred) {
+    INFO(s.node);
+    CHECK(done.erase(s.identity) == 1);
+  }
+}
+
+TEST_CASE("observer: the same text has the same bodies where each run sets the seed first") {
+  const auto body = [](bool eager, bool seed) {
+    Recorder recorder;
+    const tf::Graph graph;
+    const auto current = graph.as_default();
+    const auto run = [&] {
+      if (seed) tf::set_random_seed(7);
+      const tf::Session session;
+      auto step = tf::step(session, [](Tensor x) { return x * 2.f; });
+      const tf::Observing observing(recorder);
+      step(1.f);
+    };
+    eager ? tf::eagerly(run) : tf::deferred(run);
+    return recorder.all.back().identity.body;
+  };
+  const uint64_t once = body(true, true);
+  CHECK(once != 0);
+  CHECK(body(true, true) == once);
+  CHECK(body(false, true) == once);
+  CHECK(body(true, false) != once);  // the second step of that seed
+  CHECK(body(false, false) == once);
+}
+
+TEST_CASE("observer: a name for an older tensor is no op") {
+  check_in_both_modes([](const tf::SessionOptions& options) {
+    const tf::Session session(options);
+    const auto f = [](const Tensor& x) {
+      const Tensor y = x * 2.f;
+      const Tensor z = tf::named("z", [&] { return y; });
+      return z + tf::identity(y) + tf::named("w", [&] { return tf::identity(z); });
+    };
+    auto step = tf::step(session, [&](Tensor x) {
+      tf::GradientTape tape;
+      tape.watch(x);
+      const Tensor y = tf::cond(
+          x > 0.f, [&] { return f(x) * x; }, [&] { return x; });
+      return std::tuple{f(x), y, tape.gradient(y, x)};
+    });
+    step(1.f), step(-1.f);
+  });
+}

@@ -1,6 +1,7 @@
 // Steps that are called in the bodies of steps, branches and loops.
 #include <array>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include <twofold/twofold.h>
@@ -114,4 +115,28 @@ TEST_CASE("A step of another session in a step's body", "[step]") {
   auto inner = tf::step(one, [](Tensor x) { return x; });
   auto outer = tf::step(other, [&](Tensor x) { return inner(x); });
   CHECK_ERROR(outer(1.f), FailedPrecondition, "a step of another session");
+}
+
+TEST_CASE("Gradients flow through a step that a branch or a loop calls", "[step]") {
+  for (bool eager : {true, false}) {
+    const FreshGraph fresh;
+    std::optional<tf::EagerMode> mode;
+    if (eager) mode.emplace();
+    auto square = tf::step([](Tensor x) { return x * x; });
+    auto slope = tf::step([&](Tensor x) {
+      tf::GradientTape tape;
+      tape.watch(x);
+      const Tensor y = x * 3.f;
+      const Tensor z = tf::cond(
+          x > 0.f, [&] { return square(y); }, [&] { return y; });
+      const auto [n, w] = tf::while_loop([](Tensor n, Tensor) { return n < 1; },
+                                         [&](Tensor n, Tensor w) {
+                                           return std::tuple{n + 1, w + square(y)};
+                                         },
+                                         std::tuple{tf::constant(0), z});
+      return tape.gradient(w, x);
+    });
+    CHECK(slope(2.f).item<float>() == 72.f);    // d 18x^2
+    CHECK(slope(-2.f).item<float>() == -33.f);  // d (3x + 9x^2)
+  }
 }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <utility>
 
 #include <twofold/lib/op/attrs.h>
 #include <twofold/lib/op/mode.h>
@@ -19,6 +20,9 @@ ScopePath::ScopePath(std::string_view name) : outer_(t_state.scope_path) {
 }
 ScopePath::~ScopePath() { t_state.scope_path = outer_; }
 
+UnseenScope::UnseenScope() : outer_(std::exchange(t_state.scope_path, kPath)) {}
+UnseenScope::~UnseenScope() { t_state.scope_path = outer_; }
+
 static uint64_t next_number() {
   static std::atomic<uint64_t> g_next{1};
   return g_next.fetch_add(1, std::memory_order_relaxed);
@@ -26,6 +30,7 @@ static uint64_t next_number() {
 
 uint64_t current_body() { return t_state.body ? t_state.body->body() : 0; }
 uint64_t current_execution() { return t_state.body ? t_state.body->number() : 0; }
+uint64_t outermost_execution() { return t_state.body ? t_state.body->outermost() : 0; }
 
 BodyExecution::BodyExecution(const BodyKey& body)
     : ordinals_{body.seed, body.generation, true, {}},
@@ -33,7 +38,8 @@ BodyExecution::BodyExecution(const BodyKey& body)
       outer_(t_state.body),
       outer_path_(t_state.scope_path),
       body_(body.path),
-      number_(next_number()) {
+      number_(next_number()),
+      outermost_(outer_ ? outer_->outermost_ : number_) {
   t_state.body = this;
   t_state.scope_path = body.path;
   if (t_state.observing && executing_eagerly()) t_state.observing->begin_execution(body.path);

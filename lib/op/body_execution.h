@@ -36,6 +36,19 @@ class [[nodiscard]] ScopePath {
   uint64_t outer_;
 };
 
+/// Ops made meanwhile are for the library's sake: observers do not see them, nor count them among others.
+class [[nodiscard]] UnseenScope {
+ public:
+  static constexpr uint64_t kPath = ~uint64_t{0};
+  UnseenScope();
+  ~UnseenScope();
+  UnseenScope(const UnseenScope&) = delete;
+  UnseenScope& operator=(const UnseenScope&) = delete;
+
+ private:
+  uint64_t outer_;
+};
+
 /// A body that runs many times: a step, a loop's body, a branch. Its ops get the same keys each time, while their
 /// counters go on.
 struct BodyKey {
@@ -57,6 +70,9 @@ class [[nodiscard]] BodyExecution {
   uint64_t body() const { return body_; }
   /// A number that no other execution has.
   uint64_t number() const { return number_; }
+  /// That of the outermost execution around this one, or its own.
+  uint64_t outermost() const { return outermost_; }
+  const BodyExecution* outer() const { return outer_; }
   /// Of the ops that are made inside. Guarded by next_random_key's lock.
   RandomOrdinals& ordinals() { return ordinals_; }
   /// In eager mode; else null.
@@ -69,11 +85,14 @@ class [[nodiscard]] BodyExecution {
   uint64_t outer_path_;
   const uint64_t body_;
   const uint64_t number_;
+  const uint64_t outermost_;
 };
 
 /// The innermost body under way on this thread, as its path; 0: none.
 uint64_t current_body();
 /// A number of its own for each execution of a body; 0: outside of all.
 uint64_t current_execution();
+/// That of the outermost; 0: outside of all.
+uint64_t outermost_execution();
 
 }  // namespace twofold

@@ -1,6 +1,7 @@
 // Choosing a mode.
 #pragma once
 
+#include <cstddef>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -32,6 +33,8 @@ class [[nodiscard]] ModeGuard {
 class [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode {
  public:
   [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode eager;")]] EagerMode();
+  static void* operator new(size_t) = delete;  // a guard ends where its block ends
+  static void* operator new[](size_t) = delete;
 
  private:
   internal::ModeGuard guard_;
@@ -41,6 +44,8 @@ class [[nodiscard("a guard works while it lives: give it a name, tf::EagerMode e
 class [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode {
  public:
   [[nodiscard("a guard works while it lives: give it a name, tf::DeferredMode deferred;")]] DeferredMode();
+  static void* operator new(size_t) = delete;  // a guard ends where its block ends
+  static void* operator new[](size_t) = delete;
 
  private:
   internal::ModeGuard guard_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <source_location>
@@ -20,8 +21,13 @@ class ObservedThread;
 
 /// Which of a program's ops it is, in the same words in both modes. Numbers count from 0, and from where a body begins
 /// anew: eager, ops outside of all bodies are counted from when observing began, deferred, from the graph's start.
+///
+/// `body` is a hash of the scopes around the step, cond or while_loop and of how many of its kind these had made before
+/// it since the mode's seed was set (tf::set_random_seed; deferred: since the graph was made or its seed was set).
+/// So the same text has the same bodies in both modes where each of its runs begins with set_random_seed, or is the
+/// first of its process or graph; eager text that is run again without that makes other bodies.
 struct OpIdentity {
-  uint64_t body = 0;       ///< the step, loop or branch that it is in, a hash of where that was made; 0: none
+  uint64_t body = 0;       ///< the step, loop or branch that it is in, as said above; 0: none
   uint64_t execution = 0;  ///< which execution of that body, since observing began
   uint64_t scope = 0;      ///< a hash of the names of the scopes around it, as they were given
   std::string_view op;     ///< "MatMul", as op types are named
@@ -49,6 +55,12 @@ class Observer {
   virtual ~Observer() = default;
   /// By the thread that does the op, when it is done (on a GPU: when it is under way). What it throws, the program's
   /// call throws.
+  ///
+  /// It is called as if outside of the program, in eager mode: no tape, step, ledger or scope of the program's sees
+  /// what it does, nor does an observer, and it draws random numbers of its own, always the same, whatever the seed. (A
+  /// graph is built by tf::deferred.) A seed cannot be set here. Nor can the session whose run calls be closed, set or
+  /// run on what uses variables or random numbers, which throws FailedPrecondition: keep the tensors until the run has
+  /// returned, compute eagerly, or use another session.
   virtual void observe(const Observation& op) = 0;
 };
 
@@ -59,14 +71,17 @@ class Observer {
 /// what a run takes to another device, If, While and Backprop (the ops of the bodies are seen in both modes, those of
 /// their gradients in neither), IfArrived (whether there is a gradient of a branch, C++ knows), and CheckShape (a check
 /// of shapes that a graph did not know, which eager code makes at once).
-/// Runs that are observed have plans of their own: nothing is fused, captured or laid over other values in them. What
-/// the observer computes itself is not observed. When nobody observes, it costs nothing.
+/// Runs that are observed have plans of their own: nothing is fused, captured or laid over other values in them. Of
+/// several that observe, each sees each op, that which began first before the others, with its own count of executions.
+/// One that begins in observe() sees what is done until that returns. When nobody observes, it costs nothing.
 class [[nodiscard("it observes while it lives: give it a name, tf::Observing observing(observer);")]] Observing {
  public:
   explicit Observing(Observer & observer);
   ~Observing();
   Observing(const Observing&) = delete;
   Observing& operator=(const Observing&) = delete;
+  static void* operator new(size_t) = delete;  // it ends on the thread where it began
+  static void* operator new[](size_t) = delete;
 
  private:
   const std::unique_ptr<internal::ObservedThread> thread_;

@@ -10,7 +10,7 @@
 #include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/mode_interface.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/op/random_seed.h>
 #include <twofold/lib/op/transaction.h>
 #include <twofold/lib/runtime/thread_state.h>
@@ -47,12 +47,15 @@ RandomOrdinals& eager_random_ordinals() { return eager_random().ordinals; }
 
 RandomOrdinals& current_ordinals() {
   if (t_state.body) return t_state.body->ordinals();
+  if (ObserverDraws* draws = observer_draws()) return draws->ordinals;
   return mode().random_ordinals();
 }
 
 const std::shared_ptr<RandomCounters>& current_counters() {
   const BodyExecution* body = t_state.body;
-  return body && body->counters() ? body->counters() : eager_random().counters;
+  if (body && body->counters()) return body->counters();
+  const ObserverDraws* draws = observer_draws();
+  return draws ? draws->counters : eager_random().counters;
 }
 
 uint64_t next_random_key(std::optional<int64_t> op_seed) {
@@ -69,6 +72,9 @@ void set_random_seed(int64_t seed, std::source_location where) {
   if (t_state.body)
     fail(Code::FailedPrecondition, "The seed was set in the body of a step, loop or branch, which runs many times",
          "tf::set_random_seed(seed) before it");
+  if (observer_draws())
+    fail(Code::FailedPrecondition, "The seed was set by an observer, whose draws are no part of the program",
+         "tf::set_random_seed(seed) outside of observe()");
   EagerRandom& eager = eager_random();
   std::lock_guard lock(eager.mutex);
   if (!executing_eagerly()) {

@@ -37,6 +37,8 @@ class Ledger {
     ~Recording();
     Recording(const Recording&) = delete;
     Recording& operator=(const Recording&) = delete;
+    static void* operator new(size_t) = delete;  // a guard ends where its block ends
+    static void* operator new[](size_t) = delete;
 
    private:
     Ledger* outer_;

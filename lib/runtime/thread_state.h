@@ -24,6 +24,7 @@ namespace internal {
 class ObservedThread;
 class SwitchReads;
 }  // namespace internal
+struct ObserverLevel;
 
 /// What guards and calls under way have set on this thread.
 struct ThreadState {
@@ -46,6 +47,7 @@ struct ThreadState {
   const StepScope* step = nullptr;                ///< the innermost step whose body is under way, in either mode
   BodySymbols* symbols = nullptr;                 ///< of the step that is being built
   internal::ObservedThread* observing = nullptr;  ///< the innermost, if any
+  ObserverLevel* observer_levels = nullptr;       ///< the innermost of what is under way because of observers
   RandomDraws* draws = nullptr;                   ///< of the run under way, where it has bodies that draw
 };
 

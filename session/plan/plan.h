@@ -11,7 +11,7 @@
 
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/op/late_errors.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/kernel.h>
 #include <twofold/session/plan/gpu_launch.h>
@@ -115,6 +115,7 @@ struct ObservedOp {
   size_t after = 0;
   uint32_t node = 0;  ///< of the graph
   OpIdentity identity;
+  uint32_t execution = ObservedRun::kNone;  ///< of the plan's
   Device device;
   std::vector<std::optional<Source>> inputs;  ///< none: only its shape is used
   std::vector<Source> outputs;
@@ -159,8 +160,8 @@ struct Plan {
   bool writes = false;            ///< some variable
   bool draws = false;             ///< it has random ops, or host ops, which may
   GpuPlan gpu;
-  std::vector<ObservedOp> observed;  ///< in order; empty unless the plan is for observed runs
-  std::vector<uint64_t> bodies;      ///< that these are in, once each
+  std::vector<ObservedOp> observed;        ///< in order; empty unless the plan is for observed runs
+  std::vector<BuiltExecution> executions;  ///< of bodies, that an observed run does
 
   size_t num_fetches() const { return fetches.size() + fetched_slots.size(); }
 };

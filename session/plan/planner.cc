@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 #include <unordered_set>
 
 #include <twofold/graph/body.h>
@@ -24,7 +25,8 @@ namespace {
 
 class Planner {
  public:
-  Planner(Program program, const SessionOptions& options, Slots& slots)
+  /// `nodes`: those of the graph that are asked for.
+  Planner(Program program, const SessionOptions& options, Slots& slots, std::span<const uint32_t> nodes)
       : p_(std::move(program)),
         options_(options),
         slots_(slots),
@@ -35,7 +37,10 @@ class Planner {
         gpu_(*plan_) {
     plan_->graph = Ref<GraphData>(p_.graph);
     plan_->settings = p_.settings;
-    if (p_.settings.observed) identities_ = identities_of(*p_.graph);
+    if (p_.settings.observed) {
+      identities_ = identities_of(*p_.graph);
+      std::tie(plan_->executions, executions_) = identities_.run_of(nodes);
+    }
   }
 
   /// How many values share memory with others.
@@ -72,11 +77,12 @@ class Planner {
     const ProgramNode& n = p_.nodes[i];
     if (is_skipped(p_, n)) return;
     with_node(*p_.graph, n.graph_node, [&] { emit(n); });
-    if (!identities_.empty()) observe(n);
+    if (!identities_.of_nodes.empty()) observe(n);
     memory_.end_node(i);
   }
 
   void observe(const ProgramNode& n) {
+    if (identities_.of_nodes[n.graph_node].op.empty()) return;
     // An update of a variable, lowered to a read, an op and an assignment, is seen as one.
     const OpDef* const op = p_.graph->node(n.graph_node).op;
     const bool is_update = op->combine;
@@ -84,15 +90,14 @@ class Planner {
     if (n.op == &transfer_op && op != &transfer_op) return;  // of an operand of the node: no op of its own
     const ProgramNode& given = is_update ? p_.nodes[static_cast<size_t>(p_.values[n.inputs[0]].producer)] : n;
     ObservedOp seen{.after = plan_->code.size(), .node = n.graph_node, .device = n.device};
-    seen.identity = identities_[n.graph_node];
+    seen.identity = identities_.of_nodes[n.graph_node];
+    seen.execution = executions_[n.graph_node];
     for (size_t i = is_update ? 1 : 0; i < given.inputs.size(); ++i) {
       if (given.op->reads_on_host(i)) continue;
       seen.inputs.push_back(given.op->reads_shape(i) ? std::nullopt
                                                      : std::optional(locations_.source(given.inputs[i])));
     }
     for (uint32_t k = 0; k < n.num_outputs; ++k) seen.outputs.push_back(locations_.source(n.first_output + k));
-    if (std::ranges::find(plan_->bodies, seen.identity.body) == plan_->bodies.end())
-      plan_->bodies.push_back(seen.identity.body);
     plan_->observed.push_back(std::move(seen));
   }
 
@@ -316,7 +321,8 @@ class Planner {
   size_t first_late_;  // of the program's nodes
   MemoryPlan memory_;
   Locations locations_;
-  std::vector<OpIdentity> identities_;  // by graph node; empty: nobody observes
+  GraphIdentities identities_;        // empty: nobody observes
+  std::vector<uint32_t> executions_;  // by graph node, of the plan's
   GpuKernels gpu_;
   std::vector<size_t> workspace_;  // by Device::index
   Recent recent_[16];
@@ -339,7 +345,7 @@ std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, cons
   if (options.optimize) run_passes(program, options, ledger);
   optimizing.stop();
   PhaseTimer planning(ledger, Phase::plan);
-  Planner planner(std::move(program), options, slots);
+  Planner planner(std::move(program), options, slots, nodes);
   auto plan = planner.make();
   count_pass(kMemoryPass, planner.shared(), options, ledger);
   count_pass(kCapturePass, plan->gpu.launches && plan->gpu.obstacle.empty(), options, ledger);

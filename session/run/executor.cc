@@ -2,8 +2,10 @@
 
 #include <chrono>
 
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/recording.h>
+#include <twofold/lib/runtime/thread_state.h>
 #include <twofold/session/plan/planner.h>
 #include <twofold/session/run/random_draws.h>
 
@@ -14,8 +16,9 @@ namespace {
 class Locks {
  public:
   /// Null: none.
-  explicit Locks(const Plan* plan) : plan_(plan) {
+  Locks(const Plan* plan, const SessionContext& context) : plan_(plan) {
     if (!plan_) return;
+    if (t_state.observer_levels) refuse_in_observer(&context, "run");
     for (const auto& [slot, write] : plan_->slots) write ? slot->lock.lock() : slot->lock.lock_shared();
   }
   ~Locks() {
@@ -55,13 +58,14 @@ void Executor::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
   if constexpr (!kLedgers) ledger = nullptr;
   use();
   if (!locked && context_.fails_late.load(std::memory_order_relaxed)) LateUnit::check_unread(context_.number);
-  const Locks locks(locked || plan_->slots.empty() ? nullptr : plan_.get());
+  const Locks locks(locked || plan_->slots.empty() ? nullptr : plan_.get(), context_);
   if (plan_->draws && !locked) return run_drawing(feeds, fetched, ledger);
   execute(feeds, fetched, ledger, locked);
 }
 
 // Of plans that draw random numbers, by themselves or in bodies of control flow.
 void Executor::run_drawing(std::span<const Tensor> feeds, std::span<Tensor> fetched, Ledger* ledger) {
+  if (t_state.observer_levels) refuse_in_observer(&context_, "run");
   RandomDraws draws;
   try {
     execute(feeds, fetched, ledger, false);

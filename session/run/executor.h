@@ -34,10 +34,10 @@ class Executor : public PlanHolder {
   /// What a run does until it can fail no more.
   void run_early(std::span<const Tensor> feeds, Frame& frame, GpuRun* gpu, Ledger* ledger) const {
     for (const auto& [feed, external] : plan_->feeds) frame.set_external(external, feeds[feed]);
-    if (plan_->observed.empty()) [[likely]]
+    if (!plan_->settings.observed) [[likely]]
       run_code({plan_->code.data(), plan_->first_late}, frame, calls_, gpu, ledger);
     else
-      run_observed(frame, calls_, gpu, ledger);
+      run_observed(frame, calls_, gpu, ledger, &context_);
   }
   /// Hands out fetches and, unless `locked`, makes new values of variables the values.
   void finish(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, bool locked) const;

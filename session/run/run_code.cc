@@ -98,30 +98,28 @@ void run_code(std::span<const Instruction> code, Frame& frame, HostCalls calls, 
   ledger ? run_code_as<true>(code, frame, calls, gpu, ledger) : run_code_as<false>(code, frame, calls, gpu, nullptr);
 }
 
-void run_observed(Frame& frame, HostCalls calls, GpuRun* gpu, Ledger* ledger) {
+void run_observed(Frame& frame, HostCalls calls, GpuRun* gpu, Ledger* ledger, const SessionContext* session) {
   const Plan& plan = frame.plan;
   const std::span code(plan.code);
-  ObservedThread* const observing = t_state.observing;
-  for (uint64_t body : plan.bodies)
-    if (observing && body) observing->begin_execution(body);
+  ObservedRun run(session, plan.executions);
   size_t done = 0;
   for (const ObservedOp& op : plan.observed) {
-    const Node& node = plan.graph->node(op.node);
-    OpIdentity identity = op.identity;
-    if (observing) identity.execution = observing->execution_of(identity.body);
+    run.reach(op.node);
     run_code(code.subspan(done, op.after - done), frame, calls, gpu, ledger);
     done = op.after;
-    if (!observing) continue;
+    if (!t_state.observing) continue;
     std::vector<Tensor> inputs, outputs;
     for (const auto& source : op.inputs) inputs.push_back(source ? kept(frame.tensor_of(*source)) : Tensor());
     for (const Source& source : op.outputs) outputs.push_back(kept(frame.tensor_of(source)));
-    observing->node({.identity = identity,
-                     .node = plan.graph->node_name(op.node),
-                     .where = node.where,
-                     .device = op.device,
-                     .inputs = inputs,
-                     .outputs = outputs});
+    run.node({.identity = op.identity,
+              .node = plan.graph->node_name(op.node),
+              .where = plan.graph->node(op.node).where,
+              .device = op.device,
+              .inputs = inputs,
+              .outputs = outputs},
+             op.execution);
   }
+  run.finish();
   run_code(code.subspan(done, plan.first_late - done), frame, calls, gpu, ledger);
 }
 

@@ -4,17 +4,17 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include <twofold/eager/execute.h>
 #include <twofold/eager/tape.h>
 #include <twofold/graph/graph_ops.h>
-#include <twofold/graph/identity.h>
 #include <twofold/kernels/shape_check/shape_check.h>
 #include <twofold/kernels/variable/assignment.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/constant.h>
-#include <twofold/lib/op/observed_thread.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/program.h>
 #include <twofold/session/run/random_draws.h>
@@ -49,7 +49,10 @@ BodyResults TracedBodies::iteration(const Body& body, std::span<const Tensor> st
 const TracedBodies::Known& TracedBodies::known(const Body& body) {
   Known& known = known_[body.graph.get()];
   if (known.order.empty()) known.order = prune(*body.graph, {.fetches = body.outputs, .operations = body.effects});
-  if (t_state.observing && known.identities.empty()) known.identities = identities_of(*body.graph);
+  if (t_state.observing && known.identities.of_nodes.empty()) {
+    known.identities = identities_of(*body.graph);
+    std::tie(known.executions, known.executions_of_nodes) = known.identities.run_of(known.order);
+  }
   return known;
 }
 
@@ -60,21 +63,24 @@ BodyResults TracedBodies::call(const Body& body, std::span<const Tensor> paramet
   for (size_t i = 0; i < parameters.size(); ++i) values[body.parameters[i].node].push_back(parameters[i]);
   for (size_t i = 0; i < body.captures.size(); ++i)
     values[body.captures[i].node].push_back(inputs[body.capture_inputs[i]]);
-  ObservedThread* const observing = t_state.observing;
-  if (observing && !known.order.empty()) observing->begin_execution(known.identities[known.order.back()].body);
+  std::optional<ObservedRun> observed;
+  if (t_state.observing) observed.emplace(nullptr, known.executions);  // of a session that the run around it names
   for (uint32_t id : known.order) {
     if (!values[id].empty()) continue;
     const Node& node = g.node(id);
     SmallVector<const Tensor*, 4> pointers;
     for (Edge e : node.inputs) pointers.push_back(&values[e.node][e.output]);
     with_node(g, id, [&] {
-      if (!observing) return execute(node, pointers, values[id]);
-      OpIdentity identity = known.identities[id];
-      identity.execution = observing->execution_of(identity.body);
-      const ObservedThread::At at(identity, g.node_name(id));
+      if (!observed) return execute(node, pointers, values[id]);
+      observed->reach(id);
+      const OpIdentity& identity = known.identities.of_nodes[id];
+      std::optional<ObservedThread::Hidden> unseen;
+      if (identity.op.empty()) unseen.emplace();
+      const ObservedRun::At at(*observed, identity, known.executions_of_nodes[id], g.node_name(id));
       execute(node, pointers, values[id]);
     });
   }
+  if (observed) observed->finish();
   BodyResults outputs;
   for (Edge e : body.outputs) outputs.push_back(values[e.node][e.output]);
   return outputs;

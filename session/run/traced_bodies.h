@@ -6,7 +6,8 @@
 #include <vector>
 
 #include <twofold/eager/trace.h>
-#include <twofold/lib/op/observer.h>
+#include <twofold/graph/identity.h>
+#include <twofold/lib/op/observed_thread.h>
 #include <twofold/session/run/control_flow.h>
 
 namespace twofold {
@@ -38,8 +39,11 @@ class TracedBodies final : public Bodies {
   std::source_location where_;                // of the innermost node under way
   std::unordered_map<uint64_t, Tensor> fed_;  // by VariableState::id
   struct Known {
-    std::vector<uint32_t> order;         // the nodes that the body needs
-    std::vector<OpIdentity> identities;  // by node, where somebody observes
+    std::vector<uint32_t> order;  // the nodes that the body needs
+    // Where somebody observes: what the nodes are seen as, what is executed, and by node which of that.
+    GraphIdentities identities;
+    std::vector<BuiltExecution> executions;
+    std::vector<uint32_t> executions_of_nodes;
   };
   const Known& known(const Body& body);
   std::unordered_map<const GraphData*, Known> known_;
