@@ -40,9 +40,10 @@ struct GraphWatch {
   }
 };
 
-// What a check of shapes hands on is what came to it.
-Edge unchecked(const GraphData& g, Edge e) {
-  while (g.node(e.node).op == &shape_check_op) e = g.node(e.node).inputs[0];
+// The tensor that eager code would have there: a check of shapes, or a name, hands on what came to it.
+Edge eager_edge(const GraphData& g, Edge e) {
+  const auto hands_on = [](const Node& n) { return n.op == &shape_check_op || n.only_names; };
+  while (hands_on(g.node(e.node))) e = g.node(e.node).inputs[0];
   return e;
 }
 
@@ -61,7 +62,7 @@ class GraphRecords final : public RecordList {
     }
     if (!watch) return;
     for (const auto& [t, from] : watch->tensors)
-      if (t.graph() == &g) from_.emplace(Edge{t.node(), t.output()}.key(), position(from));
+      if (t.graph() == &g) from_.emplace(eager_edge(g, {t.node(), t.output()}).key(), position(from));
     for (const auto& [v, from] : watch->variables) from_.emplace(variable_key(*v), position(from));
   }
 
@@ -74,7 +75,7 @@ class GraphRecords final : public RecordList {
   TensorKey input_key(size_t r, size_t i) const override {
     const auto inputs = at(r).inputs;
     const TensorKey key =
-        i < inputs.size() ? unchecked(graph_, inputs[i]).key() : variable_key(*variables(r)[i - inputs.size()]);
+        i < inputs.size() ? eager_edge(graph_, inputs[i]).key() : variable_key(*variables(r)[i - inputs.size()]);
     const auto from = from_.empty() ? from_.end() : from_.find(key);
     return from != from_.end() && id(r) < from->second ? kNoKey : key;
   }
@@ -109,7 +110,7 @@ std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& 
                                         std::span<const Differentiable> xs, std::span<const Tensor> dys,
                                         std::span<RowsGradient> rows = {}) {
   const auto key = [&](const Tensor& t) {
-    if (t.graph() == &g) return unchecked(g, {t.node(), t.output()}).key();
+    if (t.graph() == &g) return eager_edge(g, {t.node(), t.output()}).key();
     check_not_escaped(t, t_state.source);
     if (!g.within(t.graph()))
       fail(Code::InvalidArgument, fmt::format("{} is not an element of this graph", to_string(t)));

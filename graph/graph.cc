@@ -146,21 +146,18 @@ internal::Naming::Naming(std::string_view name, std::source_location where) : na
   begin_ = g.size();
 }
 
-bool internal::Naming::take(const GraphData* graph, uint32_t node) {
+bool internal::Naming::take(const GraphData* graph, uint32_t node, bool only_names) {
   if (graph != graph_.get() || node < begin_ || std::ranges::find(named_, node) != named_.end()) return false;
   named_.push_back(node);
-  static_cast<GraphData*>(graph_.get())->rename(node, name_);
+  static_cast<GraphData*>(graph_.get())->rename(node, name_, only_names);
   return true;
 }
 
 void internal::Naming::name(Tensor& t) {
   if (!graph_ || !t.is_symbolic() || take(t.graph(), t.node())) return;
   const SourceScope source_scope(where_);
-  {
-    const UnseenScope for_the_name;  // eager code has no such op
-    t = identity(Operand(t, where_));
-  }
-  if (!take(t.graph(), t.node()))
+  t = identity(Operand(t, where_));
+  if (!take(t.graph(), t.node(), true))
     fail(Code::InvalidArgument,
          fmt::format("{}, to be called '{}', is of another graph than the current one", to_string(t), name_),
          "auto scope = graph.as_default();");
@@ -168,7 +165,7 @@ void internal::Naming::name(Tensor& t) {
 void internal::Naming::name(Operation& o) {
   if (!graph_ || !o.defined() || take(o.graph(), o.node())) return;
   o = group({o}, where_);
-  take(o.graph(), o.node());
+  take(o.graph(), o.node(), true);
 }
 
 DeviceScope::DeviceScope(std::string_view name, std::source_location where) : outer_(t_state.device) {

@@ -137,7 +137,7 @@ class Naming {
 
  private:
   /// Whether it was made since; then it has the name.
-  bool take(const GraphData* graph, uint32_t node);
+  bool take(const GraphData* graph, uint32_t node, bool only_names = false);
   std::string name_;
   std::source_location where_;
   Ref<RefCounted> graph_;  // null in eager mode

@@ -113,7 +113,7 @@ void GraphData::check_scope_name(std::string_view name) {
   if (!valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid scope name", name));
 }
 
-void GraphData::rename(uint32_t id, std::string_view name) {
+void GraphData::rename(uint32_t id, std::string_view name, bool only_names) {
   check_name(name);
   std::lock_guard lock(mutex_);
   const Place place = chunk_of(id);
@@ -124,6 +124,7 @@ void GraphData::rename(uint32_t id, std::string_view name) {
   if (made->second == node.ordinal + 1 && made->second-- == 1) ordinals_.erase(made);
   std::tie(node.scope, node.base) = scope_and_base(name);
   node.ordinal = unique(node.scope, node.base);
+  node.only_names = only_names;
   if (id < indexed_) index_.emplace(name_locked(id), id);
 }
 

@@ -45,6 +45,7 @@ struct Node {
   uint32_t base = 0;        ///< interned last part of the name
   uint32_t ordinal = 0;     ///< "_2" behind it; 0: none
   int8_t device = -1;       ///< -1: left open
+  bool only_names = false;  ///< an identity that only a name asked for: eager code has no such op
   uint32_t generation = 0;  ///< of a random op: which of the graph's random sequences it draws from
   std::source_location where{};
 
@@ -109,7 +110,7 @@ class GraphData final : public GraphSymbols {
   /// Throws InvalidArgument if `name` is none of a scope: "s", "s/" or "".
   static void check_scope_name(std::string_view name);
   /// Gives a node another name, as `add` takes one.
-  void rename(uint32_t id, std::string_view name);
+  void rename(uint32_t id, std::string_view name, bool only_names = false);
   uint32_t size() const { return size_.load(std::memory_order_acquire); }
   const Node& node(uint32_t id) const {
     const auto chunk = chunk_of(id);

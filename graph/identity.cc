@@ -27,7 +27,7 @@ GraphIdentities identities_of(const GraphData& g) {
     } else {
       all.executions_of_nodes.push_back(ObservedRun::kNone);
     }
-    if (in.scope == UnseenScope::kPath || passes)
+    if (g.node(id).only_names || passes)
       all.of_nodes.emplace_back();
     else
       all.of_nodes.push_back(

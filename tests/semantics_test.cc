@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "both_modes.h"
 #include "catch.h"
 #include "errors.h"
 #include "fresh_graph.h"
@@ -171,6 +172,18 @@ TEST_CASE("2. named changes no numbers, and values have no names") {
         CHECK(printed(plain[static_cast<size_t>(i)]) == printed(named[static_cast<size_t>(i)]));
     });
   }
+  // Gradients are summed as if there were no names: 1e8, 1 and -1e8 in the order of the text.
+  for (const bool in_branch : {false, true})
+    testing::in_both_modes([&] {
+      const tf::Tensor x = tf::constant(1.f);
+      tf::GradientTape tape;
+      tape.watch(x);
+      const auto f = [&] {
+        const tf::Tensor y = x * 1.f, z = tf::named("z", [&] { return y; });
+        return z * 1e8f + y * 1.f + z * -1e8f;
+      };
+      return std::vector{tape.gradient(in_branch ? tf::cond(x > 0.f, f, f) : f(), x)};
+    });
   tf::EagerMode eager;
   const tf::Tensor v = tf::tensor(2.f);
   const tf::Tensor twice = tf::named("twice", [&] { return v * 2.f; });

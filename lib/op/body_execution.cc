@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <functional>
-#include <utility>
 
 #include <twofold/lib/op/attrs.h>
 #include <twofold/lib/op/mode.h>
@@ -19,9 +18,6 @@ ScopePath::ScopePath(std::string_view name) : outer_(t_state.scope_path) {
   t_state.scope_path = scope_path_in(outer_, name);
 }
 ScopePath::~ScopePath() { t_state.scope_path = outer_; }
-
-UnseenScope::UnseenScope() : outer_(std::exchange(t_state.scope_path, kPath)) {}
-UnseenScope::~UnseenScope() { t_state.scope_path = outer_; }
 
 static uint64_t next_number() {
   static std::atomic<uint64_t> g_next{1};

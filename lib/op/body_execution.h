@@ -36,19 +36,6 @@ class [[nodiscard]] ScopePath {
   uint64_t outer_;
 };
 
-/// Ops made meanwhile are for the library's sake: observers do not see them, nor count them among others.
-class [[nodiscard]] UnseenScope {
- public:
-  static constexpr uint64_t kPath = ~uint64_t{0};
-  UnseenScope();
-  ~UnseenScope();
-  UnseenScope(const UnseenScope&) = delete;
-  UnseenScope& operator=(const UnseenScope&) = delete;
-
- private:
-  uint64_t outer_;
-};
-
 /// A body that runs many times: a step, a loop's body, a branch. Its ops get the same keys each time, while their
 /// counters go on.
 struct BodyKey {

@@ -91,6 +91,8 @@ void TracedBodies::execute(const Node& node, Inputs inputs, Outputs& outputs) {
   const AttrsView attrs = node.attrs_view();
   if (&op == &constant_op) {
     outputs.push_back(attrs.as<ConstantAttrs>().value.tensor);
+  } else if (node.only_names && !inputs.empty()) {
+    outputs.push_back(*inputs[0]);
   } else if (&op == &variable_op || &op == &no_op_op) {
     return;
   } else if (op.flags.writes_variable) {
