@@ -14,30 +14,32 @@
 #include <twofold/lib/op/mode.h>
 
 namespace twofold {
-namespace {
 
-struct ControlLevel {
-  GraphData* graph;
-  std::vector<uint32_t> nodes;  // the union in force
-};
-thread_local std::vector<ControlLevel> t_controls;
+thread_local constinit ControlScope* ControlScope::t_innermost = nullptr;
 
-}  // namespace
+std::span<const uint32_t> current_controls(const GraphData& g) { return ControlScope::current(g); }
 
-std::span<const uint32_t> current_controls(const GraphData& g) {
-  for (auto it = t_controls.rbegin(); it != t_controls.rend(); ++it)
-    if (it->graph == &g) return it->nodes;
+std::span<const uint32_t> ControlScope::current(const GraphData& g) {
+  for (const ControlScope* s = t_innermost; s; s = s->outer_)
+    if (s->graph_ == &g) return s->nodes_;
   return {};
 }
 
-ControlScope::ControlScope(GraphData& g, std::vector<uint32_t> nodes, bool clear) {
+ControlScope::ControlScope(GraphData& g, std::vector<uint32_t> nodes, bool clear)
+    : graph_(&g), nodes_(std::move(nodes)), outer_(t_innermost) {
   if (!clear) {
-    for (uint32_t n : current_controls(g))
-      if (std::ranges::find(nodes, n) == nodes.end()) nodes.push_back(n);
+    for (uint32_t n : current(g))
+      if (std::ranges::find(nodes_, n) == nodes_.end()) nodes_.push_back(n);
   }
-  t_controls.push_back({&g, std::move(nodes)});
+  t_innermost = this;
 }
-ControlScope::~ControlScope() { t_controls.pop_back(); }
+ControlScope::~ControlScope() {
+  for (ControlScope** at = &t_innermost; *at; at = &(*at)->outer_)
+    if (*at == this) {
+      *at = outer_;
+      return;
+    }
+}
 
 namespace {
 

@@ -19,6 +19,14 @@ class [[nodiscard]] ControlScope {
   ~ControlScope();
   ControlScope(const ControlScope&) = delete;
   ControlScope& operator=(const ControlScope&) = delete;
+  static std::span<const uint32_t> current(const GraphData& g);
+
+ private:
+  static thread_local constinit ControlScope*
+      t_innermost;  // a pointer: a program has few bytes for a library's threads
+  const GraphData* graph_;
+  std::vector<uint32_t> nodes_;  // the union in force
+  ControlScope* outer_;
 };
 }  // namespace internal
 using internal::ControlScope;

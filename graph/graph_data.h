@@ -260,6 +260,10 @@ class [[nodiscard]] NextName {
   ~NextName();
   NextName(const NextName&) = delete;
   NextName& operator=(const NextName&) = delete;
+  std::string_view text() const { return text_; }
+
+ private:
+  const std::string_view text_;
 };
 
 }  // namespace twofold

@@ -17,11 +17,11 @@
 namespace twofold {
 
 namespace {
-thread_local std::string_view t_next_name;
+thread_local constinit const NextName* t_next_name = nullptr;
 }  // namespace
 
-NextName::NextName(std::string_view name) { t_next_name = name; }
-NextName::~NextName() { t_next_name = {}; }
+NextName::NextName(std::string_view name) : text_(name) { t_next_name = this; }
+NextName::~NextName() { t_next_name = nullptr; }
 
 namespace {
 
@@ -139,7 +139,7 @@ class DeferredExecution final : public Mode {
     InferContext context(op, specs, attrs, inside);
     op.infer(context);
     const auto out = context.outputs();
-    const uint32_t node = g.add(op, edges, attrs, out, t_next_name, where);
+    const uint32_t node = g.add(op, edges, attrs, out, t_next_name ? t_next_name->text() : std::string_view(), where);
     for (size_t i = 0; i < out.size(); ++i) outputs.push_back(symbol(g, node, static_cast<int>(i)));
   }
 
