@@ -173,7 +173,7 @@ auto while_loop(Test&& test, Body&& body, const State& state,
     static_assert(
         kNever<State>,
         "test and body of while_loop are functions of the state: of a tuple's parts as parameters of their own, "
-        "[&](Tensor i, Tensor x) { ... }, else of one, [&](Tensor x) { ... }");
+        "[&](Tensor i, Tensor x) { ... }, else of one, [&](Tensor x) { ... }, by value or const&");
     return Tensor();
   } else {
     using Truth = decltype(internal::call_with_state(test, std::declval<const Nest&>()));

@@ -23,10 +23,18 @@ bool ends_in_number(std::string_view name) {
   return underscore != name.npos && underscore + 1 < name.size() && underscore > 0 &&
          name.find_first_not_of("0123456789", underscore + 1) == name.npos;
 }
-bool valid_name(std::string_view name) {
-  return !name.empty() &&
-         name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/\\>") == name.npos &&
-         name[0] != '/' && name[0] != '_' && name[0] != '-';
+constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/\\>";
+constexpr std::string_view kNotFirst = "/_-";
+
+void check_letters(std::string_view name, const char* what) {
+  if (!name.empty() && name.find_first_not_of(kLetters) == name.npos && kNotFirst.find(name[0]) == kNotFirst.npos)
+    return;
+  std::string like(name);
+  for (char& c : like)
+    if (kLetters.find(c) == kLetters.npos) c = '_';
+  while (!like.empty() && kNotFirst.find(like[0]) != kNotFirst.npos) like.erase(0, 1);
+  fail(Code::InvalidArgument, fmt::format("'{}' is not a valid {} name", name, what),
+       fmt::format("\"{}\"", like.empty() ? what : like));
 }
 }  // namespace
 
@@ -103,14 +111,12 @@ std::pair<uint32_t, uint32_t> GraphData::scope_and_base(std::string_view name) {
   return {scope_of(0, prefix), intern(cut == name.npos ? name : name.substr(cut + 1))};
 }
 
-void GraphData::check_name(std::string_view name) {
-  if (!valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid node name", name));
-}
+void GraphData::check_name(std::string_view name) { check_letters(name, "node"); }
 
 void GraphData::check_scope_name(std::string_view name) {
   if (name.empty()) return;
   if (name.back() == '/') name.remove_suffix(1);
-  if (!valid_name(name)) fail(Code::InvalidArgument, fmt::format("'{}' is not a valid scope name", name));
+  check_letters(name, "scope");
 }
 
 void GraphData::rename(uint32_t id, std::string_view name, bool only_names) {

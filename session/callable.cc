@@ -36,7 +36,7 @@ internal::PreparedRun Session::prepare(std::span<const Fetch> fetches, const std
     data_->check_open();
     for (const Fetch& f : fetches) state->fetches.push_back(data_->resolve(f, "Fetch"));
     for (const Fetch& f : feed_keys) state->feeds.push_back(data_->resolve(f, "Feed key"));
-    for (const Target& t : state->feeds) check_key(t);
+    for (size_t i = 0; i < feed_keys.size(); ++i) data_->check_key(state->feeds[i], feed_keys[i]);
     check_distinct(state->feeds, feed_keys);
   });
   state->order = FeedOrder(state->fetches, state->feeds);

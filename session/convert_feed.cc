@@ -50,9 +50,13 @@ internal::FeedValue internal::FeedValue::owned() const {
 }
 
 std::string key_name(const Fetch& key) {
-  return key.kind() == Fetch::Kind::name       ? key.name()
-         : key.kind() == Fetch::Kind::variable ? key.variable()->name + ":0"
-                                               : key.tensor().name();
+  switch (key.kind()) {
+    case Fetch::Kind::name: return key.name();
+    case Fetch::Kind::variable: return key.variable()->name + ":0";
+    case Fetch::Kind::operation: return key.operation().defined() ? key.operation().name() : "None";
+    case Fetch::Kind::tensor: break;
+  }
+  return key.tensor().name();
 }
 
 Tensor convert_feed(const Feed::Value& value, const TensorSpec& spec, const Fetch& key) {

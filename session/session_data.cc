@@ -152,13 +152,15 @@ void SessionData::forget(std::span<const Target> fetches) {
   }
 }
 
-void check_key(const Target& t) {
-  if (t.kind == Target::Kind::operation || t.kind == Target::Kind::nothing)
-    fail(Code::InvalidArgument, "An Operation cannot be fed; feed one of its output tensors", "\"name:0\"");
+void SessionData::check_key(const Target& t, const Fetch& key) const {
+  if (t.kind != Target::Kind::operation && t.kind != Target::Kind::nothing) return;
+  const bool has_output = t.kind == Target::Kind::operation && !graph_->node(t.edge.node).outputs.empty();
+  fail(Code::InvalidArgument, "An Operation cannot be fed; feed one of its output tensors",
+       fmt::format("\"{}:0\"", has_output ? key_name(key) : "name"));
 }
 
 Tensor SessionData::fed(const Target& t, const Fetch& key, const Feed::Value& value) const {
-  check_key(t);
+  check_key(t, key);
   if (value.tensor().is_symbolic())
     fail(Code::InvalidArgument,
          fmt::format("The value of a feed cannot be a symbolic Tensor: {} was given for '{}'",

@@ -36,6 +36,8 @@ class SessionData {
 
   /// Throws InvalidArgument or NotFound, calling `f` by its `role`, if it is not of this session's graph.
   Target resolve(const Fetch& f, const char* role) const;
+  /// Throws InvalidArgument if `t`, which `key` is, is nothing to feed.
+  void check_key(const Target& t, const Fetch& key) const;
 
   void run(std::span<const Fetch> fetches, const internal::FeedList& feeds, std::span<Tensor> results);
 
@@ -94,8 +96,6 @@ class SessionData {
 /// Puts a plan's results in the places of its fetches: operations have none.
 void scatter(std::span<const Target> fetches, std::span<Tensor> fetched, std::span<Tensor> results);
 
-/// Throws InvalidArgument if `t` is nothing to feed.
-void check_key(const Target& t);
 /// Throws InvalidArgument if two of the feeds are one.
 void check_distinct(std::span<const Target> feeds, std::span<const Fetch> keys);
 

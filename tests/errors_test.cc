@@ -246,6 +246,8 @@ TEST_CASE("Runs that cannot be begun name their own line") {
              "Fetch 1 is a value already, not a symbol of this graph", "use it as it is");
   ERROR_HERE(session.run(y, {{tf::group({y}), 1}}), Code::InvalidArgument, "",
              "An Operation cannot be fed; feed one of its output tensors", "\"name:0\"");
+  ERROR_HERE(session.run(y, {{"x", 1}}), Code::InvalidArgument, "",
+             "An Operation cannot be fed; feed one of its output tensors", "\"x:0\"");
   ERROR_HERE(session.make_callable(y, {x, x}), Code::InvalidArgument, "", "'x:0' is fed twice in one run", "");
   session.close();
   ERROR_HERE(session.run(y), Code::FailedPrecondition, "", "Attempted to use a closed Session.",
@@ -304,8 +306,9 @@ TEST_CASE("Graphs, names and devices") {
              "The name 'nobody' refers to an Operation not in the graph.", "");
   ERROR_HERE(fresh.graph.tensor("x"), Code::InvalidArgument, "",
              "'x' is no tensor name: it must be \"<operation>:<output>\"", "\"x:0\"");
-  ERROR_HERE(tf::constant(1.f, {.name = "a b"}), Code::InvalidArgument, "", "'a b' is not a valid node name", "");
-  ERROR_HERE(tf::NameScope("a b"), Code::InvalidArgument, "", "'a b' is not a valid scope name", "");
+  ERROR_HERE(tf::constant(1.f, {.name = "a b"}), Code::InvalidArgument, "", "'a b' is not a valid node name", "\"a_b\"");
+  ERROR_HERE(tf::NameScope("a b"), Code::InvalidArgument, "", "'a b' is not a valid scope name", "\"a_b\"");
+  ERROR_HERE(tf::NameScope("/-_ä"), Code::InvalidArgument, "", "'/-_ä' is not a valid scope name", "\"scope\"");
   ERROR_HERE(tf::DeviceScope("/tpu:0"), Code::InvalidArgument, "", "'/tpu:0' is no device name",
              "\"/cpu:0\" or \"/gpu:0\"");
   ERROR_HERE(tf::ControlDependencies({"nobody"}), Code::NotFound, "",
