@@ -6,6 +6,7 @@
 #include <limits>
 
 #include <twofold/eager/tape.h>
+#include <twofold/lib/autodiff/gradient_tape.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/op/opdef.h>
 
