@@ -17,8 +17,6 @@ namespace twofold {
 
 thread_local constinit ControlScope* ControlScope::t_innermost = nullptr;
 
-std::span<const uint32_t> current_controls(const GraphData& g) { return ControlScope::current(g); }
-
 std::span<const uint32_t> ControlScope::current(const GraphData& g) {
   for (const ControlScope* s = t_innermost; s; s = s->outer_)
     if (s->graph_ == &g) return s->nodes_;

@@ -8,9 +8,6 @@
 
 namespace twofold {
 
-/// Nodes of `g` that a node added now must follow.
-std::span<const uint32_t> current_controls(const GraphData& g);
-
 namespace internal {
 /// Binds what is made during its lifetime to run after `nodes` of `g`; with `clear`, to nothing.
 class [[nodiscard]] ControlScope {
@@ -19,11 +16,12 @@ class [[nodiscard]] ControlScope {
   ~ControlScope();
   ControlScope(const ControlScope&) = delete;
   ControlScope& operator=(const ControlScope&) = delete;
+  /// Nodes of `g` that a node added now must follow.
   static std::span<const uint32_t> current(const GraphData& g);
 
  private:
-  static thread_local constinit ControlScope*
-      t_innermost;  // a pointer: a program has few bytes for a library's threads
+  // A chain, not a vector: a program has few bytes for the threads of a library that it loads.
+  static thread_local constinit ControlScope* t_innermost;
   const GraphData* graph_;
   std::vector<uint32_t> nodes_;  // the union in force
   ControlScope* outer_;

@@ -166,7 +166,7 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   if (attrs) node->attrs = make_ref<AttrsBox>(attrs);
   node->inputs = keep(inputs);
   node->outputs = keep(outputs);
-  node->controls = keep(std::span<const uint32_t>(current_controls(*this)));
+  node->controls = keep(std::span<const uint32_t>(ControlScope::current(*this)));
   node->scope = scope;
   node->base = base;
   node->ordinal = unique(scope, base);

@@ -90,33 +90,26 @@ TEST_CASE("An eager step that returns what has no value leaves variables and dra
 }
 
 TEST_CASE("A step that fails draws the same numbers again", "[step]") {
+  const auto drawn_times = [](const Tensor& x) {
+    const Tensor plain = tf::random_normal({2});
+    const auto [i, looped] = tf::while_loop([](const Tensor& n, const Tensor&) { return n < 2; },
+                                            [](const Tensor& n, const Tensor& s) {
+                                              return std::tuple{n + 1, s + tf::random_normal({2})};
+                                            },
+                                            std::tuple{tf::constant(0), plain});
+    return looped * x;
+  };
   std::vector<std::vector<Tensor>> all;
   for (const How how : kWays)
-    all.push_back(in_mode(how, [](tf::Session& session) {
-      auto step = tf::step(session, [](Tensor x) {
-        const Tensor plain = tf::random_normal({2});
-        const auto [i, looped] = tf::while_loop([](const Tensor& n, const Tensor&) { return n < 2; },
-                                                [](const Tensor& n, const Tensor& s) {
-                                                  return std::tuple{n + 1, s + tf::random_normal({2})};
-                                                },
-                                                std::tuple{tf::constant(0), plain});
-        return tf::check_numerics(looped * x, "looped");
-      });
+    all.push_back(in_mode(how, [&](tf::Session& session) {
+      auto step = tf::step(session, [&](Tensor x) { return tf::check_numerics(drawn_times(x), "looped"); });
       std::vector<Tensor> drawn{step(1.f)};
       for (int i = 0; i < 2; ++i) CHECK_ERROR(step(std::nanf("")), InvalidArgument, "NaN");
       drawn.push_back(step(1.f));
       return drawn;
     }));
-  const auto undisturbed = in_mode(How::eager, [](tf::Session& session) {
-    auto step = tf::step(session, [](Tensor x) {
-      const Tensor plain = tf::random_normal({2});
-      const auto [i, looped] = tf::while_loop([](const Tensor& n, const Tensor&) { return n < 2; },
-                                              [](const Tensor& n, const Tensor& s) {
-                                                return std::tuple{n + 1, s + tf::random_normal({2})};
-                                              },
-                                              std::tuple{tf::constant(0), plain});
-      return looped * x;
-    });
+  const auto undisturbed = in_mode(How::eager, [&](tf::Session& session) {
+    auto step = tf::step(session, drawn_times);
     return std::vector<Tensor>{step(1.f), step(1.f)};
   });
   for (const auto& drawn : all) CHECK(same_bits(drawn, undisturbed));
