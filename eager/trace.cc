@@ -21,6 +21,7 @@ class TapeTrace final : public Trace {
   std::vector<TensorKey> inputs;   // as the tape knows it: what the body was called with, then what it captured; for a
                                    // gradient: the inputs of the body, then the gradients that it was called with
   std::vector<TensorKey> outputs;  // 0: undefined
+  bool pass = false;               // of a loop
 };
 
 struct TraceAttrs {
@@ -89,10 +90,13 @@ struct Sums {
   Traced values;  // empty unless somebody records
 };
 
-// Gradients of what the keys name. `arrived`: by dy, or empty if all have. With `total` each is one tensor, else as
-// many parts as it has.
+// What becomes of a sum: one tensor, one part of each kind, or the parts that it has.
+enum class Summing : uint8_t { total, condensed, parts };
+
+// Gradients of what the keys name. `arrived`: by dy, or empty if all have.
 Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
-                         const std::vector<bool>& arrived, std::span<const TensorKey> wanted, bool keep, bool total) {
+                         const std::vector<bool>& arrived, std::span<const TensorKey> wanted, bool keep,
+                         Summing summing) {
   const ObservedThread::Hidden one_node;  // as which graphs have it
   const auto gradients = [&](std::span<const Tensor> given) {
     std::vector<Seed> seeds;
@@ -100,13 +104,16 @@ Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs,
       if (given[i].defined() && trace.outputs[i] && (arrived.empty() || arrived[i]))
         seeds.push_back({trace.outputs[i], {given[i], {}}});
     std::vector<GradientSum> sums = differentiate_unsummed(*trace.tape, seeds, wanted);
-    if (total)
-      for (GradientSum& sum : sums) sum.total();
+    for (GradientSum& sum : sums) {
+      if (summing == Summing::total) sum.total();
+      if (summing == Summing::condensed) sum.condense();
+    }
     return sums;
   };
   if (!keep && !t_state.tape) return {gradients(dys), {}};
   // Forward records, then the backward ones: of both together the gradient is again a gradient of a trace.
   auto both = make_ref<TapeTrace>();
+  both->pass = trace.pass;
   std::vector<Tensor> outside(inputs.begin(), inputs.end()), inside(dys.size());
   both->inputs = trace.inputs;
   both->tape = std::make_unique<Tape>(Tape::Apart{.everything = keep, .after = trace.tape.get()});
@@ -120,8 +127,11 @@ Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs,
   Sums made{gradients(inside), {}};
   std::vector<Tensor*> parts;
   for (GradientSum& sum : made.sums) {
-    if (total && sum.empty())
-      parts.push_back(nullptr);  // an output for each sum, undefined or not
+    // An output for each tensor that there may be, undefined or not, where graphs count on that.
+    if (summing == Summing::total)
+      parts.push_back(sum.empty() ? nullptr : &sum.total().value);
+    else if (summing == Summing::condensed)
+      std::ranges::copy(sum.condensed_values(), std::back_inserter(parts));
     else
       std::ranges::copy(sum.values(), std::back_inserter(parts));
   }
@@ -147,7 +157,8 @@ void trace_gradient(Backward& b) {
     places.push_back(i);
   }
   for (size_t i = 0; i < trace.outputs.size(); ++i) dys.push_back(b.dy(static_cast<int>(i)));
-  std::vector<GradientSum> dxs = differentiate_trace(trace, inputs, dys, {}, wanted, false, !b.nested()).sums;
+  const Summing summing = !b.nested() ? Summing::total : trace.pass ? Summing::parts : Summing::condensed;
+  std::vector<GradientSum> dxs = differentiate_trace(trace, inputs, dys, {}, wanted, false, summing).sums;
   for (size_t i = 0; i < places.size(); ++i) {
     if (dxs[i].empty()) continue;
     if (b.nested())
@@ -161,6 +172,7 @@ void trace_gradient(Backward& b) {
 
 Traced run_traced(std::span<const Tensor> inputs, const internal::TensorFunction& body, const TraceOptions& options) {
   auto trace = make_ref<TapeTrace>();
+  trace->pass = options.pass;
   std::vector<Tensor> inside;
   trace->tape = std::make_unique<Tape>(Tape::Apart{.everything = options.everything});
   for (const Tensor& t : inputs) {
@@ -172,14 +184,22 @@ Traced run_traced(std::span<const Tensor> inputs, const internal::TensorFunction
   return finish(std::move(trace), {inputs.begin(), inputs.end()}, 0, results, options.where);
 }
 
-Traced run_backprop(const Trace& trace, const Backprop& request, bool keep) {
+TracedGradients run_backprop(const Trace& trace, const Backprop& request, bool keep) {
   const auto& of = static_cast<const TapeTrace&>(trace);
   std::vector<TensorKey> wanted;
   for (size_t i : request.wanted) wanted.push_back(of.inputs[i]);
   for (const auto& v : request.variables) wanted.push_back(variable_key(*v));
-  Sums made = differentiate_trace(of, request.inputs, request.dys, request.arrived, wanted, keep, true);
-  Traced gradients{{}, std::move(made.values.trace)};
-  for (GradientSum& sum : made.sums) gradients.outputs.push_back(sum.empty() ? Tensor() : sum.total().value);
+  const Summing summing = request.nested ? Summing::condensed : Summing::total;
+  Sums made = differentiate_trace(of, request.inputs, request.dys, request.arrived, wanted, keep, summing);
+  TracedGradients gradients{{}, std::move(made.values.trace)};
+  for (GradientSum& sum : made.sums) {
+    TracedGradient& gradient = gradients.of.emplace_back();
+    for (const Contribution& c : sum.parts()) {
+      if (c.kind == Contribution::Kind::whole) gradient.whole = c.value;
+      if (c.kind == Contribution::Kind::slice) gradient.slices = c.value;
+      if (c.kind == Contribution::Kind::rows) gradient.rows = c.value, gradient.indices = c.indices;
+    }
+  }
   return gradients;
 }
 

@@ -26,6 +26,7 @@ struct Traced {
 struct TraceOptions {
   std::source_location where{};
   bool everything = false;  ///< not only what the tapes around it watch: every input and every variable read
+  bool pass = false;        ///< one pass of a loop
 };
 
 /// Calls `body` eagerly with `inputs`, recorded apart; the tapes around see one record, so that what the body adds to
@@ -39,9 +40,20 @@ struct Backprop {
   std::vector<bool> arrived;                  ///< by output; a dy that has not arrived counts as an input only
   std::vector<size_t> wanted;                 ///< inputs whose gradients are asked for
   std::vector<Ref<VariableState>> variables;  ///< variables read in the body, likewise
+  bool nested = false;                        ///< within another body, whose sums go on
 };
-/// Gradients of `wanted`, then of `variables`, undefined where unconnected. With `keep` the result has a trace too, of
-/// the body's execution and its gradient together as a function of `inputs` and the defined dys.
-Traced run_backprop(const Trace& trace, const Backprop& request, bool keep);
+/// A gradient as a graph's node of it hands it out.
+struct TracedGradient {
+  Tensor whole;   ///< the sum, where it is not nested
+  Tensor slices;  ///< the sum of slices, to be added as a slice that covers all
+  Tensor rows, indices;
+};
+struct TracedGradients {
+  std::vector<TracedGradient> of;  ///< of `wanted`, then of `variables`; undefined where unconnected
+  Ref<Trace> trace;
+};
+/// With `keep` the result has a trace too, of the body's execution and its gradient together as a function of `inputs`
+/// and the defined dys. Its outputs are the whole tensors or, nested, `whole`, `slices` and `rows` of each.
+TracedGradients run_backprop(const Trace& trace, const Backprop& request, bool keep);
 
 }  // namespace twofold

@@ -111,22 +111,9 @@ constinit OpDef while_op{.key = OpKey::without_kernels("While"),
                          .flags = {.can_fail = true, .session = true, .on_host = true, .control_flow = true},
                          .attrs = &internal::kAttrsType<WhileAttrs>};
 
-constinit OpDef backprop_op{.key = OpKey::without_kernels("Backprop"),
-                            .doc = "The gradient of an execution of If or While, from the trace that it left.",
-                            .min_inputs = 1,
-                            .max_inputs = -1,
-                            .outputs = -1,
-                            .hidden = 1,
-                            .infer = infer_backprop,
-                            .differentiable = Differentiability::rule,
-                            .gradient = control_flow_gradient,
-                            .flags = {.can_fail = true, .session = true, .on_host = true, .control_flow = true},
-                            .attrs = &internal::kAttrsType<BackpropAttrs>};
-
 __attribute__((constructor(101))) static void register_control_flow_ops() {
   register_op(if_op);
   register_op(while_op);
-  register_op(backprop_op);
 }
 
 }  // namespace twofold

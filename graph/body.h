@@ -41,29 +41,11 @@ struct WhileAttrs {
   TWOFOLD_FIELDS(test, body)
 };
 
-/// The gradient of an If or While node, or of such a gradient. Inputs: the forward node's trace, the inputs of its body
-/// (a gradient's are these again), the gradients of outputs, then the bool scalars that tell whether those which are
-/// `conditional` have arrived. Outputs: gradients of the wanted inputs, then of the wanted variables, for each of these
-/// a bool scalar that tells whether the recorded execution uses it; then its own trace.
-struct BackpropAttrs {
-  int64_t num_inputs = 0;                     ///< inputs of the forward body
-  int64_t num_outputs = 0;                    ///< visible outputs of the forward node
-  std::vector<int64_t> dys;                   ///< the outputs whose gradients are given
-  std::vector<int64_t> conditional;           ///< of `dys`, by their place there
-  std::vector<int64_t> wanted;                ///< of the inputs
-  std::vector<Ref<VariableState>> variables;  ///< the forward body reads
-  std::vector<int64_t> wanted_variables;      ///< of these
-  std::vector<DType> dtypes;                  ///< of the results
-  std::vector<Shape> shapes;
-  TWOFOLD_FIELDS(num_inputs, num_outputs, dys, conditional, wanted, variables, wanted_variables, dtypes, shapes)
-};
-
-extern OpDef if_op, while_op, backprop_op;
+extern OpDef if_op, while_op;
 
 /// The variables that the body of an If, While or Backprop node reads and may be differentiated by.
 std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsView attrs);
 void control_flow_gradient(Backward& b);
-void infer_backprop(InferContext& c);
 
 /// Those of `nodes` of `g`, in order, that may fail, by themselves or in a body of theirs, and that nothing in `needed`
 /// comes after. Eager, they would fail though nobody reads them.

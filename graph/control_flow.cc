@@ -205,10 +205,10 @@ std::vector<Tensor> eager_while(std::vector<Tensor> state, const internal::TestF
   };
   const auto loop = [&](std::span<const Tensor> values) {
     std::vector<Tensor> now(values.begin(), values.end());
-    while (go_on(now)) now = mode().call_body(now, iteration, where);
+    while (go_on(now)) now = mode().call_body(now, iteration, true, where);
     return now;
   };
-  return mode().call_body(state, loop, where);
+  return mode().call_body(state, loop, false, where);
 }
 
 }  // namespace
@@ -227,7 +227,7 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
       const BodyExecution execution(chosen ? random_then : random_else);
       return checked(chosen ? then() : otherwise(), "If", where);
     };
-    return {mode().call_body({}, branch, where), {}};
+    return {mode().call_body({}, branch, false, where), {}};
   }
   check_not_escaped(p, where);
   GraphData& outer = surrounding_graph({&p, 1});

@@ -1,7 +1,9 @@
-// The gradient of If and While in a graph: a node that differentiates what the forward node did.
+// The gradient of If and While in a graph: a node that holds the backward bodies.
 #include <algorithm>
 
-#include <twofold/graph/body.h>
+#include <twofold/graph/backprop.h>
+#include <twofold/kernels/array/array.h>
+#include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/op/backward.h>
 #include <twofold/lib/runtime/thread_state.h>
 
@@ -18,60 +20,312 @@ std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsV
   return found;
 }
 
+namespace {
+
+using namespace gradient_outputs;
+using Variables = std::span<const Ref<VariableState>>;
+
 void infer_backprop(InferContext& c) {
   const auto& a = c.attrs<BackpropAttrs>();
   for (size_t i = 0; i < a.shapes.size(); ++i) c.output(a.dtypes[i], a.shapes[i]);
-  for (size_t i = 0; i < a.shapes.size(); ++i) c.output(bool_, {});
   c.output(uint8, Shape{0});
 }
 
-// Behind the inputs of the node, the engine lists the variables that its bodies read.
-void control_flow_gradient(Backward& b) {
-  // Its own input 0 is the forward node's trace, its last ones say what arrived, as do its last outputs.
-  const BackpropAttrs* again = &b.op() == &backprop_op ? &b.attrs<BackpropAttrs>() : nullptr;
-  const size_t first = again ? 1 : 0;
-  BackpropAttrs a;
-  a.variables = again               ? again->variables
-                : &b.op() == &if_op ? differentiable_variables(if_op, b.attrs<IfAttrs>())
-                                    : differentiable_variables(while_op, b.attrs<WhileAttrs>());
-  const size_t variables = static_cast<size_t>(b.num_inputs()) - a.variables.size();
-  const size_t end = variables - (again ? again->conditional.size() : 0);
-  a.num_inputs = static_cast<int64_t>(end - first);
-  a.num_outputs = again ? static_cast<int64_t>(again->shapes.size()) : b.num_outputs();
-  std::vector<const Tensor*> inputs{&b.output(b.num_outputs())};
-  std::vector<int> places;
-  const auto want = [&](int i) {
-    places.push_back(i);
-    a.dtypes.push_back(b.input(i).dtype());
-    a.shapes.push_back(b.input(i).shape());
-  };
-  for (size_t i = first; i < end; ++i) {
-    const int at = static_cast<int>(i);
-    inputs.push_back(&b.input(at));
-    if (!b.needs(at)) continue;
-    a.wanted.push_back(static_cast<int64_t>(i - first));
-    want(at);
-  }
-  for (size_t k = 0; k < a.variables.size(); ++k) {
-    const int at = static_cast<int>(variables + k);
-    if (!b.needs(at)) continue;
-    a.wanted_variables.push_back(static_cast<int64_t>(k));
-    want(at);
-  }
-  std::vector<const Tensor*> arrived;
-  for (int i = 0; i < b.num_outputs(); ++i) {
-    if (!b.dy(i).defined()) continue;
-    if (b.arrived(i).defined()) {
-      a.conditional.push_back(static_cast<int64_t>(a.dys.size()));
-      arrived.push_back(&b.arrived(i));
-    }
-    a.dys.push_back(i);
-    inputs.push_back(&b.dy(i));
-  }
-  if (places.empty()) return;
-  inputs.insert(inputs.end(), arrived.begin(), arrived.end());
-  const Outputs dxs = apply_all(backprop_op, inputs, a, t_state.source);
-  for (size_t i = 0; i < places.size(); ++i) b.dx(places[i], dxs[i], dxs[places.size() + i]);
+DType input_dtype(const Body& b, size_t i, Variables variables) {
+  if (i < b.parameters.size()) return b.graph->spec(b.parameters[i]).dtype;
+  if (i -= b.parameters.size(); i < b.captures.size()) return b.graph->spec(b.captures[i]).dtype;
+  return variables[i - b.captures.size()]->dtype;
 }
+
+// How the gradients of the node's outputs are given.
+std::vector<Dy> given_dys(const Backward& b) {
+  std::vector<Dy> dys;
+  for (int i = 0; i < b.num_outputs(); ++i) {
+    const bool given = b.dy(i).defined() && is_floating(b.output(i).dtype());
+    dys.push_back(!given ? Dy::none : b.arrived(i).defined() ? Dy::conditional : Dy::always);
+  }
+  return dys;
+}
+
+// The inputs of `body` that are wanted inputs of its node: what it captures, and variables.
+std::vector<uint32_t> wanted_captures(const Backward& b, const Body& body, Variables variables) {
+  std::vector<uint32_t> wanted;
+  const size_t parameters = body.parameters.size(), tensors = parameters + body.captures.size();
+  for (size_t i = 0; i < body.captures.size(); ++i)
+    if (b.needs(static_cast<int>(body.capture_inputs[i]))) wanted.push_back(static_cast<uint32_t>(parameters + i));
+  for (size_t k = 0; k < variables.size(); ++k)
+    if (b.needs(b.num_inputs() - static_cast<int>(variables.size() - k)))
+      wanted.push_back(static_cast<uint32_t>(tensors + k));
+  return wanted;
+}
+
+BodyGradient differentiate_branch(const Backward& b, const Body& branch, Variables variables) {
+  return differentiate_body(branch, given_dys(b), wanted_captures(b, branch, variables), variables);
+}
+
+// The gradient of one pass, which serves all: the gradient of a loop variable may come from outside in the last and
+// from the pass that follows in others.
+BodyGradient differentiate_pass(const Backward& b, const Body& pass, Variables variables) {
+  const std::vector<uint32_t> captured = wanted_captures(b, pass, variables);
+  const size_t n = pass.parameters.size();
+  std::vector<bool> reached(n);
+  for (size_t i = 0; i < n; ++i) reached[i] = b.needs(static_cast<int>(i));
+  std::vector<uint32_t> wanted;
+  for (bool settled = false; !settled;) {
+    wanted.clear();
+    for (size_t i = 0; i < n; ++i)
+      if (reached[i]) wanted.push_back(static_cast<uint32_t>(i));
+    wanted.insert(wanted.end(), captured.begin(), captured.end());
+    const std::vector<bool> next = outputs_depending(pass, wanted, variables);
+    settled = true;
+    for (size_t i = 0; i < n; ++i) {
+      settled = settled && (reached[i] || !next[i]);
+      reached[i] = reached[i] || next[i];
+    }
+  }
+  const std::vector<Dy> given = given_dys(b);
+  std::vector<Dy> dys = given;
+  for (;;) {
+    BodyGradient gradient = differentiate_body(pass, dys, wanted, variables);
+    std::vector<Dy> next = given;
+    for (size_t i = 0; i < n; ++i) {
+      Dy from_pass = Dy::none;
+      if (const InputGradient* of = gradient.of(i)) {
+        const auto surely = [](const GradientPart& p) { return p.arrived < 0; };
+        from_pass = std::ranges::any_of(of->parts, surely) ? Dy::always : Dy::conditional;
+      }
+      if (from_pass != next[i]) next[i] = Dy::conditional;
+    }
+    if (next == dys) return gradient;
+    dys = next;
+  }
+}
+
+// By whatever gradients may arrive.
+BodyGradient differentiate_all(const Body& body, Variables variables) {
+  std::vector<Dy> dys;
+  for (size_t i = 0; i < body.outputs.size(); ++i)
+    dys.push_back(is_floating(body.output_spec(i).dtype) ? Dy::conditional : Dy::none);
+  std::vector<uint32_t> wanted;
+  for (size_t i = 0; i < body.parameters.size() + body.captures.size() + variables.size(); ++i)
+    if (is_floating(input_dtype(body, i, variables))) wanted.push_back(static_cast<uint32_t>(i));
+  return differentiate_body(body, dys, wanted, variables);
+}
+
+// What a gradient consists of, all its parts over all bodies taken together.
+struct Consist {
+  int64_t bits = 0;
+  DType indices = int32;
+
+  void add(const Body& b, const InputGradient* gradient) {
+    if (!gradient) return;
+    for (const GradientPart& p : gradient->parts) {
+      if (p.kind == Contribution::Kind::whole) bits |= kWhole;
+      if (p.kind == Contribution::Kind::slice) bits |= kSlices;
+      if (p.kind != Contribution::Kind::rows) continue;
+      bits |= kRows;
+      if (b.output_spec(static_cast<size_t>(p.indices)).dtype == int64) indices = int64;
+    }
+  }
+};
+
+Shape rows_shape(const Shape& like) {
+  if (!like.has_rank()) return unknown_shape;
+  Shape rows{-1};
+  for (int i = 1; i < like.rank(); ++i) rows.push_back(like.extent(i));
+  return rows;
+}
+
+// The attributes of a node that is being made, and where its results go.
+class Building {
+ public:
+  explicit Building(Backward& b)
+      : b_(b),
+        again_(&b.op() == &backprop_op ? &b.attrs<BackpropAttrs>() : nullptr),
+        loop_(&b.op() == &while_op ? &b.attrs<WhileAttrs>() : nullptr) {
+    a_.variables = again_  ? again_->variables
+                   : loop_ ? differentiable_variables(while_op, *loop_)
+                           : differentiable_variables(if_op, b.attrs<IfAttrs>());
+    a_.nested = b.nested();
+  }
+
+  void make() {
+    // Its own input 0 is the forward node's trace, its last ones say what arrived, as do some of its outputs.
+    const size_t first = again_ ? 1 : 0;
+    const size_t variables = static_cast<size_t>(b_.num_inputs()) - a_.variables.size();
+    const size_t end = variables - (again_ ? again_->conditional.size() : 0);
+    a_.num_inputs = static_cast<int64_t>(end - first);
+    inputs_.push_back(&b_.output(b_.num_outputs()));
+    std::vector<int> places;
+    for (size_t i = first; i < end; ++i) {
+      const int at = static_cast<int>(i);
+      inputs_.push_back(&b_.input(at));
+      if (!b_.needs(at)) continue;
+      a_.wanted.push_back(static_cast<int64_t>(i - first));
+      places.push_back(at);
+    }
+    for (size_t k = 0; k < a_.variables.size(); ++k) {
+      const int at = static_cast<int>(variables + k);
+      if (!b_.needs(at)) continue;
+      a_.wanted_variables.push_back(static_cast<int64_t>(k));
+      places.push_back(at);
+    }
+    if (places.empty()) return;
+    add_dys();
+    differentiate();
+    for (size_t w = 0; w < places.size(); ++w) add_outputs(b_.input(places[w]), consist_of(w));
+    const Outputs made = apply_all(backprop_op, inputs_, a_, t_state.source);
+    size_t next = 0;
+    for (size_t w = 0; w < places.size(); ++w) hand_out(places[w], a_.consist[w], made, next);
+  }
+
+ private:
+  void add_dys() {
+    std::vector<const Tensor*> arrived;
+    for (int i = 0; i < b_.num_outputs(); ++i) {
+      if (!b_.dy(i).defined()) continue;
+      if (b_.arrived(i).defined()) {
+        a_.conditional.push_back(static_cast<int64_t>(a_.dys.size()));
+        arrived.push_back(&b_.arrived(i));
+      }
+      a_.dys.push_back(again_ ? traced_output(i) : i);
+      inputs_.push_back(&b_.dy(i));
+    }
+    a_.num_outputs =
+        !again_ ? b_.num_outputs() : static_cast<int64_t>(again_->consist.size()) * (again_->nested ? 3 : 1);
+    inputs_.insert(inputs_.end(), arrived.begin(), arrived.end());
+  }
+
+  // A gradient's trace has three outputs for each tensor, or one for the whole.
+  int64_t traced_output(int i) const {
+    int first = 0;
+    for (size_t w = 0; w < again_->consist.size(); ++w) {
+      int64_t place = 0;
+      for (int64_t bit : {kWhole, kSlices, kRows}) {
+        if (again_->consist[w] & bit) {
+          if (first == i) return static_cast<int64_t>(w) * (again_->nested ? 3 : 1) + place;
+          first += bit == kRows ? 3 : 2;
+        }
+        ++place;
+      }
+    }
+    return 0;
+  }
+
+  void differentiate() {
+    if (loop_) {
+      bodies_ = {&loop_->body};
+      a_.gradients.push_back(differentiate_pass(b_, loop_->body, a_.variables));
+    } else if (!again_) {
+      const auto& branches = b_.attrs<IfAttrs>();
+      bodies_ = {&branches.then_body, &branches.else_body};
+      for (const Body* branch : bodies_) a_.gradients.push_back(differentiate_branch(b_, *branch, a_.variables));
+    } else {
+      const Tensor& own = b_.output(0);
+      bodies_ = bodies_traced(*own.graph(), own.node());
+      // What a branch returned goes to no other body; so it is the last gradient's body that is differentiated.
+      const size_t begin = traces_loop(own) ? 0 : bodies_.size() - again_->gradients.size();
+      for (size_t i = 0; i < bodies_.size(); ++i)
+        a_.gradients.push_back(i >= begin && bodies_[i] ? differentiate_all(*bodies_[i], a_.variables)
+                                                        : BodyGradient());
+    }
+  }
+
+  static bool traces_loop(const Tensor& t) {
+    uint32_t node = t.node();
+    while (t.graph()->node(node).op == &backprop_op) node = t.graph()->node(node).inputs[0].node;
+    return t.graph()->node(node).op == &while_op;
+  }
+
+  // Of wanted input or variable number `w`, over all bodies.
+  Consist consist_of(size_t w) const {
+    Consist all;
+    if (!a_.nested) {
+      all.bits = kWhole;
+      return all;
+    }
+    for (size_t k = 0; k < bodies_.size(); ++k) {
+      if (!a_.gradients[k].body.graph) continue;
+      const BodyGradient& gradient = a_.gradients[k];
+      const size_t parameters = bodies_[k]->parameters.size(), tensors = parameters + bodies_[k]->captures.size();
+      const auto add = [&](size_t input) { all.add(gradient.body, gradient.of(input)); };
+      if (w >= a_.wanted.size()) {
+        add(tensors + static_cast<size_t>(a_.wanted_variables[w - a_.wanted.size()]));
+        continue;
+      }
+      const auto input = static_cast<size_t>(a_.wanted[w]);
+      for (size_t c = 0; c < bodies_[k]->captures.size(); ++c)
+        if (bodies_[k]->capture_inputs[c] == input) add(parameters + c);
+      if (again_) {  // a loop variable, or the gradient of a result
+        for (size_t i = 0; i < parameters; ++i) add(i);
+        all.bits |= kWhole;
+      } else if (input < parameters) {
+        add(input);
+        if (b_.dy(static_cast<int>(input)).defined()) all.bits |= kWhole;  // after no pass at all
+      }
+    }
+    return all;
+  }
+
+  void add_outputs(const Tensor& x, const Consist& consist) {
+    const auto add = [&](DType dtype, const Shape& shape) {
+      a_.dtypes.push_back(dtype);
+      a_.shapes.push_back(shape);
+    };
+    a_.consist.push_back(consist.bits);
+    for (int64_t bit : {kWhole, kSlices, kRows}) {
+      if (!(consist.bits & bit)) continue;
+      add(x.dtype(), bit == kRows ? rows_shape(x.shape()) : x.shape());
+      add(bool_, {});
+      if (bit == kRows) add(consist.indices, {-1});
+    }
+  }
+
+  void hand_out(int place, int64_t consist, const Outputs& made, size_t& next) {
+    if (!a_.nested) {
+      b_.dx(place, made[next], made[next + 1]);
+      next += 2;
+      return;
+    }
+    auto sum = std::make_shared<GradientSum>();
+    Tensor like = b_.input(place);
+    if (like.is_concrete() && consist != kWhole) like = zeros(like.shape(), like.dtype());  // a variable's
+    for (int64_t bit : {kWhole, kSlices, kRows}) {
+      if (!(consist & bit)) continue;
+      Contribution c{.value = made[next], .arrived = made[next + 1]};
+      next += 2;
+      if (bit == kSlices) c.kind = Contribution::Kind::slice, c.place = std::make_shared<const SlicePlace>();
+      if (bit == kRows) c.kind = Contribution::Kind::rows, c.indices = made[next++];
+      sum->add(std::move(c), like);
+    }
+    if (!sum->empty()) b_.dx_sum(place, std::move(sum));
+  }
+
+  Backward& b_;
+  const BackpropAttrs* const again_;
+  const WhileAttrs* const loop_;
+  BackpropAttrs a_;
+  std::vector<const Tensor*> inputs_;
+  std::vector<const Body*> bodies_;  // that are differentiated
+};
+
+}  // namespace
+
+// Behind the inputs of the node, the engine lists the variables that its bodies read.
+void control_flow_gradient(Backward& b) { Building(b).make(); }
+
+constinit OpDef backprop_op{.key = OpKey::without_kernels("Backprop"),
+                            .doc = "The gradient of an execution of If or While, from the trace that it left.",
+                            .min_inputs = 1,
+                            .max_inputs = -1,
+                            .outputs = -1,
+                            .hidden = 1,
+                            .infer = infer_backprop,
+                            .differentiable = Differentiability::rule,
+                            .gradient = control_flow_gradient,
+                            .flags = {.can_fail = true, .session = true, .on_host = true, .control_flow = true},
+                            .attrs = &internal::kAttrsType<BackpropAttrs>};
+
+__attribute__((constructor(101))) static void register_backprop() { register_op(backprop_op); }
 
 }  // namespace twofold

@@ -17,6 +17,13 @@
 #include <twofold/lib/op/vjp.h>
 
 namespace twofold {
+
+Edge eager_edge(const GraphData& g, Edge e) {
+  const auto hands_on = [](const Node& n) { return n.op == &shape_check_op || n.only_names; };
+  while (hands_on(g.node(e.node))) e = g.node(e.node).inputs[0];
+  return e;
+}
+
 namespace {
 
 /// A place in the order of a graph's nodes.
@@ -40,18 +47,19 @@ struct GraphWatch {
   }
 };
 
-// The tensor that eager code would have there: a check of shapes, or a name, hands on what came to it.
-Edge eager_edge(const GraphData& g, Edge e) {
-  const auto hands_on = [](const Node& n) { return n.op == &shape_check_op || n.only_names; };
-  while (hands_on(g.node(e.node))) e = g.node(e.node).inputs[0];
-  return e;
-}
-
 class GraphRecords final : public RecordList {
  public:
   /// What `watch` sees of the graph; null: all.
   GraphRecords(GraphData& g, const GraphWatch* watch)
-      : graph_(g), begin_(watch ? position(watch->begin) : 0), end_(g.size()) {
+      : GraphRecords(g, watch ? position(g, watch->begin) : 0, g.size(), false) {
+    if (!watch) return;
+    for (const auto& [t, from] : watch->tensors)
+      if (t.graph() == &g) from_.emplace(eager_edge(g, {t.node(), t.output()}).key(), position(g, from));
+    for (const auto& [v, from] : watch->variables) from_.emplace(variable_key(*v), position(g, from));
+  }
+  /// Nodes from `begin` up to `end`. `nested`: of a body of control flow.
+  GraphRecords(GraphData& g, uint32_t begin, uint32_t end, bool nested)
+      : graph_(g), begin_(begin), end_(end), nested_(nested) {
     for (uint32_t id = begin_; id < end_; ++id) {
       const Node& n = g.node(id);
       if (n.op->flags.reads_variable) {
@@ -60,10 +68,6 @@ class GraphRecords final : public RecordList {
         variables_[id] = differentiable_variables(*n.op, n.attrs_view());
       }
     }
-    if (!watch) return;
-    for (const auto& [t, from] : watch->tensors)
-      if (t.graph() == &g) from_.emplace(eager_edge(g, {t.node(), t.output()}).key(), position(from));
-    for (const auto& [v, from] : watch->variables) from_.emplace(variable_key(*v), position(from));
   }
 
   size_t size() const override { return end_ - begin_; }
@@ -81,6 +85,7 @@ class GraphRecords final : public RecordList {
   }
   TensorKey output_key(size_t r, size_t i) const override { return Edge{id(r), static_cast<uint16_t>(i)}.key(); }
   bool is_read(size_t r) const override { return at(r).op->flags.reads_variable; }
+  bool nested() const override { return nested_; }
   Tensor input(size_t r, size_t i) const override {
     if (const size_t n = at(r).inputs.size(); i >= n) {
       const VariableState& v = *variables(r)[i - n];
@@ -92,7 +97,7 @@ class GraphRecords final : public RecordList {
   Tensor output(size_t r, size_t i) const override { return Tensor::symbol(&graph_, id(r), static_cast<uint16_t>(i)); }
 
  private:
-  uint32_t position(GraphPosition p) const { return p.graph == graph_.id() ? p.node : 0; }
+  static uint32_t position(const GraphData& g, GraphPosition p) { return p.graph == g.id() ? p.node : 0; }
   uint32_t id(size_t r) const { return begin_ + static_cast<uint32_t>(r); }
   const Node& at(size_t r) const { return graph_.node(id(r)); }
   std::span<const Ref<VariableState>> variables(size_t r) const {
@@ -102,6 +107,7 @@ class GraphRecords final : public RecordList {
 
   GraphData& graph_;
   uint32_t begin_, end_;
+  bool nested_;
   std::unordered_map<uint32_t, std::vector<Ref<VariableState>>> variables_;  // by node: what it reads
   std::unordered_map<TensorKey, uint32_t> from_;                             // uses by earlier nodes do not count
 };
@@ -216,6 +222,11 @@ class GraphRecording final : public Recording {
 };
 
 }  // namespace
+
+std::vector<GradientSum> graph_gradient_sums(GraphData& g, uint32_t size, std::span<const Seed> seeds,
+                                             std::span<const TensorKey> keys) {
+  return differentiate_unsummed(GraphRecords(g, 0, size, true), seeds, keys);
+}
 
 std::vector<Tensor> graph_gradients(std::span<const Tensor> ys, std::span<const Differentiable> xs,
                                     std::span<const Tensor> dys, std::span<RowsGradient> rows) {

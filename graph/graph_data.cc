@@ -134,6 +134,17 @@ void GraphData::rename(uint32_t id, std::string_view name, bool only_names) {
   if (id < indexed_) index_.emplace(name_locked(id), id);
 }
 
+// Memory for node `id`, which is the next.
+Node* GraphData::place_for(uint32_t id) {
+  const Place place = chunk_of(id);
+  Node* chunk = chunks_[place.index].load(std::memory_order_relaxed);
+  if (!chunk) {
+    chunk = static_cast<Node*>(::operator new(sizeof(Node) * (size_t{kFirst} << place.index)));
+    chunks_[place.index].store(chunk, std::memory_order_release);
+  }
+  return chunk + place.offset;
+}
+
 uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs,
                         std::span<const TensorSpec> outputs, std::string_view name, std::source_location where) {
   if (!name.empty()) check_name(name);
@@ -142,12 +153,7 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   if (finalized_)
     fail(Code::FailedPrecondition, "Graph is finalized and cannot be modified.", "build everything before finalize()");
   const uint32_t id = size();
-  const Place place = chunk_of(id);
-  Node* chunk = chunks_[place.index].load(std::memory_order_relaxed);
-  if (!chunk) {
-    chunk = static_cast<Node*>(::operator new(sizeof(Node) * (size_t{kFirst} << place.index)));
-    chunks_[place.index].store(chunk, std::memory_order_release);
-  }
+  Node* const place = place_for(id);
   uint32_t scope = t_state.scope;
   uint32_t base;
   if (name.empty()) {
@@ -161,7 +167,7 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   if (made_in_.empty() || made_in_.back().scope != t_state.scope_path ||
       made_in_.back().execution != current_execution())
     made_in_.push_back({id, t_state.scope_path, current_body(), current_execution(), outermost_execution()});
-  Node* node = std::construct_at(chunk + place.offset);
+  Node* node = std::construct_at(place);
   node->op = &op;
   if (attrs) node->attrs = make_ref<AttrsBox>(attrs);
   node->inputs = keep(inputs);
@@ -176,6 +182,25 @@ uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView
   size_.store(id + 1, std::memory_order_release);
   if (t_state.symbols) t_state.symbols->add(*this, id);
   return id;
+}
+
+void GraphData::begin_as(const GraphData& other) {
+  std::scoped_lock lock(mutex_, other.mutex_);
+  scopes_ = other.scopes_;
+  scope_ids_ = other.scope_ids_;
+  bases_ = other.bases_;
+  for (uint32_t i = 0; i < bases_.size(); ++i) base_ids_.emplace(bases_[i], i);
+  op_bases_ = other.op_bases_;
+  ordinals_ = other.ordinals_;
+  any_suffixed_ = other.any_suffixed_;
+  made_in_ = other.made_in_;
+  for (uint32_t id = 0; id < other.size(); ++id) {
+    Node* node = std::construct_at(place_for(id), other.node(id));
+    node->inputs = keep(node->inputs);
+    node->outputs = keep(node->outputs);
+    node->controls = keep(node->controls);
+    size_.store(id + 1, std::memory_order_release);
+  }
 }
 
 uint32_t GraphData::scope_of(uint32_t parent, std::string prefix) {

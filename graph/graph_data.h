@@ -105,6 +105,8 @@ class GraphData final : public GraphSymbols {
   /// ending in '/' names the node exactly so. Throws FailedPrecondition if finalized.
   uint32_t add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs, std::span<const TensorSpec> outputs,
                std::string_view name, std::source_location where);
+  /// Gives this graph, which is empty, the nodes of `other`, with their numbers and names.
+  void begin_as(const GraphData& other);
   /// Throws InvalidArgument unless a node can be called so.
   static void check_name(std::string_view name);
   /// Throws InvalidArgument if `name` is none of a scope: "s", "s/" or "".
@@ -182,6 +184,7 @@ class GraphData final : public GraphSymbols {
     std::string prefix;  // "a/b/", "" for the root
   };
 
+  Node* place_for(uint32_t id);
   template <class T>
   std::span<const T> keep(std::span<const T> items);
   uint32_t intern(std::string_view name);

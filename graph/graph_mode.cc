@@ -202,7 +202,7 @@ class DeferredExecution final : public Mode {
                           std::span<const Tensor> dys) override {
     return graph_vjp(f, inputs, dys);
   }
-  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body,
+  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body, bool,
                                 std::source_location) override {
     return body(inputs);
   }

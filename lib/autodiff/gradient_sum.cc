@@ -24,6 +24,12 @@ Tensor flat_rows(const Tensor& rows, const Tensor& indices, const Tensor& flat_i
   return reshape(rows, flat);
 }
 
+/// `rows`, as many as `indices`, or none of them where `arrived` is false.
+Tensor first_rows_if(const Tensor& arrived, const Tensor& rows, const Tensor& indices) {
+  const Tensor extents = shape(rows);
+  return slice(rows, extents * 0, concat({shape(indices) * cast(arrived, int32), slice(extents, 1, -1)}, 0));
+}
+
 }  // namespace
 
 void GradientSum::add(Contribution c, const Tensor& like) {
@@ -65,10 +71,35 @@ Gradient& GradientSum::total() {
   return whole_;
 }
 
+std::vector<Contribution> GradientSum::parts() const {
+  std::vector<Contribution> all;
+  if (whole_.value.defined()) all.push_back({.value = whole_.value, .arrived = whole_.arrived});
+  for (const Part& p : slices_) {
+    all.push_back({.kind = Contribution::Kind::slice, .value = p.value, .arrived = p.arrived, .indices = p.indices});
+    if (!p.indices.defined()) all.back().place = std::make_shared<const SlicePlace>(p.place);
+  }
+  for (const auto* rows : {&rows_, &conditional_rows_})
+    for (const Part& p : *rows)
+      all.push_back({.kind = Contribution::Kind::rows, .value = p.value, .arrived = p.arrived, .indices = p.indices});
+  return all;
+}
+
+void GradientSum::condense() {
+  const auto covers_all = [](const Part& p) { return !p.indices.defined() && p.place.begin.empty(); };
+  if (slices_.size() > 1 || (slices_.size() == 1 && !covers_all(slices_[0]))) slices_ = {joined_slices()};
+  if (rows_.empty()) return;
+  const RowsGradient all = joined_rows(true);
+  rows_ = {{.value = all.values, .indices = all.indices}};
+}
+
+std::array<Tensor*, 3> GradientSum::condensed_values() {
+  return {whole_.value.defined() ? &whole_.value : nullptr, slices_.empty() ? nullptr : &slices_[0].value,
+          rows_.empty() ? nullptr : &rows_[0].value};
+}
+
 // A slice that has not arrived is added as -0, which leaves the sum as it is, to the bit, since sum_slices starts from
 // +0. So a run in which it is left out altogether, as eager execution leaves it out, gives the same.
-void GradientSum::add_slices() {
-  if (slices_.empty()) return;
+GradientSum::Part GradientSum::joined_slices() const {
   Tensor arrived = slices_[0].arrived;
   const bool together =
       std::ranges::all_of(slices_, [&](const Part& p) { return p.arrived.same_as(slices_[0].arrived); });
@@ -93,7 +124,13 @@ void GradientSum::add_slices() {
     }
   }
   add_neighbours();
-  add_gradient(whole_, {sum, arrived, std::ranges::all_of(slices_, &Part::conditional)});
+  return {.value = sum, .arrived = arrived, .conditional = std::ranges::all_of(slices_, &Part::conditional)};
+}
+
+void GradientSum::add_slices() {
+  if (slices_.empty()) return;
+  Part all = joined_slices();
+  add_gradient(whole_, {std::move(all.value), std::move(all.arrived), all.conditional});
   slices_.clear();
 }
 
@@ -103,15 +140,18 @@ RowsGradient GradientSum::rows() const {
   return alone ? joined_rows() : RowsGradient();
 }
 
-RowsGradient GradientSum::joined_rows() const {
-  if (rows_.size() == 1) return {rows_[0].value, rows_[0].indices};
+// Rows that have not arrived are left out: how rows of an index add up may depend on how many there are.
+RowsGradient GradientSum::joined_rows(bool flat) const {
+  if (!flat && rows_.size() == 1 && !rows_[0].arrived.defined()) return {rows_[0].value, rows_[0].indices};
   const bool wide = std::ranges::any_of(rows_, [](const Part& p) { return p.indices.dtype() == int64; });
   std::vector<Tensor> values, indices;
   for (const Part& p : rows_) {
-    const Tensor flat = reshape(wide && p.indices.dtype() != int64 ? cast(p.indices, int64) : p.indices, Shape{-1});
-    values.push_back(flat_rows(p.value, p.indices, flat, like_));
-    indices.push_back(flat);
+    const Tensor places = reshape(wide && p.indices.dtype() != int64 ? cast(p.indices, int64) : p.indices, Shape{-1});
+    const Tensor rows = flat_rows(p.value, p.indices, places, like_);
+    values.push_back(p.arrived.defined() ? first_rows_if(p.arrived, rows, places) : rows);
+    indices.push_back(p.arrived.defined() ? first_rows_if(p.arrived, places, places) : places);
   }
+  if (values.size() == 1) return {values[0], indices[0]};
   return {concat(values, 0), concat(indices, 0)};
 }
 
@@ -119,8 +159,10 @@ RowsGradient GradientSum::joined_rows() const {
 // are added by themselves.
 void GradientSum::add_rows() {
   if (!rows_.empty()) {
+    Tensor arrived = rows_[0].arrived;
+    for (const Part& p : rows_) arrived = either_arrived(arrived, p.arrived);
     const RowsGradient all = joined_rows();
-    add_gradient(whole_, {internal::scatter_rows(all.values, all.indices, like_), {}});
+    add_gradient(whole_, {internal::scatter_rows(all.values, all.indices, like_), arrived});
   }
   for (const Part& p : conditional_rows_)
     add_gradient(whole_, {internal::scatter_rows(p.value, p.indices, like_), p.arrived, true});

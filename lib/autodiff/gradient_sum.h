@@ -1,6 +1,7 @@
 // The gradient of one tensor while contributions to it arrive.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include <twofold/lib/op/backward.h>
@@ -28,6 +29,13 @@ class GradientSum {
   bool empty() const {
     return !whole_.value.defined() && slices_.empty() && rows_.empty() && conditional_rows_.empty();
   }
+  /// What is summed, in that order, each as it can be added again.
+  std::vector<Contribution> parts() const;
+  /// Leaves one whole tensor, one slice that covers all and one part of rows at most, of which the last two have the
+  /// same sum as those that were there.
+  void condense();
+  /// Of a sum that has been condensed: the whole tensor, the slice, the rows; null where there is none.
+  std::array<Tensor*, 3> condensed_values();
   /// Every tensor that is summed, in an order that is always the same.
   std::vector<Tensor*> values();
   /// The part that is a whole tensor becomes a tensor of its own.
@@ -42,9 +50,10 @@ class GradientSum {
     bool conditional = false;  ///< as Contribution's
   };
   void add(GradientSum other);
+  Part joined_slices() const;
   void add_slices();
   void add_rows();
-  RowsGradient joined_rows() const;
+  RowsGradient joined_rows(bool flat = false) const;
 
   Gradient whole_;
   Tensor like_;  ///< defined with the first part

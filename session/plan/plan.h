@@ -92,7 +92,7 @@ struct HostOp {
   Ref<AttrsBox> attrs;
   Device device;
   uint32_t node = 0;                         ///< of the graph
-  bool traced = false;                       ///< control flow whose gradient is wanted
+  std::shared_ptr<const std::vector<BodyKept>> kept;  ///< as ProgramNode's
   Slot* slot = nullptr;                      ///< of an assignment or a read
   std::atomic<uint64_t>* counter = nullptr;  ///< of a random op
   std::vector<FedVariable> fed;

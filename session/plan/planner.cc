@@ -230,7 +230,7 @@ class Planner {
 
   void emit_host(const ProgramNode& n) {
     const Node& node = p_.graph->node(n.graph_node);
-    HostOp host{.op = n.op, .attrs = n.attrs, .device = n.device, .node = n.graph_node, .traced = n.traced};
+    HostOp host{.op = n.op, .attrs = n.attrs, .device = n.device, .node = n.graph_node, .kept = n.kept};
     if (is_read(n) || is_assignment(n)) {
       host.slot = &slots_.slot(variable_of(n));
       use_slot(*host.slot, is_assignment(n));

@@ -62,6 +62,8 @@ class Lowering {
 
   Program run(std::span<const uint32_t> order) {
     const GraphData& g = *p_.graph;
+    kept_ = kept_for_gradients(g, order);
+    merge(kept_, request_.kept);
     first_value_.assign(order.empty() ? 0 : order.back() + 1, Program::kNoValue);
     p_.nodes.reserve(order.size());
     p_.values.reserve(order.size() + order.size() / 8);
@@ -128,7 +130,8 @@ class Lowering {
       as_built = false;
       fold_host_inputs(n);
     }
-    if (n.op == &backprop_op) p_.nodes[static_cast<size_t>(p_.values[n.inputs[0]].producer)].traced = true;
+    if (const auto kept = kept_.find(id); kept != kept_.end())
+      n.kept = std::make_shared<const std::vector<BodyKept>>(kept->second);
     // A body reads fed variables as further inputs of its node, and may be kept for what it does.
     for (const Body* b : bodies_of(*node.op, n.attrs_view())) {
       n.root = n.root || !b->effects.empty();
@@ -245,6 +248,7 @@ class Lowering {
   Program p_;
   std::vector<ValueId> first_value_;  // by graph node
   std::vector<int32_t> node_index_;   // by graph node; -1: none
+  KeptByNode kept_;
 };
 
 }  // namespace

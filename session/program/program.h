@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include <twofold/graph/backprop.h>
 #include <twofold/graph/graph_data.h>
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/op/numerics.h>
@@ -33,12 +34,12 @@ struct ProgramNode {
   SmallVector<ValueId, 2> inputs;
   ValueId first_output = 0;
   uint32_t num_outputs = 0;
-  uint32_t graph_node = 0;  ///< for errors: name and line
-  Device device;            ///< where it runs, once nodes are placed
-  bool dead = false;        ///< takes no part any more
-  bool traced = false;      ///< control flow whose gradient is wanted
-  bool dynamic = false;     ///< some shape is unknown: inferred, prepared and launched at run time
-  bool root = false;        ///< kept though nobody reads it: fetched for its effect, or a control dependency
+  uint32_t graph_node = 0;                            ///< for errors: name and line
+  Device device;                                      ///< where it runs, once nodes are placed
+  bool dead = false;                                  ///< takes no part any more
+  std::shared_ptr<const std::vector<BodyKept>> kept;  ///< of control flow whose gradient is wanted, by its bodies
+  bool dynamic = false;  ///< some shape is unknown: inferred, prepared and launched at run time
+  bool root = false;     ///< kept though nobody reads it: fetched for its effect, or a control dependency
 
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
   bool has_effect() const { return op->flags.effect; }
@@ -65,6 +66,7 @@ struct Request {
   std::vector<TensorSpec> feed_specs;             ///< of both
   std::vector<Device> feed_devices;               ///< of both, where their values lie
   bool nested = false;                            ///< of a body, which runs within another run
+  KeptByNode kept;                                ///< of nodes whose traces gradients outside of the body read
 };
 
 /// What passes work on. They change who reads what by the calls below alone, which keep `readers` true; what else they

@@ -33,16 +33,13 @@ BodyResults run_bodies(AttrsView attrs, std::span<const Tensor> inputs, Bodies& 
 
 namespace {
 
-// The hidden output of a node whose gradient nobody wants.
-Tensor no_trace() { return Tensor::adopt(Value::make(uint8, Shape{0}).detach()); }
-
 // What a body that leaves a trace needs of the thread.
 struct EagerAlone {
   EagerMode eager;
   WithoutTape hidden;
 };
 
-// An If or While node: by the plans of its bodies or, if its gradient is wanted, op by op.
+// An If or While node.
 class ControlFlowCall final : public HostCall {
  public:
   ControlFlowCall(const HostOp& op, GraphData& graph, const SessionOptions& options, const RunSettings& settings,
@@ -50,19 +47,16 @@ class ControlFlowCall final : public HostCall {
       : op_(op),
         where_(graph.node(op.node).where),
         num_inputs_(graph.node(op.node).inputs.size()),
-        planned_(op, options, settings, context),
-        slots_(context.slots) {}
+        planned_(op, options, settings, context) {}
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
-    if (!op_.traced) {
+    if (!op_.kept) {
       auto results = planned_.run(op_.attrs_view(), inputs, ledger);
       std::ranges::move(results, outputs.begin());
       outputs.back() = no_trace();
       return;
     }
     const EagerAlone alone;
-    TracedBodies bodies(slots_, where_);
-    for (const FedVariable& f : op_.fed) bodies.feed(*f.variable, inputs[f.input]);
-    Traced traced = bodies.run(op_.attrs_view(), inputs.first(num_inputs_));
+    Traced traced = run_traced_bodies(planned_, op_.attrs_view(), inputs, num_inputs_, where_, ledger);
     std::ranges::move(traced.outputs, outputs.begin());
     outputs.back() = trace_handle(std::move(traced.trace));
   }
@@ -72,29 +66,26 @@ class ControlFlowCall final : public HostCall {
   const std::source_location where_;
   const size_t num_inputs_;
   PlannedBodies planned_;
-  Slots& slots_;
 };
 
 class BackpropCall final : public HostCall {
  public:
-  BackpropCall(const HostOp& op, Slots& slots) : op_(op), slots_(slots) {}
-  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger*) override {
+  BackpropCall(const HostOp& op, const SessionOptions& options, const RunSettings& settings, SessionContext& context)
+      : planned_(op, options, settings, context) {}
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
     const EagerAlone alone;
-    Traced traced = run_backprop_node(op_.attrs_view().as<BackpropAttrs>(), inputs, slots_, op_.traced);
-    std::ranges::move(traced.outputs, outputs.begin());
-    outputs.back() = op_.traced ? trace_handle(std::move(traced.trace)) : no_trace();
+    planned_.run(inputs, outputs, ledger);
   }
 
  private:
-  const HostOp& op_;
-  Slots& slots_;
+  PlannedGradients planned_;
 };
 
 }  // namespace
 
 std::unique_ptr<HostCall> make_control_flow_call(const HostOp& op, GraphData& graph, const SessionOptions& options,
                                                  const RunSettings& settings, SessionContext& context) {
-  if (op.op == &backprop_op) return std::make_unique<BackpropCall>(op, context.slots);
+  if (op.op == &backprop_op) return std::make_unique<BackpropCall>(op, options, settings, context);
   return std::make_unique<ControlFlowCall>(op, graph, options, settings, context);
 }
 

@@ -4,15 +4,15 @@
 #include <memory>
 #include <span>
 
-#include <twofold/graph/body.h>
+#include <twofold/graph/backprop.h>
 #include <twofold/session/run/host_call.h>
 
 namespace twofold {
 
 using BodyResults = SmallVector<Tensor, 4>;
 
-/// How the bodies of one If or While node are carried out: by plans (planned_bodies.h), or op by op and recorded, so
-/// that what they did can be differentiated (traced_bodies.h). `inputs` are those of the node.
+/// How the bodies of one If or While node are carried out: by plans (planned_bodies.h), which are recorded if what they
+/// did is to be differentiated (traced_bodies.h). `inputs` are those of the node.
 class Bodies {
  public:
   virtual BodyResults branch(const Body& taken, std::span<const Tensor> inputs) = 0;

@@ -4,11 +4,7 @@
 
 namespace twofold {
 
-BodyResults BodyExecutors::call(std::span<const Tensor> parameters, std::span<const Tensor> inputs, Ledger* ledger) {
-  SmallVector<Tensor, 8> feeds;
-  for (const Tensor& t : parameters) feeds.push_back(t);
-  for (uint32_t i : body_.capture_inputs) feeds.push_back(inputs[i]);
-  for (const FedVariable& f : fed_) feeds.push_back(inputs[f.input]);
+BodyResults BodyExecutors::call(std::span<const Tensor> feeds, Ledger* ledger) {
   const auto executor = executor_for(feeds);
   BodyResults outputs(executor->num_fetches());
   executor->run(feeds, outputs, ledger, true);
@@ -30,45 +26,70 @@ std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> fe
     last_ = nullptr;
     gone.swap(executors_);
   }
-  Request r{.settings = settings_,
-            .fetches = body_.outputs,
-            .operations = body_.effects,
-            .feeds = body_.parameters,
-            .nested = true};
-  r.feeds.insert(r.feeds.end(), body_.captures.begin(), body_.captures.end());
-  for (const FedVariable& f : fed_) r.fed_variables.push_back(f.variable);
+  Request r = request_;
   for (const Tensor& t : feeds) {
     r.feed_specs.push_back(t.value()->spec());
     r.feed_devices.push_back(t.value()->device());
   }
-  auto made = make_executor(*body_.graph, r, options_, context_, nullptr);
+  auto made = make_executor(graph_, r, options_, context_, nullptr);
   last_ = &*executors_.emplace(key, std::move(made)).first;
   return last_->second;
 }
 
 PlannedBodies::PlannedBodies(const HostOp& op, const SessionOptions& options, const RunSettings& settings,
-                             SessionContext& context) {
-  for (const Body* body : bodies_of(*op.op, op.attrs_view()))
-    executors_.try_emplace(body, *body, options, settings, context, op.fed);
+                             SessionContext& context)
+    : op_(op) {
+  for (const Body* body : bodies_of(*op.op, op.attrs_view())) {
+    Request r{.settings = settings,
+              .fetches = body->outputs,
+              .operations = body->effects,
+              .feeds = body->parameters,
+              .nested = true};
+    r.feeds.insert(r.feeds.end(), body->captures.begin(), body->captures.end());
+    for (const FedVariable& f : op.fed) r.fed_variables.push_back(f.variable);
+    if (const auto keeps = kept(*body)) {
+      for (const ForwardRead& read : keeps->edges) r.fetches.push_back(read.edge);
+      r.kept = keeps->inner;
+    }
+    executors_.try_emplace(body, *body->graph, std::move(r), options, context);
+  }
+}
+
+std::shared_ptr<const BodyKept> PlannedBodies::kept(const Body& body) const {
+  if (!op_.kept) return nullptr;
+  size_t place = 0;
+  if (op_.op == &if_op)
+    place = &body == &op_.attrs_view().as<IfAttrs>().then_body ? 0 : 1;
+  else if (&body == &op_.attrs_view().as<WhileAttrs>().test)
+    return nullptr;
+  if (place >= op_.kept->size()) return nullptr;
+  return {op_.kept, &(*op_.kept)[place]};
+}
+
+BodyResults PlannedBodies::call(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs,
+                                Ledger* ledger) {
+  SmallVector<Tensor, 8> feeds;
+  for (const Tensor& t : state) feeds.push_back(t);
+  for (uint32_t i : body.capture_inputs) feeds.push_back(inputs[i]);
+  for (const FedVariable& f : op_.fed) feeds.push_back(inputs[f.input]);
+  return executors_.at(&body).call(feeds, ledger);
 }
 
 BodyResults PlannedBodies::run(AttrsView attrs, std::span<const Tensor> inputs, Ledger* ledger) {
   class Run final : public Bodies {
    public:
     Run(PlannedBodies& bodies, Ledger* ledger) : bodies_(bodies), ledger_(ledger) {}
-    BodyResults branch(const Body& taken, std::span<const Tensor> inputs) override { return call(taken, {}, inputs); }
+    BodyResults branch(const Body& taken, std::span<const Tensor> inputs) override {
+      return bodies_.call(taken, {}, inputs, ledger_);
+    }
     bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
-      return truth_of(call(test, state, inputs)[0], "While");
+      return truth_of(bodies_.call(test, state, inputs, ledger_)[0], "While");
     }
     BodyResults iteration(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
-      return call(body, state, inputs);
+      return bodies_.call(body, state, inputs, ledger_);
     }
 
    private:
-    BodyResults call(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) {
-      return bodies_.executors_.at(&body).call(state, inputs, ledger_);
-    }
-
     PlannedBodies& bodies_;
     Ledger* ledger_;
   };

@@ -17,23 +17,22 @@ namespace twofold {
 /// The executors of one body, by the shapes that it is called with. Safe from several threads.
 class BodyExecutors {
  public:
-  /// `fed` are the fed variables that the node has inputs for.
-  BodyExecutors(const Body& body, const SessionOptions& options, const RunSettings& settings, SessionContext& context,
-                const std::vector<FedVariable>& fed)
-      : body_(body), options_(options), settings_(settings), context_(context), fed_(fed) {}
+  /// What is asked of `graph`; feed_specs and feed_devices follow from what is fed.
+  BodyExecutors(GraphData& graph, Request request, const SessionOptions& options, SessionContext& context)
+      : graph_(graph), request_(std::move(request)), options_(options), context_(context) {}
 
-  BodyResults call(std::span<const Tensor> parameters, std::span<const Tensor> inputs, Ledger* ledger);
+  /// `feeds`: by request, fed variables behind the others.
+  BodyResults call(std::span<const Tensor> feeds, Ledger* ledger);
 
  private:
   static constexpr size_t kMost = 64;
 
   std::shared_ptr<Executor> executor_for(std::span<const Tensor> feeds);
 
-  const Body& body_;
+  GraphData& graph_;
+  const Request request_;
   const SessionOptions options_;
-  const RunSettings settings_;  // of the plan that it is a body of
   SessionContext& context_;
-  const std::vector<FedVariable>& fed_;
   std::mutex mutex_;  // guards all below
   std::unordered_map<PlanKey, std::shared_ptr<Executor>, PlanKeyHash> executors_;
   decltype(executors_)::value_type* last_ = nullptr;
@@ -44,9 +43,13 @@ class PlannedBodies {
  public:
   PlannedBodies(const HostOp& op, const SessionOptions& options, const RunSettings& settings, SessionContext& context);
 
+  /// The body's outputs, then what is kept of it: `kept(body)`, which is null where nothing is.
+  BodyResults call(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs, Ledger* ledger);
+  std::shared_ptr<const BodyKept> kept(const Body& body) const;
   BodyResults run(AttrsView attrs, std::span<const Tensor> inputs, Ledger* ledger);
 
  private:
+  const HostOp& op_;
   std::map<const Body*, BodyExecutors> executors_;
 };
 

@@ -1,58 +1,60 @@
-// Carrying bodies out op by op, recorded, so that what they did can be differentiated.
+// Executions of bodies that are recorded, so that gradients can go back through them.
 #pragma once
 
+#include <map>
+#include <memory>
+#include <mutex>
 #include <source_location>
-#include <unordered_map>
 #include <vector>
 
 #include <twofold/eager/trace.h>
-#include <twofold/graph/identity.h>
-#include <twofold/lib/op/observed_thread.h>
-#include <twofold/session/run/control_flow.h>
+#include <twofold/session/run/planned_bodies.h>
 
 namespace twofold {
 
-/// One run of an If or While node whose gradient is wanted. Computes with the kernels that plans call, on the same
-/// values, in the order of the graph. The caller holds the locks of the variables' slots.
-class TracedBodies final : public Bodies {
+/// Does an If or While node whose gradient is wanted, by the plans of its bodies: its visible outputs, and a trace in
+/// which each execution of a body is one record, with the values that are kept of it. `inputs`: of the node, then those
+/// of fed variables; the trace is of the first `num_inputs`.
+Traced run_traced_bodies(PlannedBodies& bodies, AttrsView attrs, std::span<const Tensor> inputs, size_t num_inputs,
+                         std::source_location where, Ledger* ledger);
+
+/// The backward bodies of a Backprop node, for all its runs.
+class PlannedGradients {
  public:
-  /// `where`: the line of the outermost node.
-  TracedBodies(Slots& slots, std::source_location where) : slots_(slots), where_(where) {}
+  PlannedGradients(const HostOp& op, const SessionOptions& options, const RunSettings& settings,
+                   SessionContext& context);
 
-  /// Variable `v` reads as `value`, which was fed.
-  void feed(const VariableState& v, const Tensor& value);
-  /// Does the node: its visible outputs and its trace.
-  Traced run(AttrsView attrs, std::span<const Tensor> inputs);
-
-  BodyResults branch(const Body& taken, std::span<const Tensor> inputs) override;
-  bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) override;
-  BodyResults iteration(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) override;
+  /// Does the node: its outputs.
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger);
 
  private:
-  BodyResults call(const Body& body, std::span<const Tensor> parameters, std::span<const Tensor> inputs);
-  void execute(const Node& node, Inputs inputs, Outputs& outputs);
-  void call_op(const Node& node, Inputs inputs, Outputs& outputs);
-  Tensor read(const Ref<VariableState>& v);
-  Tensor assign(const OpDef& op, const Ref<VariableState>& v, const Tensor& given, std::source_location where);
+  class Running;
+  friend void body_call_gradient(Backward& b);
 
-  Slots& slots_;
-  std::source_location where_;                // of the innermost node under way
-  std::unordered_map<uint64_t, Tensor> fed_;  // by VariableState::id
-  struct Known {
-    std::vector<uint32_t> order;  // the nodes that the body needs
-    // Where somebody observes: what the nodes are seen as, what is executed, and by node which of that.
-    GraphIdentities identities;
-    std::vector<BuiltExecution> executions;
-    std::vector<uint32_t> executions_of_nodes;
+  // A backward body, and by which of its inputs' gradients are asked for, its plans.
+  struct Planned {
+    const BodyGradient* gradient = nullptr;
+    std::shared_ptr<const BodyKept> kept;
+    std::map<std::vector<bool>, std::unique_ptr<BodyExecutors>> executors;
   };
-  const Known& known(const Body& body);
-  std::unordered_map<const GraphData*, Known> known_;
+  BodyExecutors& executors(Planned& planned, const std::vector<bool>& asked);
+  void differentiate(Backward& b, Ledger* ledger);
+  void hand_out(const TracedGradient& gradient, int64_t consist, const Shape& shape, std::span<Tensor> outputs,
+                size_t& next) const;
+
+  const HostOp& op_;
+  const BackpropAttrs& attrs_;
+  const size_t num_bodies_;  // of what it differentiates
+  const SessionOptions options_;
+  RunSettings settings_;
+  SessionContext& context_;
+  std::mutex mutex_;              // guards what `planned_` maps to
+  std::vector<Planned> planned_;  // by the number of the body that is differentiated
 };
 
-/// Does a Backprop node: its visible outputs and its trace. Where no gradient arrives (a branch not taken), and eager
-/// execution has None, the result is zero.
-Traced run_backprop_node(const BackpropAttrs& attrs, std::span<const Tensor> inputs, Slots& slots, bool keep);
-/// The trace in the hidden output of a node.
+/// What a node's trace is to others: a tensor without elements.
 Tensor trace_handle(Ref<Trace> trace);
+/// That of a node whose gradient nobody wants.
+Tensor no_trace();
 
 }  // namespace twofold

@@ -1,0 +1,68 @@
+// The node that is the gradient of control flow, and what it asks to be kept.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
+
+#include <twofold/graph/body_gradient.h>
+
+namespace twofold {
+
+/// The gradient of an If or While node, or of such a gradient: the backward bodies of what that has called, in the
+/// order back. Inputs: the forward node's trace, the inputs of its body (a gradient's are these again), the gradients
+/// of outputs, then the bool scalars that tell whether those which are `conditional` have arrived. Outputs: for each of
+/// the wanted inputs, then of the wanted variables, what it consists of, see gradient_outputs; then its own trace.
+///
+/// What an execution of If or While has called are the bodies of its node, and what its gradient called, those of the
+/// gradient's. Together they are numbered, see bodies_traced.
+struct BackpropAttrs {
+  int64_t num_inputs = 0;                     ///< inputs of the forward body
+  int64_t num_outputs = 0;                    ///< of the trace: visible outputs of If or While; see TracedGradients
+  std::vector<int64_t> dys;                   ///< the outputs whose gradients are given
+  std::vector<int64_t> conditional;           ///< of `dys`, by their place there
+  std::vector<int64_t> wanted;                ///< of the inputs
+  std::vector<Ref<VariableState>> variables;  ///< the forward body reads
+  std::vector<int64_t> wanted_variables;      ///< of these
+  bool nested = false;                        ///< within a body, whose sums go on
+  std::vector<int64_t> consist;               ///< by wanted input, then variable: bits of gradient_outputs
+  std::vector<DType> dtypes;                  ///< of the results
+  std::vector<Shape> shapes;
+  std::vector<BodyGradient> gradients;  ///< by number of the body
+  TWOFOLD_FIELDS(num_inputs, num_outputs, dys, conditional, wanted, variables, wanted_variables, nested, consist,
+                 dtypes, shapes, gradients)
+};
+
+/// Which outputs a Backprop node has for one gradient, in this order, each with a bool scalar behind it that tells
+/// whether it has arrived. What has not arrived is zero, rows are none.
+namespace gradient_outputs {
+inline constexpr int64_t kWhole = 1;   ///< a whole tensor
+inline constexpr int64_t kSlices = 2;  ///< a sum of slices, to be added as one that covers all
+inline constexpr int64_t kRows = 4;    ///< rows; behind the scalar their indices
+}  // namespace gradient_outputs
+
+extern OpDef backprop_op;
+
+/// The bodies that the execution of an If, While or Backprop node may have called, and those of the nodes whose traces
+/// it reads before them: then_body and else_body, or a loop's body; then BackpropAttrs::gradients, of one node after
+/// another. Null: one that is never called.
+std::vector<const Body*> bodies_traced(const GraphData& g, uint32_t node);
+
+struct BodyKept;
+/// By node that calls bodies (If, While, Backprop): by its bodies, a While's test left out.
+using KeptByNode = std::map<uint32_t, std::vector<BodyKept>>;
+/// What of an execution of a body is kept for gradients.
+struct BodyKept {
+  std::vector<ForwardRead> edges;  ///< by key
+  KeptByNode inner;                ///< of nodes whose traces are among `edges`
+
+  void add(const ForwardRead& read);
+};
+
+/// What the Backprop nodes among `nodes` of `g` read of the nodes whose traces they are given.
+KeptByNode kept_for_gradients(const GraphData& g, std::span<const uint32_t> nodes);
+/// Adds what is in `more`.
+void merge(KeptByNode& kept, const KeptByNode& more);
+
+}  // namespace twofold
