@@ -2,9 +2,11 @@
 #include <algorithm>
 
 #include <twofold/graph/backprop.h>
-#include <twofold/kernels/array/array.h>
+#include <twofold/graph/graph_ops.h>
+#include <twofold/kernels/layout/layout.h>
 #include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/op/backward.h>
+#include <twofold/lib/op/constant.h>
 #include <twofold/lib/runtime/thread_state.h>
 
 namespace twofold {
@@ -288,8 +290,7 @@ class Building {
       return;
     }
     auto sum = std::make_shared<GradientSum>();
-    Tensor like = b_.input(place);
-    if (like.is_concrete() && consist != kWhole) like = zeros(like.shape(), like.dtype());  // a variable's
+    const Tensor like = consist == kWhole ? b_.input(place) : symbol_like(b_.input(place), place);
     for (int64_t bit : {kWhole, kSlices, kRows}) {
       if (!(consist & bit)) continue;
       Contribution c{.value = made[next], .arrived = made[next + 1]};
@@ -299,6 +300,17 @@ class Building {
       sum->add(std::move(c), like);
     }
     if (!sum->empty()) b_.dx_sum(place, std::move(sum));
+  }
+
+  // A tensor of the graph with the shape of an input of the node, which is none if it is a variable.
+  Tensor symbol_like(const Tensor& x, int place) const {
+    if (x.is_symbolic()) return x;
+    if (x.shape().is_known()) return broadcast_to(tensor(0, {}, {.dtype = x.dtype()}), x.shape());
+    const auto first = static_cast<size_t>(b_.num_inputs()) - a_.variables.size();
+    const VariableAttrs attrs{a_.variables[static_cast<size_t>(place) - first]};
+    GraphData& g = *b_.output().graph();
+    const TensorSpec spec{x.dtype(), x.shape()};
+    return Tensor::symbol(&g, g.add(read_variable_op, {}, attrs, {&spec, 1}, "", t_state.source), 0);
   }
 
   Backward& b_;

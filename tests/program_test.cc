@@ -264,6 +264,6 @@ TEST_CASE("program: control flow whose gradient is wanted leaves a trace") {
   const auto dx = tf::gradients(y, {x})[0];
   Program p = program_of(fresh.graph, {node_of(dx)});
   p.verify("nothing");
-  for (ProgramNode& n : p.nodes) n.traced = false;
+  for (ProgramNode& n : p.nodes) n.kept = nullptr;
   CHECK_ERROR(p.verify("a test"), Internal, "follows no trace");
 }

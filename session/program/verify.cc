@@ -32,7 +32,7 @@ class Verifier {
       check_shapes(n);
       if (p_.placed) check_devices(n);
       if (n.op == &backprop_op)
-        check(!p_.producer(n.inputs[0]) || p_.producer(n.inputs[0])->kept, "follows a node that keeps nothing");
+        check(!p_.producer(n.inputs[0]) || p_.producer(n.inputs[0])->kept, "follows no trace");
       check_order_of_state(n);
     }
     for (size_t i = 0; i < p_.fetches.size(); ++i) check_source(p_.fetches[i], fmt::format("fetch {}", i));

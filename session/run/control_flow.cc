@@ -7,6 +7,7 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/session/run/planned_bodies.h>
+#include <twofold/session/run/planned_gradients.h>
 #include <twofold/session/run/traced_bodies.h>
 
 namespace twofold {
