@@ -17,10 +17,9 @@ struct TracedBody {
 void add_traced(const GraphData& g, uint32_t id, std::vector<TracedBody>& all) {
   const Node& node = g.node(id);
   const AttrsView attrs = node.attrs_view();
-  if (node.op == &if_op) {
-    all = {{id, 0, &attrs.as<IfAttrs>().then_body}, {id, 1, &attrs.as<IfAttrs>().else_body}};
-  } else if (node.op == &while_op) {
-    all = {{id, 0, &attrs.as<WhileAttrs>().body}};
+  if (node.op != &backprop_op) {
+    for (const Body* body : differentiable_bodies(*node.op, attrs))
+      all.push_back({.node = id, .place = all.size(), .body = body});
   } else {
     add_traced(g, node.inputs[0].node, all);
     const auto& gradients = attrs.as<BackpropAttrs>().gradients;
@@ -48,7 +47,8 @@ class Keeping {
     for (size_t i = 0; i < attrs.gradients.size(); ++i) {
       const BodyGradient& gradient = attrs.gradients[i];
       if (!gradient.body.graph) continue;
-      for (const ForwardRead& r : gradient.reads) keep(i, r);
+      for (const ForwardRead& r : gradient.reads)
+        if (!gradient.knows(r)) keep(i, r);
       std::vector<uint32_t> own;
       for (uint32_t id = gradient.forward; id < gradient.body.graph->size(); ++id) own.push_back(id);
       for (const auto& [node, kept] : kept_for_gradients(*gradient.body.graph, own))

@@ -45,12 +45,12 @@ inline constexpr int64_t kRows = 4;    ///< rows; behind the scalar their indice
 extern OpDef backprop_op;
 
 /// The bodies that the execution of an If, While or Backprop node may have called, and those of the nodes whose traces
-/// it reads before them: then_body and else_body, or a loop's body; then BackpropAttrs::gradients, of one node after
+/// it reads before them: those that differentiable_bodies lists, then BackpropAttrs::gradients, of one node after
 /// another. Null: one that is never called.
 std::vector<const Body*> bodies_traced(const GraphData& g, uint32_t node);
 
 struct BodyKept;
-/// By node that calls bodies (If, While, Backprop): by its bodies, a While's test left out.
+/// By node that calls bodies (If, While, Backprop): by its own among bodies_traced.
 using KeptByNode = std::map<uint32_t, std::vector<BodyKept>>;
 /// What of an execution of a body is kept for gradients.
 struct BodyKept {

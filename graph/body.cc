@@ -64,6 +64,11 @@ std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs) {
   return {};
 }
 
+std::vector<const Body*> differentiable_bodies(const OpDef& op, AttrsView attrs) {
+  if (&op == &while_op) return {&attrs.as<WhileAttrs>().body};
+  return bodies_of(op, attrs);
+}
+
 namespace {
 
 // The hidden output of If and While is a handle to what was done, for the gradient.

@@ -53,6 +53,8 @@ std::vector<uint32_t> unread_checks(const GraphData& g, std::span<const uint32_t
                                     std::span<const uint32_t> needed);
 /// The bodies of an If or While node; empty for any other.
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs);
+/// Those of them through which gradients go back: not a loop's test.
+std::vector<const Body*> differentiable_bodies(const OpDef& op, AttrsView attrs);
 /// What is known of both shapes.
 Shape merged_shape(const Shape& a, const Shape& b);
 /// Throws InvalidArgument, naming both lines, if `t` is of a body that has been built: it has no value outside of it.

@@ -25,17 +25,20 @@ struct GradientPart {
   int32_t indices = -1;  ///< of rows; of a slice whose place a run tells, where it begins
   int32_t arrived = -1;  ///< a bool scalar: where it is false this part is none; -1: it always arrives
   Axes begin, strides;   ///< of another slice: its SlicePlace
+  TWOFOLD_FIELDS(kind, value, indices, arrived, begin, strides)
 };
 /// The gradient of one input of a body: its parts in the order in which they are added.
 struct InputGradient {
   uint32_t input = 0;  ///< among the body's parameters, then its captures, then the variables given
   std::vector<GradientPart> parts;
+  TWOFOLD_FIELDS(input, parts)
 };
 
 /// A value of the forward body that the backward body reads.
 struct ForwardRead {
   Edge edge;                ///< the same one in both graphs
   bool shape_only = false;  ///< its elements are not looked at
+  TWOFOLD_FIELDS(edge, shape_only)
 };
 
 /// The backward body of a body: from the gradients of outputs to the gradients of inputs. Its graph is a copy of the
@@ -57,8 +60,11 @@ struct BodyGradient {
   std::vector<Dy> dys;                ///< by output of the forward body
   std::vector<InputGradient> inputs;  ///< of those asked for that are connected
 
+  TWOFOLD_FIELDS(body, forward, reads, dys, inputs)
   /// That of input number `i`; null: unconnected, or not asked for.
   const InputGradient* of(size_t i) const;
+  /// Whether all that is read is known, so that no execution need keep it: a shape.
+  bool knows(const ForwardRead& r) const { return r.shape_only && body.graph->spec(r.edge).shape.is_known(); }
   friend bool operator==(const BodyGradient& a, const BodyGradient& b) { return a.body == b.body; }
 };
 uint64_t hash_field(const BodyGradient& g);

@@ -14,11 +14,9 @@ namespace twofold {
 std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsView attrs) {
   if (&op == &backprop_op) return attrs.as<BackpropAttrs>().variables;
   std::vector<Ref<VariableState>> found;
-  for (const Body* b : bodies_of(op, attrs)) {
-    if (&op == &while_op && b == &attrs.as<WhileAttrs>().test) continue;
+  for (const Body* b : differentiable_bodies(op, attrs))
     for (const auto& v : b->reads)
       if (is_floating(v->dtype) && std::ranges::find(found, v) == found.end()) found.push_back(v);
-  }
   return found;
 }
 
@@ -138,16 +136,12 @@ Shape rows_shape(const Shape& like) {
   return rows;
 }
 
-// The attributes of a node that is being made, and where its results go.
+// A node that is being made: its attributes and inputs, and where its results go.
 class Building {
  public:
   explicit Building(Backward& b)
-      : b_(b),
-        again_(&b.op() == &backprop_op ? &b.attrs<BackpropAttrs>() : nullptr),
-        loop_(&b.op() == &while_op ? &b.attrs<WhileAttrs>() : nullptr) {
-    a_.variables = again_  ? again_->variables
-                   : loop_ ? differentiable_variables(while_op, *loop_)
-                           : differentiable_variables(if_op, b.attrs<IfAttrs>());
+      : b_(b), again_(&b.op() == &backprop_op ? &b.attrs<BackpropAttrs>() : nullptr), loop_(&b.op() == &while_op) {
+    a_.variables = differentiable_variables(b.op(), b.attrs_view());
     a_.nested = b.nested();
   }
 
@@ -175,7 +169,7 @@ class Building {
     if (places.empty()) return;
     add_dys();
     differentiate();
-    for (size_t w = 0; w < places.size(); ++w) add_outputs(b_.input(places[w]), consist_of(w));
+    for (size_t w = 0; w < places.size(); ++w) add_outputs(b_.input(places[w]), consist_of(w, b_.input(places[w])));
     const Outputs made = apply_all(backprop_op, inputs_, a_, t_state.source);
     size_t next = 0;
     for (size_t w = 0; w < places.size(); ++w) hand_out(places[w], a_.consist[w], made, next);
@@ -215,32 +209,27 @@ class Building {
   }
 
   void differentiate() {
-    if (loop_) {
-      bodies_ = {&loop_->body};
-      a_.gradients.push_back(differentiate_pass(b_, loop_->body, a_.variables));
-    } else if (!again_) {
-      const auto& branches = b_.attrs<IfAttrs>();
-      bodies_ = {&branches.then_body, &branches.else_body};
-      for (const Body* branch : bodies_) a_.gradients.push_back(differentiate_branch(b_, *branch, a_.variables));
+    if (!again_) {
+      bodies_ = differentiable_bodies(b_.op(), b_.attrs_view());
+      const auto gradient_of = loop_ ? differentiate_pass : differentiate_branch;
+      for (const Body* body : bodies_) a_.gradients.push_back(gradient_of(b_, *body, a_.variables));
     } else {
       const Tensor& own = b_.output(0);
       bodies_ = bodies_traced(*own.graph(), own.node());
       // What a branch returned goes to no other body; so it is the last gradient's body that is differentiated.
-      const size_t begin = traces_loop(own) ? 0 : bodies_.size() - again_->gradients.size();
+      const GraphData& g = *own.graph();
+      traced_ = &g.node(own.node());
+      do traced_ = &g.node(traced_->inputs[0].node), ++order_;
+      while (traced_->op == &backprop_op);
+      const size_t begin = traced_->op == &while_op ? 0 : bodies_.size() - again_->gradients.size();
       for (size_t i = 0; i < bodies_.size(); ++i)
         a_.gradients.push_back(i >= begin && bodies_[i] ? differentiate_all(*bodies_[i], a_.variables)
                                                         : BodyGradient());
     }
   }
 
-  static bool traces_loop(const Tensor& t) {
-    uint32_t node = t.node();
-    while (t.graph()->node(node).op == &backprop_op) node = t.graph()->node(node).inputs[0].node;
-    return t.graph()->node(node).op == &while_op;
-  }
-
   // Of wanted input or variable number `w`, over all bodies.
-  Consist consist_of(size_t w) const {
+  Consist consist_of(size_t w, const Tensor& x) const {
     Consist all;
     if (!a_.nested) {
       all.bits = kWhole;
@@ -256,6 +245,12 @@ class Building {
         continue;
       }
       const auto input = static_cast<size_t>(a_.wanted[w]);
+      if (order_ > 1 && input >= traced_->inputs.size()) {
+        // A gradient that was given to a gradient's gradient: that has taken of it the slices and rows that it needed.
+        all.bits = kWhole | kSlices | (x.shape().has_rank() && x.rank() == 0 ? 0 : kRows);
+        all.indices = int64;
+        return all;
+      }
       for (size_t c = 0; c < bodies_[k]->captures.size(); ++c)
         if (bodies_[k]->capture_inputs[c] == input) add(parameters + c);
       if (again_) {  // a loop variable, or the gradient of a result
@@ -315,10 +310,12 @@ class Building {
 
   Backward& b_;
   const BackpropAttrs* const again_;
-  const WhileAttrs* const loop_;
+  const bool loop_;
   BackpropAttrs a_;
   std::vector<const Tensor*> inputs_;
   std::vector<const Body*> bodies_;  // that are differentiated
+  const Node* traced_ = nullptr;     // of a gradient's gradient: the If or While node
+  int order_ = 0;                    // and that of the gradient
 };
 
 }  // namespace

@@ -106,10 +106,11 @@ GradientSum::Part GradientSum::joined_slices() const {
   std::vector<Tensor> values;
   std::vector<SlicePlace> places;
   Tensor sum;
-  const auto add = [&](const Tensor& t) { sum = sum.defined() ? twofold::add(sum, t) : t; };
-  // Sums of neighbours, each from +0 on, add up to the same bits as one sum of all.
+  // One after another, as if they all were in one sum: what there is already is the first slice of the next.
   const auto add_neighbours = [&] {
-    if (!values.empty()) add(sum_slices(values, places, like_));
+    if (values.empty()) return;
+    if (sum.defined()) values.insert(values.begin(), sum), places.insert(places.begin(), SlicePlace{});
+    sum = sum_slices(values, places, like_);
     values.clear(), places.clear();
   };
   for (const Part& p : slices_) {
@@ -117,7 +118,8 @@ GradientSum::Part GradientSum::joined_slices() const {
     arrived = either_arrived(arrived, p.arrived);
     if (p.indices.defined()) {
       add_neighbours();
-      add(internal::pad_at(like_, value, p.indices));
+      const Tensor padded = internal::pad_at(like_, value, p.indices);
+      sum = sum.defined() ? twofold::add(sum, padded) : padded;
     } else {
       values.push_back(value);
       places.push_back(p.place);

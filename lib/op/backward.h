@@ -64,6 +64,7 @@ class Backward {
         nested_(nested) {}
 
   const OpDef& op() const { return op_; }
+  AttrsView attrs_view() const { return attrs_; }
   template <class A>
   const A& attrs() const {
     return attrs_.as<A>();

@@ -34,9 +34,10 @@ void record_call(Ref<BodyCall> call, std::span<const Tensor> inputs, std::span<c
   for (Tape* t = t_state.tape; t; t = t->next()) t->record(kBodyCallOp, pointers, attrs, where, recorded, variables);
 }
 
-Tensor shell_of(const Tensor& t) {
-  return Tensor::adopt(Value::shell(t.dtype(), t.shape(), t.value()->device(), 0).detach());
+Tensor shell_of(const TensorSpec& spec, Device device) {
+  return Tensor::adopt(Value::shell(spec.dtype, spec.shape, device, 0).detach());
 }
+Tensor shell_of(const Tensor& t) { return shell_of(t.value()->spec(), t.value()->device()); }
 Tensor kept_value(const ForwardRead& read, const Tensor& value) { return read.shape_only ? shell_of(value) : value; }
 Tensor fresh(const Tensor& t) { return is_floating(t.dtype()) ? renamed(t) : retained(t); }
 

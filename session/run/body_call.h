@@ -46,7 +46,10 @@ void body_call_gradient(Backward& b);
 Tensor kept_value(const ForwardRead& read, const Tensor& value);
 /// A tensor of its own, as results of records are.
 Tensor fresh(const Tensor& t);
-/// Dtype and shape of `t` without its elements.
+/// @{
+/// Dtype and shape without elements.
+Tensor shell_of(const TensorSpec& spec, Device device);
 Tensor shell_of(const Tensor& t);
+/// @}
 
 }  // namespace twofold

@@ -51,13 +51,13 @@ class ControlFlowCall final : public HostCall {
         planned_(op, options, settings, context) {}
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger* ledger) override {
     if (!op_.kept) {
-      auto results = planned_.run(op_.attrs_view(), inputs, ledger);
+      auto results = planned_.run(inputs, ledger);
       std::ranges::move(results, outputs.begin());
       outputs.back() = no_trace();
       return;
     }
     const EagerAlone alone;
-    Traced traced = run_traced_bodies(planned_, op_.attrs_view(), inputs, num_inputs_, where_, ledger);
+    Traced traced = run_traced_bodies(planned_, inputs, num_inputs_, where_, ledger);
     std::ranges::move(traced.outputs, outputs.begin());
     outputs.back() = trace_handle(std::move(traced.trace));
   }

@@ -1,6 +1,8 @@
 #include <twofold/session/run/planned_bodies.h>
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace twofold {
 
@@ -39,6 +41,7 @@ std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> fe
 PlannedBodies::PlannedBodies(const HostOp& op, const SessionOptions& options, const RunSettings& settings,
                              SessionContext& context)
     : op_(op) {
+  const auto differentiable = differentiable_bodies(*op.op, op.attrs_view());
   for (const Body* body : bodies_of(*op.op, op.attrs_view())) {
     Request r{.settings = settings,
               .fetches = body->outputs,
@@ -47,23 +50,16 @@ PlannedBodies::PlannedBodies(const HostOp& op, const SessionOptions& options, co
               .nested = true};
     r.feeds.insert(r.feeds.end(), body->captures.begin(), body->captures.end());
     for (const FedVariable& f : op.fed) r.fed_variables.push_back(f.variable);
-    if (const auto keeps = kept(*body)) {
-      for (const ForwardRead& read : keeps->edges) r.fetches.push_back(read.edge);
-      r.kept = keeps->inner;
+    const auto number = static_cast<size_t>(std::ranges::find(differentiable, body) - differentiable.begin());
+    std::shared_ptr<const BodyKept> kept;
+    if (op.kept && number < op.kept->size()) {
+      kept = {op.kept, &(*op.kept)[number]};
+      for (const ForwardRead& read : kept->edges) r.fetches.push_back(read.edge);
+      r.kept = kept->inner;
     }
-    executors_.try_emplace(body, *body->graph, std::move(r), options, context);
+    bodies_.emplace(std::piecewise_construct, std::tuple(body),
+                    std::forward_as_tuple(*body->graph, std::move(r), options, context, number, std::move(kept)));
   }
-}
-
-std::shared_ptr<const BodyKept> PlannedBodies::kept(const Body& body) const {
-  if (!op_.kept) return nullptr;
-  size_t place = 0;
-  if (op_.op == &if_op)
-    place = &body == &op_.attrs_view().as<IfAttrs>().then_body ? 0 : 1;
-  else if (&body == &op_.attrs_view().as<WhileAttrs>().test)
-    return nullptr;
-  if (place >= op_.kept->size()) return nullptr;
-  return {op_.kept, &(*op_.kept)[place]};
 }
 
 BodyResults PlannedBodies::call(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs,
@@ -72,10 +68,10 @@ BodyResults PlannedBodies::call(const Body& body, std::span<const Tensor> state,
   for (const Tensor& t : state) feeds.push_back(t);
   for (uint32_t i : body.capture_inputs) feeds.push_back(inputs[i]);
   for (const FedVariable& f : op_.fed) feeds.push_back(inputs[f.input]);
-  return executors_.at(&body).call(feeds, ledger);
+  return bodies_.at(&body).executors.call(feeds, ledger);
 }
 
-BodyResults PlannedBodies::run(AttrsView attrs, std::span<const Tensor> inputs, Ledger* ledger) {
+BodyResults PlannedBodies::run(std::span<const Tensor> inputs, Ledger* ledger) {
   class Run final : public Bodies {
    public:
     Run(PlannedBodies& bodies, Ledger* ledger) : bodies_(bodies), ledger_(ledger) {}
@@ -94,7 +90,7 @@ BodyResults PlannedBodies::run(AttrsView attrs, std::span<const Tensor> inputs, 
     Ledger* ledger_;
   };
   Run run(*this, ledger);
-  return run_bodies(attrs, inputs, run);
+  return run_bodies(op_.attrs_view(), inputs, run);
 }
 
 }  // namespace twofold

@@ -43,14 +43,25 @@ class PlannedBodies {
  public:
   PlannedBodies(const HostOp& op, const SessionOptions& options, const RunSettings& settings, SessionContext& context);
 
-  /// The body's outputs, then what is kept of it: `kept(body)`, which is null where nothing is.
+  /// One body of the node.
+  struct Planned {
+    Planned(GraphData& graph, Request request, const SessionOptions& options, SessionContext& context, size_t number,
+            std::shared_ptr<const BodyKept> kept)
+        : executors(graph, std::move(request), options, context), number(number), kept(std::move(kept)) {}
+    BodyExecutors executors;
+    const size_t number;                         ///< among the node's differentiable_bodies
+    const std::shared_ptr<const BodyKept> kept;  ///< null: nothing
+  };
+  const Planned& of(const Body& body) const { return bodies_.at(&body); }
+  const HostOp& op() const { return op_; }
+  /// The body's outputs, then what is kept of it.
   BodyResults call(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs, Ledger* ledger);
-  std::shared_ptr<const BodyKept> kept(const Body& body) const;
-  BodyResults run(AttrsView attrs, std::span<const Tensor> inputs, Ledger* ledger);
+  /// Does an If or While node of which nothing is kept.
+  BodyResults run(std::span<const Tensor> inputs, Ledger* ledger);
 
  private:
   const HostOp& op_;
-  std::map<const Body*, BodyExecutors> executors_;
+  std::map<const Body*, Planned> bodies_;
 };
 
 }  // namespace twofold

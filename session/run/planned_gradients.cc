@@ -123,7 +123,10 @@ void PlannedGradients::differentiate(Backward& b, Ledger* ledger) {
 
   const Given given = given_to(gradient, b);
   std::vector<Tensor> feeds;
-  for (const ForwardRead& read : gradient.reads) feeds.push_back(call.value(read.edge));
+  const Device device = b.output(0).value()->device();
+  for (const ForwardRead& read : gradient.reads)
+    feeds.push_back(gradient.knows(read) ? shell_of(gradient.body.graph->spec(read.edge), device)
+                                         : call.value(read.edge));
   feeds.insert(feeds.end(), given.dys.begin(), given.dys.end());
   feeds.insert(feeds.end(), given.arrived.begin(), given.arrived.end());
   const BodyResults results = executors(planned, asked).call(feeds, ledger);

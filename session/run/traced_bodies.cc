@@ -1,6 +1,5 @@
 #include <twofold/session/run/traced_bodies.h>
 
-#include <map>
 #include <utility>
 #include <vector>
 
@@ -12,9 +11,11 @@ namespace {
 
 class RecordedBodies final : public Bodies {
  public:
-  RecordedBodies(PlannedBodies& planned, std::span<const Ref<VariableState>> variables, std::source_location where,
-                 Ledger* ledger)
-      : planned_(planned), variables_(variables), where_(where), ledger_(ledger) {}
+  RecordedBodies(PlannedBodies& planned, std::source_location where, Ledger* ledger)
+      : planned_(planned),
+        variables_(differentiable_variables(*planned.op().op, planned.op().attrs_view())),
+        where_(where),
+        ledger_(ledger) {}
 
   BodyResults branch(const Body& taken, std::span<const Tensor> inputs) override { return call(taken, {}, inputs); }
   bool test(const Body& test, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
@@ -23,28 +24,28 @@ class RecordedBodies final : public Bodies {
   BodyResults iteration(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) override {
     return call(body, state, inputs);
   }
-  void number(const Body& body, size_t n) { numbers_[&body] = n; }
 
  private:
   BodyResults call(const Body& body, std::span<const Tensor> state, std::span<const Tensor> inputs) {
     const BodyResults all = planned_.call(body, state, inputs, ledger_);
-    auto call = make_ref<BodyCall>(numbers_.at(&body), planned_.kept(body));
+    const PlannedBodies::Planned& of = planned_.of(body);
+    auto call = make_ref<BodyCall>(of.number, of.kept);
     BodyResults outputs;
     for (size_t i = 0; i < body.outputs.size(); ++i) outputs.push_back(fresh(all[i]));
-    if (call->kept)
-      for (size_t i = 0; i < call->kept->edges.size(); ++i)
-        call->values.push_back(kept_value(call->kept->edges[i], all[body.outputs.size() + i]));
-    std::vector<Tensor> given(state.begin(), state.end());
+    if (of.kept)
+      for (size_t i = 0; i < of.kept->edges.size(); ++i)
+        call->values.push_back(kept_value(of.kept->edges[i], all[body.outputs.size() + i]));
+    SmallVector<Tensor, 8> given;
+    for (const Tensor& t : state) given.push_back(t);
     for (uint32_t i : body.capture_inputs) given.push_back(inputs[i]);
     record_call(std::move(call), given, outputs, variables_, where_);
     return outputs;
   }
 
   PlannedBodies& planned_;
-  const std::span<const Ref<VariableState>> variables_;
+  const std::vector<Ref<VariableState>> variables_;
   const std::source_location where_;
   Ledger* const ledger_;
-  std::map<const Body*, size_t> numbers_;
 };
 
 }  // namespace
@@ -52,21 +53,13 @@ class RecordedBodies final : public Bodies {
 Tensor trace_handle(Ref<Trace> trace) { return Tensor::adopt(Value::handle(std::move(trace)).detach()); }
 Tensor no_trace() { return Tensor::adopt(Value::make(uint8, Shape{0}).detach()); }
 
-Traced run_traced_bodies(PlannedBodies& bodies, AttrsView attrs, std::span<const Tensor> inputs, size_t num_inputs,
+Traced run_traced_bodies(PlannedBodies& bodies, std::span<const Tensor> inputs, size_t num_inputs,
                          std::source_location where, Ledger* ledger) {
-  const bool loop = attrs.type() == &internal::kAttrsType<WhileAttrs>;
-  const auto variables = differentiable_variables(loop ? while_op : if_op, attrs);
-  RecordedBodies recorded(bodies, variables, where, ledger);
-  if (loop) {
-    recorded.number(attrs.as<WhileAttrs>().body, 0);
-  } else {
-    recorded.number(attrs.as<IfAttrs>().then_body, 0);
-    recorded.number(attrs.as<IfAttrs>().else_body, 1);
-  }
+  RecordedBodies recorded(bodies, where, ledger);
   const auto node = [&](std::span<const Tensor> given) {
     std::vector<Tensor> inside(given.begin(), given.end());
     inside.insert(inside.end(), inputs.begin() + static_cast<std::ptrdiff_t>(num_inputs), inputs.end());
-    BodyResults results = run_bodies(attrs, inside, recorded);
+    BodyResults results = run_bodies(bodies.op().attrs_view(), inside, recorded);
     return std::vector<Tensor>(results.begin(), results.end());
   };
   return run_traced(inputs.first(num_inputs), node, {.where = where, .everything = true});
