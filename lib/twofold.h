@@ -17,6 +17,7 @@
 #include <twofold/lib/io/data_loader.h>
 #include <twofold/lib/io/examples.h>
 #include <twofold/lib/io/idx.h>
+#include <twofold/lib/io/npy.h>
 #include <twofold/lib/io/safetensors.h>
 #include <twofold/lib/nn/layers.h>
 #include <twofold/lib/nn/losses.h>
@@ -37,6 +38,7 @@
 #include <twofold/lib/train/adam.h>
 #include <twofold/lib/train/clip.h>
 #include <twofold/lib/train/rmsprop.h>
+#include <twofold/lib/train/saver.h>
 #include <twofold/lib/train/schedules.h>
 #include <twofold/lib/train/sgd.h>
 #include <twofold/ops.h>
@@ -49,7 +51,7 @@
 namespace twofold {}
 /// Layers, losses and modules that are made of them.
 namespace twofold::nn {}
-/// Optimisers, schedules and clipping.
+/// Optimisers, schedules, clipping and checkpoints.
 namespace twofold::train {}
 /// Data sets, loaders and files of tensors.
 namespace twofold::io {}

@@ -21,6 +21,7 @@ class Warnings {
   Warnings(const Warnings&) = delete;
   Warnings& operator=(const Warnings&) = delete;
 
+  std::string text() const { return text_.str(); }
   std::vector<std::string> lines() const {
     std::vector<std::string> all;
     std::istringstream in(text_.str());

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <ctime>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
@@ -33,6 +36,9 @@ Code code_of(int error) {
 // The system takes no more at once.
 constexpr size_t kMostAtOnce = size_t{1} << 30;
 
+// What names of temporary files begin and end with.
+constexpr std::pair<std::string_view, std::string_view> kTemporary = {".twofold-", ".tmp"};
+
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
@@ -43,6 +49,12 @@ std::string folder_of(const std::string& path) {
 void fail_errno(const char* action, const std::string& path, int error, std::source_location where) {
   fail_at(where, "", code_of(error),
           fmt::format("Cannot {} {}: {}", action, in_quotes(path), std::generic_category().message(error)));
+}
+
+void Source::fail(const std::string& problem, Code code, std::string hint) const {
+  fail_at(where, "", code,
+          fmt::format("{}{}: {}", in_quotes(path), entry.empty() ? "" : ", entry " + in_quotes(entry), problem),
+          std::move(hint));
 }
 
 std::string in_quotes(std::string_view text) {
@@ -86,13 +98,26 @@ void InputFile::read(void* to, size_t bytes) {
   }
 }
 
+bool InputFile::read_at(uint64_t offset, void* to, size_t bytes) const {
+  for (size_t done = 0; done < bytes;) {
+    const ssize_t n = ::pread(file_.get(), static_cast<char*>(to) + done, std::min(bytes - done, kMostAtOnce),
+                              static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno("read", path_, errno, where_);
+    if (n == 0) return false;
+    done += static_cast<size_t>(n);
+  }
+  return true;
+}
+
 int AtomicFile::create(std::string& temporary, const std::string& folder) {
   static std::atomic<uint64_t> g_count{0};
   int fd;
   do {  // a name may be left from a process that was killed
-    temporary = fmt::format("{}/.twofold-{}-{}.tmp", folder, ::getpid(), g_count++);
+    temporary = fmt::format("{}/{}{}-{}{}", folder, kTemporary.first, ::getpid(), g_count++, kTemporary.second);
     fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (fd < 0 && errno == EEXIST);
+  if (fd >= 0) ::flock(fd, LOCK_EX | LOCK_NB);  // until it is closed, be it by the process's death
   return fd;
 }
 
@@ -114,8 +139,12 @@ void AtomicFile::write(const void* from, size_t bytes) {
   }
 }
 
+void AtomicFile::seek(uint64_t position) {
+  if (::lseek(file_.get(), static_cast<off_t>(position), SEEK_SET) < 0) fail_errno("write", path_, errno, where_);
+}
+
 void AtomicFile::commit() {
-  struct stat old{};
+  struct stat old {};
   if (::stat(path_.c_str(), &old) == 0 && ::fchmod(file_.get(), old.st_mode & 07777) != 0)
     fail_errno("set the permissions of", path_, errno, where_);
   if (::fsync(file_.get()) != 0) fail_errno("write", path_, errno, where_);
@@ -126,6 +155,22 @@ void AtomicFile::commit() {
   // EINVAL: a file system that has nothing to do for it.
   if (folder.get() < 0 || (::fsync(folder.get()) != 0 && errno != EINVAL))
     fail_errno("write to the disk the folder of", path_, errno, where_);
+}
+
+void remove_abandoned_files(const std::string& folder) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kTemporary.first) || !name.ends_with(kTemporary.second)) continue;
+    const Descriptor file(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    struct stat status;
+    if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    // A new one that is empty may be of a process that is about to lock it.
+    constexpr std::time_t kNew = 60;
+    if ((status.st_size > 0 || std::time(nullptr) - status.st_mtime > kNew) &&
+        ::flock(file.get(), LOCK_EX | LOCK_NB) == 0)
+      ::unlink(entry.path().c_str());
+  }
 }
 
 }  // namespace twofold::io

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <source_location>
 #include <string>
+#include <string_view>
 
 #include <twofold/lib/core/error.h>
 
@@ -16,6 +18,20 @@ namespace twofold::io {
 
 /// `text` in quotes for a message: cut after 100 bytes, with what does not print as \xNN.
 std::string in_quotes(std::string_view text);
+
+/// What errors are about.
+struct Source {
+  std::string path;
+  std::source_location where;
+  std::string entry = {};  ///< the file within the file, of an archive
+  /// Throws DataLoss, or `code`: the path and what is wrong, and the next line to type if there is one.
+  [[noreturn]] void fail(const std::string& problem, Code code = Code::DataLoss, std::string hint = {}) const;
+};
+
+/// Gives the next bytes of a source; called with no more in all than it has.
+using Reader = std::function<void(void* to, size_t bytes)>;
+/// Takes the next bytes of what is written.
+using Writer = std::function<void(const void* from, size_t bytes)>;
 
 /// A descriptor that closes itself.
 class Descriptor {
@@ -42,6 +58,8 @@ class InputFile {
   int descriptor() const { return file_.get(); }
   /// The next `bytes` bytes. Throws DataLoss if the file ends before.
   void read(void* to, size_t bytes);
+  /// `bytes` bytes from `offset` on; the place of `read` stays. False if the file has fewer.
+  bool read_at(uint64_t offset, void* to, size_t bytes) const;
 
  private:
   std::string path_;
@@ -51,7 +69,8 @@ class InputFile {
 };
 
 /// A file that takes the place of `path` at once and whole, or not at all: it is written under another name in the same
-/// folder, and removed unless `commit` is reached. A symbolic link at `path` is replaced, not followed.
+/// folder, and removed unless `commit` is reached or the process is killed (remove_abandoned_files). A symbolic link at
+/// `path` is replaced, not followed.
 class AtomicFile {
  public:
   AtomicFile(std::string path, std::source_location where);
@@ -59,6 +78,8 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   void write(const void* from, size_t bytes);
+  /// What is written next lies `position` bytes behind the file's beginning.
+  void seek(uint64_t position);
   /// Returns once the file is on the disk under its name. Only the last step, that of writing the folder's entry to
   /// the disk, can throw when the new file has taken the old one's place.
   void commit();
@@ -69,5 +90,8 @@ class AtomicFile {
   std::source_location where_;
   Descriptor file_;
 };
+
+/// Removes from a folder what AtomicFiles of processes that are no more have left there. What cannot be removed stays.
+void remove_abandoned_files(const std::string& folder);
 
 }  // namespace twofold::io

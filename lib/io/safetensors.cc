@@ -59,59 +59,9 @@ Tensor read_tensor(const Entry& e, const Reader& read, const Source& source) {
   return Tensor::adopt(value.detach());
 }
 
-// Levenshtein's: the least number of letters to insert, remove or change that makes `b` of `a`.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t changed = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row.back();
-}
-
 }  // namespace
 
-Safetensors::Safetensors(std::string source, NamedTensors tensors, Metadata metadata)
-    : source_(std::move(source)), tensors_(std::move(tensors)), metadata_(std::move(metadata)) {
-  for (size_t i = 0; i < tensors_.size(); ++i) places_.emplace(tensors_[i].first, i);
-}
-
-const Tensor* Safetensors::find(std::string_view name) const {
-  const auto it = places_.find(name);
-  return it == places_.end() ? nullptr : &tensors_[it->second].second;
-}
-
-const Tensor& Safetensors::operator[](TensorName wanted) const {
-  const std::string_view name = wanted.value;
-  if (const Tensor* t = find(name)) return *t;
-  constexpr size_t kNear = 3, kListed = 10, kLongest = 256,
-                   kCompared = 4096;            // comparing takes the product of the lengths
-  std::vector<std::pair<size_t, size_t>> near;  // distance, place
-  std::string all;
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    const std::string& other = tensors_[i].first;
-    const size_t longest = std::max(name.size(), other.size());
-    if (longest <= kLongest && i < kCompared) {
-      if (const size_t d = distance(name, other); d <= longest / 3) near.emplace_back(d, i);
-    }
-  }
-  std::ranges::sort(near);
-  std::string message = fmt::format("{} has no tensor {}", in_quotes(source_), in_quotes(name));
-  for (size_t i = 0; i < std::min(near.size(), kNear); ++i)
-    message += (i ? ", " : "; near it: ") + in_quotes(tensors_[near[i].second].first);
-  for (size_t i = 0; i < std::min(tensors_.size(), kListed); ++i)
-    all += (i ? ", " : ": ") + in_quotes(tensors_[i].first);
-  message += fmt::format("; it has {} tensor{}{}{}", tensors_.size(), tensors_.size() == 1 ? "" : "s", all,
-                         tensors_.size() > kListed ? ", ..." : "");
-  fail_at(wanted.where, "", Code::NotFound, std::move(message));
-}
-
-Safetensors read_safetensors(const Reader& read, uint64_t total_bytes, const Source& source) {
+Header read_header(const Reader& read, uint64_t total_bytes, const Source& source) {
   if (total_bytes < kLengthBytes)
     source.fail(fmt::format("a file begins with 8 bytes, its header's length; this one has {}", total_bytes));
   uint64_t length;
@@ -122,7 +72,11 @@ Safetensors read_safetensors(const Reader& read, uint64_t total_bytes, const Sou
   if (length > rest) source.fail(fmt::format("the header's length is {}; {} bytes follow", length, rest));
   std::string text(length, '\0');
   read(text.data(), text.size());
-  Header header = parse_header(text, rest - length, source);
+  return parse_header(text, rest - length, source);
+}
+
+Safetensors read_safetensors(const Reader& read, uint64_t total_bytes, const Source& source) {
+  Header header = read_header(read, total_bytes, source);
   NamedTensors tensors(header.entries.size());
   std::vector<size_t> order(tensors.size());  // of the data, which may be another than the header's
   std::iota(order.begin(), order.end(), size_t{0});

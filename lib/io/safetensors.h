@@ -1,68 +1,30 @@
 // Tensors in files: the safetensors format.
 #pragma once
 
-#include <concepts>
 #include <map>
-#include <ranges>
 #include <source_location>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
-#include <twofold/lib/op/tensor.h>
+#include <twofold/lib/io/tensor_file.h>
 
 namespace twofold::io {
 
-/// Values under names, in an order that is kept.
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 /// A file's notes about itself.
 using Metadata = std::map<std::string, std::string>;
 
-/// A tensor's name, and the user's line.
-struct TensorName {
-  template <std::convertible_to<std::string_view> S>
-  TensorName(const S& name, std::source_location line = std::source_location::current()) : value(name), where(line) {}
-  std::string_view value;      ///< the name
-  std::source_location where;  ///< the user's line
-};
-
-/// What a file holds: `file["layer.weight"]`, `for (const auto& [name, tensor] : file)` in the order of its header.
-class Safetensors {
+/// What a file holds: tensors in the order of its header, and notes.
+class Safetensors : public TensorFile {
  public:
   Safetensors() = default;
   /// `source` is what errors call it, a path. Precondition: names differ.
-  Safetensors(std::string source, NamedTensors tensors, Metadata metadata);
+  Safetensors(std::string source, NamedTensors tensors, Metadata metadata)
+      : TensorFile(std::move(source), std::move(tensors)), metadata_(std::move(metadata)) {}
 
-  /// Throws NotFound, which lists what comes near the name and what there is.
-  const Tensor& operator[](TensorName name) const;
-  /// Null if there is none of that name.
-  const Tensor* find(std::string_view name) const;
-  /// Whether there is one of that name.
-  bool contains(std::string_view name) const { return find(name) != nullptr; }
-
-  /// @{
-  /// How many tensors there are.
-  size_t size() const { return tensors_.size(); }
-  bool empty() const { return tensors_.empty(); }
-  /// @}
-  /// @{
-  /// Names and tensors, in the order of the header.
-  auto begin() const { return tensors_.begin(); }
-  auto end() const { return tensors_.end(); }
-  /// @}
-
-  /// All of them, in the order of the header.
-  const NamedTensors& tensors() const { return tensors_; }
-  /// By name, as load_state takes them.
-  operator std::map<std::string, Tensor>() const { return {begin(), end()}; }
   /// The file's notes about itself.
   const Metadata& metadata() const { return metadata_; }
 
  private:
-  std::string source_;
-  NamedTensors tensors_;
-  std::map<std::string, size_t, std::less<>> places_;
   Metadata metadata_;
 };
 
@@ -86,17 +48,10 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors, cons
 
 /// The same from a map, as a session's run of a map returns it, or another range of names with tensors or eager
 /// variables.
-template <std::ranges::input_range R>
-  requires(!std::same_as<R, NamedTensors> &&
-           requires(std::ranges::range_reference_t<const R> entry) {
-             { entry.first } -> std::convertible_to<std::string>;
-             { entry.second } -> std::convertible_to<Tensor>;
-           })
+template <internal::TensorRange R>
 void save_safetensors(const std::string& path, const R& tensors, const Metadata& metadata = {},
                       std::source_location where = std::source_location::current()) {
-  NamedTensors list;
-  for (const auto& [name, tensor] : tensors) list.emplace_back(name, tensor);
-  save_safetensors(path, list, metadata, where);
+  save_safetensors(path, internal::list_of(tensors), metadata, where);
 }
 
 /// Reads a file whole, into tensors of the host. F16 and BF16 become float32, which is exact.

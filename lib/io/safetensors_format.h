@@ -3,15 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <source_location>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <twofold/lib/core/error.h>
 #include <twofold/lib/core/shape.h>
+#include <twofold/lib/io/file.h>
 #include <twofold/lib/io/safetensors.h>
 
 namespace twofold::io {
@@ -19,14 +17,6 @@ namespace twofold::io {
 inline constexpr uint64_t kLengthBytes = 8;           ///< before the header: its length
 inline constexpr uint64_t kMostHeader = 100'000'000;  ///< the format's bound on the header, against hostile files
 inline constexpr std::string_view kMetadataKey = "__metadata__";
-
-/// What errors are about.
-struct Source {
-  std::string path;
-  std::source_location where;
-  /// Throws DataLoss, or `code`: the path and what is wrong.
-  [[noreturn]] void fail(const std::string& problem, Code code = Code::DataLoss) const;
-};
 
 /// How elements lie in a file.
 enum class Stored : uint8_t { f64, f32, f16, bf16, i64, i32, u8, boolean };
@@ -52,13 +42,11 @@ Header parse_header(std::string_view json, uint64_t data_bytes, const Source& so
 /// The bytes before the data: length, header, padding. Checks all that save_safetensors promises.
 std::string header_of(const NamedTensors& tensors, const Metadata& metadata, const Source& source);
 
-/// Gives the next bytes of a source; called with no more in all than it has.
-using Reader = std::function<void(void* to, size_t bytes)>;
+/// The length and the header that a file of `total_bytes` bytes begins with.
+Header read_header(const Reader& read, uint64_t total_bytes, const Source& source);
 Safetensors read_safetensors(const Reader& read, uint64_t total_bytes, const Source& source);
 /// A file's bytes that are in memory already.
 Safetensors parse_safetensors(std::span<const std::byte> bytes, const Source& source);
-/// Takes the next bytes of what is written.
-using Writer = std::function<void(const void* from, size_t bytes)>;
 void write_safetensors(const Writer& write, const NamedTensors& tensors, const Metadata& metadata,
                        const Source& source);
 

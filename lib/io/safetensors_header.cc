@@ -226,10 +226,6 @@ void check_coverage(const std::vector<Entry>& entries, uint64_t data_bytes, cons
 DType dtype_of(Stored s) { return type_of(s).dtype; }
 size_t size_of(Stored s) { return type_of(s).size; }
 
-void Source::fail(const std::string& problem, Code code) const {
-  fail_at(where, "", code, fmt::format("{}: {}", in_quotes(path), problem));
-}
-
 Header parse_header(std::string_view text, uint64_t data_bytes, const Source& source) {
   // The parser would pass over a byte-order mark, and take a zero byte for the end.
   if (text.empty() || text[0] != '{')

@@ -290,10 +290,10 @@ ORACLE(gradients, GradientTape, GradientTape::gradient, GradientTape::watch, vjp
   });
 }
 
-ORACLE(io::save_idx, io::load_idx, io::save_safetensors, io::load_safetensors, io::Safetensors, io::Safetensors::find,
-       io::Safetensors::contains, io::Safetensors::size, io::Examples, io::Examples::gather, io::Examples::slice,
-       io::Examples::size, io::Examples::shape, io::Examples::dtype, io::map_file, io::DataLoader, io::DataLoader::next,
-       io::DataLoader::epoch, read_state, load_state) {
+ORACLE(io::save_idx, io::load_idx, io::save_safetensors, io::load_safetensors, io::save_npy, io::load_npy, io::save_npz,
+       io::load_npz, io::TensorFile, io::TensorFile::find, io::TensorFile::contains, io::TensorFile::size, io::Examples,
+       io::Examples::gather, io::Examples::slice, io::Examples::size, io::Examples::shape, io::Examples::dtype,
+       io::map_file, io::DataLoader, io::DataLoader::next, io::DataLoader::epoch, read_state, load_state) {
   const Scratch scratch;
   tf::io::NamedTensors all;
   for (const DType t : kAll) {
@@ -305,6 +305,10 @@ ORACLE(io::save_idx, io::load_idx, io::save_safetensors, io::load_safetensors, i
         tf::io::save_idx(scratch / "x", v);
         CHECK(kept(tf::io::load_idx(scratch / "x"), v) == "");
       }
+    for (const Tensor& v : {x, none}) {
+      tf::io::save_npy(scratch / "x.npy", v);
+      CHECK(kept(tf::io::load_npy(scratch / "x.npy"), v) == "");
+    }
     const tf::io::Examples examples(x);
     CHECK((examples.size() == x.num_elements() && examples.dtype() == t && examples.shape() == Shape{}));
     const std::vector<int64_t> order = {2, 0, 2};
@@ -325,10 +329,15 @@ ORACLE(io::save_idx, io::load_idx, io::save_safetensors, io::load_safetensors, i
   }
   tf::io::save_safetensors(scratch / "all", all);
   const auto loaded = tf::io::load_safetensors(scratch / "all");
-  CHECK(loaded.size() == all.size());
-  for (const auto& [name, value] : all) {
-    REQUIRE(loaded.contains(name));
-    CHECK(kept(*loaded.find(name), value) == "");
+  tf::io::save_npz(scratch / "stored", all);
+  tf::io::save_npz(scratch / "deflated", all, {.compress = true});
+  for (const tf::io::TensorFile& file :
+       {tf::io::TensorFile(loaded), tf::io::load_npz(scratch / "stored"), tf::io::load_npz(scratch / "deflated")}) {
+    CHECK(file.size() == all.size());
+    for (const auto& [name, value] : all) {
+      REQUIRE(file.contains(name));
+      CHECK(kept(*file.find(name), value) == "");
+    }
   }
   CHECK_ERROR(loaded["other"], NotFound, "other");
   CHECK_ERROR(tf::io::load_idx(scratch / "nothing"), NotFound, "");
