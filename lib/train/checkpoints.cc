@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -17,6 +18,7 @@
 #include <twofold/lib/core/log.h>
 #include <twofold/lib/io/file.h>
 #include <twofold/lib/io/safetensors_format.h>
+#include <twofold/lib/op/value.h>
 
 namespace twofold::train {
 namespace {
@@ -24,7 +26,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char *kStep = "twofold.step", *kMetric = "twofold.metric", *kTime = "twofold.time",
-                     *kSerial = "twofold.serial";
+                     *kSerial = "twofold.serial", *kChecksum = "twofold.checksum";
 constexpr std::string_view kSuffix = ".safetensors";
 constexpr int kIndexVersion = 1;
 
@@ -102,6 +104,37 @@ Record record_of(const std::string& path, const io::Metadata& metadata, std::sou
   for (const auto& [key, value] : metadata)
     if (!key.starts_with(kReserved)) r.checkpoint.notes.emplace(key, value);
   return r;
+}
+
+uint64_t checksum_of(const io::NamedTensors& tensors) {
+  // FNV-1a of words. Each step is one to one in the sum and in the word.
+  uint64_t sum = 14695981039346656037u;
+  const auto add = [&](const void* data, size_t bytes) {
+    const auto* next = static_cast<const std::byte*>(data);
+    const auto mix = [&](size_t n) {
+      uint64_t word = 0;
+      std::memcpy(&word, next, n);
+      sum = (sum ^ word) * 1099511628211u;
+      next += n;
+    };
+    for (size_t i = bytes / sizeof(uint64_t); i > 0; --i) mix(sizeof(uint64_t));
+    if (bytes % sizeof(uint64_t)) mix(bytes % sizeof(uint64_t));
+  };
+  for (const auto& [name, t] : tensors) {
+    add(name.data(), name.size());
+    add(t.value()->data(), t.value()->bytes());
+  }
+  return sum;
+}
+
+void add_checksum(io::Metadata& metadata, uint64_t checksum) { metadata[kChecksum] = fmt::format("{:016x}", checksum); }
+
+void check_checksum(const std::string& path, const io::Safetensors& file, std::source_location where) {
+  io::Metadata now;
+  add_checksum(now, checksum_of(file.tensors()));
+  const auto noted = file.metadata().find(kChecksum);
+  if (noted == file.metadata().end() || noted->second != now.at(kChecksum))
+    io::Source{path, where}.fail("it is damaged: its checksum is not that of its tensors");
 }
 
 Checkpoints::Checkpoints(const SaverOptions& options, std::source_location where)

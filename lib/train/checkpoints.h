@@ -30,6 +30,13 @@ io::Metadata metadata_of(const Record& record, const io::Metadata& notes);
 /// From these. Throws DataLoss if they are not a checkpoint's.
 Record record_of(const std::string& path, const io::Metadata& metadata, std::source_location where);
 
+/// Of names and elements, of tensors of the host: another one if any of 8 bytes that lie together are others.
+uint64_t checksum_of(const io::NamedTensors& tensors);
+/// Notes it beside what metadata_of has noted.
+void add_checksum(io::Metadata& metadata, uint64_t checksum);
+/// Throws DataLoss if the tensors of a checkpoint are not those that were written.
+void check_checksum(const std::string& path, const io::Safetensors& file, std::source_location where);
+
 /// What a directory has, in the order in which it was saved. Not safe from several threads.
 class Checkpoints {
  public:

@@ -65,6 +65,7 @@ const Names::value_type* mapping_of(const std::string& in_file, const Names& nam
 io::Safetensors read_checkpoint(const std::string& path, std::source_location where) {
   io::Safetensors file = io::load_safetensors(path, where);
   record_of(path, file.metadata(), where);
+  check_checksum(path, file, where);
   return file;
 }
 

@@ -19,6 +19,7 @@
 #include <twofold/lib/io/safetensors_format.h>
 #include <twofold/lib/op/body_execution.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/thread_state.h>
 #include <twofold/lib/train/checkpoints.h>
 #include <twofold/lib/train/restore.h>
@@ -270,6 +271,8 @@ class Saver::Data {
       }
       std::exception_ptr error;
       try {
+        for (auto& [name, t] : job->tensors) t = moved_to(t, {});
+        add_checksum(job->metadata, checksum_of(job->tensors));
         io::save_safetensors(job->record.checkpoint.path, job->tensors, job->metadata, job->where);
         job->tensors.clear();  // memory, before anybody is told
         std::lock_guard lock(mutex_);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -17,12 +18,12 @@
 
 #include <twofold/twofold.h>
 
-#include "catch.h"
-#include "errors.h"
-#include "fresh_graph.h"
-#include "io/scratch.h"
-#include "training.h"
-#include "warnings.h"
+#include "../catch.h"
+#include "../errors.h"
+#include "../fresh_graph.h"
+#include "../training.h"
+#include "../warnings.h"
+#include "scratch.h"
 
 namespace tf = twofold;
 namespace nn = twofold::nn;
@@ -346,6 +347,33 @@ TEST_CASE("Files that are damaged are passed over, with a warning that names the
     // Without the index there is nothing that could be called a checkpoint.
     CHECK(!Saver(session, state, {.directory = scratch.folder()}).restore_latest());
   });
+}
+
+TEST_CASE("A byte that is flipped in a checkpoint's tensors is found", "[saver]") {
+  const Scratch scratch;
+  tf::EagerMode eager;
+  tf::Session session;
+  Counter counter(session, 3);
+  const tf::Variable bytes(tf::tensor(std::vector<uint8_t>{1, 2, 3, 4, 5}));
+  Saver saver(session, {{"v", counter.v}, {"bytes", bytes}}, {.directory = scratch.folder()});
+  const std::string path = saver.save(1);
+  saver.wait();
+  const std::string whole = contents(path);
+  uint64_t header;
+  std::memcpy(&header, whole.data(), sizeof header);
+  const size_t data = 8 + header;
+  const auto random = tf::read_random_state(session);
+  const int64_t numbers = 1 + random.at("ordinals").num_elements() + random.at("executions").num_elements();
+  REQUIRE(static_cast<int64_t>(whole.size() - data) == 3 * 4 + 5 + numbers * 8);
+  for (size_t n = data; n < whole.size(); ++n) {
+    INFO(n);
+    std::string flipped = whole;
+    flipped[n] = static_cast<char>(flipped[n] ^ 1 << n % 8);
+    put(path, flipped);
+    CHECK_ERROR(saver.restore(path), DataLoss, "it is damaged: its checksum is not that of its tensors");
+  }
+  put(path, whole);
+  CHECK(saver.restore(path).step == 1);
 }
 
 TEST_CASE("When all that are listed are damaged, that is an error", "[saver]") {

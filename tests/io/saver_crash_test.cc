@@ -15,10 +15,10 @@
 
 #include <twofold/twofold.h>
 
-#include "catch.h"
-#include "io/scratch.h"
-#include "training.h"
-#include "warnings.h"
+#include "../catch.h"
+#include "../training.h"
+#include "../warnings.h"
+#include "scratch.h"
 
 namespace tf = twofold;
 namespace train = twofold::train;
