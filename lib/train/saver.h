@@ -112,11 +112,11 @@ class SaverState {
 ///
 /// A checkpoint is a safetensors file: the variables by name; under names that begin with "twofold.random." the random
 /// state; in its metadata "twofold.step", "twofold.metric", "twofold.time", "twofold.serial" (which counts a
-/// directory's checkpoints) and the notes. The values are those between two steps, and immutable; what is done at once
-/// is to take hold of them, and a thread of the Saver's writes them, one checkpoint at a time. Each file appears at
-/// once and whole; then PREFIX.index.json, which lists what is kept; then older ones are removed. So whenever the
-/// process ends, be it by kill -9, the newest whole checkpoint is found again, also without the index. One Saver writes
-/// a directory's files of one prefix at a time.
+/// directory's checkpoints), "twofold.checksum" and the notes. The values are those between two steps, and immutable;
+/// what is done at once is to take hold of them, and a thread of the Saver's writes them, one checkpoint at a time.
+/// Each file appears at once and whole; then PREFIX.index.json, which lists what is kept; then older ones are removed.
+/// So whenever the process ends, be it by kill -9, the newest whole checkpoint is found again, also without the index.
+/// One Saver writes a directory's files of one prefix at a time.
 ///
 /// What goes wrong in the background is thrown by the next call of step, save or wait, by the line of the save; the
 /// destructor waits, and warns. All calls are to come from between two steps: in the body of a step, branch or loop
