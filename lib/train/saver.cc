@@ -151,6 +151,8 @@ class Saver::Data {
       try {
         file = read_checkpoint(r->checkpoint.path, where);
       } catch (const Error& e) {
+        // What the system refuses may be there the next time: an older one is not to take its place unseen.
+        if (e.code() != Code::DataLoss && e.code() != Code::NotFound && e.code() != Code::Unimplemented) throw;
         warn(fmt::format("A checkpoint is passed over: {}", e.message()));
         damaged += (damaged.empty() ? "" : "; ") + e.message();
         continue;

@@ -387,6 +387,12 @@ TEST_CASE("When all that are listed are damaged, that is an error", "[saver]") {
   std::filesystem::resize_file(scratch / "checkpoint-1.safetensors", 100);
   const Warnings warnings;
   CHECK_ERROR(saver.restore_latest(), DataLoss, "None of the 1 checkpoints in '" + scratch.folder().string());
+  // What cannot be read for another reason is no reason to take an older one.
+  saver.save(2);
+  saver.wait();
+  std::filesystem::remove(scratch / "checkpoint-2.safetensors");
+  std::filesystem::create_directory(scratch / "checkpoint-2.safetensors");
+  CHECK_ERROR(saver.restore_latest(), FailedPrecondition, "checkpoint-2.safetensors' is not a regular file");
 }
 
 TEST_CASE("An index that is lost, damaged or hostile does no harm", "[saver]") {
