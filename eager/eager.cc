@@ -47,7 +47,7 @@ namespace {
 // Tensors of their own.
 std::vector<Tensor> apart(std::span<const Tensor> values) {
   std::vector<Tensor> all;
-  for (const Tensor& t : values) all.push_back(is_floating(t.dtype()) ? renamed(t) : t);
+  for (const Tensor& t : values) all.push_back(carries_gradient(t.dtype()) ? renamed(t) : t);
   return all;
 }
 

@@ -120,7 +120,7 @@ bool Tape::depends(const Ref<VariableState>& v) {
 }
 
 void Tape::watch_inside(const Tensor& inside, const Tensor& outside) {
-  bool watched = everything_ && is_floating(inside.dtype());
+  bool watched = everything_ && carries_gradient(inside.dtype());
   for (const Tape* around = outer_; around && !watched; around = around->outer_)
     watched = around->active_.contains(outside.id());
   if (watched) active_.insert(inside.id());
@@ -137,8 +137,7 @@ void Tape::record_read(const Ref<VariableState>& v, const Tensor& value) {
 
 void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_location where, const Outputs& outputs,
                   std::span<const Ref<VariableState>> variables) {
-  // No gradient flows through what is not floating.
-  const auto flows = [](const Tensor& t) { return is_floating(t.dtype()); };
+  const auto flows = [](const Tensor& t) { return carries_gradient(t.dtype()); };
   if (op.differentiable == Differentiability::none || std::ranges::none_of(outputs, flows)) return;
   if (ownership_.load(std::memory_order_relaxed) != Ownership::kept) return;  // nobody will ask
   // All of them, for a tape apart notes what it captures. No gradient flows where only a shape is used.

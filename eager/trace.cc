@@ -50,7 +50,7 @@ constinit const OpDef kTraceOp{.key = OpKey::without_kernels("Body"),
                                .attrs = &internal::kAttrsType<TraceAttrs>};
 
 // A tensor of its own, so that gradients of the body's side and of the outer side are told apart.
-Tensor fresh(const Tensor& t) { return is_floating(t.dtype()) ? renamed(t) : retained(t); }
+Tensor fresh(const Tensor& t) { return carries_gradient(t.dtype()) ? renamed(t) : retained(t); }
 
 // Ends a trace whose inputs, but for captures beyond the first `captured`, are known from outside as `inputs`: live
 // tapes get their record, and the caller the outputs under fresh names.
@@ -77,7 +77,7 @@ Traced finish(Ref<TapeTrace> trace, std::vector<Tensor> inputs, size_t captured,
       tape->record(kTraceOp, all, TraceAttrs{trace}, where, recorded, trace->tape->variables());
       // Whatever was read inside: a graph's node stands for all that it might have read.
       for (const Tensor& t : traced.outputs)
-        if (t.defined() && is_floating(t.dtype())) tape->watch(t);
+        if (t.defined() && carries_gradient(t.dtype())) tape->watch(t);
     }
   }
   traced.trace = std::move(trace);

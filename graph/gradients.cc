@@ -167,8 +167,7 @@ bool depends(const Tensor& t, const GraphWatch& watch) {
   for (const auto& [x, from] : watch.tensors)
     if (x.same_as(t)) return true;
   std::vector<bool> dependent(t.node() + 1, false);
-  // No gradient flows through what is not floating.
-  const auto depends_on = [&](Edge e) { return dependent[e.node] && is_floating(g.spec(e).dtype); };
+  const auto depends_on = [&](Edge e) { return dependent[e.node] && carries_gradient(g.spec(e).dtype); };
   const auto watched_at = [&](Edge e, uint32_t id) {
     return std::ranges::any_of(watch.tensors, [&](const auto& w) {
       return w.first.graph() == &g && Edge{w.first.node(), w.first.output()} == e && position(w.second) <= id;

@@ -137,6 +137,7 @@ class DeferredExecution final : public Mode {
     if (n < op.min_inputs || (op.max_inputs >= 0 && n > op.max_inputs))
       fail(Code::Internal, fmt::format("'{}' was given {} inputs", op.name, n));
     InferContext context(op, specs, attrs, inside);
+    context.check_lists();
     op.infer(context);
     const auto out = context.outputs();
     const uint32_t node = g.add(op, edges, attrs, out, t_next_name ? t_next_name->text() : std::string_view(), where);

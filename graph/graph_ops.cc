@@ -19,7 +19,7 @@ namespace twofold {
 bool operator==(const ConstantValue& a, const ConstantValue& b) {
   if (a.tensor.same_as(b.tensor)) return true;
   const Value &x = *a.tensor.value(), &y = *b.tensor.value();
-  return x.spec() == y.spec() && x.device() == y.device() && x.device().is_cpu() &&
+  return x.spec() == y.spec() && x.device() == y.device() && x.device().is_cpu() && x.object() == y.object() &&
          std::memcmp(x.data(), y.data(), x.bytes()) == 0;
 }
 
@@ -139,7 +139,7 @@ constinit OpDef with_effects_op{.key = OpKey::without_kernels("WithEffects"),
                                 .infer = infer_same,
                                 .differentiable = Differentiability::rule,
                                 .gradient = gradient_same,
-                                .flags = {.alias = true}};
+                                .flags = {.alias = true, .lists = true}};
 
 __attribute__((constructor(101))) static void register_graph_ops() {
   for (OpDef* op : {&constant_op, &placeholder_op, &variable_op, &no_op_op, &capture_op, &parameter_op, &print_op,

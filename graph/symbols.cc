@@ -2,6 +2,7 @@
 #include <twofold/graph/graph_data.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/kernels/pointwise/ops.h>
+#include <twofold/kernels/tensor_array/tensor_list_ops.h>
 #include <twofold/lib/runtime/device.h>
 
 namespace twofold {
@@ -26,7 +27,7 @@ std::source_location GraphSymbols::symbol_where(uint32_t node) const { return gr
 
 Tensor GraphSymbols::symbol_arrived(uint32_t node) const {
   const Node& n = graph()->node(node);
-  return n.op == &if_arrived_op ? Tensor::symbol(graph(), n.inputs[0].node, n.inputs[0].output) : Tensor();
+  return n.op == &if_arrived_op || n.op == &list_if_arrived_op ? Tensor::symbol(graph(), n.inputs[0].node, n.inputs[0].output) : Tensor();
 }
 
 }  // namespace twofold

@@ -9,8 +9,10 @@
 #include <twofold/lib/op/operand.h>
 #include <twofold/session/feed.h>
 
+#include <twofold/graph/cases.h>
 #include <twofold/graph/control_flow.h>
 #include <twofold/graph/graph.h>
+#include <twofold/graph/loops.h>
 #include <twofold/lib/autodiff/gradient_tape.h>
 #include <twofold/lib/autodiff/gradients.h>
 #include <twofold/lib/core/error.h>

@@ -147,7 +147,7 @@ constinit OpDef identity_op{.key = OpKey::without_kernels("Identity"),
                             .infer = layout::infer_same,
                             .differentiable = kRule,
                             .gradient = identity_gradient,
-                            .flags = {.alias = true}};
+                            .flags = {.alias = true, .lists = true}};
 constinit OpDef stop_gradient_op{.key = OpKey::without_kernels("StopGradient"),
                                  .doc = "y = x, through which no gradient flows; TensorFlow StopGradient",
                                  .infer = layout::infer_same,

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/tensor_array/tensor_list_ops.h>
+#include <twofold/lib/op/apply.h>
 #include <twofold/lib/op/constant.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/thread_state.h>
@@ -23,16 +25,20 @@ Tensor either_arrived(const Tensor& a, const Tensor& b) {
   return logical_or(a, b);
 }
 
+static Tensor added(const Tensor& a, const Tensor& b) {
+  return a.dtype() == DType::list ? apply(list_add_op, {&a, &b}, t_state.source) : add(a, b);
+}
+
 void add_gradient(Gradient& sum, Gradient other) {
   if (!sum.value.defined()) {
     sum = std::move(other);
     return;
   }
   if (sum.arrived.same_as(other.arrived)) {
-    sum.value = add(sum.value, other.value);
+    sum.value = added(sum.value, other.value);
   } else {
     // Added to -0 anything stays as it is, to the bit.
-    sum.value = add(guarded(sum, -0.0), guarded(other, -0.0));
+    sum.value = added(guarded(sum, -0.0), guarded(other, -0.0));
     sum.arrived = either_arrived(sum.arrived, other.arrived);
   }
   sum.conditional = sum.conditional && other.conditional;

@@ -7,7 +7,7 @@
 namespace twofold {
 
 /// x where the bool scalar `arrived` is true, else all `otherwise`: for a gradient that control flow may leave out at
-/// run time. Unlike with `where`, no gradient at all arrives at x if `arrived` is false, as if x had not been used.
+/// run time; of a list, one without elements. Unlike with `where`, no gradient at all arrives at x if `arrived` is false, as if x had not been used.
 Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise);
 
 /// What did not arrive as `absent`, so that it can be looked at.

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include <twofold/kernels/pointwise/if_arrived.h>
+#include <twofold/kernels/tensor_array/tensor_list_ops.h>
 #include <twofold/kernels/pointwise/known.h>
 #include <twofold/kernels/pointwise/operand_pair.h>
 #include <twofold/kernels/pointwise/ops.h>
@@ -210,6 +211,7 @@ Tensor where(Operand condition, Operand a, Operand b) {
 }
 
 Tensor if_arrived(const Tensor& arrived, const Tensor& x, double otherwise) {
+  if (x.dtype() == DType::list) return apply(list_if_arrived_op, {&arrived, &x}, t_state.source);
   const OperandPair pair(x, otherwise, if_arrived_op.name, 1);
   return apply(if_arrived_op, {&arrived, pair.a, pair.b}, t_state.source);
 }

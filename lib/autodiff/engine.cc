@@ -129,7 +129,7 @@ class Engine {
     SmallVector<bool, 8> needs;
     for (size_t i = 0; i < records_.num_inputs(r); ++i) {
       inputs.push_back(records_.input(r, i));
-      needs.push_back(reached_.contains(records_.input_key(r, i)) && is_floating(inputs[i].dtype()));
+      needs.push_back(reached_.contains(records_.input_key(r, i)) && carries_gradient(inputs[i].dtype()));
     }
     for (size_t i = 0; i < records_.num_outputs(r); ++i) outputs.push_back(records_.output(r, i));
     Backward backward(op, records_.attrs(r), inputs, outputs, dys, needs, dxs, records_.nested());

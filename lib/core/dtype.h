@@ -9,8 +9,8 @@
 
 namespace twofold {
 
-/// The types of elements.
-enum class DType : uint8_t { float32, float64, int32, int64, uint8, boolean };
+/// The types of elements; and that of a list of tensors, which a TensorArray is made of and which has no elements.
+enum class DType : uint8_t { float32, float64, int32, int64, uint8, boolean, list };
 
 inline constexpr DType float32 = DType::float32;
 inline constexpr DType float64 = DType::float64;
@@ -18,26 +18,29 @@ inline constexpr DType int32 = DType::int32;
 inline constexpr DType int64 = DType::int64;
 inline constexpr DType uint8 = DType::uint8;
 inline constexpr DType bool_ = DType::boolean;
+/// Of elements: `list` comes behind them.
 inline constexpr int kDTypeCount = 6;
 
 /// Bytes an element.
 constexpr size_t size_of(DType t) {
-  constexpr size_t kSizes[kDTypeCount] = {4, 8, 4, 8, 1, 1};
+  constexpr size_t kSizes[] = {4, 8, 4, 8, 1, 1, 1};
   return kSizes[static_cast<int>(t)];
 }
 /// As it prints, "float32"; "bool" for bool_.
 constexpr std::string_view name_of(DType t) {
-  constexpr std::string_view kNames[kDTypeCount] = {"float32", "float64", "int32", "int64", "uint8", "bool"};
+  constexpr std::string_view kNames[] = {"float32", "float64", "int32", "int64", "uint8", "bool", "list"};
   return kNames[static_cast<int>(t)];
 }
 /// As a program writes it: "tf::float32", "tf::bool_".
 constexpr std::string_view spelling_of(DType t) {
-  constexpr std::string_view kNames[kDTypeCount] = {"tf::float32", "tf::float64", "tf::int32",
-                                                    "tf::int64",   "tf::uint8",   "tf::bool_"};
+  constexpr std::string_view kNames[] = {"tf::float32", "tf::float64", "tf::int32",     "tf::int64",
+                                         "tf::uint8",   "tf::bool_",   "tf::DType::list"};
   return kNames[static_cast<int>(t)];
 }
 /// float32 or float64.
 constexpr bool is_floating(DType t) { return t == float32 || t == float64; }
+/// Whether gradients flow through it: floating elements, and lists, which may hold such.
+constexpr bool carries_gradient(DType t) { return is_floating(t) || t == DType::list; }
 /// int32, int64 or uint8.
 constexpr bool is_integer(DType t) { return t == int32 || t == int64 || t == uint8; }
 
@@ -68,7 +71,7 @@ concept ElementType = std::is_same_v<T, float> || std::is_same_v<T, double> || s
 /// floating) wins, within a category the wider type; uint8 with int32 is int32.
 constexpr DType promote(DType a, DType b) {
   if (a == b) return a;
-  constexpr int kRank[kDTypeCount] = {4, 5, 2, 3, 1, 0};
+  constexpr int kRank[] = {4, 5, 2, 3, 1, 0, 6};
   return kRank[static_cast<int>(a)] > kRank[static_cast<int>(b)] ? a : b;
 }
 
@@ -81,7 +84,8 @@ constexpr decltype(auto) dispatch(DType t, F&& f) {
     case DType::int32: return f(int32_t{});
     case DType::int64: return f(int64_t{});
     case DType::uint8: return f(uint8_t{});
-    case DType::boolean: break;
+    case DType::boolean:
+    case DType::list: break;  // of which no element is ever read
   }
   return f(bool{});
 }

@@ -148,6 +148,7 @@ void infer(const OpDef& op, std::span<const TensorSpec> inputs, AttrsView attrs,
   if (n < op.min_inputs || (op.max_inputs >= 0 && n > op.max_inputs))
     fail(Code::Internal, fmt::format("'{}' was given {} inputs", op.name, n));
   InferContext context(op, inputs, attrs, tensors);
+  context.check_lists();
   op.infer(context);
   for (const auto& s : context.outputs()) outputs.push_back(s);
 }
@@ -181,6 +182,7 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
   for (const Tensor* t : inputs) in.push_back(t->value()->spec());
   SmallVector<TensorSpec, 2> out;
   infer(op, in, attrs, inputs, out);
+  if (op.run) return op.run(attrs, inputs, outputs);
   for (const TensorSpec& s : out) {
     if (!s.shape.is_known())
       fail(Code::InvalidArgument,
@@ -192,7 +194,6 @@ void launch(const OpDef& op, Inputs inputs, AttrsView attrs, uint64_t random_cou
     outputs.push_back(Tensor::adopt(Value::view(Ref<Value>(inputs[0]->value()), out[0].shape, offset).detach()));
     return;
   }
-  if (op.run) return op.run(attrs, inputs, outputs);
   const Device device = device_now(op, inputs);
   std::optional<ProfilerRange> range;
   if (!device.is_cpu()) range.emplace([&] { return op.name; });

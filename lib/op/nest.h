@@ -23,6 +23,16 @@ namespace twofold::internal {
 template <class T, class Leaves>
 concept LeafOf = Leaves::template is_leaf<T>;
 
+/// A class around one tensor that nests give back as that class, such as TensorArray. A specialisation has `value` true,
+/// `tensor(w)`, `with(w, t)`, which is w around another tensor, and `difference(a, b)`: in words, how two differ that
+/// must not stand for each other, else nothing.
+template <class T>
+struct Wrapped {
+  static constexpr bool value = false;
+};
+template <class T>
+concept WrapsTensor = Wrapped<T>::value;
+
 /// A map of one value a key: not a multimap, of whose equal keys none could be told from the others.
 template <class T>
 concept MapLike = requires(const T& map) {
@@ -44,6 +54,10 @@ template <class T, class Leaves>
 requires LeafOf<T, Leaves>
 struct NestOf<T, Leaves> {
   using type = Tensor;
+};
+template <WrapsTensor T, class Leaves>
+struct NestOf<T, Leaves> {
+  using type = T;
 };
 template <class Leaves, NestWith<Leaves>... T>
 struct NestOf<std::tuple<T...>, Leaves> {
@@ -106,6 +120,8 @@ Nest<T, Leaves> map_nest(const T& nest, F&& f) {
   using Made = Nest<T, Leaves>;
   if constexpr (LeafOf<T, Leaves>) {
     return f(nest);
+  } else if constexpr (WrapsTensor<T>) {
+    return Wrapped<T>::with(nest, f(Wrapped<T>::tensor(nest)));
   } else if constexpr (MapLike<T>) {
     auto made = empty_map<Made>(nest);
     for (const auto& [key, value] : nest) made.emplace(key, map_nest<Leaves>(value, f));
@@ -125,6 +141,15 @@ template <class Leaves, class T, class F>
 void for_each_leaf(T& nest, F&& f) {
   if constexpr (LeafOf<std::remove_const_t<T>, Leaves>) {
     f(nest);
+  } else if constexpr (WrapsTensor<std::remove_const_t<T>>) {
+    using Wrap = Wrapped<std::remove_const_t<T>>;
+    if constexpr (std::is_const_v<T>) {
+      f(Wrap::tensor(nest));
+    } else {
+      Tensor changed = Wrap::tensor(nest);
+      f(changed);
+      nest = Wrap::with(nest, std::move(changed));
+    }
   } else if constexpr (MapLike<T>) {
     for (auto& [key, value] : nest) for_each_leaf<Leaves>(value, f);
   } else if constexpr (requires { std::tuple_size<T>::value; }) {
@@ -166,6 +191,9 @@ std::string for_each_leaf_like(const Like& like, const T& nest, F&& f) {
   std::string difference;
   if constexpr (LeafOf<T, Leaves>) {
     f(nest);
+  } else if constexpr (WrapsTensor<T>) {
+    difference = Wrapped<T>::difference(like, nest);
+    if (difference.empty()) f(Wrapped<T>::tensor(nest));
   } else if constexpr (MapLike<T>) {
     if (like.size() != nest.size()) return "maps of " + sizes(like.size(), nest.size()) + " keys";
     for (const auto& [key, value] : like) {

@@ -53,6 +53,8 @@ class InferContext {
   void output(DType dtype, const Shape& shape);
   /// What the rule has given so far.
   std::span<const TensorSpec> outputs() const { return outputs_; }
+  /// Fails if an input is a list and the op takes tensors alone. To be called before the rule.
+  void check_lists() const;
 
   /// Throws InvalidArgument: "<message> for 'MatMul' (op: 'MatMul') with input shapes: [3,2], [3,4]."
   [[noreturn]] void fail(std::string message, std::string hint = {}) const;
@@ -115,7 +117,8 @@ class KnownContext {
 /// The elements of output 0, which are one axis of integers or one, as far as they follow from the inputs'.
 using KnownFn = std::optional<PartialValues> (*)(const KnownContext&);
 
-/// Of an op that no kernel does and that is more than another view of its input: does it now.
+/// Of an op that no kernel does and that is more than another view of its input: does it now. A shape that its rule does
+/// not know is what comes out.
 using RunFn = void (*)(AttrsView attrs, std::span<const Tensor* const> inputs, SmallVector<Tensor, 2>& outputs);
 
 /// Whether an op has a gradient.
@@ -135,8 +138,9 @@ struct OpFlags {
   bool host_only : 1 = false;    ///< its kernel runs on the host; the one excuse for having no GPU kernel
   bool session : 1 = false;      ///< executed by graph/eager machinery itself (placeholder, variables, If, While)
   bool commutative : 1 = false;  ///< f(a, b) is f(b, a), to the bit
+  bool lists : 1 = false;        ///< takes lists of tensors (DType::list) besides tensors
+  bool on_host : 1 = false;      ///< done by the host, on tensors wherever they lie (Print, control flow, lists)
   // Of those that the machinery executes.
-  bool on_host : 1 = false;          ///< done by the host, on tensors wherever they lie (Print, Assert, control flow)
   bool control_flow : 1 = false;     ///< calls bodies, or differentiates what they did (If, While, Backprop)
   bool declared : 1 = false;         ///< a source: its output's shape is what whoever made it declared
   bool reads_variable : 1 = false;   ///< its output is a variable's value at this point of the program
@@ -184,7 +188,7 @@ struct OpDef {
   /// in_place[i]: the input of the same shape and dtype that output i may be written over; -1: none. A pointwise op's
   /// output may lie over any operand of its size.
   int8_t in_place[4] = {-1, -1, -1, -1};
-  RunFn run = nullptr;      ///< of ops that are done by neither a kernel nor another view of the input: Transfer
+  RunFn run = nullptr;      ///< of ops that are done by neither a kernel nor another view of the input: Transfer, lists
   KnownFn known = nullptr;  ///< of ops that shapes are computed by: what a graph knows of their integers
   /// Of an assignment: the op that makes the new value of the old one and input 0; null where input 0 is the new value.
   const OpDef* combine = nullptr;

@@ -41,6 +41,14 @@ void InferContext::output(DType dtype, const Shape& shape) {
   outputs_.push_back({dtype, shape});
 }
 
+void InferContext::check_lists() const {
+  if (op_.flags.lists || op_.flags.session) return;
+  for (const TensorSpec& s : inputs_)
+    if (s.dtype == DType::list)
+      twofold::fail(Code::InvalidArgument, fmt::format("'{}' takes tensors, not the list of a TensorArray", op_.name),
+                    "array.stack()");
+}
+
 std::optional<PartialValues> InferContext::known_values(int i) const {
   const Tensor* t = static_cast<size_t>(i) < tensors_.size() ? tensors_[static_cast<size_t>(i)] : nullptr;
   if (!t || !t->defined()) return std::nullopt;

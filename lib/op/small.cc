@@ -23,14 +23,15 @@ class SmallPaths {
  public:
   const SmallPath& find(const OpDef& op, DType operand, size_t arity) {
     static constexpr SmallPath kNone;
-    const auto i = static_cast<size_t>(op.id) * kDTypeCount + static_cast<size_t>(operand);
+    const auto i = static_cast<size_t>(op.id) * kDTypes + static_cast<size_t>(operand);
     if (i >= kMost) return kNone;
     if (!known_[i].load(std::memory_order_acquire)) ask(op, operand, arity, i);
     return paths_[i];
   }
 
  private:
-  static constexpr size_t kMost = 512 * kDTypeCount;
+  static constexpr size_t kDTypes = kDTypeCount + 1;  // of lists there is none
+  static constexpr size_t kMost = 512 * kDTypes;
 
   void ask(const OpDef& op, DType operand, size_t arity, size_t i) {
     const TensorSpec scalars[] = {{operand, Shape{}}, {operand, Shape{}}};

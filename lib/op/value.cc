@@ -117,6 +117,11 @@ Ref<Value> Value::make_owner(DType dtype, const Shape& shape, Device device, siz
 }
 
 Ref<Value> Value::view(Ref<Value> base, const Shape& shape, int64_t offset) {
+  if (RefCounted* object = base->object()) {
+    auto v = handle(Ref<RefCounted>(object), base->dtype(), base->device());
+    if (base->late_) (v->late_ = base->late_)->retain();
+    return v;
+  }
   auto v =
       Ref<Value>::adopt(new Value(base->is_shell() ? Kind::shell : Kind::view, base->dtype(), shape, base->device()));
   v->data_ = static_cast<std::byte*>(base->data_) + offset;
@@ -145,8 +150,8 @@ Ref<Value> Value::shell(DType dtype, const Shape& shape, Device device, uint64_t
   return v;
 }
 
-Ref<Value> Value::handle(Ref<RefCounted> object) {
-  auto v = Ref<Value>::adopt(new Value(Kind::handle, uint8, Shape{0}, {}));
+Ref<Value> Value::handle(Ref<RefCounted> object, DType dtype, Device device) {
+  auto v = Ref<Value>::adopt(new Value(Kind::handle, dtype, Shape{0}, device));
   v->data_ = v->small_;
   ::new (static_cast<void*>(v->small_)) RefCounted*(object.detach());
   return v;
@@ -244,6 +249,7 @@ void copy_into(const Tensor& source, const Tensor& target) {
 }
 
 Tensor copy_to(const Tensor& t, Device device) {
+  if (t.value()->object()) return renamed(t);
   const Tensor made = Tensor::adopt(Value::make(t.dtype(), t.shape(), device).detach());
   copy_into(t, made);
   if (const LateErrors* errors = t.value()->late_errors(); errors && !device.is_cpu())

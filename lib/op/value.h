@@ -26,8 +26,9 @@ class Value final : public RefCounted {
   static Ref<Value> borrow(DType dtype, const Shape& shape, void* data, Device device = {});
   /// A view of host memory that `owner` keeps alive, aligned for the dtype; nobody may write there.
   static Ref<Value> alias(DType dtype, const Shape& shape, const void* data, Ref<RefCounted> owner);
-  /// No elements, but an object that one op hands to another.
-  static Ref<Value> handle(Ref<RefCounted> object);
+  /// No elements, but an object that one op hands to another. `device`: where what it is about lies. A view or a copy of
+  /// a handle is a handle of the same object.
+  static Ref<Value> handle(Ref<RefCounted> object, DType dtype = uint8, Device device = {});
   /// The object of a handle, else null.
   RefCounted* object() const;
   /// Dtype and shape without elements, which a tape keeps of what no gradient rule reads.

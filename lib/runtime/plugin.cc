@@ -63,13 +63,14 @@ struct Kernels {
   std::vector<PrepareFn> prepare;  // by op id
   std::vector<TileFn> tiles;       // by (op id, dtype, to)
 
+  static constexpr size_t kDTypes = kDTypeCount + 1;  // no op has a tile of lists
   static size_t tile_index(int op, DType dtype, DType to) {
-    return (static_cast<size_t>(op) * kDTypeCount + static_cast<size_t>(dtype)) * kDTypeCount + static_cast<size_t>(to);
+    return (static_cast<size_t>(op) * kDTypes + static_cast<size_t>(dtype)) * kDTypes + static_cast<size_t>(to);
   }
   void index() {
     const size_t ops = op_names().size();
     prepare.assign(ops, nullptr);
-    tiles.assign(ops * kDTypeCount * kDTypeCount, nullptr);
+    tiles.assign(ops * kDTypes * kDTypes, nullptr);
     if (!table) return;
     std::unordered_map<std::string_view, int> numbers;
     for (const OpKey& name : op_names()) numbers.emplace(name.text(), static_cast<int>(numbers.size()));

@@ -242,13 +242,22 @@ class Planner {
     }
     host.fed = fed_variables(n);
     plan_->gpu.fails_late |= !n.device.is_cpu();
-    for (ValueId v : n.inputs) host.inputs.push_back(locations_.source(v));
+    for (size_t i = 0; i < n.inputs.size(); ++i)
+      host.inputs.push_back(n.reads_shape_alone(i) ? shell_source(n.inputs[i]) : locations_.source(n.inputs[i]));
     for (uint32_t i = 0; i < n.num_outputs; ++i) host.outputs.push_back(locations_.external(n.first_output + i));
     plan_->code.push_back({.node = n.graph_node,
                            .aux = static_cast<uint32_t>(plan_->host_ops.size()),
                            .what = Instruction::Do::host,
                            .device = n.device});
     plan_->host_ops.push_back(std::move(host));
+  }
+
+  // An input whose shape alone is used: it may never be computed.
+  Source shell_source(ValueId id) const {
+    const ProgramValue& v = p_.values[id];
+    Source s{.from = Source::From::constant, .device = v.device, .spec = v.spec};
+    s.constant = Tensor::adopt(Value::shell(v.spec.dtype, v.spec.shape, v.device, 0).detach());
+    return s;
   }
 
   // The input of control flow that holds the value fed for each fed variable which one of its bodies reads.

@@ -264,6 +264,7 @@ Tensor fold_value(Program& p, ValueId id) {
   if (v.constant.defined() || v.producer < 0) return v.constant;
   const ProgramNode& n = p.nodes[static_cast<size_t>(v.producer)];
   if (n.op->flags.session || n.op->flags.random || n.op->flags.effect || n.dynamic) return {};
+  if (v.spec.dtype == DType::list) return {};  // each run's own: it would keep what a run has put into it
   SmallVector<Tensor, 4> inputs;
   for (size_t i = 0; i < n.inputs.size(); ++i) {
     const TensorSpec& spec = p.values[n.inputs[i]].spec;
