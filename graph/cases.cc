@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/apply.h>
 
 namespace twofold::internal {
 

@@ -11,7 +11,6 @@
 
 #include <twofold/graph/control_flow.h>
 #include <twofold/kernels/pointwise/pointwise.h>
-#include <twofold/lib/op/apply.h>
 
 namespace twofold {
 
@@ -68,12 +67,11 @@ Chosen<Made> first_true(std::span<const CaseOf<Made>> cases, Else& otherwise) {
     if constexpr (std::is_void_v<Made>) {
       cases.size() == 1 ? void(otherwise()) : void(first_true(cases.subspan(1), otherwise));
     } else {
-      return cases.size() == 1 ? Made(map_nest<OperandLeaves>(
-                                     otherwise(),
-                                     [&](const auto& leaf) {
-                                       return Tensor(Operand(leaf, cases[0].predicate().where()).resolve());
-                                     }))
-                               : first_true(cases.subspan(1), otherwise);
+      return cases.size() == 1
+                 ? Made(map_nest<OperandLeaves>(
+                       otherwise(),
+                       [&](const auto& leaf) { return Tensor(Operand(leaf, cases[0].predicate().where()).resolve()); }))
+                 : first_true(cases.subspan(1), otherwise);
     }
   };
   return cond(cases[0].predicate(), cases[0].branch(), rest);
@@ -82,7 +80,7 @@ Chosen<Made> first_true(std::span<const CaseOf<Made>> cases, Else& otherwise) {
 // The functions from `begin` to before `end`, of which `index` picks one, in as many conds as its number has digits.
 template <class Made>
 Chosen<Made> picked(const Tensor& index, std::span<const std::function<Made()>> branches, int32_t begin,
-            std::source_location where) {
+                    std::source_location where) {
   const auto middle = static_cast<int32_t>(branches.size() / 2);
   const auto half = [&](std::span<const std::function<Made()>> of, int32_t from) {
     return [&index, of, from, where] {

@@ -40,7 +40,8 @@ class Slices {
     for (Tensor& t : elems_)
       if (!executing_eagerly() && t.is_concrete()) t = mode().source(t, "", loop_.where);
     count_ = known_ ? twofold::constant(*known_, {.dtype = int32}, loop_.where) : cast(shape(elems_[0])[0], int32);
-    const bool all_known = std::ranges::all_of(elems_, [](const Tensor& t) { return t.shape().has_rank() && t.shape().knows(0); });
+    const bool all_known =
+        std::ranges::all_of(elems_, [](const Tensor& t) { return t.shape().has_rank() && t.shape().knows(0); });
     const Tensor sized = all_known ? Tensor() : list_reserve(count_, false, loop_.where);
     for (const Tensor& t : elems_) lists_.push_back(list_from(t, sized, {}, loop_.where));
   }
@@ -52,7 +53,7 @@ class Slices {
       const SourceScope source_scope(loop_.where);
       state.push_back(twofold::constant(0, {}, loop_.where));
       state.insert(state.end(), carry.begin(), carry.end());
-      state.push_back(list_reserve(twofold::constant(0, {}, loop_.where), true, loop_.where));
+      if (collects()) state.push_back(list_reserve(twofold::constant(0, {}, loop_.where), true, loop_.where));
     }
     const auto go_on = [&](std::span<const Tensor> now) {
       const SourceScope source_scope(loop_.where);
@@ -60,29 +61,38 @@ class Slices {
     };
     const auto pass = [&](std::span<const Tensor> now) { return this->pass(now); };
     const ControlFlowResult last = internal::while_loop(std::move(state), go_on, pass, loop_.where);
-    if (specs_.empty() && !loop_.collects_carry && known_ == 0) look();
     SlicePass result;
-    result.carry.assign(last.outputs.begin() + 1, last.outputs.end() - 1);
-    const SourceScope source_scope(loop_.where);
-    if (loop_.collects_carry && specs_.empty())
-      for (const Tensor& t : initial_) specs_.push_back({t.dtype(), t.shape()});
-    const auto step = static_cast<int64_t>(specs_.size());
-    for (size_t j = 0; j < specs_.size(); ++j)
-      result.collected.push_back(
-          list_stack(last.outputs.back(), loop_.collects_carry ? initial_[j] : Tensor(),
-                     {.dtype = specs_[j].dtype,
-                      .shape = specs_[j].shape,
-                      .range = {static_cast<int64_t>(j), step},
-                      .count = known_.value_or(-1),
-                      .function = fmt::format("{}()", loop_.function)},
-                     loop_.where));
+    result.carry.assign(last.outputs.begin() + 1, last.outputs.begin() + 1 + std::ssize(initial_));
+    if (collects()) result.collected = collected(last.outputs.back());
     return result;
   }
 
  private:
+  using Collects = SliceLoop::Collects;
+  bool collects() const { return loop_.collects != Collects::nothing; }
+
+  std::vector<Tensor> collected(const Tensor& list) {
+    const bool of_carry = loop_.collects == Collects::carry;
+    if (specs_.empty() && of_carry)
+      for (const Tensor& t : initial_) specs_.push_back({t.dtype(), t.shape()});
+    else if (specs_.empty() && known_ == 0)
+      look();
+    const SourceScope source_scope(loop_.where);
+    const auto step = static_cast<int64_t>(specs_.size());
+    std::vector<Tensor> stacks;
+    for (size_t j = 0; j < specs_.size(); ++j)
+      stacks.push_back(list_stack(list, of_carry ? initial_[j] : Tensor(),
+                                  {.dtype = specs_[j].dtype,
+                                   .shape = specs_[j].shape,
+                                   .range = {static_cast<int64_t>(j), step},
+                                   .count = known_.value_or(-1),
+                                   .function = fmt::format("{}()", loop_.function)},
+                                  loop_.where));
+    return stacks;
+  }
+
   [[noreturn]] void refuse(std::string message, std::string hint = {}) const {
-    throw Error(Code::InvalidArgument,
-                {.message = std::move(message), .where = loop_.where, .hint = std::move(hint)});
+    throw Error(Code::InvalidArgument, {.message = std::move(message), .where = loop_.where, .hint = std::move(hint)});
   }
 
   void check_elems() {
@@ -105,7 +115,7 @@ class Slices {
   }
 
   std::vector<Tensor> pass(std::span<const Tensor> now) {
-    const auto carry = now.subspan(1, now.size() - 2);
+    const auto carry = now.subspan(1, initial_.size());
     std::vector<Tensor> slices;
     Tensor index = now[0];
     {
@@ -119,6 +129,7 @@ class Slices {
     const SourceScope source_scope(loop_.where);
     std::vector<Tensor> next{now[0] + 1};
     next.insert(next.end(), made.carry.begin(), made.carry.end());
+    if (!collects()) return next;
     Tensor list = now.back();
     const auto step = static_cast<int32_t>(made.collected.size());
     for (int32_t j = 0; j < step; ++j) {
@@ -142,15 +153,14 @@ class Slices {
     if (!specs_.empty() && specs_.size() != made.collected.size())
       refuse(fmt::format("The function of {}() returned {} tensors after it had returned {}", loop_.function,
                          made.collected.size(), specs_.size()));
-    for (size_t i = 0; i < specs_.size(); ++i)
-      check_dtype(i, specs_[i].dtype, made.collected[i].dtype(), "was before");
+    for (size_t i = 0; i < specs_.size(); ++i) check_dtype(i, specs_[i].dtype, made.collected[i].dtype(), "was before");
     specs_.clear();
     for (const Tensor& t : made.collected) specs_.push_back({t.dtype(), t.shape()});
   }
   void check_dtype(size_t i, DType wanted, DType given, const char* what) const {
     if (wanted != given)
-      refuse(fmt::format("The function of {}() returned {} as result {}, which {} {}", loop_.function, name_of(given), i,
-                         what, name_of(wanted)),
+      refuse(fmt::format("The function of {}() returned {} as result {}, which {} {}", loop_.function, name_of(given),
+                         i, what, name_of(wanted)),
              fmt::format("tf::cast(value, {})", spelling_of(wanted)));
   }
 
@@ -168,9 +178,9 @@ class Slices {
   const SliceLoop& loop_;
   std::vector<Tensor> elems_;
   const SliceFunction& f_;
-  std::optional<int64_t> known_;   // how many slices
-  Tensor count_;                   // the same
-  std::vector<Tensor> lists_;      // of the slices of each of elems
+  std::optional<int64_t> known_;  // how many slices
+  Tensor count_;                  // the same
+  std::vector<Tensor> lists_;     // of the slices of each of elems
   std::vector<Tensor> initial_;
   std::vector<TensorSpec> specs_;  // of what is collected at a pass
 };

@@ -3,92 +3,15 @@
 #include <cmath>
 
 #include "both_modes.h"
+#include "control_flow_gradients.h"
 #include "errors.h"
 
 namespace tf = twofold;
+using testing::check_gradients;
 using testing::doubles;
 using testing::in_both_modes;
+using testing::zero_if_none;
 using tf::Tensor;
-
-namespace {
-
-using Function = std::function<Tensor(const Tensor& x, const tf::Variable& w)>;
-
-const std::vector<double> kX{1.5, 0.25, -0.75}, kW{0.3, -0.7, 1.1};
-
-Tensor zero_if_none(const Tensor& t, const Tensor& like) { return t.defined() ? t : tf::zeros_like(like); }
-
-// The projection by which first gradients become one number, so that they can be differentiated in turn.
-Tensor projected(const Tensor& dx, const Tensor& dw) {
-  return tf::sum(dx * tf::constant(std::vector{0.9, -0.4, 0.6})) +
-         tf::sum(dw * dw * tf::constant(std::vector{0.2, 0.7, -0.3}));
-}
-
-// f, df/dx, df/dw; with `second`, the gradients of their projection too.
-std::vector<Tensor> derivatives(const Function& f, bool second) {
-  const Tensor x = tf::constant(kX);
-  const tf::Variable w(kW);
-  tf::GradientTape outer;
-  tf::GradientTape inner;
-  outer.watch(x);
-  inner.watch(x);
-  const Tensor y = f(x, w);
-  const auto d = inner.gradient(y, {x, w});
-  std::vector<Tensor> all{y, zero_if_none(d[0], x), zero_if_none(d[1], x)};
-  if (!second) return all;
-  const auto dd = outer.gradient(projected(all[1], all[2]), {x, w});
-  all.push_back(zero_if_none(dd[0], x));
-  all.push_back(zero_if_none(dd[1], x));
-  return all;
-}
-
-// The same by central differences of `value` at kX (or kW) with one coordinate moved.
-std::vector<double> differences(
-    const std::function<double(const std::vector<double>&, const std::vector<double>&)>& value, bool by_x) {
-  constexpr double h = 1e-5;
-  std::vector<double> slopes;
-  for (size_t i = 0; i < kX.size(); ++i) {
-    std::vector<double> up = by_x ? kX : kW, down = up;
-    up[i] += h;
-    down[i] -= h;
-    slopes.push_back(((by_x ? value(up, kW) : value(kX, up)) - (by_x ? value(down, kW) : value(kX, down))) / (2 * h));
-  }
-  return slopes;
-}
-
-void check_near(const std::vector<double>& exact, const std::vector<double>& approximate) {
-  REQUIRE(exact.size() == approximate.size());
-  for (size_t i = 0; i < exact.size(); ++i) {
-    INFO("element " << i << ": " << exact[i] << " against differences " << approximate[i]);
-    CHECK(std::abs(exact[i] - approximate[i]) <= 2e-8 * (1 + std::abs(exact[i])));
-  }
-}
-
-// Equal to the bit in both modes, and right: first and second derivatives of `f`.
-void check_gradients(const Function& f) {
-  const auto d = in_both_modes([&] { return derivatives(f, true); });
-  const auto value = [&](const std::vector<double>& x, const std::vector<double>& w) {
-    return tf::eagerly([&] { return f(tf::tensor(x), tf::Variable(w)).item<double>(); });
-  };
-  {
-    INFO("first derivatives");
-    check_near(doubles(d[1]), differences(value, true));
-    check_near(doubles(d[2]), differences(value, false));
-  }
-  const auto slope = [&](const std::vector<double>& at_x, const std::vector<double>& at_w) {
-    const tf::EagerMode eager;
-    const Tensor x = tf::tensor(at_x);
-    const tf::Variable w(at_w);
-    tf::GradientTape tape;
-    tape.watch(x);
-    const auto first = tape.gradient(f(x, w), {x, w});
-    return projected(zero_if_none(first[0], x), zero_if_none(first[1], x)).item<double>();
-  };
-  check_near(doubles(d[3]), differences(slope, true));
-  check_near(doubles(d[4]), differences(slope, false));
-}
-
-}  // namespace
 
 TEST_CASE("gradients of cond") {
   for (const double bound : {-100.0, 100.0}) {

@@ -41,8 +41,8 @@ Tensor TensorArray::size(Where where) const {
 
 TensorArray TensorArray::write(Operand index, Operand value) const {
   const SourceScope source_scope(index.where());
-  return internal::Wrapped<TensorArray>::with(
-      *this, internal::list_set(list_, index.resolve(), value.resolve(dtype_), {dtype_, element_shape_}, index.where()));
+  return internal::Wrapped<TensorArray>::with(*this, internal::list_set(list_, index.resolve(), value.resolve(dtype_),
+                                                                        {dtype_, element_shape_}, index.where()));
 }
 
 Tensor TensorArray::read(Operand index) const {

@@ -18,9 +18,9 @@ struct TensorArrayOptions {
 /// A list of tensors of one dtype, which a program writes to and reads from by index: what a loop collects or walks. It
 /// is a value, as tensors are: `write` gives another array and leaves this one as it was, so write
 /// `a = a.write(i, x)`. Each costs the same however long the array is: a loop is linear in its passes, its gradients
-/// are, too. An array is state of while_loop, is returned by branches of cond and captured by bodies, in any nest, where
-/// it keeps its dtype and element_shape. Elements stay on the device where they were computed. Differentiable, of every
-/// order. (TensorFlow: TensorArray)
+/// are, too. An array is state of while_loop, is returned by branches of cond and captured by bodies, in any nest,
+/// where it keeps its dtype and element_shape. Elements stay on the device where they were computed. Differentiable, of
+/// every order. (TensorFlow: TensorArray)
 class TensorArray {
  public:
   using Where = std::source_location;

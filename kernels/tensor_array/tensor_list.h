@@ -15,8 +15,8 @@ namespace twofold {
 /// Immutable, as values are: a change gives another list. The newest version of a list holds its elements, and each
 /// older one that somebody still has, what was there before the next was made of it. So a change of the newest version
 /// and a look at it cost the same however long the list is; one of the others costs the changes since, or a copy.
-/// (H. G. Baker, Shallow binding makes functional arrays fast, 1991.) Indices without an element take no room. Safe from
-/// several threads.
+/// (H. G. Baker, Shallow binding makes functional arrays fast, 1991.) Indices without an element take no room. Safe
+/// from several threads.
 class TensorList final : public RefCounted {
  public:
   using Elements = std::unordered_map<int64_t, Tensor>;
@@ -50,9 +50,9 @@ class TensorList final : public RefCounted {
 
   const int64_t size_;
   const bool dynamic_;
-  const Ref<Lock> lock_;  // of all versions; guards what is below
-  mutable Elements elements_;         // of the newest version
-  mutable Ref<TensorList> newer_;     // null: this is the newest version
+  const Ref<Lock> lock_;                // of all versions; guards what is below
+  mutable Elements elements_;           // of the newest version
+  mutable Ref<TensorList> newer_;       // null: this is the newest version
   mutable std::vector<Change> before_;  // what `newer_` has changed, as it was here
 };
 

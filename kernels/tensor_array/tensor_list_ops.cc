@@ -42,8 +42,9 @@ int64_t number_of(const Tensor& t) {
 int64_t checked_index(const TensorList& list, const Tensor& index, bool grows) {
   const int64_t i = number_of(index);
   if (i < 0 || (i >= list.size() && !grows))
-    fail(Code::OutOfRange, fmt::format("The index {} is out of range: the array has {} element{}", i, list.size(),
-                                       list.size() == 1 ? "" : "s"),
+    fail(Code::OutOfRange,
+         fmt::format("The index {} is out of range: the array has {} element{}", i, list.size(),
+                     list.size() == 1 ? "" : "s"),
          i >= 0 ? "tf::TensorArray(dtype, size, {.dynamic_size = true}) grows when it is written to" : "");
   return i;
 }
@@ -67,7 +68,8 @@ Tensor stacked(const std::vector<Tensor>& rows, DType dtype, const Shape& row, D
     const Tensor& from = rows[i].defined() ? rows[i] : none;
     const auto offset = static_cast<int64_t>(i) * bytes;
     if (device.is_cpu() && from.value()->device().is_cpu()) {
-      if (bytes) std::memcpy(static_cast<std::byte*>(whole->data()) + offset, from.value()->data(), from.value()->bytes());
+      if (bytes)
+        std::memcpy(static_cast<std::byte*>(whole->data()) + offset, from.value()->data(), from.value()->bytes());
       continue;
     }
     copy_into(from, Tensor::adopt(Value::view(whole, row, offset).detach()));
@@ -192,8 +194,7 @@ void reserve(AttrsView attrs, Given in, Outputs& out) {
 void set(AttrsView, Given in, Outputs& out) {
   const Ref<TensorList> list = list_of(*in[0]);
   const int64_t i = checked_index(*list, *in[1], list->is_dynamic());
-  out.push_back(
-      handle(list->with({{i, renamed(*in[2])}}, std::max(list->size(), i + 1)), in[2]->value()->device()));
+  out.push_back(handle(list->with({{i, renamed(*in[2])}}, std::max(list->size(), i + 1)), in[2]->value()->device()));
 }
 void get(AttrsView attrs, Given in, Outputs& out) {
   const auto& a = attrs.as<ListElementAttrs>();
@@ -221,9 +222,8 @@ void stack(AttrsView attrs, Given in, Outputs& out) {
     if (!row.defined()) continue;
     if (!first) first = &row;
     if (row.shape() != first->shape())
-      fail(Code::InvalidArgument,
-           fmt::format("{} needs elements of one shape, but has some of {} and of {}", a.function,
-                       first->shape().str(), row.shape().str()));
+      fail(Code::InvalidArgument, fmt::format("{} needs elements of one shape, but has some of {} and of {}",
+                                              a.function, first->shape().str(), row.shape().str()));
   }
   const Shape shape = first ? first->shape() : a.shape.is_known() || in.size() < 2 ? a.shape : in[1]->shape();
   if (!shape.is_known())
@@ -267,13 +267,12 @@ void erase(AttrsView, Given in, Outputs& out) {
 }
 void item_like(AttrsView, Given in, Outputs& out) {
   const Tensor element = list_of(*in[0])->at(number_of(*in[1]));
-  out.push_back(element.defined() ? renamed(element)
-                                  : zeros(in[2]->dtype(), in[2]->shape(), in[2]->value()->device()));
+  out.push_back(element.defined() ? renamed(element) : zeros(in[2]->dtype(), in[2]->shape(), in[2]->value()->device()));
 }
 void item(AttrsView, Given in, Outputs& out) {
   const int64_t i = number_of(*in[1]);
-  out.push_back(handle(make_ref<TensorList>(i + 1, true, TensorList::Elements{{i, renamed(*in[0])}}),
-                       in[0]->value()->device()));
+  out.push_back(
+      handle(make_ref<TensorList>(i + 1, true, TensorList::Elements{{i, renamed(*in[0])}}), in[0]->value()->device()));
 }
 void stack_like(AttrsView attrs, Given in, Outputs& out) {
   const auto& range = attrs.as<ListRangeAttrs>();
@@ -375,17 +374,17 @@ constexpr auto* kRange = &internal::kAttrsType<ListRangeAttrs>;
 constexpr auto* kElement = &internal::kAttrsType<ListElementAttrs>;
 constexpr Reads kIndex{.inputs = 0b10};
 
-constinit OpDef reserve_op = define("TensorListReserve", "A list of so many places. (TensorFlow: TensorListReserve)", 1,
-                                    infer_reserve, reserve, nullptr, kFails, {},
-                                    &internal::kAttrsType<ListReserveAttrs>);
+constinit OpDef reserve_op =
+    define("TensorListReserve", "A list of so many places. (TensorFlow: TensorListReserve)", 1, infer_reserve, reserve,
+           nullptr, kFails, {}, &internal::kAttrsType<ListReserveAttrs>);
 constinit OpDef set_op = define("TensorListSetItem", "A list with x at an index. (TensorFlow: TensorListSetItem)", 3,
                                 infer_set, set, set_gradient, kFails, kIndex, kElement);
 constinit OpDef get_op = define("TensorListGetItem", "A list's element at an index. (TensorFlow: TensorListGetItem)", 2,
                                 infer_get, get, get_gradient, kFails, kIndex, kElement);
-constinit OpDef stack_op = with(
-    define("TensorListStack", "A list's elements along a new first axis. (TensorFlow: TensorListStack)", 1, infer_stack,
-           stack, stack_gradient, kFails, {}, &internal::kAttrsType<ListStackAttrs>),
-    2, 0b10);
+constinit OpDef stack_op =
+    with(define("TensorListStack", "A list's elements along a new first axis. (TensorFlow: TensorListStack)", 1,
+                infer_stack, stack, stack_gradient, kFails, {}, &internal::kAttrsType<ListStackAttrs>),
+         2, 0b10);
 constinit OpDef from_op =
     with(define("TensorListFromTensor", "The slices of x along its first axis. (TensorFlow: TensorListFromTensor)", 1,
                 infer_from, from, from_gradient, kFails, {}, &internal::kAttrsType<ListFromAttrs>),
@@ -394,12 +393,11 @@ constinit OpDef length_op = define("TensorListLength", "How many places a list h
                                    infer_length, length, nullptr, kSure);
 constinit OpDef erase_op = define("TensorListErase", "A list without its element at an index.", 2, infer_erase, erase,
                                   erase_gradient, kSure, kIndex);
-constinit OpDef item_like_op =
-    with(define("TensorListItemLike", "A list's element at an index, or zeros like x.", 3, infer_item_like, item_like,
-                item_like_gradient, kSure, kIndex),
-         3, 0b100);
-constinit OpDef item_op = define("TensorListItem", "A list of x at an index alone.", 2, infer_item, item, item_gradient,
-                                 kSure, kIndex);
+constinit OpDef item_like_op = with(define("TensorListItemLike", "A list's element at an index, or zeros like x.", 3,
+                                           infer_item_like, item_like, item_like_gradient, kSure, kIndex),
+                                    3, 0b100);
+constinit OpDef item_op =
+    define("TensorListItem", "A list of x at an index alone.", 2, infer_item, item, item_gradient, kSure, kIndex);
 constinit OpDef stack_like_op =
     with(define("TensorListStackLike", "A list's elements along x's first axis, zeros where there are none.", 2,
                 infer_stack_like, stack_like, stack_like_gradient, kSure, {}, kRange),

@@ -1,4 +1,5 @@
-// The ops that lists are made by, and their gradients: TensorArray (tensor_array.h) and loops (graph/loops.h) call them.
+// The ops that lists are made by, and their gradients: TensorArray (tensor_array.h) and loops (graph/loops.h) call
+// them.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,8 @@ struct ListRangeAttrs {
 };
 /// Attributes of TensorListFromTensor.
 struct ListFromAttrs {
-  ListRangeAttrs range = {};     ///< where the slices come
-  Shape shape = unknown_shape;   ///< what each must be
+  ListRangeAttrs range = {};    ///< where the slices come
+  Shape shape = unknown_shape;  ///< what each must be
   TWOFOLD_FIELDS(range.start, range.step, shape)
 };
 /// Attributes of TensorListStack.
@@ -40,7 +41,7 @@ struct ListStackAttrs {
   DType dtype = float32;
   Shape shape = unknown_shape;  ///< of each element
   ListRangeAttrs range;
-  int64_t count = -1;  ///< how many; -1: shows in the run
+  int64_t count = -1;    ///< how many; -1: shows in the run
   std::string function;  ///< that the user has called, for errors
   TWOFOLD_FIELDS(dtype, shape, range.start, range.step, count, function)
 };

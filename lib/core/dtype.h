@@ -33,7 +33,7 @@ constexpr std::string_view name_of(DType t) {
 }
 /// As a program writes it: "tf::float32", "tf::bool_".
 constexpr std::string_view spelling_of(DType t) {
-  constexpr std::string_view kNames[] = {"tf::float32", "tf::float64", "tf::int32",     "tf::int64",
+  constexpr std::string_view kNames[] = {"tf::float32", "tf::float64", "tf::int32",      "tf::int64",
                                          "tf::uint8",   "tf::bool_",   "tf::DType::list"};
   return kNames[static_cast<int>(t)];
 }
@@ -65,7 +65,7 @@ inline constexpr DType dtype_of<bool> = bool_;
 
 template <class T>
 concept ElementType = std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int32_t> ||
-                      std::is_same_v<T, int64_t> || std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
+    std::is_same_v<T, int64_t> || std::is_same_v<T, uint8_t> || std::is_same_v<T, bool>;
 
 /// The dtype of an operation between tensors: PyTorch's promotion table. The higher category (bool < integer <
 /// floating) wins, within a category the wider type; uint8 with int32 is int32.

@@ -23,9 +23,9 @@ namespace twofold::internal {
 template <class T, class Leaves>
 concept LeafOf = Leaves::template is_leaf<T>;
 
-/// A class around one tensor that nests give back as that class, such as TensorArray. A specialisation has `value` true,
-/// `tensor(w)`, `with(w, t)`, which is w around another tensor, and `difference(a, b)`: in words, how two differ that
-/// must not stand for each other, else nothing.
+/// A class around one tensor that nests give back as that class, such as TensorArray. A specialisation has `value`
+/// true, `tensor(w)`, `with(w, t)`, which is w around another tensor, and `difference(a, b)`: in words, how two differ
+/// that must not stand for each other, else nothing.
 template <class T>
 struct Wrapped {
   static constexpr bool value = false;

@@ -59,6 +59,7 @@ class Placement {
       const ValueId v = n.inputs[i];
       const Device wanted = n.op->reads_on_host(i) ? Device{} : n.device;
       if (p_.values[v].device == wanted || n.op->reads_shape(i)) continue;
+      if (p_.values[v].spec.dtype == DType::list) continue;  // its elements stay where they are
       n.inputs[i] = taken(v, wanted, n.graph_node);
     }
   }

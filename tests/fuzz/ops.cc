@@ -24,6 +24,7 @@ std::span<const OpEntry> op_entries() {
     add_nn_entries(all);
     add_state_entries(all);
     add_control_entries(all);
+    add_loop_entries(all);
     return all;
   }();
   return entries;
@@ -40,7 +41,9 @@ const OpEntry& op_entry(const std::string& name) {
   return *it->second;
 }
 
-bool is_control_flow(const Instruction& i) { return i.op.starts_with("cond") || i.op.starts_with("while"); }
+bool is_control_flow(const Instruction& i) {
+  return i.op.starts_with("cond") || i.op.starts_with("while") || i.op == "switch_case";
+}
 
 bool is_effect(const Instruction& i) {
   return i.op.ends_with("_write") || i.op.starts_with("assign") || i.op == "print" || i.op == "group" ||

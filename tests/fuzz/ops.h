@@ -35,6 +35,7 @@ void add_einsum_entries(std::vector<OpEntry>& all);
 void add_nn_entries(std::vector<OpEntry>& all);
 void add_state_entries(std::vector<OpEntry>& all);
 void add_control_entries(std::vector<OpEntry>& all);
+void add_loop_entries(std::vector<OpEntry>& all);
 
 const OpEntry& op_entry(const std::string& name);
 

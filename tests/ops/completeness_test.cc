@@ -69,6 +69,9 @@ void machinery(Samples& found) {
   tf::gradients(chosen, {x, v});
   tf::while_loop([](const tf::Tensor& i) { return i < 3; }, [](const tf::Tensor& i) { return i + 1; },
                  std::tuple{tf::constant(0)});
+  const tf::TensorArray array = tf::TensorArray(tf::float32, 2).unstack(x).write(1, x[0]);
+  const tf::Tensor loops = tf::sum(tf::map_fn([](const tf::Tensor& v) { return v * v; }, x)) + array.read(0);
+  tf::gradients(tf::sum(array.stack()) + loops, {x});
   x.to("/cpu:0");
   tf::random_normal({2});
   tf::random_uniform({2});

@@ -106,6 +106,7 @@ const std::map<std::string, const char*> kNames = {
     {"promote", "PyTorch's table of dtypes: core_test has all of it"},
     {"is_floating", "a question of dtype: core_test"},
     {"is_integer", "a question of dtype: core_test"},
+    {"carries_gradient", "a question of dtype: tensor_array_test"},
     {"operator<<", "prints: api_test holds texts to NumPy's"},
     {"to_string", "prints: api_test"},
     {"repr", "prints: api_test"},
