@@ -84,7 +84,8 @@ class Slices {
       stacks.push_back(list_stack(list, of_carry ? initial_[j] : Tensor(),
                                   {.dtype = specs_[j].dtype,
                                    .shape = specs_[j].shape,
-                                   .range = {static_cast<int64_t>(j), step},
+                                   .start = static_cast<int64_t>(j),
+                                   .step = step,
                                    .count = known_.value_or(-1),
                                    .function = fmt::format("{}()", loop_.function)},
                                   loop_.where));

@@ -110,6 +110,7 @@ constexpr bool accumulates() {
 
 }  // namespace internal
 
+/// @{
 /// acc = f(acc, slice) over the slices of `elems` along the first axis, from `init` on: every acc, along a new first
 /// axis. `elems` and `init` are tensors or nests of them, of tensors as long; f takes the accumulator and a slice as
 /// one parameter each and returns the next accumulator, of init's form and dtypes, whose shape stays. Without slices it
@@ -150,7 +151,9 @@ auto scan(F&& f, const Elems& elems, ScanOptions options = {},
     return Tensor();
   }
 }
+/// @}
 
+/// @{
 /// The last acc of `scan`: f(...f(f(init, x0), x1)..., xn); reversed, f(...f(f(init, xn), xn-1)..., x0). Without slices
 /// it is `init`. (TensorFlow: foldl, foldr)
 template <class F, class Elems, class Init>
@@ -183,6 +186,7 @@ auto fold(F&& f, const Elems& elems, ScanOptions options = {},
     return Tensor();
   }
 }
+/// @}
 
 // (A list in braces has no type of its own.)
 template <class F, class Elems>

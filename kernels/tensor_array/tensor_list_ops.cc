@@ -214,7 +214,7 @@ void get(AttrsView attrs, Given in, Outputs& out) {
 void stack(AttrsView attrs, Given in, Outputs& out) {
   const auto& a = attrs.as<ListStackAttrs>();
   const Ref<TensorList> list = list_of(*in[0]);
-  const int64_t start = a.range.start, step = a.range.step;
+  const int64_t start = a.start, step = a.step;
   const int64_t rest = list->size() - start, count = rest > 0 ? (rest + step - 1) / step : 0;
   const std::vector<Tensor> rows = list->elements(start, step, count);
   const Tensor* first = nullptr;
@@ -234,7 +234,7 @@ void stack(AttrsView attrs, Given in, Outputs& out) {
   out.push_back(stacked(rows, a.dtype, shape, first ? first->value()->device() : in[0]->value()->device()));
 }
 void from(AttrsView attrs, Given in, Outputs& out) {
-  const auto& range = attrs.as<ListFromAttrs>().range;
+  const auto& range = attrs.as<ListFromAttrs>();
   const Tensor values = retained(*in[0]);
   const int64_t count = values.shape()[0];
   bool dynamic = false;
@@ -307,6 +307,11 @@ Tensor made(const OpDef& op, std::initializer_list<const Tensor*> inputs, AttrsV
   return apply(op, Inputs(inputs.begin(), inputs.size()), attrs, std::source_location::current());
 }
 
+template <class A>
+ListFromAttrs from_attrs(const A& range) {
+  return {range.start, range.step};
+}
+
 void set_gradient(Backward& b) {
   if (b.needs(2)) b.dx(2, made(item_like_op, {&b.dy(), &b.input(1), &b.input(2)}));
   if (b.needs(0)) b.dx(0, made(erase_op, {&b.dy(), &b.input(1)}));
@@ -315,10 +320,12 @@ void get_gradient(Backward& b) {
   if (b.needs(0)) b.dx(0, made(item_op, {&b.dy(), &b.input(1)}));
 }
 void stack_gradient(Backward& b) {
-  if (b.needs(0)) b.dx(0, made(from_op, {&b.dy()}, ListFromAttrs{b.attrs<ListStackAttrs>().range}));
+  if (b.needs(0)) b.dx(0, made(from_op, {&b.dy()}, from_attrs(b.attrs<ListStackAttrs>())));
 }
 void from_gradient(Backward& b) {
-  if (b.needs(0)) b.dx(0, made(stack_like_op, {&b.dy(), &b.input(0)}, b.attrs<ListFromAttrs>().range));
+  if (b.needs(0))
+    b.dx(0, made(stack_like_op, {&b.dy(), &b.input(0)},
+                 ListRangeAttrs{b.attrs<ListFromAttrs>().start, b.attrs<ListFromAttrs>().step}));
 }
 void erase_gradient(Backward& b) {
   if (b.needs(0)) b.dx(0, made(erase_op, {&b.dy(), &b.input(1)}));
@@ -330,7 +337,7 @@ void item_gradient(Backward& b) {
   if (b.needs(0)) b.dx(0, made(item_like_op, {&b.dy(), &b.input(1), &b.input(0)}));
 }
 void stack_like_gradient(Backward& b) {
-  if (b.needs(0)) b.dx(0, made(from_op, {&b.dy()}, ListFromAttrs{b.attrs<ListRangeAttrs>()}));
+  if (b.needs(0)) b.dx(0, made(from_op, {&b.dy()}, from_attrs(b.attrs<ListRangeAttrs>())));
 }
 void add_gradient(Backward& b) {
   if (b.needs(0)) b.dx(0, b.dy());

@@ -24,26 +24,28 @@ struct ListElementAttrs {
   Shape shape = unknown_shape;
   TWOFOLD_FIELDS(dtype, shape)
 };
-/// Which elements of a list are meant: start, start + step, ...
+/// Attributes of TensorListStackLike: which elements are meant, start, start + step, ...
 struct ListRangeAttrs {
   int64_t start = 0;
   int64_t step = 1;
   TWOFOLD_FIELDS(start, step)
 };
-/// Attributes of TensorListFromTensor.
+/// Attributes of TensorListFromTensor: where the slices come, and what each must be.
 struct ListFromAttrs {
-  ListRangeAttrs range = {};    ///< where the slices come
-  Shape shape = unknown_shape;  ///< what each must be
-  TWOFOLD_FIELDS(range.start, range.step, shape)
+  int64_t start = 0;
+  int64_t step = 1;
+  Shape shape = unknown_shape;
+  TWOFOLD_FIELDS(start, step, shape)
 };
-/// Attributes of TensorListStack.
+/// Attributes of TensorListStack: which elements are meant, and what each is.
 struct ListStackAttrs {
   DType dtype = float32;
-  Shape shape = unknown_shape;  ///< of each element
-  ListRangeAttrs range;
+  Shape shape = unknown_shape;
+  int64_t start = 0;
+  int64_t step = 1;
   int64_t count = -1;    ///< how many; -1: shows in the run
   std::string function;  ///< that the user has called, for errors
-  TWOFOLD_FIELDS(dtype, shape, range.start, range.step, count, function)
+  TWOFOLD_FIELDS(dtype, shape, start, step, count, function)
 };
 
 extern OpDef list_add_op, list_if_arrived_op;
