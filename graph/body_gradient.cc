@@ -136,7 +136,7 @@ std::vector<bool> outputs_depending(const Body& body, std::span<const uint32_t> 
     for (size_t i = 0; depends && i < n.outputs.size(); ++i) reached.insert(Edge{id, static_cast<uint16_t>(i)}.key());
   }
   std::vector<bool> result;
-  for (Edge e : body.outputs) result.push_back(reached.contains(e.key()) && is_floating(g.spec(e).dtype));
+  for (Edge e : body.outputs) result.push_back(reached.contains(e.key()) && carries_gradient(g.spec(e).dtype));
   return result;
 }
 

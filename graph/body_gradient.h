@@ -51,7 +51,7 @@ struct ForwardRead {
 /// - parameters: the forward body's; one for each output whose Dy is not `none`, in order; a bool scalar for each that
 ///   is `conditional`, in order
 /// - captures, capture_inputs: the forward body's
-/// - outputs: what `inputs` refer to; those that are floating can be differentiated
+/// - outputs: what `inputs` refer to; those that carry gradients can be differentiated
 /// - effects, reads, writes: none
 struct BodyGradient {
   Body body;                          ///< without a graph: nobody asks for it
@@ -71,8 +71,8 @@ uint64_t hash_field(const BodyGradient& g);
 std::string print_field(const BodyGradient& g);
 void perturb_field(BodyGradient& g);
 
-/// Differentiates `body`. `dys`: by output, `none` of those that are not floating. `wanted`: inputs, numbered as
-/// InputGradient's, that are floating. `variables`: those of the body by which one may differentiate
+/// Differentiates `body`. `dys`: by output, `none` of those that carry none. `wanted`: inputs, numbered as
+/// InputGradient's, that carry gradients. `variables`: those of the body by which one may differentiate
 /// (differentiable_variables). Sums are in the order of eager tapes that record the body by itself, parts as
 /// GradientSum has them. Throws where an op has no gradient, with that op's line.
 BodyGradient differentiate_body(const Body& body, std::span<const Dy> dys, std::span<const uint32_t> wanted,

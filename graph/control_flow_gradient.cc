@@ -41,7 +41,7 @@ DType input_dtype(const Body& b, size_t i, Variables variables) {
 std::vector<Dy> given_dys(const Backward& b) {
   std::vector<Dy> dys;
   for (int i = 0; i < b.num_outputs(); ++i) {
-    const bool given = b.dy(i).defined() && is_floating(b.output(i).dtype());
+    const bool given = b.dy(i).defined() && carries_gradient(b.output(i).dtype());
     dys.push_back(!given ? Dy::none : b.arrived(i).defined() ? Dy::conditional : Dy::always);
   }
   return dys;
@@ -105,10 +105,10 @@ BodyGradient differentiate_pass(const Backward& b, const Body& pass, Variables v
 BodyGradient differentiate_all(const Body& body, Variables variables) {
   std::vector<Dy> dys;
   for (size_t i = 0; i < body.outputs.size(); ++i)
-    dys.push_back(is_floating(body.output_spec(i).dtype) ? Dy::conditional : Dy::none);
+    dys.push_back(carries_gradient(body.output_spec(i).dtype) ? Dy::conditional : Dy::none);
   std::vector<uint32_t> wanted;
   for (size_t i = 0; i < body.parameters.size() + body.captures.size() + variables.size(); ++i)
-    if (is_floating(input_dtype(body, i, variables))) wanted.push_back(static_cast<uint32_t>(i));
+    if (carries_gradient(input_dtype(body, i, variables))) wanted.push_back(static_cast<uint32_t>(i));
   return differentiate_body(body, dys, wanted, variables);
 }
 

@@ -27,7 +27,9 @@ std::source_location GraphSymbols::symbol_where(uint32_t node) const { return gr
 
 Tensor GraphSymbols::symbol_arrived(uint32_t node) const {
   const Node& n = graph()->node(node);
-  return n.op == &if_arrived_op || n.op == &list_if_arrived_op ? Tensor::symbol(graph(), n.inputs[0].node, n.inputs[0].output) : Tensor();
+  return n.op == &if_arrived_op || n.op == &list_if_arrived_op
+             ? Tensor::symbol(graph(), n.inputs[0].node, n.inputs[0].output)
+             : Tensor();
 }
 
 }  // namespace twofold

@@ -39,6 +39,6 @@ Tensor shell_of(const TensorSpec& spec, Device device) {
 }
 Tensor shell_of(const Tensor& t) { return shell_of(t.value()->spec(), t.value()->device()); }
 Tensor kept_value(const ForwardRead& read, const Tensor& value) { return read.shape_only ? shell_of(value) : value; }
-Tensor fresh(const Tensor& t) { return is_floating(t.dtype()) ? renamed(t) : retained(t); }
+Tensor fresh(const Tensor& t) { return carries_gradient(t.dtype()) ? renamed(t) : retained(t); }
 
 }  // namespace twofold
