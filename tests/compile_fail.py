@@ -79,6 +79,13 @@ MEANT = {
     "control flow": "Tensor y = tf::cond(p, [&] { return a; }, [&] { return 2.f; }); tf::cond(p, [] {}, [] {}); "
                     "auto [i, x] = tf::while_loop([](Tensor i, Tensor) { return i < 3; }, [](Tensor i, Tensor x) { return std::tuple{i + 1, x}; }, std::tuple{0, a}); "
                     "Tensor z = tf::while_loop([](Tensor) { return true; }, [](Tensor t) { return t; }, a);",
+    "loops over slices and cases": "Tensor y = tf::map_fn([](Tensor x) { return x; }, a); y = tf::scan([](Tensor s, Tensor x) { return s + x; }, a, 0.f); "
+                                   "y = tf::fold([](Tensor s, auto x) { return std::get<0>(x) * s; }, std::tuple{a, v}, b, {.reverse = true}); "
+                                   "y = tf::scan([](auto s, auto x) { return s * x; }, values); auto [c, d] = tf::map_fn([](auto x, auto y) { return std::pair{x, y}; }, std::pair{a, b}); "
+                                   "y = tf::case_of({{p, [&] { return a; }}, {a < 1.f, [] { return 2.f; }}}, [&] { return v; }); "
+                                   "tf::switch_case(a, [] {}, [&] { v.assign(a); });",
+    "arrays of tensors": "tf::TensorArray t(tf::float32, 3), u(tf::float32, a, {.dynamic_size = true, .element_shape = {2}}); t = t.write(0, 1.f).unstack({1.f, 2.f}); "
+                         "Tensor y = t.read(0) + t.stack(); u = session.run(u); std::vector<tf::TensorArray> all(2, t);",
     "operators": "a += b; a -= 1.f; a *= v; a /= 2; Tensor c = a % 3; c = p & (a < b); c = p | p; c = p ^ true; c = ~p;",
     "a schedule": "opt.set_schedule([](const Tensor& step) { return tf::exp(step * -0.01); }); opt.set_schedule({});",
     "a loader's map": "loader.map([](io::Batch<2> batch) { return batch; }).map([](io::Batch<2> batch, io::Position) { return batch; });",
@@ -124,6 +131,17 @@ MISUSES = {
     "while_loop from a map to another": ("using M = std::map<int, Tensor>; tf::while_loop([](const M& m) { return m.at(0) < 3; }, [](const M& m) { return std::unordered_map<int, Tensor>{{0, m.at(0) + 1}}; }, M{{0, a}});",
                                          "the body of while_loop returns the type of its state"),
     "fetching a multimap": ("session.run(std::multimap<int, Tensor>{{0, a}});", "a run fetches tensors"),
+    "scan from a list": ("tf::scan([](Tensor s, Tensor x) { return s + x; }, a, {0.f, 1.f});", "tf::constant({0.f, 1.f}), or a vector"),
+    "fold from a list": ("tf::fold([](Tensor s, Tensor x) { return s + x; }, a, {0.f, 1.f});", "tf::constant({0.f, 1.f}), or a vector"),
+    "scan with one parameter": ("tf::scan([](Tensor x) { return x; }, a, b);", "[&](Tensor sum, Tensor x) { return sum + x; }"),
+    "scan over a text": ("tf::scan([](Tensor s, Tensor x) { return s + x; }, text, b);", "in any nesting of tuples, pairs, arrays, vectors and maps"),
+    "fold to a text": ("tf::fold([&](Tensor, Tensor) { return text; }, a, b);", "returns the next of what it carries on, of the same type"),
+    "map_fn over a text": ("tf::map_fn([](Tensor x) { return x; }, text);", "map_fn goes over tensors"),
+    "map_fn with too few parameters": ("tf::map_fn([](Tensor x) { return x; }, std::tuple{a, b});", "takes a slice, [&](Tensor x) { ... }"),
+    "map_fn to nothing": ("tf::map_fn([](Tensor) {}, a);", "returns tensors: return x or std::tuple{a, b}"),
+    "cases of unlike functions": ("tf::case_of({{p, [&] { return std::tuple{a, b}; }}}, [&] { return a; });", "the functions of case_of must return alike"),
+    "switch_case of unlike functions": ("tf::switch_case(a, [&] { return a; }, [&] { return std::tuple{a, b}; });", "the functions of switch_case must return alike"),
+    "an array written to and left": ("tf::TensorArray t(tf::float32, 3); t.write(0, a);", "write a = a.write(i, x)"),
     "while_loop over a text": ("tf::while_loop([](Tensor i) { return i < 3; }, [](Tensor i) { return i + 1; }, text);", "one, std::tuple{i, x}, or an array, vector or map of them"),
     "while_loop with too few parameters": ("tf::while_loop([](Tensor i) { return i < 3; }, [](Tensor i) { return i + 1; }, std::tuple{a, b});",
                                            "[&](Tensor i, Tensor x) { ... }"),

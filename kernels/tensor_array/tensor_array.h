@@ -19,8 +19,8 @@ struct TensorArrayOptions {
 /// is a value, as tensors are: `write` gives another array and leaves this one as it was, so write
 /// `a = a.write(i, x)`. Each costs the same however long the array is: a loop is linear in its passes, its gradients
 /// are, too. An array is state of while_loop, is returned by branches of cond and captured by bodies, in any nest,
-/// where it keeps its dtype and element_shape. Elements stay on the device where they were computed. Differentiable, of
-/// every order. (TensorFlow: TensorArray)
+/// where it keeps its dtype and element_shape; a session that fetches it gives an array of values. Elements stay on the
+/// device where they were computed. Differentiable, of every order. (TensorFlow: TensorArray)
 class TensorArray {
  public:
   using Where = std::source_location;
