@@ -27,6 +27,19 @@ struct BranchResult<R> {
   using type = void;
 };
 
+template <class F>
+using BranchOf = typename BranchResult<std::invoke_result_t<F&>>::type;
+
+/// What a branch gives, its literals and variables being tensors.
+template <class Made, class F>
+Made branch_result(F& f, std::source_location where) {
+  if constexpr (std::is_void_v<Made>) {
+    f();
+  } else {
+    return map_nest<OperandLeaves>(f(), [&](const auto& leaf) { return Tensor(Operand(leaf, where).resolve()); });
+  }
+}
+
 /// What cond makes of such branches.
 template <class Made>
 using Chosen = std::conditional_t<std::is_void_v<Made>, Operation, Made>;
@@ -39,13 +52,8 @@ class CaseOf {
   template <class F>
   requires std::is_invocable_v<F&> CaseOf(Operand predicate, F f, Where where = Where::current())
       : predicate_(std::move(predicate)) {
-    using Own = typename BranchResult<std::invoke_result_t<F&>>::type;
-    if constexpr (std::is_void_v<Made> && std::is_void_v<Own>) {
-      branch_ = [f = std::move(f)]() mutable { f(); };
-    } else if constexpr (std::is_same_v<Made, Own>) {
-      branch_ = [f = std::move(f), where]() mutable {
-        return map_nest<OperandLeaves>(f(), [&](const auto& leaf) { return Tensor(Operand(leaf, where).resolve()); });
-      };
+    if constexpr (std::is_same_v<Made, BranchOf<F>>) {
+      branch_ = [f = std::move(f), where]() mutable { return branch_result<Made>(f, where); };
     } else {
       static_assert(kNever<F>, "the functions of case_of must return alike: all a tensor, or all a tuple of as many");
     }
@@ -67,11 +75,8 @@ Chosen<Made> first_true(std::span<const CaseOf<Made>> cases, Else& otherwise) {
     if constexpr (std::is_void_v<Made>) {
       cases.size() == 1 ? void(otherwise()) : void(first_true(cases.subspan(1), otherwise));
     } else {
-      return cases.size() == 1
-                 ? Made(map_nest<OperandLeaves>(
-                       otherwise(),
-                       [&](const auto& leaf) { return Tensor(Operand(leaf, cases[0].predicate().where()).resolve()); }))
-                 : first_true(cases.subspan(1), otherwise);
+      return cases.size() == 1 ? branch_result<Made>(otherwise, cases[0].predicate().where())
+                               : first_true(cases.subspan(1), otherwise);
     }
   };
   return cond(cases[0].predicate(), cases[0].branch(), rest);
@@ -105,10 +110,8 @@ Tensor branch_number(const Operand& index, size_t count);
 /// `cond(p, f, [&] { return cond(q, g, h); })`. All return alike, as the branches of cond. Later predicates are values
 /// that are there already; write cond within cond where one must not be computed. (TensorFlow: case)
 template <class Else>
-auto case_of(
-    std::initializer_list<internal::CaseOf<typename internal::BranchResult<std::invoke_result_t<Else&>>::type>> cases,
-    Else&& otherwise) {
-  using Made = typename internal::BranchResult<std::invoke_result_t<Else&>>::type;
+auto case_of(std::initializer_list<internal::CaseOf<internal::BranchOf<Else>>> cases, Else&& otherwise) {
+  using Made = internal::BranchOf<Else>;
   static_assert(internal::kNothing<std::invoke_result_t<Else&>> || !std::is_void_v<Made>,
                 "the functions of case_of return tensors, in any nesting of tuples, pairs, arrays, vectors and maps");
   if (cases.size() == 0) internal::fail_no_case();
@@ -120,26 +123,25 @@ auto case_of(
 /// switch_case; JAX: lax.switch, which takes the first where the index is negative)
 template <class First, class... Rest>
 auto switch_case(Operand index, First&& first, Rest&&... rest) {
-  using Made = typename internal::BranchResult<std::invoke_result_t<First&>>::type;
-  const Tensor number = internal::branch_number(index, 1 + sizeof...(rest));
-  const auto branch = [&](auto& f) -> std::function<Made()> {
-    using Own = typename internal::BranchResult<std::invoke_result_t<decltype(f)>>::type;
-    static_assert(std::is_same_v<Made, Own>,
+  using Made = internal::BranchOf<First>;
+  if constexpr (!(std::is_same_v<Made, internal::BranchOf<Rest>> && ...)) {
+    static_assert(kNever<First>,
                   "the functions of switch_case must return alike: all a tensor, or all a tuple of as many");
-    if constexpr (std::is_void_v<Made>) {
-      return [&f] { f(); };
-    } else {
-      return [&f, where = index.where()] {
-        return internal::map_nest<internal::OperandLeaves>(
-            f(), [&](const auto& leaf) { return Tensor(Operand(leaf, where).resolve()); });
-      };
-    }
-  };
-  const std::vector<std::function<Made()>> branches{branch(first), branch(rest)...};
-  if constexpr (sizeof...(rest) == 0) {
-    return branches[0]();
+    return Tensor();
   } else {
-    return internal::picked(number, std::span<const std::function<Made()>>(branches), 0, index.where());
+    const Tensor number = internal::branch_number(index, 1 + sizeof...(rest));
+    const auto branch = [&](auto& f) -> std::function<Made()> {
+      return [&f, where = index.where()] { return internal::branch_result<Made>(f, where); };
+    };
+    const std::vector<std::function<Made()>> branches{branch(first), branch(rest)...};
+    if constexpr (sizeof...(rest) > 0) {
+      return internal::picked(number, std::span<const std::function<Made()>>(branches), 0, index.where());
+    } else if constexpr (std::is_void_v<Made>) {
+      branches[0]();
+      return Operation();
+    } else {
+      return branches[0]();
+    }
   }
 }
 
