@@ -9,9 +9,18 @@
 namespace fuzz {
 namespace {
 
-// Ops that no program names: made by the optimiser, inside the bodies of control flow, or in gradients that few programs
-// take (extents_test takes them).
-constexpr std::string_view kInternal[] = {"Fused", "Capture", "Parameter", "PadAt"};
+// Ops that no program names: made by the optimiser, inside the bodies of control flow, or in gradients that few
+// programs take (extents_test and tensor_array_test take them).
+constexpr std::string_view kInternal[] = {"Fused",
+                                          "Capture",
+                                          "Parameter",
+                                          "PadAt",
+                                          "TensorListAdd",
+                                          "TensorListErase",
+                                          "TensorListItem",
+                                          "TensorListItemLike",
+                                          "TensorListStackLike",
+                                          "TensorListIfArrived"};
 
 }  // namespace
 
