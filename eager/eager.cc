@@ -104,9 +104,10 @@ class EagerExecution final : public Mode {
                           std::span<const Tensor> dys) override {
     return tape_vjp(f, inputs, dys);
   }
-  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body, bool pass,
+  std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body, bool goes_on,
                                 std::source_location where) override {
-    return t_state.tape ? run_traced(inputs, body, {.where = where, .pass = pass}).outputs : apart(body(apart(inputs)));
+    return t_state.tape ? run_traced(inputs, body, {.where = where, .goes_on = goes_on}).outputs
+                        : apart(body(apart(inputs)));
   }
   std::unique_ptr<Recording> record(bool watch_variables) override { return record_on_tape(watch_variables); }
 

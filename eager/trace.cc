@@ -21,7 +21,7 @@ class TapeTrace final : public Trace {
   std::vector<TensorKey> inputs;   // as the tape knows it: what the body was called with, then what it captured; for a
                                    // gradient: the inputs of the body, then the gradients that it was called with
   std::vector<TensorKey> outputs;  // 0: undefined
-  bool pass = false;               // of a loop
+  bool goes_on = false;            // as TraceOptions'
 };
 
 struct TraceAttrs {
@@ -90,30 +90,26 @@ struct Sums {
   Traced values;  // empty unless somebody records
 };
 
-// What becomes of a sum: one tensor, one part of each kind, or the parts that it has.
-enum class Summing : uint8_t { total, condensed, parts };
-
-// Gradients of what the keys name. `arrived`: by dy, or empty if all have.
+// Gradients of what the keys name.
 Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs, std::span<const Tensor> dys,
-                         const std::vector<bool>& arrived, std::span<const TensorKey> wanted, bool keep,
-                         Summing summing) {
+                         std::span<const TensorKey> wanted, bool keep, const Backprop& how) {
   const ObservedThread::Hidden one_node;  // as which graphs have it
   const auto gradients = [&](std::span<const Tensor> given) {
     std::vector<Seed> seeds;
     for (size_t i = 0; i < given.size(); ++i)
-      if (given[i].defined() && trace.outputs[i] && (arrived.empty() || arrived[i]))
+      if (given[i].defined() && trace.outputs[i] && (how.arrived.empty() || how.arrived[i]))
         seeds.push_back({trace.outputs[i], {given[i], {}}});
     std::vector<GradientSum> sums = differentiate_unsummed(*trace.tape, seeds, wanted);
     for (GradientSum& sum : sums) {
-      if (summing == Summing::total) sum.total();
-      if (summing == Summing::condensed) sum.condense();
+      if (how.summing == Summing::total && !sum.empty()) sum.total();
+      if (how.summing == Summing::condensed) sum.condense();
     }
     return sums;
   };
   if (!keep && !t_state.tape) return {gradients(dys), {}};
   // Forward records, then the backward ones: of both together the gradient is again a gradient of a trace.
   auto both = make_ref<TapeTrace>();
-  both->pass = trace.pass;
+  both->goes_on = trace.goes_on;
   std::vector<Tensor> outside(inputs.begin(), inputs.end()), inside(dys.size());
   both->inputs = trace.inputs;
   both->tape = std::make_unique<Tape>(Tape::Apart{.everything = keep, .after = trace.tape.get()});
@@ -126,14 +122,13 @@ Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs,
   }
   Sums made{gradients(inside), {}};
   std::vector<Tensor*> parts;
-  for (GradientSum& sum : made.sums) {
-    // An output for each tensor that there may be, undefined or not, where graphs count on that.
-    if (summing == Summing::total)
-      parts.push_back(sum.empty() ? nullptr : &sum.total().value);
-    else if (summing == Summing::condensed)
-      std::ranges::copy(sum.condensed_values(), std::back_inserter(parts));
+  for (size_t k = 0; k < made.sums.size(); ++k) {
+    const std::vector<Tensor*> values = made.sums[k].values();
+    if (how.slots)
+      for (int place : how.slots(k, made.sums[k]))
+        parts.push_back(place < 0 ? nullptr : values[static_cast<size_t>(place)]);
     else
-      std::ranges::copy(sum.values(), std::back_inserter(parts));
+      parts.insert(parts.end(), values.begin(), values.end());
   }
   std::vector<Tensor> results;
   for (const Tensor* t : parts) results.push_back(t ? *t : Tensor());
@@ -157,8 +152,8 @@ void trace_gradient(Backward& b) {
     places.push_back(i);
   }
   for (size_t i = 0; i < trace.outputs.size(); ++i) dys.push_back(b.dy(static_cast<int>(i)));
-  const Summing summing = !b.nested() ? Summing::total : trace.pass ? Summing::parts : Summing::condensed;
-  std::vector<GradientSum> dxs = differentiate_trace(trace, inputs, dys, {}, wanted, false, summing).sums;
+  const Summing summing = !b.nested() ? Summing::total : trace.goes_on ? Summing::parts : Summing::condensed;
+  std::vector<GradientSum> dxs = differentiate_trace(trace, inputs, dys, wanted, false, {.summing = summing}).sums;
   for (size_t i = 0; i < places.size(); ++i) {
     if (dxs[i].empty()) continue;
     if (b.nested())
@@ -172,7 +167,7 @@ void trace_gradient(Backward& b) {
 
 Traced run_traced(std::span<const Tensor> inputs, const internal::TensorFunction& body, const TraceOptions& options) {
   auto trace = make_ref<TapeTrace>();
-  trace->pass = options.pass;
+  trace->goes_on = options.goes_on;
   std::vector<Tensor> inside;
   trace->tape = std::make_unique<Tape>(Tape::Apart{.everything = options.everything});
   for (const Tensor& t : inputs) {
@@ -184,23 +179,13 @@ Traced run_traced(std::span<const Tensor> inputs, const internal::TensorFunction
   return finish(std::move(trace), {inputs.begin(), inputs.end()}, 0, results, options.where);
 }
 
-TracedGradients run_backprop(const Trace& trace, const Backprop& request, bool keep) {
+BackpropResult run_backprop(const Trace& trace, const Backprop& request, bool keep) {
   const auto& of = static_cast<const TapeTrace&>(trace);
   std::vector<TensorKey> wanted;
   for (size_t i : request.wanted) wanted.push_back(of.inputs[i]);
   for (const auto& v : request.variables) wanted.push_back(variable_key(*v));
-  const Summing summing = request.nested ? Summing::condensed : Summing::total;
-  Sums made = differentiate_trace(of, request.inputs, request.dys, request.arrived, wanted, keep, summing);
-  TracedGradients gradients{{}, std::move(made.values.trace)};
-  for (GradientSum& sum : made.sums) {
-    TracedGradient& gradient = gradients.of.emplace_back();
-    for (const Contribution& c : sum.parts()) {
-      if (c.kind == Contribution::Kind::whole) gradient.whole = c.value;
-      if (c.kind == Contribution::Kind::slice) gradient.slices = c.value;
-      if (c.kind == Contribution::Kind::rows) gradient.rows = c.value, gradient.indices = c.indices;
-    }
-  }
-  return gradients;
+  Sums made = differentiate_trace(of, request.inputs, request.dys, wanted, keep, request);
+  return {std::move(made.sums), std::move(made.values.trace)};
 }
 
 }  // namespace twofold

@@ -1,10 +1,12 @@
 // What a body did: the gradient of control flow is the gradient of the execution that was recorded.
 #pragma once
 
+#include <functional>
 #include <source_location>
 #include <span>
 #include <vector>
 
+#include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/core/ref.h>
 #include <twofold/lib/op/tensor_function.h>
 #include <twofold/lib/op/variable.h>
@@ -26,12 +28,19 @@ struct Traced {
 struct TraceOptions {
   std::source_location where{};
   bool everything = false;  ///< not only what the tapes around it watch: every input and every variable read
-  bool pass = false;        ///< one pass of a loop
+  bool goes_on = false;     ///< sums of its gradient go on in the body around it
 };
 
 /// Calls `body` eagerly with `inputs`, recorded apart; the tapes around see one record, so that what the body adds to
 /// the gradient of a tensor is summed first.
 Traced run_traced(std::span<const Tensor> inputs, const internal::TensorFunction& body, const TraceOptions& options);
+
+/// What becomes of the sum that a gradient is.
+enum class Summing : uint8_t {
+  total,      ///< one tensor
+  condensed,  ///< one part of each kind, see GradientSum
+  parts,      ///< the parts that it has
+};
 
 /// What is asked of the gradient of a trace.
 struct Backprop {
@@ -40,20 +49,16 @@ struct Backprop {
   std::vector<bool> arrived;                  ///< by output; a dy that has not arrived counts as an input only
   std::vector<size_t> wanted;                 ///< inputs whose gradients are asked for
   std::vector<Ref<VariableState>> variables;  ///< variables read in the body, likewise
-  bool nested = false;                        ///< within another body, whose sums go on
+  Summing summing = Summing::total;
+  /// Which of the parts of a sum, given with its number, the outputs of its trace are; -1: one that is undefined.
+  std::function<std::vector<int>(size_t, const GradientSum&)> slots;
 };
-/// A gradient as a graph's node of it hands it out.
-struct TracedGradient {
-  Tensor whole;   ///< the sum, where it is not nested
-  Tensor slices;  ///< the sum of slices, to be added as a slice that covers all
-  Tensor rows, indices;
-};
-struct TracedGradients {
-  std::vector<TracedGradient> of;  ///< of `wanted`, then of `variables`; undefined where unconnected
+struct BackpropResult {
+  std::vector<GradientSum> sums;  ///< of `wanted`, then of `variables`; empty where unconnected
   Ref<Trace> trace;
 };
 /// With `keep` the result has a trace too, of the body's execution and its gradient together as a function of `inputs`
-/// and the defined dys. Its outputs are the whole tensors or, nested, `whole`, `slices` and `rows` of each.
-TracedGradients run_backprop(const Trace& trace, const Backprop& request, bool keep);
+/// and the defined dys.
+BackpropResult run_backprop(const Trace& trace, const Backprop& request, bool keep);
 
 }  // namespace twofold

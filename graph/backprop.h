@@ -19,28 +19,24 @@ namespace twofold {
 /// gradient's. Together they are numbered, see bodies_traced.
 struct BackpropAttrs {
   int64_t num_inputs = 0;                     ///< inputs of the forward body
-  int64_t num_outputs = 0;                    ///< of the trace: visible outputs of If or While; see TracedGradients
+  int64_t num_outputs = 0;                    ///< of the trace
   std::vector<int64_t> dys;                   ///< the outputs whose gradients are given
   std::vector<int64_t> conditional;           ///< of `dys`, by their place there
   std::vector<int64_t> wanted;                ///< of the inputs
   std::vector<Ref<VariableState>> variables;  ///< the forward body reads
   std::vector<int64_t> wanted_variables;      ///< of these
   bool nested = false;                        ///< within a body, whose sums go on
-  std::vector<int64_t> consist;               ///< by wanted input, then variable: bits of gradient_outputs
-  std::vector<DType> dtypes;                  ///< of the results
+  std::vector<InputGradient>
+      results;  ///< of each that is wanted, by its place there; numbers are of the node's outputs
+  /// By wanted, then by body: the number of the body's input. Empty: the parts are not those of one body's gradient,
+  /// but one of each kind, rows being matrices of rows, a slice one that covers all.
+  std::vector<int64_t> body_inputs;
+  std::vector<DType> dtypes;  ///< of the results
   std::vector<Shape> shapes;
   std::vector<BodyGradient> gradients;  ///< by number of the body
-  TWOFOLD_FIELDS(num_inputs, num_outputs, dys, conditional, wanted, variables, wanted_variables, nested, consist,
-                 dtypes, shapes, gradients)
+  TWOFOLD_FIELDS(num_inputs, num_outputs, dys, conditional, wanted, variables, wanted_variables, nested, results,
+                 body_inputs, dtypes, shapes, gradients)
 };
-
-/// Which outputs a Backprop node has for one gradient, in this order, each with a bool scalar behind it that tells
-/// whether it has arrived. What has not arrived is zero, rows are none.
-namespace gradient_outputs {
-inline constexpr int64_t kWhole = 1;   ///< a whole tensor
-inline constexpr int64_t kSlices = 2;  ///< a sum of slices, to be added as one that covers all
-inline constexpr int64_t kRows = 4;    ///< rows; behind the scalar their indices
-}  // namespace gradient_outputs
 
 extern OpDef backprop_op;
 

@@ -227,7 +227,7 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
       const BodyExecution execution(chosen ? random_then : random_else);
       return checked(chosen ? then() : otherwise(), "If", where);
     };
-    return {mode().call_body({}, branch, false, where), {}};
+    return {mode().call_body({}, branch, true, where), {}};
   }
   check_not_escaped(p, where);
   GraphData& outer = surrounding_graph({&p, 1});

@@ -1,5 +1,6 @@
 // The gradient of If and While in a graph: a node that holds the backward bodies.
 #include <algorithm>
+#include <map>
 
 #include <twofold/graph/backprop.h>
 #include <twofold/graph/graph_ops.h>
@@ -22,7 +23,7 @@ std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsV
 
 namespace {
 
-using namespace gradient_outputs;
+using Kind = Contribution::Kind;
 using Variables = std::span<const Ref<VariableState>>;
 
 void infer_backprop(InferContext& c) {
@@ -112,18 +113,18 @@ BodyGradient differentiate_all(const Body& body, Variables variables) {
   return differentiate_body(body, dys, wanted, variables);
 }
 
-// What a gradient consists of, all its parts over all bodies taken together.
-struct Consist {
-  int64_t bits = 0;
+// Which kinds of parts a gradient has, over all bodies taken together.
+struct Kinds {
+  bool whole = false, slices = false, rows = false;
   DType indices = int32;
 
   void add(const Body& b, const InputGradient* gradient) {
     if (!gradient) return;
     for (const GradientPart& p : gradient->parts) {
-      if (p.kind == Contribution::Kind::whole) bits |= kWhole;
-      if (p.kind == Contribution::Kind::slice) bits |= kSlices;
-      if (p.kind != Contribution::Kind::rows) continue;
-      bits |= kRows;
+      whole = whole || p.kind == Kind::whole;
+      slices = slices || p.kind == Kind::slice;
+      if (p.kind != Kind::rows) continue;
+      rows = true;
       if (b.output_spec(static_cast<size_t>(p.indices)).dtype == int64) indices = int64;
     }
   }
@@ -169,14 +170,17 @@ class Building {
     if (places.empty()) return;
     add_dys();
     differentiate();
-    for (size_t w = 0; w < places.size(); ++w) add_outputs(b_.input(places[w]), consist_of(w, b_.input(places[w])));
+    for (size_t w = 0; w < places.size(); ++w) add_result(w, b_.input(places[w]));
     const Outputs made = apply_all(backprop_op, inputs_, a_, t_state.source);
-    size_t next = 0;
-    for (size_t w = 0; w < places.size(); ++w) hand_out(places[w], a_.consist[w], made, next);
+    for (size_t w = 0; w < places.size(); ++w) hand_out(places[w], a_.results[w].parts, made);
   }
 
  private:
   void add_dys() {
+    std::map<int64_t, int64_t> traced;  // of a gradient: outputs of its trace, by its outputs
+    if (again_)
+      for (const InputGradient& result : again_->results)
+        for (const GradientPart& part : result.parts) traced.emplace(part.value, num_traced_++);
     std::vector<const Tensor*> arrived;
     for (int i = 0; i < b_.num_outputs(); ++i) {
       if (!b_.dy(i).defined()) continue;
@@ -184,28 +188,11 @@ class Building {
         a_.conditional.push_back(static_cast<int64_t>(a_.dys.size()));
         arrived.push_back(&b_.arrived(i));
       }
-      a_.dys.push_back(again_ ? traced_output(i) : i);
+      a_.dys.push_back(again_ ? traced.at(i) : i);
       inputs_.push_back(&b_.dy(i));
     }
-    a_.num_outputs =
-        !again_ ? b_.num_outputs() : static_cast<int64_t>(again_->consist.size()) * (again_->nested ? 3 : 1);
+    a_.num_outputs = again_ ? num_traced_ : b_.num_outputs();
     inputs_.insert(inputs_.end(), arrived.begin(), arrived.end());
-  }
-
-  // A gradient's trace has three outputs for each tensor, or one for the whole.
-  int64_t traced_output(int i) const {
-    int first = 0;
-    for (size_t w = 0; w < again_->consist.size(); ++w) {
-      int64_t place = 0;
-      for (int64_t bit : {kWhole, kSlices, kRows}) {
-        if (again_->consist[w] & bit) {
-          if (first == i) return static_cast<int64_t>(w) * (again_->nested ? 3 : 1) + place;
-          first += bit == kRows ? 3 : 2;
-        }
-        ++place;
-      }
-    }
-    return 0;
   }
 
   void differentiate() {
@@ -221,20 +208,72 @@ class Building {
       traced_ = &g.node(own.node());
       do traced_ = &g.node(traced_->inputs[0].node), ++order_;
       while (traced_->op == &backprop_op);
-      const size_t begin = traced_->op == &while_op ? 0 : bodies_.size() - again_->gradients.size();
+      loop_ = traced_->op == &while_op;
+      const size_t begin = loop_ ? 0 : bodies_.size() - again_->gradients.size();
       for (size_t i = 0; i < bodies_.size(); ++i)
         a_.gradients.push_back(i >= begin && bodies_[i] ? differentiate_all(*bodies_[i], a_.variables)
                                                         : BodyGradient());
     }
   }
 
-  // Of wanted input or variable number `w`, over all bodies.
-  Consist consist_of(size_t w, const Tensor& x) const {
-    Consist all;
-    if (!a_.nested) {
-      all.bits = kWhole;
-      return all;
+  // Of wanted input or variable number `w`, which is `x`.
+  void add_result(size_t w, const Tensor& x) {
+    a_.results.push_back({static_cast<uint32_t>(w), {}});
+    const TensorSpec whole{x.dtype(), x.shape()};
+    if (!a_.nested) return add_part({}, whole, nullptr);
+    if (!loop_ && order_ <= 1) {
+      for (size_t k = 0; k < bodies_.size(); ++k)
+        add_parts(k, a_.gradients[k].body.graph ? body_input(k, w) : -1, whole);
+      return;
     }
+    const Kinds kinds = kinds_of(w, x);
+    const TensorSpec rows{x.dtype(), rows_shape(x.shape())}, indices{kinds.indices, {-1}};
+    if (kinds.whole) add_part({}, whole, nullptr);
+    if (kinds.slices) add_part({.kind = Kind::slice}, whole, nullptr);
+    if (kinds.rows) add_part({.kind = Kind::rows}, rows, &indices);
+  }
+
+  // Those of the gradient of input number `input` of body `k`.
+  void add_parts(size_t k, int64_t input, const TensorSpec& whole) {
+    a_.body_inputs.push_back(input);
+    const BodyGradient& gradient = a_.gradients[k];
+    const InputGradient* of = input < 0 ? nullptr : gradient.of(static_cast<size_t>(input));
+    if (!of) return;
+    for (const GradientPart& p : of->parts) {
+      const auto spec = [&](auto output) { return &gradient.body.output_spec(static_cast<size_t>(output)); };
+      add_part({.kind = p.kind, .begin = p.begin, .strides = p.strides}, p.kind == Kind::whole ? whole : *spec(p.value),
+               p.indices < 0 ? nullptr : spec(p.indices));
+    }
+  }
+
+  // Adds the outputs of a part.
+  void add_part(GradientPart part, const TensorSpec& value, const TensorSpec* indices) {
+    const auto add = [&](const TensorSpec& spec) {
+      a_.dtypes.push_back(spec.dtype);
+      a_.shapes.push_back(spec.shape);
+      return static_cast<int32_t>(a_.dtypes.size() - 1);
+    };
+    part.value = static_cast<uint32_t>(add(value));
+    part.arrived = add({bool_, {}});
+    if (indices) part.indices = add(*indices);
+    a_.results.back().parts.push_back(part);
+  }
+
+  // The input of body `k` that is wanted input or variable number `w` of the node; -1: none. Not of loops.
+  int64_t body_input(size_t k, size_t w) const {
+    const Body& b = *bodies_[k];
+    const size_t parameters = b.parameters.size(), tensors = parameters + b.captures.size();
+    if (w >= a_.wanted.size()) return static_cast<int64_t>(tensors) + a_.wanted_variables[w - a_.wanted.size()];
+    const auto input = static_cast<size_t>(a_.wanted[w]);
+    const size_t given = again_ ? bodies_[k - again_->gradients.size()]->parameters.size() : parameters;
+    if (input < given) return static_cast<int64_t>(input);
+    if (again_ && input >= traced_->inputs.size()) return static_cast<int64_t>(given + input - traced_->inputs.size());
+    const auto at = std::ranges::find(b.capture_inputs, input);
+    return at == b.capture_inputs.end() ? -1 : static_cast<int64_t>(parameters) + (at - b.capture_inputs.begin());
+  }
+
+  Kinds kinds_of(size_t w, const Tensor& x) const {
+    Kinds all;
     for (size_t k = 0; k < bodies_.size(); ++k) {
       if (!a_.gradients[k].body.graph) continue;
       const BodyGradient& gradient = a_.gradients[k];
@@ -245,56 +284,31 @@ class Building {
         continue;
       }
       const auto input = static_cast<size_t>(a_.wanted[w]);
-      if (order_ > 1 && input >= traced_->inputs.size()) {
-        // A gradient that was given to a gradient's gradient: that has taken of it the slices and rows that it needed.
-        all.bits = kWhole | kSlices | (x.shape().has_rank() && x.rank() == 0 ? 0 : kRows);
-        all.indices = int64;
-        return all;
-      }
+      // A gradient that was given to a gradient's gradient: that has taken of it the slices and rows that it needed.
+      if (order_ > 1 && input >= traced_->inputs.size())
+        return {.whole = true, .slices = true, .rows = !x.shape().has_rank() || x.rank() > 0, .indices = int64};
       for (size_t c = 0; c < bodies_[k]->captures.size(); ++c)
         if (bodies_[k]->capture_inputs[c] == input) add(parameters + c);
       if (again_) {  // a loop variable, or the gradient of a result
         for (size_t i = 0; i < parameters; ++i) add(i);
-        all.bits |= kWhole;
+        all.whole = true;
       } else if (input < parameters) {
         add(input);
-        if (b_.dy(static_cast<int>(input)).defined()) all.bits |= kWhole;  // after no pass at all
+        all.whole = all.whole || b_.dy(static_cast<int>(input)).defined();  // after no pass at all
       }
     }
     return all;
   }
 
-  void add_outputs(const Tensor& x, const Consist& consist) {
-    const auto add = [&](DType dtype, const Shape& shape) {
-      a_.dtypes.push_back(dtype);
-      a_.shapes.push_back(shape);
-    };
-    a_.consist.push_back(consist.bits);
-    for (int64_t bit : {kWhole, kSlices, kRows}) {
-      if (!(consist.bits & bit)) continue;
-      add(x.dtype(), bit == kRows ? rows_shape(x.shape()) : x.shape());
-      add(bool_, {});
-      if (bit == kRows) add(consist.indices, {-1});
-    }
-  }
-
-  void hand_out(int place, int64_t consist, const Outputs& made, size_t& next) {
-    if (!a_.nested) {
-      b_.dx(place, made[next], made[next + 1]);
-      next += 2;
-      return;
-    }
+  void hand_out(int place, const std::vector<GradientPart>& parts, const Outputs& made) {
+    const std::span<const Tensor> outputs(made.begin(), made.size());
+    if (!a_.nested) return b_.dx(place, outputs[parts[0].value], outputs[static_cast<size_t>(parts[0].arrived)]);
+    if (parts.empty()) return;
+    const bool all_whole = std::ranges::all_of(parts, [](const GradientPart& p) { return p.kind == Kind::whole; });
+    const Tensor like = all_whole ? b_.input(place) : symbol_like(b_.input(place), place);
     auto sum = std::make_shared<GradientSum>();
-    const Tensor like = consist == kWhole ? b_.input(place) : symbol_like(b_.input(place), place);
-    for (int64_t bit : {kWhole, kSlices, kRows}) {
-      if (!(consist & bit)) continue;
-      Contribution c{.value = made[next], .arrived = made[next + 1]};
-      next += 2;
-      if (bit == kSlices) c.kind = Contribution::Kind::slice, c.place = std::make_shared<const SlicePlace>();
-      if (bit == kRows) c.kind = Contribution::Kind::rows, c.indices = made[next++];
-      sum->add(std::move(c), like);
-    }
-    if (!sum->empty()) b_.dx_sum(place, std::move(sum));
+    for (const GradientPart& part : parts) sum->add(part.of(outputs), like);
+    b_.dx_sum(place, std::move(sum));
   }
 
   // A tensor of the graph with the shape of an input of the node, which is none if it is a variable.
@@ -310,12 +324,13 @@ class Building {
 
   Backward& b_;
   const BackpropAttrs* const again_;
-  const bool loop_;
+  bool loop_;  // or the gradient of one
   BackpropAttrs a_;
   std::vector<const Tensor*> inputs_;
   std::vector<const Body*> bodies_;  // that are differentiated
   const Node* traced_ = nullptr;     // of a gradient's gradient: the If or While node
   int order_ = 0;                    // and that of the gradient
+  int64_t num_traced_ = 0;           // outputs of its trace
 };
 
 }  // namespace

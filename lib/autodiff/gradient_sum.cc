@@ -24,6 +24,13 @@ Tensor flat_rows(const Tensor& rows, const Tensor& indices, const Tensor& flat_i
   return reshape(rows, flat);
 }
 
+Axes axes_of(const Tensor& integers) {
+  Axes axes;
+  for (int64_t i : integers.dtype() == int32 ? cast(integers, int64).data<int64_t>() : integers.data<int64_t>())
+    axes.push_back(i);
+  return axes;
+}
+
 /// `rows`, as many as `indices`, or none of them where `arrived` is false.
 Tensor first_rows_if(const Tensor& arrived, const Tensor& rows, const Tensor& indices) {
   const Tensor extents = shape(rows);
@@ -92,11 +99,6 @@ void GradientSum::condense() {
   rows_ = {{.value = all.values, .indices = all.indices}};
 }
 
-std::array<Tensor*, 3> GradientSum::condensed_values() {
-  return {whole_.value.defined() ? &whole_.value : nullptr, slices_.empty() ? nullptr : &slices_[0].value,
-          rows_.empty() ? nullptr : &rows_[0].value};
-}
-
 // A slice that has not arrived is added as -0, which leaves the sum as it is, to the bit, since sum_slices starts from
 // +0. So a run in which it is left out altogether, as eager execution leaves it out, gives the same.
 GradientSum::Part GradientSum::joined_slices() const {
@@ -116,7 +118,10 @@ GradientSum::Part GradientSum::joined_slices() const {
   for (const Part& p : slices_) {
     const Tensor value = together ? p.value : guarded({p.value, p.arrived}, -0.0);
     arrived = either_arrived(arrived, p.arrived);
-    if (p.indices.defined()) {
+    if (p.indices.is_concrete()) {
+      values.push_back(value);
+      places.push_back({axes_of(p.indices), {}});
+    } else if (p.indices.defined()) {
       add_neighbours();
       const Tensor padded = internal::pad_at(like_, value, p.indices);
       sum = sum.defined() ? twofold::add(sum, padded) : padded;

@@ -1,7 +1,6 @@
 // The gradient of one tensor while contributions to it arrive.
 #pragma once
 
-#include <array>
 #include <vector>
 
 #include <twofold/lib/op/backward.h>
@@ -34,9 +33,7 @@ class GradientSum {
   /// Leaves one whole tensor, one slice that covers all and one part of rows at most, of which the last two have the
   /// same sum as those that were there.
   void condense();
-  /// Of a sum that has been condensed: the whole tensor, the slice, the rows; null where there is none.
-  std::array<Tensor*, 3> condensed_values();
-  /// Every tensor that is summed, in an order that is always the same.
+  /// Every tensor that is summed, in the order of `parts`.
   std::vector<Tensor*> values();
   /// The part that is a whole tensor becomes a tensor of its own.
   void rename_whole();

@@ -52,9 +52,10 @@ class Mode {
   virtual std::vector<Tensor> vjp(const internal::TensorFunction& f, std::span<const Tensor> inputs,
                                   std::span<const Tensor> dys) = 0;
   /// Calls a body of control flow that a value has decided for. Live tapes see one record of it, of results that are
-  /// tensors of their own, as those of a graph's node are. `pass`: one pass of a loop, all of which are one node there.
-  virtual std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body, bool pass,
-                                        std::source_location where) = 0;
+  /// tensors of their own, as those of a graph's node are. `goes_on`: within another body, sums of its gradient go on
+  /// there.
+  virtual std::vector<Tensor> call_body(std::span<const Tensor> inputs, const internal::TensorFunction& body,
+                                        bool goes_on, std::source_location where) = 0;
   /// Begins what a GradientTape records.
   virtual std::unique_ptr<Recording> record(bool watch_variables) = 0;
 

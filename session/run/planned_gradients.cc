@@ -28,6 +28,11 @@ class PlannedGradients::Running {
   Running& operator=(const Running&) = delete;
 
   static void differentiate(Backward& b) { t_innermost->node_.differentiate(b, t_innermost->ledger_); }
+  static Running& innermost() { return *t_innermost; }
+
+  // Of what it has differentiated last: the number of the body and, by input, which parts of its gradient have arrived.
+  size_t body = 0;
+  std::map<uint32_t, std::vector<bool>> arrived;
 
  private:
   static thread_local constinit Running* t_innermost;
@@ -131,17 +136,22 @@ void PlannedGradients::differentiate(Backward& b, Ledger* ledger) {
   feeds.insert(feeds.end(), given.arrived.begin(), given.arrived.end());
   const BodyResults results = executors(planned, asked).call(feeds, ledger);
 
+  Running& running = Running::innermost();
+  running.body = call.number;
   std::vector<Tensor> outputs(recorded ? gradient.body.outputs.size() : 0);
   size_t next = 0;
   for (size_t i = 0; i < asked.size(); ++i) {
     if (!asked[i]) continue;
     const auto input = static_cast<int>(gradient.inputs[i].input);
     auto sum = std::make_shared<GradientSum>();
+    std::vector<bool>& arrived = running.arrived[gradient.inputs[i].input];
+    arrived.clear();
     for (const GradientPart& p : gradient.inputs[i].parts) {
       Contribution c{.kind = p.kind, .value = results[next++]};
       if (p.indices >= 0) c.indices = results[next++];
       if (recorded) outputs[p.value] = shell_of(c.value);
-      if (p.arrived >= 0 && !static_cast<bool>(results[next++])) continue;
+      arrived.push_back(p.arrived < 0 || static_cast<bool>(results[next++]));
+      if (!arrived.back()) continue;
       if (p.kind == Contribution::Kind::slice && p.indices < 0)
         c.place = std::make_shared<const SlicePlace>(SlicePlace{p.begin, p.strides});
       if (recorded) c.value = outputs[p.value] = fresh(c.value);
@@ -173,7 +183,8 @@ void PlannedGradients::run(std::span<const Tensor> inputs, std::span<Tensor> out
   if (!trace) fail(Code::Internal, "a gradient is asked of control flow that left no trace");
   const ObservedThread::Hidden one_node;
   const auto n = static_cast<size_t>(attrs_.num_inputs);
-  Backprop request{.nested = attrs_.nested};
+  Backprop request;
+  if (attrs_.nested) request.summing = attrs_.body_inputs.empty() ? Summing::condensed : Summing::parts;
   request.inputs.assign(inputs.begin() + 1, inputs.begin() + 1 + static_cast<std::ptrdiff_t>(n));
   request.dys.resize(static_cast<size_t>(attrs_.num_outputs));
   request.arrived.assign(request.dys.size(), true);
@@ -184,15 +195,40 @@ void PlannedGradients::run(std::span<const Tensor> inputs, std::span<Tensor> out
   }
   for (int64_t i : attrs_.wanted) request.wanted.push_back(static_cast<size_t>(i));
   for (int64_t i : attrs_.wanted_variables) request.variables.push_back(attrs_.variables[static_cast<size_t>(i)]);
-  TracedGradients made;
-  {
-    const Running running(*this, ledger);
-    made = run_backprop(*trace, request, op_.kept != nullptr);
-  }
-  size_t next = 0;
-  for (size_t w = 0; w < made.of.size(); ++w)
-    hand_out(made.of[w], attrs_.consist[w], shape_of(request, w), outputs, next);
+  Running running(*this, ledger);
+  request.slots = [&](size_t w, const GradientSum& sum) { return slots(w, sum, running); };
+  BackpropResult made = run_backprop(*trace, request, op_.kept != nullptr);
+  for (size_t w = 0; w < made.sums.size(); ++w) hand_out(w, made.sums[w], shape_of(request, w), running, outputs);
   outputs.back() = op_.kept ? trace_handle(std::move(made.trace)) : no_trace();
+}
+
+// Which of the parts of sum number `w` the parts of that result are; -1: it has not arrived.
+std::vector<int> PlannedGradients::slots(size_t w, const GradientSum& sum, const Running& running) const {
+  const std::vector<GradientPart>& slots = attrs_.results[w].parts;
+  std::vector<int> places(slots.size(), -1);
+  const std::vector<Contribution> parts = sum.parts();
+  if (parts.empty()) return places;
+  if (attrs_.body_inputs.empty()) {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const auto slot = std::ranges::find(slots, parts[i].kind, &GradientPart::kind);
+      if (slot == slots.end()) fail(Code::Internal, "a gradient consists of what it was not known to consist of");
+      places[static_cast<size_t>(slot - slots.begin())] = static_cast<int>(i);
+    }
+    return places;
+  }
+  // Those of one body's gradient that have arrived.
+  const auto input_of = [&](size_t body) { return attrs_.body_inputs[w * planned_.size() + body]; };
+  size_t slot = 0;
+  for (size_t k = 0; k < running.body; ++k)
+    if (input_of(k) >= 0)
+      if (const InputGradient* before = attrs_.gradients[k].of(static_cast<size_t>(input_of(k))))
+        slot += before->parts.size();
+  int next = 0;
+  for (bool arrived : running.arrived.at(static_cast<uint32_t>(input_of(running.body)))) {
+    if (arrived) places[slot] = next++;
+    ++slot;
+  }
+  return places;
 }
 
 // That of wanted input or variable number `w`.
@@ -204,26 +240,45 @@ Shape PlannedGradients::shape_of(const Backprop& request, size_t w) const {
   return slot.has_current() ? slot.current().shape() : Shape{};
 }
 
-// The outputs from `next` on for the gradient of a tensor of `shape`.
-void PlannedGradients::hand_out(const TracedGradient& gradient, int64_t consist, const Shape& shape,
-                                std::span<Tensor> outputs, size_t& next) const {
-  const auto put = [&](int64_t bit, const Tensor& t, const Shape& like) {
-    if (!(consist & bit)) {
-      if (t.defined()) fail(Code::Internal, "a gradient consists of what it was not known to consist of");
-      return;
-    }
-    outputs[next] = t.defined() ? t : tensor(0, like, {.dtype = attrs_.dtypes[next]});
-    outputs[next + 1] = tensor(t.defined());
-    next += 2;
-  };
-  put(gradient_outputs::kWhole, gradient.whole, shape);
-  put(gradient_outputs::kSlices, gradient.slices, shape);
-  Shape no_rows = shape;
-  if (no_rows.rank() > 0) no_rows.set(0, 0);
-  put(gradient_outputs::kRows, gradient.rows, no_rows);
-  if (!(consist & gradient_outputs::kRows)) return;
-  const DType dtype = attrs_.dtypes[next];
-  outputs[next++] = gradient.rows.defined() ? cast(gradient.indices, dtype) : tensor(0, Shape{0}, {.dtype = dtype});
+namespace {
+
+// Of a part that has not arrived, of the gradient of a tensor of shape `like`: as much as is known of it, no elements
+// else.
+Shape absent_shape(const GradientPart& part, Shape known, const Shape& like) {
+  const bool rows = part.kind == Contribution::Kind::rows;
+  if (part.kind == Contribution::Kind::whole || (!rows && part.begin.empty() && part.indices < 0)) return like;
+  if (!known.has_rank()) known = Shape(std::vector<int64_t>(static_cast<size_t>(like.rank()), -1));
+  for (int i = 0; i < known.rank(); ++i) {
+    const int axis = i - known.rank() + like.rank();  // of like, if a row has it
+    if (known.extent(i) < 0) known.set(i, rows && axis > 0 ? like.extent(axis) : 0);
+  }
+  return known;
+}
+
+}  // namespace
+
+// The outputs for the gradient of a tensor of `shape`.
+void PlannedGradients::hand_out(size_t w, const GradientSum& sum, const Shape& shape, const Running& running,
+                                std::span<Tensor> outputs) const {
+  const std::vector<Contribution> parts = sum.parts();
+  const std::vector<int> places = slots(w, sum, running);
+  for (size_t i = 0; i < places.size(); ++i) {
+    const GradientPart& slot = attrs_.results[w].parts[i];
+    const Contribution* part = places[i] < 0 ? nullptr : &parts[static_cast<size_t>(places[i])];
+    const auto absent = [&](uint32_t output, const Shape& of) {
+      return tensor(0, of, {.dtype = attrs_.dtypes[output]});
+    };
+    outputs[slot.value] = part ? part->value : absent(slot.value, absent_shape(slot, attrs_.shapes[slot.value], shape));
+    outputs[static_cast<size_t>(slot.arrived)] = tensor(part != nullptr);
+    if (slot.indices < 0) continue;
+    const auto at = static_cast<uint32_t>(slot.indices);
+    const bool place = slot.kind == Contribution::Kind::slice;
+    Shape indices = attrs_.shapes[at];
+    if (!indices.has_rank()) indices = {-1};
+    for (int k = 0; k < indices.rank(); ++k)
+      if (indices.extent(k) < 0) indices.set(k, place ? shape.rank() : 0);
+    outputs[at] = part ? cast(part->indices, attrs_.dtypes[at]) : absent(at, indices);
+  }
 }
 
 }  // namespace twofold

@@ -34,8 +34,9 @@ class PlannedGradients {
   };
   BodyExecutors& executors(Planned& planned, const std::vector<bool>& asked);
   void differentiate(Backward& b, Ledger* ledger);
-  void hand_out(const TracedGradient& gradient, int64_t consist, const Shape& shape, std::span<Tensor> outputs,
-                size_t& next) const;
+  std::vector<int> slots(size_t w, const GradientSum& sum, const Running& running) const;
+  void hand_out(size_t w, const GradientSum& sum, const Shape& shape, const Running& running,
+                std::span<Tensor> outputs) const;
   Shape shape_of(const Backprop& request, size_t w) const;
 
   const HostOp& op_;
