@@ -100,9 +100,9 @@ Sums differentiate_trace(const TapeTrace& trace, std::span<const Tensor> inputs,
       if (given[i].defined() && trace.outputs[i] && (how.arrived.empty() || how.arrived[i]))
         seeds.push_back({trace.outputs[i], {given[i], {}}});
     std::vector<GradientSum> sums = differentiate_unsummed(*trace.tape, seeds, wanted);
-    for (GradientSum& sum : sums) {
-      if (how.summing == Summing::total && !sum.empty()) sum.total();
-      if (how.summing == Summing::condensed) sum.condense();
+    for (size_t k = 0; k < sums.size(); ++k) {
+      if (how.summing[k] == Summing::total && !sums[k].empty()) sums[k].total();
+      if (how.summing[k] == Summing::condensed) sums[k].condense();
     }
     return sums;
   };
@@ -153,7 +153,9 @@ void trace_gradient(Backward& b) {
   }
   for (size_t i = 0; i < trace.outputs.size(); ++i) dys.push_back(b.dy(static_cast<int>(i)));
   const Summing summing = !b.nested() ? Summing::total : trace.goes_on ? Summing::parts : Summing::condensed;
-  std::vector<GradientSum> dxs = differentiate_trace(trace, inputs, dys, wanted, false, {.summing = summing}).sums;
+  Backprop how;
+  how.summing.assign(wanted.size(), summing);
+  std::vector<GradientSum> dxs = differentiate_trace(trace, inputs, dys, wanted, false, how).sums;
   for (size_t i = 0; i < places.size(); ++i) {
     if (dxs[i].empty()) continue;
     if (b.nested())
@@ -179,7 +181,7 @@ Traced run_traced(std::span<const Tensor> inputs, const internal::TensorFunction
   return finish(std::move(trace), {inputs.begin(), inputs.end()}, 0, results, options.where);
 }
 
-BackpropResult run_backprop(const Trace& trace, const Backprop& request, bool keep) {
+TracedGradients run_backprop(const Trace& trace, const Backprop& request, bool keep) {
   const auto& of = static_cast<const TapeTrace&>(trace);
   std::vector<TensorKey> wanted;
   for (size_t i : request.wanted) wanted.push_back(of.inputs[i]);

@@ -49,16 +49,16 @@ struct Backprop {
   std::vector<bool> arrived;                  ///< by output; a dy that has not arrived counts as an input only
   std::vector<size_t> wanted;                 ///< inputs whose gradients are asked for
   std::vector<Ref<VariableState>> variables;  ///< variables read in the body, likewise
-  Summing summing = Summing::total;
+  std::vector<Summing> summing;               ///< of each sum
   /// Which of the parts of a sum, given with its number, the outputs of its trace are; -1: one that is undefined.
   std::function<std::vector<int>(size_t, const GradientSum&)> slots;
 };
-struct BackpropResult {
+struct TracedGradients {
   std::vector<GradientSum> sums;  ///< of `wanted`, then of `variables`; empty where unconnected
   Ref<Trace> trace;
 };
 /// With `keep` the result has a trace too, of the body's execution and its gradient together as a function of `inputs`
 /// and the defined dys.
-BackpropResult run_backprop(const Trace& trace, const Backprop& request, bool keep);
+TracedGradients run_backprop(const Trace& trace, const Backprop& request, bool keep);
 
 }  // namespace twofold

@@ -1,8 +1,19 @@
 #include <twofold/graph/backprop.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace twofold {
+
+uint64_t hash_field(const BackpropResult& r) {
+  uint64_t h = hash_field(r.bodies);
+  for (const GradientPart& p : r.parts) h = mix(h, internal::kAttrsType<GradientPart>.hash(&p));
+  return h;
+}
+std::string print_field(const BackpropResult& r) { return fmt::format("{} parts", r.parts.size()); }
+void perturb_field(BackpropResult& r) { r.parts.emplace_back(); }
+
 namespace {
 
 // A body among those traced: which node calls it, and the how manieth of that node's it is.

@@ -4,16 +4,31 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <twofold/graph/body_gradient.h>
 
 namespace twofold {
 
+/// One gradient that a Backprop node yields.
+struct BackpropResult {
+  std::vector<GradientPart> parts;  ///< numbers are of the node's outputs
+  /// By body: its input whose gradient it is, -1: none; parts are those of one body after another. Empty: it is one
+  /// part of each kind, rows being matrices of rows, a slice one that covers all.
+  std::vector<int64_t> bodies;
+  TWOFOLD_FIELDS(parts, bodies)
+};
+inline bool operator==(const BackpropResult& a, const BackpropResult& b) { return a.fields() == b.fields(); }
+uint64_t hash_field(const BackpropResult& r);
+std::string print_field(const BackpropResult& r);
+void perturb_field(BackpropResult& r);
+
 /// The gradient of an If or While node, or of such a gradient: the backward bodies of what that has called, in the
 /// order back. Inputs: the forward node's trace, the inputs of its body (a gradient's are these again), the gradients
-/// of outputs, then the bool scalars that tell whether those which are `conditional` have arrived. Outputs: for each of
-/// the wanted inputs, then of the wanted variables, what it consists of, see gradient_outputs; then its own trace.
+/// of outputs, then the bool scalars that tell whether those which are `conditional` have arrived. Outputs: the parts
+/// of the gradients of the wanted inputs, then of the wanted variables, each with a bool scalar that tells whether it
+/// has arrived (what has not is zero, or no rows); then its own trace, whose outputs are the values of these parts.
 ///
 /// What an execution of If or While has called are the bodies of its node, and what its gradient called, those of the
 /// gradient's. Together they are numbered, see bodies_traced.
@@ -26,16 +41,12 @@ struct BackpropAttrs {
   std::vector<Ref<VariableState>> variables;  ///< the forward body reads
   std::vector<int64_t> wanted_variables;      ///< of these
   bool nested = false;                        ///< within a body, whose sums go on
-  std::vector<InputGradient>
-      results;  ///< of each that is wanted, by its place there; numbers are of the node's outputs
-  /// By wanted, then by body: the number of the body's input. Empty: the parts are not those of one body's gradient,
-  /// but one of each kind, rows being matrices of rows, a slice one that covers all.
-  std::vector<int64_t> body_inputs;
-  std::vector<DType> dtypes;  ///< of the results
+  std::vector<BackpropResult> results;        ///< of each that is wanted
+  std::vector<DType> dtypes;                  ///< of the results
   std::vector<Shape> shapes;
   std::vector<BodyGradient> gradients;  ///< by number of the body
   TWOFOLD_FIELDS(num_inputs, num_outputs, dys, conditional, wanted, variables, wanted_variables, nested, results,
-                 body_inputs, dtypes, shapes, gradients)
+                 dtypes, shapes, gradients)
 };
 
 extern OpDef backprop_op;

@@ -20,23 +20,15 @@ const InputGradient* BodyGradient::of(size_t i) const {
   return found == inputs.end() ? nullptr : &*found;
 }
 
-Contribution GradientPart::of(std::span<const Tensor> outputs) const {
-  Contribution c{.kind = kind, .value = outputs[value]};
-  if (arrived >= 0) c.arrived = outputs[static_cast<size_t>(arrived)];
-  if (indices >= 0)
-    c.indices = outputs[static_cast<size_t>(indices)];
-  else if (kind == Contribution::Kind::slice)
-    c.place = std::make_shared<const SlicePlace>(SlicePlace{begin, strides});
+Contribution contribution_of(const GradientPart& part, std::span<const Tensor> outputs) {
+  Contribution c{.kind = part.kind, .value = outputs[part.value]};
+  if (part.arrived >= 0) c.arrived = outputs[static_cast<size_t>(part.arrived)];
+  if (part.indices >= 0)
+    c.indices = outputs[static_cast<size_t>(part.indices)];
+  else if (part.kind == Contribution::Kind::slice)
+    c.place = std::make_shared<const SlicePlace>(SlicePlace{part.begin, part.strides});
   return c;
 }
-
-uint64_t hash_field(const InputGradient& g) {
-  uint64_t h = g.input;
-  for (const GradientPart& p : g.parts) h = mix(h, internal::kAttrsType<GradientPart>.hash(&p));
-  return h;
-}
-std::string print_field(const InputGradient& g) { return fmt::format("{} parts for {}", g.parts.size(), g.input); }
-void perturb_field(InputGradient& g) { ++g.input; }
 
 uint64_t hash_field(const BodyGradient& g) { return hash_field(g.body); }
 std::string print_field(const BodyGradient& g) { return print_field(g.body); }

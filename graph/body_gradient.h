@@ -25,23 +25,18 @@ struct GradientPart {
   int32_t indices = -1;  ///< of rows; of a slice whose place a run tells, where it begins
   int32_t arrived = -1;  ///< a bool scalar: where it is false this part is none; -1: it always arrives
   Axes begin, strides;   ///< of another slice: its SlicePlace
-
-  /// It as it is added, of `outputs`. Eager, or if it always arrives, without `arrived`.
-  Contribution of(std::span<const Tensor> outputs) const;
-  friend bool operator==(const GradientPart&, const GradientPart&) = default;
   TWOFOLD_FIELDS(kind, value, indices, arrived, begin, strides)
 };
+inline bool operator==(const GradientPart& a, const GradientPart& b) { return a.fields() == b.fields(); }
+/// The part as it is added, of `outputs`.
+Contribution contribution_of(const GradientPart& part, std::span<const Tensor> outputs);
+
 /// The gradient of one input of a body: its parts in the order in which they are added.
 struct InputGradient {
   uint32_t input = 0;  ///< among the body's parameters, then its captures, then the variables given
   std::vector<GradientPart> parts;
-  friend bool operator==(const InputGradient&, const InputGradient&) = default;
   TWOFOLD_FIELDS(input, parts)
 };
-
-uint64_t hash_field(const InputGradient& g);
-std::string print_field(const InputGradient& g);
-void perturb_field(InputGradient& g);
 
 /// A value of the forward body that the backward body reads.
 struct ForwardRead {

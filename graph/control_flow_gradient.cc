@@ -179,7 +179,7 @@ class Building {
   void add_dys() {
     std::map<int64_t, int64_t> traced;  // of a gradient: outputs of its trace, by its outputs
     if (again_)
-      for (const InputGradient& result : again_->results)
+      for (const BackpropResult& result : again_->results)
         for (const GradientPart& part : result.parts) traced.emplace(part.value, num_traced_++);
     std::vector<const Tensor*> arrived;
     for (int i = 0; i < b_.num_outputs(); ++i) {
@@ -206,8 +206,11 @@ class Building {
       // What a branch returned goes to no other body; so it is the last gradient's body that is differentiated.
       const GraphData& g = *own.graph();
       traced_ = &g.node(own.node());
-      do traced_ = &g.node(traced_->inputs[0].node), ++order_;
-      while (traced_->op == &backprop_op);
+      do {
+        num_dys_ = traced_->attrs_view().as<BackpropAttrs>().dys.size();
+        traced_ = &g.node(traced_->inputs[0].node), ++order_;
+      } while (traced_->op == &backprop_op);
+      num_forward_ = differentiable_bodies(*traced_->op, traced_->attrs_view()).size();
       loop_ = traced_->op == &while_op;
       const size_t begin = loop_ ? 0 : bodies_.size() - again_->gradients.size();
       for (size_t i = 0; i < bodies_.size(); ++i)
@@ -218,12 +221,12 @@ class Building {
 
   // Of wanted input or variable number `w`, which is `x`.
   void add_result(size_t w, const Tensor& x) {
-    a_.results.push_back({static_cast<uint32_t>(w), {}});
+    a_.results.emplace_back();
     const TensorSpec whole{x.dtype(), x.shape()};
     if (!a_.nested) return add_part({}, whole, nullptr);
-    if (!loop_ && order_ <= 1) {
-      for (size_t k = 0; k < bodies_.size(); ++k)
-        add_parts(k, a_.gradients[k].body.graph ? body_input(k, w) : -1, whole);
+    if (auto inputs = body_inputs(w); !inputs.empty()) {
+      for (size_t k = 0; k < bodies_.size(); ++k) add_parts(k, inputs[k], whole);
+      a_.results.back().bodies = std::move(inputs);
       return;
     }
     const Kinds kinds = kinds_of(w, x);
@@ -235,7 +238,6 @@ class Building {
 
   // Those of the gradient of input number `input` of body `k`.
   void add_parts(size_t k, int64_t input, const TensorSpec& whole) {
-    a_.body_inputs.push_back(input);
     const BodyGradient& gradient = a_.gradients[k];
     const InputGradient* of = input < 0 ? nullptr : gradient.of(static_cast<size_t>(input));
     if (!of) return;
@@ -259,17 +261,33 @@ class Building {
     a_.results.back().parts.push_back(part);
   }
 
-  // The input of body `k` that is wanted input or variable number `w` of the node; -1: none. Not of loops.
-  int64_t body_input(size_t k, size_t w) const {
-    const Body& b = *bodies_[k];
-    const size_t parameters = b.parameters.size(), tensors = parameters + b.captures.size();
-    if (w >= a_.wanted.size()) return static_cast<int64_t>(tensors) + a_.wanted_variables[w - a_.wanted.size()];
-    const auto input = static_cast<size_t>(a_.wanted[w]);
-    const size_t given = again_ ? bodies_[k - again_->gradients.size()]->parameters.size() : parameters;
-    if (input < given) return static_cast<int64_t>(input);
-    if (again_ && input >= traced_->inputs.size()) return static_cast<int64_t>(given + input - traced_->inputs.size());
-    const auto at = std::ranges::find(b.capture_inputs, input);
-    return at == b.capture_inputs.end() ? -1 : static_cast<int64_t>(parameters) + (at - b.capture_inputs.begin());
+  // By body: its input that is wanted input or variable number `w` of the node, and none is of two; -1: none. Empty
+  // where parts come from several executions, or from what was done with them.
+  std::vector<int64_t> body_inputs(size_t w) const {
+    if (loop_) return {};
+    std::vector<int64_t> inputs;
+    for (size_t k = 0; k < bodies_.size(); ++k) {
+      inputs.push_back(-1);
+      if (!a_.gradients[k].body.graph) continue;
+      const Body& b = *bodies_[k];
+      const size_t parameters = b.parameters.size(), tensors = parameters + b.captures.size();
+      if (w >= a_.wanted.size()) {
+        inputs[k] = static_cast<int64_t>(tensors) + a_.wanted_variables[w - a_.wanted.size()];
+        continue;
+      }
+      const auto input = static_cast<size_t>(a_.wanted[w]);
+      const size_t given = again_ ? bodies_[k % num_forward_]->parameters.size() : parameters;
+      if (input < given) {
+        inputs[k] = static_cast<int64_t>(input);
+      } else if (again_ && input >= traced_->inputs.size()) {
+        const size_t dy = input - traced_->inputs.size();
+        if (dy >= num_dys_) return {};
+        inputs[k] = static_cast<int64_t>(given + dy);
+      } else if (const auto at = std::ranges::find(b.capture_inputs, input); at != b.capture_inputs.end()) {
+        inputs[k] = static_cast<int64_t>(parameters) + (at - b.capture_inputs.begin());
+      }
+    }
+    return inputs;
   }
 
   Kinds kinds_of(size_t w, const Tensor& x) const {
@@ -307,7 +325,7 @@ class Building {
     const bool all_whole = std::ranges::all_of(parts, [](const GradientPart& p) { return p.kind == Kind::whole; });
     const Tensor like = all_whole ? b_.input(place) : symbol_like(b_.input(place), place);
     auto sum = std::make_shared<GradientSum>();
-    for (const GradientPart& part : parts) sum->add(part.of(outputs), like);
+    for (const GradientPart& part : parts) sum->add(contribution_of(part, outputs), like);
     b_.dx_sum(place, std::move(sum));
   }
 
@@ -331,6 +349,8 @@ class Building {
   const Node* traced_ = nullptr;     // of a gradient's gradient: the If or While node
   int order_ = 0;                    // and that of the gradient
   int64_t num_traced_ = 0;           // outputs of its trace
+  size_t num_forward_ = 0;           // the If or While node's bodies
+  size_t num_dys_ = 0;               // gradients that its gradient was given
 };
 
 }  // namespace

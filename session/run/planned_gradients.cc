@@ -184,7 +184,10 @@ void PlannedGradients::run(std::span<const Tensor> inputs, std::span<Tensor> out
   const ObservedThread::Hidden one_node;
   const auto n = static_cast<size_t>(attrs_.num_inputs);
   Backprop request;
-  if (attrs_.nested) request.summing = attrs_.body_inputs.empty() ? Summing::condensed : Summing::parts;
+  for (const BackpropResult& result : attrs_.results)
+    request.summing.push_back(!attrs_.nested          ? Summing::total
+                              : result.bodies.empty() ? Summing::condensed
+                                                      : Summing::parts);
   request.inputs.assign(inputs.begin() + 1, inputs.begin() + 1 + static_cast<std::ptrdiff_t>(n));
   request.dys.resize(static_cast<size_t>(attrs_.num_outputs));
   request.arrived.assign(request.dys.size(), true);
@@ -197,18 +200,18 @@ void PlannedGradients::run(std::span<const Tensor> inputs, std::span<Tensor> out
   for (int64_t i : attrs_.wanted_variables) request.variables.push_back(attrs_.variables[static_cast<size_t>(i)]);
   Running running(*this, ledger);
   request.slots = [&](size_t w, const GradientSum& sum) { return slots(w, sum, running); };
-  BackpropResult made = run_backprop(*trace, request, op_.kept != nullptr);
+  TracedGradients made = run_backprop(*trace, request, op_.kept != nullptr);
   for (size_t w = 0; w < made.sums.size(); ++w) hand_out(w, made.sums[w], shape_of(request, w), running, outputs);
   outputs.back() = op_.kept ? trace_handle(std::move(made.trace)) : no_trace();
 }
 
 // Which of the parts of sum number `w` the parts of that result are; -1: it has not arrived.
 std::vector<int> PlannedGradients::slots(size_t w, const GradientSum& sum, const Running& running) const {
-  const std::vector<GradientPart>& slots = attrs_.results[w].parts;
+  const auto& [slots, bodies] = attrs_.results[w];
   std::vector<int> places(slots.size(), -1);
   const std::vector<Contribution> parts = sum.parts();
   if (parts.empty()) return places;
-  if (attrs_.body_inputs.empty()) {
+  if (bodies.empty()) {
     for (size_t i = 0; i < parts.size(); ++i) {
       const auto slot = std::ranges::find(slots, parts[i].kind, &GradientPart::kind);
       if (slot == slots.end()) fail(Code::Internal, "a gradient consists of what it was not known to consist of");
@@ -217,14 +220,13 @@ std::vector<int> PlannedGradients::slots(size_t w, const GradientSum& sum, const
     return places;
   }
   // Those of one body's gradient that have arrived.
-  const auto input_of = [&](size_t body) { return attrs_.body_inputs[w * planned_.size() + body]; };
   size_t slot = 0;
   for (size_t k = 0; k < running.body; ++k)
-    if (input_of(k) >= 0)
-      if (const InputGradient* before = attrs_.gradients[k].of(static_cast<size_t>(input_of(k))))
+    if (bodies[k] >= 0)
+      if (const InputGradient* before = attrs_.gradients[k].of(static_cast<size_t>(bodies[k])))
         slot += before->parts.size();
   int next = 0;
-  for (bool arrived : running.arrived.at(static_cast<uint32_t>(input_of(running.body)))) {
+  for (bool arrived : running.arrived.at(static_cast<uint32_t>(bodies[running.body]))) {
     if (arrived) places[slot] = next++;
     ++slot;
   }
