@@ -291,3 +291,37 @@ TEST_CASE("gpu: what is taken to where an op runs is not observed as the op") {
     CHECK(times == 1);
   }
 }
+
+TEST_CASE("gpu: elements of arrays and slices of loops stay on the GPU, and give what the CPU gives") {
+  if (testing::lacks_gpu()) return;
+  // Of numbers that both devices compute exactly.
+  const auto program = [](const Tensor& x) {
+    tf::GradientTape tape;
+    tape.watch(x);
+    const Tensor s = tf::scan([](Tensor a, Tensor v) { return a * 0.5f + v * v; }, x, tf::zeros_like(x[0]));
+    const Tensor m = tf::map_fn([](Tensor v, Tensor u) { return v * u; }, std::tuple{x, s});
+    const tf::TensorArray a = tf::TensorArray(tf::float32, 3).unstack(x).write(1, s[2]);
+    const Tensor y = a.stack() * m;
+    return std::vector<Tensor>{y, a.read(2), tape.gradient(tf::sum(y), {x})[0]};
+  };
+  const Tensor x = tf::tensor({{1.f, 2.f}, {3.f, 4.f}, {5.f, 6.f}});
+  const auto expected = tf::eagerly([&] { return program(x); });
+  const auto check = [&](const std::vector<Tensor>& values) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      INFO("result " << i << ": " << values[i] << " against " << expected[i]);
+      CHECK(values[i].device() == "/gpu:0");
+      CHECK(testing::same_bits(values[i].to("/cpu:0"), expected[i]));
+    }
+  };
+  tf::eagerly([&] {
+    const auto guard = tf::device("/gpu:0");
+    check(program(x.to("/gpu:0")));
+  });
+  FreshGraph fresh;
+  const Tensor fed = tf::placeholder(tf::float32, {-1, 2});
+  const auto symbols = program(fed);
+  for (const bool optimize : {false, true}) {
+    const tf::Session session({.optimize = optimize, .device = "/gpu:0"});
+    for (int run = 0; run < 3; ++run) check(session.run(symbols, {{fed, x}}));
+  }
+}

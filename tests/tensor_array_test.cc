@@ -299,6 +299,19 @@ TEST_CASE("versions of a list share their elements, and many are freed without r
   CHECK(first->at(0).same_as(x));
 }
 
+TEST_CASE("a write costs the same however long the list is") {
+  // Each of 200000 would copy as many elements otherwise.
+  constexpr int64_t kElements = 200'000;
+  const Tensor x = tf::tensor(1.f), y = tf::tensor(2.f);
+  auto list = tf::make_ref<tf::TensorList>(kElements, false);
+  for (int64_t i = 0; i < kElements; ++i) list = list->with({{i, x}}, kElements);
+  for (int64_t i = 0; i < kElements; ++i)
+    list = list->with({{i, list->at(kElements - 1 - i).same_as(x) ? y : x}}, kElements);
+  CHECK(list->count() == kElements);
+  CHECK(list->at(0).same_as(y));
+  CHECK(list->at(kElements - 1).same_as(x));
+}
+
 TEST_CASE("several threads write to one array") {
   const tf::EagerMode eager;
   const TensorArray shared = TensorArray(tf::int32, 100).unstack(tf::range(100));
