@@ -303,7 +303,7 @@ class Building {
       }
       const auto input = static_cast<size_t>(a_.wanted[w]);
       // A gradient that was given to a gradient's gradient: that has taken of it the slices and rows that it needed.
-      if (order_ > 1 && input >= traced_->inputs.size())
+      if (order_ > 1 && input >= traced_->inputs.size() && x.dtype() != DType::list)
         return {.whole = true, .slices = true, .rows = !x.shape().has_rank() || x.rank() > 0, .indices = int64};
       for (size_t c = 0; c < bodies_[k]->captures.size(); ++c)
         if (bodies_[k]->capture_inputs[c] == input) add(parameters + c);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <twofold/kernels/pointwise/pointwise.h>
+#include <twofold/kernels/tensor_array/tensor_list_ops.h>
 #include <twofold/lib/autodiff/gradient_sum.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/backward.h>
@@ -88,6 +89,11 @@ BodyExecutors& PlannedGradients::executors(Planned& planned, const std::vector<b
 
 namespace {
 
+// A gradient that is none: zeros, or an empty list.
+Tensor nothing_of(DType dtype, const Shape& shape) {
+  return dtype == DType::list ? internal::empty_list() : tensor(0, shape, {.dtype = dtype});
+}
+
 // What a backward body is called with beside the values that it reads of the forward body.
 struct Given {
   std::vector<Tensor> dys, arrived;
@@ -105,7 +111,7 @@ Given given_to(const BodyGradient& gradient, const Backward& b) {
         fail(Code::Internal, fmt::format("no gradient arrives at output {} of a body", i));
       const Tensor& y = b.output(static_cast<int>(i));
       const OnDevice on(y.value()->device());
-      given.dys.push_back(tensor(0, y.shape(), {.dtype = y.dtype()}));
+      given.dys.push_back(nothing_of(y.dtype(), y.shape()));
     }
     if (gradient.dys[i] == Dy::conditional) given.arrived.push_back(tensor(dy.defined()));
   }
@@ -267,9 +273,7 @@ void PlannedGradients::hand_out(size_t w, const GradientSum& sum, const Shape& s
   for (size_t i = 0; i < places.size(); ++i) {
     const GradientPart& slot = attrs_.results[w].parts[i];
     const Contribution* part = places[i] < 0 ? nullptr : &parts[static_cast<size_t>(places[i])];
-    const auto absent = [&](uint32_t output, const Shape& of) {
-      return tensor(0, of, {.dtype = attrs_.dtypes[output]});
-    };
+    const auto absent = [&](uint32_t output, const Shape& of) { return nothing_of(attrs_.dtypes[output], of); };
     outputs[slot.value] = part ? part->value : absent(slot.value, absent_shape(slot, attrs_.shapes[slot.value], shape));
     outputs[static_cast<size_t>(slot.arrived)] = tensor(part != nullptr);
     if (slot.indices < 0) continue;
