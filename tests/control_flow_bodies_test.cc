@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 
@@ -282,6 +283,29 @@ TEST_CASE("a backward body reads of the forward one what its rules need") {
   CHECK(made.inputs[0].parts[0].arrived >= 0);
   CHECK(made.body.effects.empty());
   CHECK(made.body.reads.empty());
+}
+
+TEST_CASE("a loop keeps of each pass what its backward body reads, and nothing where no gradient is run") {
+  const tf::Graph graph;
+  const auto scope = graph.as_default();
+  const Tensor x = tf::placeholder(tf::float32, {3});
+  const Tensor y = tf::while_loop([](Tensor s) { return tf::sum(s) < 4.f; },
+                                  [&](Tensor s) { return tf::tanh(s * 2.f) * 0.5f + tf::abs(x) + 1.f; }, x);
+  const Tensor dx = tf::gradients(y, {x})[0];
+  const tf::GraphData& g = *y.graph();
+  std::vector<uint32_t> nodes(g.size());
+  std::iota(nodes.begin(), nodes.end(), 0u);
+  const tf::KeptByNode kept = tf::kept_for_gradients(g, nodes);
+  REQUIRE(kept.size() == 1);
+  CHECK(kept.begin()->first == y.node());
+  REQUIRE(kept.begin()->second.size() == 1);
+  // The slopes of tanh and abs read what they are taken of: a product, and x, which is the same in each pass.
+  const tf::Body& body = g.node(y.node()).attrs_view().as<tf::WhileAttrs>().body;
+  std::vector<std::string> ops;
+  for (const tf::ForwardRead& r : kept.begin()->second[0].edges) ops.push_back(body.graph->node(r.edge.node).op->name);
+  std::ranges::sort(ops);
+  CHECK(ops == std::vector<std::string>{"Capture", "Mul"});
+  CHECK(tf::kept_for_gradients(g, std::span(nodes).first(y.node() + 1)).empty());
 }
 
 TEST_CASE("a run's gradients draw no numbers, and the next run draws on") {
