@@ -17,8 +17,13 @@ TEST_CASE("gradients of cond") {
   for (const double bound : {-100.0, 100.0}) {
     check_gradients([&](const Tensor& x, const tf::Variable& w) {
       const auto [a, b] = tf::cond(
-          tf::sum(x) > bound, [&] { return std::tuple{tf::sigmoid(x * w) * x, x}; },
-          [&] { return std::tuple{tf::exp(x * 0.5) - w, w * x * x}; });
+          tf::sum(x) > bound,
+          [&] {
+            return std::tuple{tf::sigmoid(x * w) * x, x};
+          },
+          [&] {
+            return std::tuple{tf::exp(x * 0.5) - w, w * x * x};
+          });
       return tf::sum(a * a * x) + tf::sum(tf::tanh(b));
     });
   }
@@ -26,8 +31,16 @@ TEST_CASE("gradients of cond") {
 
 TEST_CASE("gradients of a branch that returns what it captured") {
   check_gradients([](const Tensor& x, const tf::Variable& w) {
-    const Tensor y = tf::cond(tf::sum(x) > 0, [&] { return x; }, [&] { return w * x; });
-    const auto [a, b] = tf::cond(tf::sum(x) > 0, [&] { return std::tuple{y, y}; }, [&] { return std::tuple{x, y}; });
+    const Tensor y = tf::cond(
+        tf::sum(x) > 0, [&] { return x; }, [&] { return w * x; });
+    const auto [a, b] = tf::cond(
+        tf::sum(x) > 0,
+        [&] {
+          return std::tuple{y, y};
+        },
+        [&] {
+          return std::tuple{x, y};
+        });
     return tf::sum(y * a * b) + tf::sum(x * w);
   });
 }
@@ -39,7 +52,9 @@ TEST_CASE("gradients of nested conds") {
                        tf::sum(x) > 0,
                        [&] {
                          const Tensor u = z * z;
-                         return tf::cond(tf::sum(w) > 0, [&] { return u * w + z; }, [&] { return tf::exp(u) * x; }) * u;
+                         return tf::cond(
+                                    tf::sum(w) > 0, [&] { return u * w + z; }, [&] { return tf::exp(u) * x; }) *
+                                u;
                        },
                        [&] { return z; }) *
                    z);
@@ -49,10 +64,11 @@ TEST_CASE("gradients of nested conds") {
 TEST_CASE("gradients of while_loop") {
   check_gradients([](const Tensor& x, const tf::Variable& w) {
     const Tensor scale = tf::tanh(x);
-    const auto [i, s, t] =
-        tf::while_loop([](Tensor i, Tensor, Tensor) { return i < 4; },
-                       [&](Tensor i, Tensor s, Tensor t) { return std::tuple{i + 1, tf::tanh(s) * w + t * scale, s}; },
-                       std::tuple{0, x, x * w});
+    const auto [i, s, t] = tf::while_loop([](Tensor i, Tensor, Tensor) { return i < 4; },
+                                          [&](Tensor i, Tensor s, Tensor t) {
+                                            return std::tuple{i + 1, tf::tanh(s) * w + t * scale, s};
+                                          },
+                                          std::tuple{0, x, x * w});
     return tf::sum(s * s * x) + tf::sum(t * scale);
   });
 }
@@ -107,7 +123,8 @@ TEST_CASE("what no branch taken depends on has the gradient zero") {
     tf::GradientTape tape;
     tape.watch(x);
     tape.watch(y);
-    const Tensor z = tf::cond(x > 0, [&] { return x * x; }, [&] { return tf::sum(y); });
+    const Tensor z = tf::cond(
+        x > 0, [&] { return x * x; }, [&] { return tf::sum(y); });
     const auto g = tape.gradient(z, {x, y});
     return std::vector<Tensor>{g[0], zero_if_none(g[1], y)};
   });
@@ -122,7 +139,9 @@ TEST_CASE("a branch not taken adds nothing to a gradient, not even zero times in
       tf::GradientTape tape({.persistent = true});
       tape.watch(x);
       const Tensor root = tf::sqrt(x);  // whose slope at 0 is infinite
-      const Tensor y = tf::cond(p, [&] { return root; }, [&] { return x * 3.; }) + x * x;
+      const Tensor y = tf::cond(
+                           p, [&] { return root; }, [&] { return x * 3.; }) +
+                       x * x;
       const Tensor dx = tape.gradient(y, x);
       const Tensor dxx = tape.gradient(tf::sum(dx), x);
       // What is left out as a dy is left out of what it is multiplied with, too.
@@ -141,7 +160,8 @@ TEST_CASE("a gradient left out at run time is left out as a dy") {
     const Tensor x = tf::constant({0., 4.}), p = tf::constant(false);
     tf::GradientTape tape({.persistent = true});
     tape.watch(x);
-    const Tensor root = tf::sqrt(x), y = tf::cond(p, [&] { return root; }, [&] { return x * 3.; });
+    const Tensor root = tf::sqrt(x), y = tf::cond(
+                                         p, [&] { return root; }, [&] { return x * 3.; });
     const Tensor dy = tape.gradient(y, root);
     return std::vector{zero_if_none(tf::gradients({root, x * x}, {x}, {dy, tf::ones_like(x)})[0], x)};
   });
@@ -180,6 +200,28 @@ TEST_CASE("gradients with random numbers in bodies") {
   });
 }
 
+TEST_CASE("a gradient through a branch is one tensor, however often it is asked for") {
+  for (const bool taken : {true, false}) {
+    const auto all = in_both_modes([&] {
+      const tf::Variable w(2.);
+      const Tensor p = tf::constant(taken);
+      tf::GradientTape tape({.persistent = true});
+      const Tensor h = tf::cond(
+          p, [&] { return w * w; }, [&] { return w - w; });
+      const Tensor y = tf::cond(
+          p, [&] { return h * h * h; }, [&] { return h + h; });
+      const auto d = tape.gradient(y, {w, h, w});
+      // By itself, and by what it was made of on the way back.
+      return std::vector{d[0], d[1], tape.gradient(d[0], d[2]), tape.gradient(d[0], d[1])};
+    });
+    // y = w^6, dy/dh = 3 h^2, dy/dw = dy/dh * 2 w; or y = 2 h, dy/dw = dy/dh - dy/dh.
+    CHECK(all[0].item<double>() == (taken ? 6 * 32 : 0));
+    CHECK(all[1].item<double>() == (taken ? 3 * 16 : 2));
+    CHECK(all[2].item<double>() == 1);
+    CHECK(all[3].item<double>() == (taken ? 4 : 0));
+  }
+}
+
 TEST_CASE("tf::gradients goes through control flow, and third derivatives exist") {
   const auto d = in_both_modes([] {
     const Tensor x = tf::constant(1.25, {.dtype = tf::float64});
@@ -192,7 +234,8 @@ TEST_CASE("tf::gradients goes through control flow, and third derivatives exist"
     const auto [i, y] =
         tf::while_loop([](Tensor i, Tensor) { return i < 5; },
                        [&](Tensor i, Tensor y) {
-                         return std::tuple{i + 1, tf::cond(i < 10, [&] { return y * x; }, [&] { return y; })};
+                         return std::tuple{i + 1, tf::cond(
+                                                      i < 10, [&] { return y * x; }, [&] { return y; })};
                        },
                        std::tuple{0, 1.0 + 0 * x});
     const Tensor d1 = c.gradient(y, x), d2 = b.gradient(d1, x);

@@ -81,6 +81,7 @@ class Engine {
   static const Tensor& finished(Gradient& g) {
     if (g.value.is_concrete() && g.conditional) {
       g.value = marked_arrived(g.value);
+      g.conditional = false;  // the next who asks gets the same tensor
     } else if (!g.arrived.same_as(gradient_of(g.value).arrived)) {
       g.value = guarded(g, 0);
     }
