@@ -131,6 +131,7 @@ void Tape::record_read(const Ref<VariableState>& v, const Tensor& value) {
   Record& r = records_.emplace_back();
   r.op = &read_variable_op;
   r.variables.push_back(v);
+  r.watched.push_back(true);
   r.outputs.push_back(shell_of(value));
   active_.insert(value.id());
 }
@@ -144,7 +145,8 @@ void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
   bool any = false;
   for (size_t i = 0; i < inputs.size(); ++i)
     if (!op.reads_shape(i)) any |= depends(*inputs[i]);
-  for (const auto& v : variables) any |= depends(v);
+  std::vector<bool> watched;
+  for (const auto& v : variables) any |= watched.emplace_back(depends(v));
   if (!any) return;
   Record& r = records_.emplace_back();
   r.op = &op;
@@ -157,6 +159,7 @@ void Tape::record(const OpDef& op, Inputs inputs, AttrsView attrs, std::source_l
     if (flows(outputs[i])) active_.insert(outputs[i].id());
   }
   r.variables.assign(variables.begin(), variables.end());
+  r.watched = std::move(watched);
 }
 
 bool Tape::is_read(size_t r) const { return records_[r].op->flags.reads_variable; }
@@ -164,7 +167,8 @@ bool Tape::is_read(size_t r) const { return records_[r].op->flags.reads_variable
 TensorKey Tape::input_key(size_t r, size_t i) const {
   const Record& record = records_[r];
   const size_t n = record.inputs.size();
-  return i < n ? record.inputs[i].id() : variable_key(*record.variables[i - n]);
+  if (i < n) return record.inputs[i].id();
+  return record.watched[i - n] ? variable_key(*record.variables[i - n]) : kNoKey;
 }
 Tensor Tape::input(size_t r, size_t i) const {
   const Record& record = records_[r];

@@ -92,6 +92,7 @@ class Tape final : public RecordList {
     std::source_location where;
     SmallVector<Tensor, 2> inputs, outputs;
     std::vector<Ref<VariableState>> variables;  // inputs too
+    std::vector<bool> watched;                  // by variable; others carry no gradient
   };
 
   bool watches(const VariableState& v) const;

@@ -15,6 +15,9 @@ std::string print_field(const Body& b) {
 }
 void perturb_field(Body& b) { b.graph = b.graph ? Ref<GraphData>() : make_ref<GraphData>(); }
 
+FieldValue to_field(const Body& b) { return {std::make_shared<const Body>(b)}; }
+void from_field(const FieldValue& f, Body& b) { b = *f.as<std::shared_ptr<const Body>>(); }
+
 Shape merged_shape(const Shape& a, const Shape& b) {
   if (!a.has_rank() || !b.has_rank() || a.rank() != b.rank()) return unknown_shape;
   Shape both = a;
@@ -61,6 +64,7 @@ std::vector<uint32_t> unread_checks(const GraphData& g, std::span<const uint32_t
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs) {
   if (&op == &if_op) return {&attrs.as<IfAttrs>().then_body, &attrs.as<IfAttrs>().else_body};
   if (&op == &while_op) return {&attrs.as<WhileAttrs>().test, &attrs.as<WhileAttrs>().body};
+  if (&op == &call_op) return {&attrs.as<CallAttrs>().body};
   return {};
 }
 
@@ -71,7 +75,7 @@ std::vector<const Body*> differentiable_bodies(const OpDef& op, AttrsView attrs)
 
 namespace {
 
-// The hidden output of If and While is a handle to what was done, for the gradient.
+// The hidden output of If, While and Call is a handle to what was done, for the gradient.
 void trace_output(InferContext& c) { c.output(uint8, Shape{0}); }
 
 void infer_if(InferContext& c) {
@@ -86,6 +90,12 @@ void infer_if(InferContext& c) {
 void infer_while(InferContext& c) {
   const Body& b = c.attrs<WhileAttrs>().body;
   for (Edge e : b.parameters) c.output(b.graph->spec(e).dtype, b.graph->spec(e).shape);
+  trace_output(c);
+}
+
+void infer_call(InferContext& c) {
+  const Body& b = c.attrs<CallAttrs>().body;
+  for (size_t i = 0; i < b.outputs.size(); ++i) c.output(b.output_spec(i).dtype, b.output_spec(i).shape);
   trace_output(c);
 }
 
@@ -116,9 +126,23 @@ constinit OpDef while_op{.key = OpKey::without_kernels("While"),
                          .flags = {.can_fail = true, .session = true, .on_host = true, .control_flow = true},
                          .attrs = &internal::kAttrsType<WhileAttrs>};
 
+constinit OpDef call_op{.key = OpKey::without_kernels("Call"),
+                        .node_name = "call",
+                        .doc = "A function's body, once. (TensorFlow: PartitionedCall)",
+                        .min_inputs = 0,
+                        .max_inputs = -1,
+                        .outputs = -1,
+                        .hidden = 1,
+                        .infer = infer_call,
+                        .differentiable = Differentiability::rule,
+                        .gradient = control_flow_gradient,
+                        .flags = {.can_fail = true, .session = true, .on_host = true, .control_flow = true},
+                        .attrs = &internal::kAttrsType<CallAttrs>};
+
 __attribute__((constructor(101))) static void register_control_flow_ops() {
   register_op(if_op);
   register_op(while_op);
+  register_op(call_op);
 }
 
 }  // namespace twofold

@@ -1,4 +1,4 @@
-// What If and While nodes hold: bodies and how they are wired.
+// What If, While and Call nodes hold: bodies and how they are wired.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ struct Body {
   Ref<GraphData> graph;
   std::vector<Edge> parameters;
   std::vector<Edge> captures;            ///< nodes inside that stand for values of the graph around
-  std::vector<uint32_t> capture_inputs;  ///< which input of the If or While node each of them is
+  std::vector<uint32_t> capture_inputs;  ///< which input of the node that holds it each of them is
   std::vector<Edge> outputs;
   std::vector<uint32_t> effects;          ///< nodes that run each time: effects, random ops, checks nobody reads
   std::vector<Ref<VariableState>> reads;  ///< variables read inside, nested bodies included
@@ -29,6 +29,8 @@ struct Body {
 uint64_t hash_field(const Body& b);
 std::string print_field(const Body& b);
 void perturb_field(Body& b);
+FieldValue to_field(const Body& b);
+void from_field(const FieldValue& f, Body& b);
 
 /// Input 0 is the predicate; the rest is captured.
 struct IfAttrs {
@@ -41,9 +43,15 @@ struct WhileAttrs {
   TWOFOLD_FIELDS(test, body)
 };
 
-extern OpDef if_op, while_op;
+/// A function called with symbols. Inputs: the arguments, then what is captured.
+struct CallAttrs {
+  Body body;
+  TWOFOLD_FIELDS(body)
+};
 
-/// The variables that the body of an If, While or Backprop node reads and may be differentiated by.
+extern OpDef if_op, while_op, call_op;
+
+/// The variables that the body of an If, While, Call or Backprop node reads and may be differentiated by.
 std::vector<Ref<VariableState>> differentiable_variables(const OpDef& op, AttrsView attrs);
 void control_flow_gradient(Backward& b);
 
@@ -51,7 +59,7 @@ void control_flow_gradient(Backward& b);
 /// comes after. Eager, they would fail though nobody reads them.
 std::vector<uint32_t> unread_checks(const GraphData& g, std::span<const uint32_t> nodes,
                                     std::span<const uint32_t> needed);
-/// The bodies of an If or While node; empty for any other.
+/// The bodies of an If, While or Call node; empty for any other.
 std::vector<const Body*> bodies_of(const OpDef& op, AttrsView attrs);
 /// Those of them through which gradients go back: not a loop's test.
 std::vector<const Body*> differentiable_bodies(const OpDef& op, AttrsView attrs);

@@ -34,6 +34,64 @@ uint64_t hash_field(const BodyGradient& g) { return hash_field(g.body); }
 std::string print_field(const BodyGradient& g) { return print_field(g.body); }
 void perturb_field(BodyGradient& g) { perturb_field(g.body); }
 
+// In order: the body (or nothing), `forward`, `reads`, `dys`, `inputs`.
+static FieldValue to_field(const ForwardRead& r) {
+  return {FieldValue::List{{int64_t{r.edge.node}}, {int64_t{r.edge.output}}, {int64_t{r.shape_only}}}};
+}
+FieldValue to_field(const BodyGradient& g) {
+  FieldValue::List reads, dys, inputs;
+  for (const ForwardRead& r : g.reads) reads.push_back(to_field(r));
+  for (Dy dy : g.dys) dys.push_back({static_cast<int64_t>(dy)});
+  for (const InputGradient& of : g.inputs) {
+    FieldValue::List parts;
+    for (const GradientPart& p : of.parts) parts.push_back(to_field(p));
+    inputs.push_back({FieldValue::List{{int64_t{of.input}}, {std::move(parts)}}});
+  }
+  return {FieldValue::List{g.body.graph ? to_field(g.body) : FieldValue{FieldValue::List{}},
+                           {int64_t{g.forward}},
+                           {std::move(reads)},
+                           {std::move(dys)},
+                           {std::move(inputs)}}};
+}
+
+// The values of a list that has `n`.
+static const FieldValue::List& list_of(const FieldValue& f, size_t n) {
+  const auto& list = f.as<FieldValue::List>();
+  if (list.size() != n) FieldValue::fail_kind();
+  return list;
+}
+static Edge edge_of(const FieldValue& node, const FieldValue& output, const GraphData& g) {
+  const Edge e{static_cast<uint32_t>(node.integer(0, int64_t{g.size()} - 1)),
+               static_cast<uint16_t>(output.integer(0, UINT16_MAX))};
+  if (e.output >= g.node(e.node).outputs.size()) FieldValue::fail_kind();
+  return e;
+}
+void from_field(const FieldValue& f, BodyGradient& g) {
+  const auto& fields = list_of(f, 5);
+  g = {};
+  if (std::holds_alternative<FieldValue::List>(fields[0].value)) return;
+  from_field(fields[0], g.body);
+  const auto outputs = static_cast<int64_t>(g.body.outputs.size());
+  g.forward = static_cast<uint32_t>(fields[1].integer(0, int64_t{g.body.graph->size()}));
+  for (const FieldValue& r : fields[2].as<FieldValue::List>()) {
+    const auto& read = list_of(r, 3);
+    g.reads.push_back({edge_of(read[0], read[1], *g.body.graph), read[2].integer(0, 1) != 0});
+  }
+  for (const FieldValue& dy : fields[3].as<FieldValue::List>()) g.dys.push_back(static_cast<Dy>(dy.integer(0, 2)));
+  for (const FieldValue& i : fields[4].as<FieldValue::List>()) {
+    const auto& input = list_of(i, 2);
+    InputGradient of{static_cast<uint32_t>(input[0].integer(0, INT32_MAX)), {}};
+    for (const FieldValue& p : input[1].as<FieldValue::List>()) {
+      GradientPart made;
+      from_field(p, made);
+      for (const int64_t output : {int64_t{made.value}, int64_t{made.indices}, int64_t{made.arrived}})
+        if (output < -1 || output >= outputs) FieldValue::fail_kind();
+      of.parts.push_back(std::move(made));
+    }
+    g.inputs.push_back(std::move(of));
+  }
+}
+
 namespace {
 
 // The node inside for each input: a parameter or a capture; none for a variable.

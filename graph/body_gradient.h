@@ -18,6 +18,9 @@ enum class Dy : uint8_t {
   conditional,  ///< with a bool scalar that tells whether it has arrived
 };
 
+template <>
+inline constexpr int kEnumerators<Contribution::Kind> = 3;  // a part is no sum
+
 /// One addend of a gradient, as outputs of a backward body by their numbers.
 struct GradientPart {
   Contribution::Kind kind = Contribution::Kind::whole;  ///< whole, slice or rows
@@ -74,6 +77,8 @@ struct BodyGradient {
 uint64_t hash_field(const BodyGradient& g);
 std::string print_field(const BodyGradient& g);
 void perturb_field(BodyGradient& g);
+FieldValue to_field(const BodyGradient& g);
+void from_field(const FieldValue& f, BodyGradient& g);
 
 /// Differentiates `body`. `dys`: by output, `none` of those that carry none. `wanted`: inputs, numbered as
 /// InputGradient's, that carry gradients. `variables`: those of the body by which one may differentiate

@@ -4,10 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include <twofold/graph/body.h>
-#include <twofold/graph/control.h>
+#include <twofold/graph/build_body.h>
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/mode.h>
@@ -36,38 +35,6 @@ void check_predicate(const Tensor& p, const char* op, std::source_location where
             "reduce it to one truth first");
 }
 
-void add_variable(std::vector<Ref<VariableState>>& list, const Ref<VariableState>& v) {
-  if (std::ranges::find(list, v) == list.end()) list.push_back(v);
-}
-
-// Effects and variables of a body that has been built.
-void find_effects(Body& b) {
-  const GraphData& g = *b.graph;
-  for (uint32_t id = 0; id < g.size(); ++id) {
-    const Node& n = g.node(id);
-    // Eager, a random op draws whether or not its numbers are used; the count of draws must not differ.
-    if (n.op->flags.effect || n.op->flags.random) b.effects.push_back(id);
-    if (const auto* v = variable_in(n.attrs_view())) {
-      if (n.op->flags.writes_variable) add_variable(b.writes, *v);
-      if (n.op->flags.reads_variable) add_variable(b.reads, *v);
-    }
-    bool nested_effects = false;
-    for (const Body* inner : bodies_of(*n.op, n.attrs_view())) {
-      for (const auto& v : inner->reads) add_variable(b.reads, v);
-      for (const auto& v : inner->writes) add_variable(b.writes, v);
-      nested_effects |= !inner->effects.empty();
-    }
-    if (nested_effects) b.effects.push_back(id);
-  }
-  std::vector<uint32_t> needed = b.effects;
-  for (Edge e : b.outputs) needed.push_back(e.node);
-  std::vector<uint32_t> all(g.size());
-  std::iota(all.begin(), all.end(), 0u);
-  const std::vector<uint32_t> unread = unread_checks(g, all, needed);
-  b.effects.insert(b.effects.end(), unread.begin(), unread.end());
-  std::ranges::sort(b.effects);
-}
-
 // The graph around the bodies: that of the symbols given, unless a body inside of it is being built.
 GraphData& surrounding_graph(std::span<const Tensor> given) {
   GraphData& current = current_graph();
@@ -76,73 +43,10 @@ GraphData& surrounding_graph(std::span<const Tensor> given) {
   return current;
 }
 
-struct BuiltBody {
-  Body body;
-  std::vector<Capture> captures;
-  std::vector<uint32_t> follows;  // nodes of the graph around it
-};
-
-// Calls `f` with parameters of `specs` to build a body.
-template <class F>
-BuiltBody build_body(GraphData& outer, const char* label, const BodyKey& random, std::span<const TensorSpec> specs,
-                     std::source_location where, F&& f) {
-  BuiltBody built;
-  Body& b = built.body;
-  b.graph = make_ref<GraphData>(&outer, label);
-  GraphData& g = *b.graph;
-  struct Closing {  // also if `f` throws: what it has built is used nowhere
-    GraphData& graph;
-    ~Closing() { graph.close(); }
-  } closing{g};
-  const CurrentGraph enter(g);
-  const BodyExecution execution(random);
-  std::vector<Tensor> parameters;
-  for (const TensorSpec& s : specs) {
-    const ParameterAttrs attrs{static_cast<int64_t>(parameters.size())};
-    b.parameters.push_back({g.add(parameter_op, {}, attrs, {&s, 1}, "", where), 0});
-    parameters.push_back(Tensor::symbol(&g, b.parameters.back().node, 0));
-  }
-  for (const Tensor& t : f(std::span<const Tensor>(parameters))) b.outputs.push_back(edge_in(g, t, where));
-  find_effects(b);
-  built.captures = g.captures();
-  built.follows = g.followed();
-  return built;
+// The node behind these outputs, and those that are visible.
+internal::ControlFlowResult result_of(const Outputs& outputs, const OpDef& op) {
+  return {{outputs.begin(), outputs.end() - op.hidden}, outputs[0].op()};
 }
-
-// Makes each outer tensor that bodies capture one input of their node.
-class Wiring {
- public:
-  explicit Wiring(std::vector<Tensor> first) : inputs_(std::move(first)), first_(inputs_.size()) {}
-  Body add(BuiltBody built) {
-    Body& b = built.body;
-    follows_.insert(follows_.end(), built.follows.begin(), built.follows.end());
-    for (const Capture& c : built.captures) {
-      const auto known = std::find_if(inputs_.begin() + static_cast<std::ptrdiff_t>(first_), inputs_.end(),
-                                      [&](const Tensor& t) { return t.same_as(c.outer); });
-      b.captures.push_back(c.inner);
-      b.capture_inputs.push_back(static_cast<uint32_t>(known - inputs_.begin()));
-      if (known == inputs_.end()) inputs_.push_back(c.outer);
-    }
-    return std::move(b);
-  }
-  internal::ControlFlowResult node(GraphData& outer, const OpDef& op, AttrsView attrs,
-                                   std::source_location where) const {
-    const ControlScope after(outer, follows_, false);
-    std::vector<const Tensor*> pointers;
-    for (const Tensor& t : inputs_) pointers.push_back(&t);
-    Outputs outputs = apply_all(op, pointers, attrs, where);
-    internal::ControlFlowResult result;
-    result.operation = outputs[0].op();
-    outputs.resize(outputs.size() - static_cast<size_t>(op.hidden));
-    result.outputs.assign(outputs.begin(), outputs.end());
-    return result;
-  }
-
- private:
-  std::vector<Tensor> inputs_;
-  size_t first_;
-  std::vector<uint32_t> follows_;
-};
 
 void check_alike(const Body& a, const Body& b, std::source_location where) {
   if (a.outputs.size() != b.outputs.size())
@@ -237,9 +141,9 @@ ControlFlowResult cond(const Operand& operand, const BranchFunction& then, const
   BuiltBody built_else =
       build_body(outer, "cond", random_else, {}, where, [&](auto) { return checked(otherwise(), "If", where); });
   check_alike(built_then.body, built_else.body, where);
-  Wiring wiring({p});
-  const IfAttrs attrs{wiring.add(std::move(built_then)), wiring.add(std::move(built_else))};
-  return wiring.node(outer, if_op, attrs, where);
+  BodyNode node({p});
+  const IfAttrs attrs{node.add(std::move(built_then)), node.add(std::move(built_else))};
+  return result_of(node.make(outer, if_op, attrs, where), if_op);
 }
 
 ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test, const internal::TensorFunction& body,
@@ -275,11 +179,11 @@ ControlFlowResult while_loop(std::vector<Tensor> state, const TestFunction& test
     check_predicate(p, "While", where);
     return std::vector<Tensor>{p};
   });
-  Wiring wiring(std::move(state));
+  BodyNode node(std::move(state));
   WhileAttrs attrs;
-  attrs.test = wiring.add(std::move(built_test));
-  attrs.body = wiring.add(std::move(built_body));
-  return wiring.node(outer, while_op, attrs, where);
+  attrs.test = node.add(std::move(built_test));
+  attrs.body = node.add(std::move(built_body));
+  return result_of(node.make(outer, while_op, attrs, where), while_op);
 }
 
 void fail_structure(const char* what, const std::string& difference, std::source_location where) {

@@ -64,6 +64,15 @@ BodyGradient differentiate_branch(const Backward& b, const Body& branch, Variabl
   return differentiate_body(branch, given_dys(b), wanted_captures(b, branch, variables), variables);
 }
 
+BodyGradient differentiate_call(const Backward& b, const Body& called, Variables variables) {
+  std::vector<uint32_t> wanted;
+  for (size_t i = 0; i < called.parameters.size(); ++i)
+    if (b.needs(static_cast<int>(i))) wanted.push_back(static_cast<uint32_t>(i));
+  const std::vector<uint32_t> captured = wanted_captures(b, called, variables);
+  wanted.insert(wanted.end(), captured.begin(), captured.end());
+  return differentiate_body(called, given_dys(b), wanted, variables);
+}
+
 // The gradient of one pass, which serves all: the gradient of a loop variable may come from outside in the last and
 // from the pass that follows in others.
 BodyGradient differentiate_pass(const Backward& b, const Body& pass, Variables variables) {
@@ -198,7 +207,9 @@ class Building {
   void differentiate() {
     if (!again_) {
       bodies_ = differentiable_bodies(b_.op(), b_.attrs_view());
-      const auto gradient_of = loop_ ? differentiate_pass : differentiate_branch;
+      const auto gradient_of = loop_                  ? differentiate_pass
+                               : &b_.op() == &call_op ? differentiate_call
+                                                      : differentiate_branch;
       for (const Body* body : bodies_) a_.gradients.push_back(gradient_of(b_, *body, a_.variables));
     } else {
       const Tensor& own = b_.output(0);
@@ -312,7 +323,7 @@ class Building {
         all.whole = true;
       } else if (input < parameters) {
         add(input);
-        all.whole = all.whole || b_.dy(static_cast<int>(input)).defined();  // after no pass at all
+          if (loop_ && b_.dy(static_cast<int>(input)).defined()) all.whole = true;  // after no pass at all
       }
     }
     return all;

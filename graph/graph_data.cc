@@ -134,7 +134,7 @@ void GraphData::rename(uint32_t id, std::string_view name, bool only_names) {
   if (id < indexed_) index_.emplace(name_locked(id), id);
 }
 
-// Memory for node `id`, which is the next.
+// Memory for a node that is about to be added. Precondition: mutex_ is held.
 Node* GraphData::place_for(uint32_t id) {
   const Place place = chunk_of(id);
   Node* chunk = chunks_[place.index].load(std::memory_order_relaxed);
@@ -143,6 +143,47 @@ Node* GraphData::place_for(uint32_t id) {
     chunks_[place.index].store(chunk, std::memory_order_release);
   }
   return chunk + place.offset;
+}
+
+uint32_t GraphData::append(const NodeRecord& record) {
+  std::lock_guard lock(mutex_);
+  const uint32_t id = size();
+  if (made_in_.empty()) made_in_.push_back({});
+  Node* node = std::construct_at(place_for(id));
+  node->op = record.op;
+  node->attrs = record.attrs;
+  node->inputs = keep(record.inputs);
+  node->outputs = keep(record.outputs);
+  node->controls = keep(record.controls);
+  node->scope = record.scope;
+  node->base = record.base;
+  node->ordinal = record.ordinal;
+  uint32_t& next = ordinals_[uint64_t{node->scope} << 32 | node->base];
+  next = std::max(next, record.ordinal + 1);
+  node->device = record.device;
+  node->only_names = record.only_names;
+  node->generation = record.generation;
+  node->where = record.where;
+  size_.store(id + 1, std::memory_order_release);
+  return id;
+}
+
+uint32_t GraphData::scope_id(std::string prefix) {
+  std::lock_guard lock(mutex_);
+  return scope_of(0, std::move(prefix));
+}
+uint32_t GraphData::base_id(std::string_view name) {
+  std::lock_guard lock(mutex_);
+  return intern(name);
+}
+
+void GraphData::append_made_in(MadeIn made_in) {
+  std::lock_guard lock(mutex_);
+  made_in.first = size();
+  if (!made_in_.empty() && made_in_.back().first == made_in.first)
+    made_in_.back() = made_in;
+  else
+    made_in_.push_back(made_in);
 }
 
 uint32_t GraphData::add(const OpDef& op, std::span<const Edge> inputs, AttrsView attrs,
@@ -209,6 +250,15 @@ uint32_t GraphData::scope_of(uint32_t parent, std::string prefix) {
   return it->second;
 }
 
+std::string_view GraphData::scope_name(const Node& n) const {
+  std::lock_guard lock(mutex_);
+  return scopes_[n.scope].prefix;
+}
+std::string_view GraphData::base_name(const Node& n) const {
+  std::lock_guard lock(mutex_);
+  return bases_[n.base];
+}
+
 std::string GraphData::node_name(uint32_t id) const {
   std::lock_guard lock(mutex_);
   return name_locked(id);
@@ -262,6 +312,7 @@ GraphVariable GraphData::variable(const VariableState& v) const {
     if (const auto it = variable_index_.find(v.id); it != variable_index_.end()) return variables_[it->second];
   }
   if (outer_) return outer_->variable(v);
+  if (takes_eager_variables_ && v.is_eager()) return {Ref<VariableState>(const_cast<VariableState*>(&v)), {}, 0};
   v.check_made(t_state.source_scopes ? t_state.source : t_state.current);
   fail(Code::InvalidArgument,
        fmt::format("Variable '{}:0', made at {}, is not an element of this graph", v.name, line_of(v.where)));
@@ -271,6 +322,12 @@ Edge GraphData::read(const Ref<VariableState>& v, std::source_location where) {
   variable(*v);  // throws if it is foreign
   const TensorSpec spec{v->dtype, v->shape};
   return {add(read_variable_op, {}, VariableAttrs{v}, {&spec, 1}, v->name + "/read/", where), 0};
+}
+
+bool GraphData::takes_eager_variables() const {
+  for (const GraphData* each = this; each; each = each->outer())
+    if (each->takes_eager_variables_) return true;
+  return false;
 }
 
 bool GraphData::within(const GraphData* g) const {

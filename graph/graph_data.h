@@ -52,6 +52,22 @@ struct Node {
   AttrsView attrs_view() const { return attrs ? attrs->view() : AttrsView(); }
 };
 
+/// A node that was made elsewhere: what `add` would find out by itself is given.
+struct NodeRecord {
+  const OpDef* op = nullptr;
+  Ref<AttrsBox> attrs;
+  std::span<const Edge> inputs;
+  std::span<const TensorSpec> outputs;
+  std::span<const uint32_t> controls;
+  uint32_t scope = 0;  ///< scope_id
+  uint32_t base = 0;   ///< base_id
+  uint32_t ordinal = 0;
+  int8_t device = -1;
+  bool only_names = false;
+  uint32_t generation = 0;
+  std::source_location where{};
+};
+
 /// Where nodes from `first` on, up to the next such, were made: what their identities (lib/op/observer.h) are counted
 /// by.
 struct MadeIn {
@@ -107,6 +123,15 @@ class GraphData final : public GraphSymbols {
                std::string_view name, std::source_location where);
   /// Gives this graph, which is empty, the nodes of `other`, with their numbers and names.
   void begin_as(const GraphData& other);
+  /// Adds a node as it is: to graphs that nobody else builds, of nodes whose names differ.
+  uint32_t append(const NodeRecord& record);
+  /// @{
+  /// For the two parts of a name: "a/b/" and "add".
+  uint32_t scope_id(std::string prefix);
+  uint32_t base_id(std::string_view name);
+  /// @}
+  /// Nodes that are appended from now on were made there; `first` is set.
+  void append_made_in(MadeIn made_in);
   /// Throws InvalidArgument unless a node can be called so.
   static void check_name(std::string_view name);
   /// Throws InvalidArgument if `name` is none of a scope: "s", "s/" or "".
@@ -120,6 +145,11 @@ class GraphData final : public GraphSymbols {
   }
   const TensorSpec& spec(Edge e) const { return node(e.node).outputs[e.output]; }
   std::string node_name(uint32_t id) const;
+  /// @{
+  /// The parts of its name: "a/b/", "add" and, if it is not 0, "_2".
+  std::string_view scope_name(const Node& n) const;
+  std::string_view base_name(const Node& n) const;
+  /// @}
   std::string edge_name(Edge e) const { return node_name(e.node) + ":" + std::to_string(e.output); }
   /// The node of that full name; -1 if there is none.
   int64_t find(std::string_view name) const;
@@ -139,7 +169,14 @@ class GraphData final : public GraphSymbols {
   /// A node that reads the variable at this point of the program.
   Edge read(const Ref<VariableState>& v, std::source_location where);
 
-  // A body: a branch, a loop's test or body.
+  /// @{
+  /// Whether it, or a graph around it, is a function's that was made in eager mode: its nodes read and write eager
+  /// variables where they are.
+  void take_eager_variables() { takes_eager_variables_ = true; }
+  bool takes_eager_variables() const;
+  /// @}
+
+  // A body: a branch, a loop's test or body, a function.
   GraphData* outer() const { return outer_.get(); }
   /// True if `g` is this graph or encloses it.
   bool within(const GraphData* g) const;
@@ -154,7 +191,7 @@ class GraphData final : public GraphSymbols {
   void close();
   bool closed() const { return body_closed_; }
 
-  /// In order; the first is from node 0 on.
+  /// In order of `first`; the first is from node 0 on.
   std::vector<MadeIn> made_in() const {
     std::lock_guard lock(mutex_);
     return made_in_;
@@ -198,6 +235,7 @@ class GraphData final : public GraphSymbols {
   std::atomic<Node*> chunks_[27] = {};
   std::atomic<uint32_t> size_{0};
   std::atomic<bool> finalized_{false}, body_closed_{false};
+  bool takes_eager_variables_ = false;  // set before the graph is used
 
   std::vector<std::unique_ptr<std::byte[]>> arena_;
   size_t arena_left_ = 0;

@@ -148,6 +148,7 @@ class DeferredExecution final : public Mode {
     return graph_constant(value, name, where);
   }
   RandomOrdinals& random_ordinals() override { return current_graph().random; }
+  bool takes_eager_variables() const override { return current_graph().takes_eager_variables(); }
 
   Variable variable(const Tensor& initial, const VariableOptions& options, std::source_location where) override {
     GraphData& g = current_graph();

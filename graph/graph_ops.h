@@ -18,6 +18,8 @@ struct ConstantValue {
 uint64_t hash_field(const ConstantValue& v);
 std::string print_field(const ConstantValue& v);
 void perturb_field(ConstantValue& v);
+inline FieldValue to_field(const ConstantValue& v) { return {v.tensor}; }
+inline void from_field(const FieldValue& f, ConstantValue& v) { v.tensor = f.as<Tensor>(); }
 
 struct ConstantAttrs {
   ConstantValue value;

@@ -4,6 +4,7 @@
 #include <set>
 #include <tuple>
 
+#include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
 
 namespace twofold {
@@ -18,8 +19,9 @@ GraphIdentities identities_of(const GraphData& g) {
     while (at + 1 < made_in.size() && made_in[at + 1].first <= id) ++at;
     const MadeIn& in = made_in[at];
     const OpDef* op = g.node(id).op;
-    // What a body inside captures from further out passes through here, but is no op of either.
-    const bool passes = op == &capture_op;
+    // What a body inside captures from further out passes through here, but is no op of either; what a function does is
+    // seen op by op.
+    const bool passes = op == &capture_op || op == &call_op;
     if (in.execution != 0 && !passes) {
       const auto [execution, is_new] = known.try_emplace(in.execution, static_cast<uint32_t>(known.size()));
       if (is_new) all.executions.push_back({{in.body, id}, in.outermost});

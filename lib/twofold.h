@@ -8,6 +8,7 @@
 // These tell of most misuse. They come first, since a compiler prints with each error the headers that led to it.
 #include <twofold/lib/op/operand.h>
 #include <twofold/session/feed.h>
+#include <twofold/session/function_runner.h>
 
 #include <twofold/graph/cases.h>
 #include <twofold/graph/control_flow.h>
@@ -37,6 +38,7 @@
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/memory_stats.h>
 #include <twofold/lib/runtime/thread_pool.h>
+#include <twofold/lib/saved/saved_program.h>
 #include <twofold/lib/train/adam.h>
 #include <twofold/lib/train/clip.h>
 #include <twofold/lib/train/rmsprop.h>
@@ -45,6 +47,7 @@
 #include <twofold/lib/train/sgd.h>
 #include <twofold/ops.h>
 #include <twofold/session/compat_v1.h>
+#include <twofold/session/function.h>
 #include <twofold/session/session.h>
 #include <twofold/session/state.h>
 #include <twofold/session/step.h>

@@ -12,7 +12,7 @@ namespace twofold {
 
 struct internal::PreparedRun::State {
   /// One result a fetch.
-  void call(std::initializer_list<Feed::Value> given, std::span<Tensor> results);
+  void call(std::span<const Feed::Value> given, std::span<Tensor> results);
 
   std::shared_ptr<SessionData> session;
   SmallVector<Target, 4> fetches, feeds;
@@ -45,24 +45,24 @@ internal::PreparedRun Session::prepare(std::span<const Fetch> fetches, const std
 
 size_t internal::PreparedRun::num_fetches() const { return state_->fetches.size(); }
 
-void internal::PreparedRun::call(std::initializer_list<FeedValue> values, std::span<Tensor> results) const {
+void internal::PreparedRun::call(std::span<const FeedValue> values, std::span<Tensor> results) const {
   called_at(state_->where, *state_->session, [&] { state_->call(values, results); });
 }
 
-Tensor internal::PreparedRun::call(std::initializer_list<FeedValue> values) const {
+Tensor internal::PreparedRun::call(std::span<const FeedValue> values) const {
   SmallVector<Tensor, 4> results(state_->fetches.size());
   called_at(state_->where, *state_->session, [&] { state_->call(values, results); });
   return results.empty() ? Tensor() : std::move(results[0]);
 }
 
-void internal::PreparedRun::State::call(std::initializer_list<Feed::Value> given, std::span<Tensor> results) {
+void internal::PreparedRun::State::call(std::span<const Feed::Value> given, std::span<Tensor> results) {
   session->check_open();
   if (given.size() != feeds.size())
     fail(Code::InvalidArgument, fmt::format("A callable of {} feeds was given {} values", feeds.size(), given.size()));
   Ledger* ledger = current_ledger();
   const auto feeding = ledger ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
   SmallVector<Tensor, 4> values(given.size());
-  for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given.begin()[i]);
+  for (size_t i = 0; i < given.size(); ++i) values[order[i]] = session->fed(feeds[i], keys[i], given[i]);
   order.take_fed(values, results);
   const RunSettings settings;
   std::shared_ptr<Executor> used, gone;

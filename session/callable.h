@@ -1,6 +1,7 @@
 // Runs that are prepared once.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <initializer_list>
 #include <memory>
@@ -41,9 +42,9 @@ class PreparedRun {
   explicit PreparedRun(std::shared_ptr<State> state) : state_(std::move(state)) {}
   size_t num_fetches() const;
   /// A result for each fetch.
-  void call(std::initializer_list<FeedValue> values, std::span<Tensor> results) const;
+  void call(std::span<const FeedValue> values, std::span<Tensor> results) const;
   /// The first.
-  Tensor call(std::initializer_list<FeedValue> values) const;
+  Tensor call(std::span<const FeedValue> values) const;
   /// It will not be called any more: the session need not keep plans for these fetches.
   void forget_plans() const;
 
@@ -70,24 +71,26 @@ class Callable {
   /// One value for each feed key, in order. Throws InvalidArgument on another number of values.
   template <class... V>
   Results operator()(const V&... values) const {
-    const std::initializer_list<Feed::Value> list = {Feed::Value(values, {})...};  // a call knows no line of its own
+    const std::array<Feed::Value, sizeof...(V)> list = {Feed::Value(values, {})...};  // a call knows no line of its own
     return call(list);
   }
   // Where some are lists in braces: call({1.f, 2.f}).
-  Results operator()(const Feed::Value& a) const { return call({a}); }
-  Results operator()(const Feed::Value& a, const Feed::Value& b) const { return call({a, b}); }
-  Results operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) const { return call({a, b, c}); }
+  Results operator()(const Feed::Value& a) const { return call(std::array{a}); }
+  Results operator()(const Feed::Value& a, const Feed::Value& b) const { return call(std::array{a, b}); }
+  Results operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) const {
+    return call(std::array{a, b, c});
+  }
   /// @}
   /// All results in a row.
   [[deprecated("a call gives all that was fetched: write call(x, y)")]] std::vector<Tensor> call_all(
       std::initializer_list<Feed::Value> values) const {
     std::vector<Tensor> flat(run_.num_fetches());
-    run_.call(values, flat);
+    run_.call({values.begin(), values.size()}, flat);
     return flat;
   }
 
  private:
-  Results call(std::initializer_list<Feed::Value> values) const {
+  Results call(std::span<const Feed::Value> values) const {
     if constexpr (std::same_as<Results, Tensor>) {
       return run_.call(values);
     } else if constexpr (std::convertible_to<Results&, std::span<Tensor>>) {

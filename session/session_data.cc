@@ -211,6 +211,8 @@ void SessionData::set_executions(const std::map<uint64_t, uint64_t>& executions)
   context_.slots.set_executions(executions, copy_of(graph_->random).generation);
 }
 
+uint64_t SessionData::count(uint64_t key, uint32_t generation) { return context_.slots.count(key, generation); }
+
 void SessionData::close() {
   refuse_in_observer("close");
   closed_ = true;

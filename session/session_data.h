@@ -24,7 +24,7 @@ namespace twofold {
 class SessionData {
  public:
   SessionData(Ref<GraphData> graph, SessionOptions options)
-      : graph_(std::move(graph)), options_(std::move(options)), context_(options_) {
+      : graph_(std::move(graph)), options_(std::move(options)), context_(options_, graph_->takes_eager_variables()) {
     context_.plans.on_given_up([this](const PlanHolder* plan) { return forget(plan); });
   }
   ~SessionData() { context_.plans.stop(); }
@@ -58,6 +58,8 @@ class SessionData {
 
   /// The graph's ordinals and this session's counts.
   RandomState random_state();
+  /// How often a random op of that key and generation has run.
+  uint64_t count(uint64_t key, uint32_t generation);
   void set_executions(const std::map<uint64_t, uint64_t>& executions);
 
   void close();

@@ -1,61 +1,12 @@
 // A program's step: one text, eager or deferred.
 #pragma once
 
-#include <any>
-#include <functional>
-#include <initializer_list>
-#include <memory>
-#include <source_location>
-#include <span>
-#include <type_traits>
-#include <utility>
-#include <vector>
-
-#include <twofold/session/session.h>
+#include <twofold/session/function.h>
 
 namespace twofold {
 
 /// Options of `tf::step`.
-struct StepOptions {
-  /// What is known of the arguments' shapes, `{{-1, 28, 28}}`, from the first on; of others it is their ranks. A call
-  /// with an argument of another shape is InvalidArgument.
-  std::vector<Shape> shapes = {};
-};
-
-namespace internal {
-
-/// What is the same for all steps. This is the one place that asks for the mode on a step's behalf.
-class StepRunner {
- public:
-  /// The body, given its arguments: appends what it returns to `returned` and gives the nest it came in.
-  using Body = std::function<std::any(std::span<const Tensor> arguments, std::vector<Fetch>& returned)>;
-  struct Result {
-    std::shared_ptr<const std::any> nest;
-    std::vector<Tensor> values;
-  };
-
-  /// `session` may be null.
-  StepRunner(const Session* session, StepOptions options, std::source_location where);
-  ~StepRunner();
-  StepRunner(StepRunner&&) noexcept;
-  StepRunner& operator=(StepRunner&&) noexcept;
-  Result call(std::initializer_list<Feed::Value> arguments, const Body& body);
-  Tensor evaluate(const Fetch& fetch, std::source_location where);
-
- private:
-  void check_not_moved() const;
-  struct State;
-  std::unique_ptr<State> state_;
-};
-
-template <size_t>
-using ArgumentTensor = Tensor;
-
-/// What can be the body of a step, as far as that shows before it is called.
-template <class F>
-concept StepBody = (std::is_class_v<F> || std::is_function_v<std::remove_pointer_t<F>>)&&!Fetchable<F>;
-
-}  // namespace internal
+using StepOptions = FunctionOptions;
 
 /// What `tf::step` makes. A call takes values (tensors, literals, vectors), one for each parameter of the body, and
 /// returns what the body returns, a Tensor or a nest of tuples, pairs, arrays, vectors and maps, as values.
@@ -63,69 +14,37 @@ template <class F>
 class Step {
  public:
   Step(const Session* session, F body, StepOptions options, std::source_location where)
-      : runner_(session, std::move(options), where), body_(std::move(body)) {}
+      : called_(internal::FunctionRunner::Kind::step, session, std::move(body), std::move(options), where) {}
 
   /// @{
   /// Runs the body on these values.
   template <class... A>
   auto operator()(const A&... arguments) {
-    return call({Feed::Value(arguments, {})...}, std::index_sequence_for<A...>());
+    return called_.call_nests({}, arguments...);
   }
   // Where some are lists in braces: step({1.f, 2.f}), step(x, {{1.f}}).
-  auto operator()(const Feed::Value& a) { return call({a}, std::make_index_sequence<1>()); }
-  auto operator()(const Feed::Value& a, const Feed::Value& b) { return call({a, b}, std::make_index_sequence<2>()); }
+  auto operator()(const Feed::Value& a) { return called_.call_values({a}, {}); }
+  auto operator()(const Feed::Value& a, const Feed::Value& b) { return called_.call_values({a, b}, {}); }
   auto operator()(const Feed::Value& a, const Feed::Value& b, const Feed::Value& c) {
-    return call({a, b, c}, std::make_index_sequence<3>());
+    return called_.call_values({a, b, c}, {});
   }
   /// @}
 
   /// The value now of a variable, or of a tensor that needs no feeds. Throws as Session::run does.
   Tensor evaluate(const Fetch& fetch, std::source_location where = std::source_location::current()) {
-    return runner_.evaluate(fetch, where);
+    return called_.runner().evaluate(fetch, where);
   }
+
+  /// The graphs that exist of it, in the order in which they were made. None in eager mode.
+  std::vector<TraceInfo> traces() const { return called_.runner().traces(); }
+
+  /// The body, to be traced for a file: see `save`.
+  internal::FunctionRunner::Body body_of(size_t arguments) const { return called_.body_of(arguments); }
+  /// For the library's own sources, which have FunctionParts. Programs cannot use it.
+  const internal::FunctionRunner& runner() const { return called_.runner(); }
 
  private:
-  template <size_t... I>
-  auto call(std::initializer_list<Feed::Value> arguments, std::index_sequence<I...> indices) {
-    if constexpr (!std::is_invocable_v<F&, internal::ArgumentTensor<I>...>) {
-      static_assert(
-          kNever<F>,
-          "a step's body takes one Tensor for each argument of the call: tf::step([&](Tensor x, Tensor y) { ... }), "
-          "then step(X, Y)");
-      return Tensor();
-    } else {
-      using Returned = std::remove_cvref_t<std::invoke_result_t<F&, internal::ArgumentTensor<I>...>>;
-      if constexpr (!std::is_void_v<Returned> && !internal::FetchNest<Returned>) {
-        static_assert(
-            kNever<F>,
-            "a step's body returns tensors, in any nesting of tuples, pairs, arrays, vectors and maps, or nothing: "
-            "for a number write return tf::constant(3.f)");
-        return Tensor();
-      } else {
-        auto result = runner_.call(arguments, [&](std::span<const Tensor> tensors, std::vector<Fetch>& returned) {
-          return invoke<Returned>(tensors, returned, indices);
-        });
-        if constexpr (!std::is_void_v<Returned>) {
-          return internal::nest_like<internal::FetchLeaves>(*std::any_cast<Returned>(result.nest.get()),
-                                                            std::move(result.values));
-        }
-      }
-    }
-  }
-  template <class Returned, size_t... I>
-  std::any invoke(std::span<const Tensor> tensors, std::vector<Fetch>& returned, std::index_sequence<I...>) {
-    if constexpr (std::is_void_v<Returned>) {
-      body_(tensors[I]...);
-      return {};
-    } else {
-      Returned nest = body_(tensors[I]...);
-      internal::append_fetches(nest, returned);
-      return nest;
-    }
-  }
-
-  internal::StepRunner runner_;
-  F body_;
+  internal::CalledBody<F> called_;
 };
 
 /// @{
@@ -157,7 +76,7 @@ class Step {
 template <class F>
 [[nodiscard("tf::step makes a function: auto step = tf::step(...), then step(x)")]] auto step(
     F&& body, StepOptions options = {}, std::source_location where = std::source_location::current()) {
-  if constexpr (internal::StepBody<std::decay_t<F>>) {
+  if constexpr (internal::FunctionBody<std::decay_t<F>>) {
     return Step<std::decay_t<F>>(nullptr, std::forward<F>(body), std::move(options), where);
   } else {
     static_assert(kNever<F>, "tf::step takes a function of tensors: tf::step([&](Tensor x) { return ...; })");
@@ -168,7 +87,7 @@ template <class F>
 [[nodiscard("tf::step makes a function: auto step = tf::step(...), then step(x)")]] auto step(
     const Session& session, F&& body, StepOptions options = {},
     std::source_location where = std::source_location::current()) {
-  if constexpr (internal::StepBody<std::decay_t<F>>) {
+  if constexpr (internal::FunctionBody<std::decay_t<F>>) {
     return Step<std::decay_t<F>>(&session, std::forward<F>(body), std::move(options), where);
   } else {
     static_assert(kNever<F>, "tf::step takes a function of tensors: tf::step(session, [&](Tensor x) { return ...; })");

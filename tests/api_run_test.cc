@@ -296,7 +296,7 @@ TEST_CASE("A session's options are checked where it is made") {
   const std::string file = __FILE__;
   CHECK_ERROR(
       tf::Session({.disabled_passes = {"fuze"}}), InvalidArgument,
-      "There is no pass 'fuze' to disable; there are fold, cse, dce, batch_norm, fuse, late_updates, memory, capture");
+      "There is no pass 'fuze' to disable; there are inline, fold, cse, dce, batch_norm, fuse, late_updates, memory, capture");
   CHECK_ERROR(tf::Session({.disabled_passes = {"fuze"}}), InvalidArgument, file);
   CHECK_ERROR(tf::Session(fresh.graph, {.max_plans = 0}), InvalidArgument, "max_plans is 0");
   CHECK_ERROR(tf::Session(fresh.graph, {.gpu_memory_limit = -1}), InvalidArgument, "gpu_memory_limit is -1 bytes");

@@ -2,7 +2,7 @@
 
 CORE, RUNTIME, OP, AUTODIFF = "lib/core", "lib/runtime", "lib/op", "lib/autodiff"
 LOW = {CORE, RUNTIME, OP, AUTODIFF}
-TOOLKITS = {"lib/nn", "lib/train", "lib/io"}
+TOOLKITS = {"lib/nn", "lib/train", "lib/io", "lib/saved"}
 FLOORS = {
     CORE: set(),
     RUNTIME: {CORE},

@@ -15,9 +15,9 @@ from public_functions import public_functions  # noqa: E402
 
 # For the library's own floors, though they stand in headers that programs include.
 OWN = set("""
-  allocate carries_gradient deallocate dispatch fail fail_at gaussian gelu_grad hash_field host_memory_bytes is_floating is_integer
+  allocate carries_gradient deallocate dispatch fail fail_at fail_saving from_field gaussian gelu_grad hash_field host_memory_bytes is_floating is_integer
   line_of make_ref mix nn::to_string parse_device perturb_field print_field promote relu_grad resolve_all same_field
-  sigmoid_grad silu_grad size_of spelling_of tanh_grad
+  sigmoid_grad silu_grad size_of spelling_of tanh_grad to_field
 """.split())
 # Free functions of the namespaces that programs use; classes begin with a capital.
 FUNCTION = re.compile(r"(nn::|train::|io::)?[a-z]\w+")

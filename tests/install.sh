@@ -4,7 +4,8 @@
 
 # What the library is built with.
 # shellcheck disable=SC2034  # of those that source this
-packages_for_library=(g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libzip-dev)
+packages_for_library=(g++ meson ninja-build pkg-config python3 libeigen3-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libzip-dev libprotobuf-dev
+                      protobuf-compiler)
 # And the demos.
 # shellcheck disable=SC2034
 packages_for_demos=("${packages_for_library[@]}" libcli11-dev)

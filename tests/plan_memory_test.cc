@@ -162,7 +162,7 @@ TEST_CASE("Nobody asks anything for memory before it is whole, or once it is not
   tf::GraphData& g = *fresh.graph.data();
   tf::Request request;
   request.fetches.push_back({y.node(), 0});
-  tf::SessionContext context({});
+  tf::SessionContext context({}, false);
   const auto holds_some = [&] { return context.plans.oldest({}, nullptr) != tf::PlanMemory::kNothing; };
   {
     auto plan = tf::make_plan(g, request, {}, context.slots, nullptr);

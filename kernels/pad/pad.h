@@ -7,6 +7,7 @@
 
 #include <twofold/lib/op/attrs.h>
 #include <twofold/lib/op/extents.h>
+#include <twofold/lib/op/attrs.h>
 #include <twofold/lib/op/number.h>
 #include <twofold/lib/op/operand.h>
 
@@ -18,6 +19,9 @@ enum class PadMode : uint8_t {
   reflect,    ///< mirrored at the edge element: 1 2 3 becomes 3 2 1 2 3 2 1
   symmetric,  ///< mirrored beyond the edge element: 1 2 3 becomes 2 1 1 2 3 3 2
 };
+
+template <>
+inline constexpr int kEnumerators<PadMode> = 3;
 
 /// Options of `pad`.
 struct PadOptions {

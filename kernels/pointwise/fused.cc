@@ -11,6 +11,8 @@ namespace twofold {
 
 void register_fused();
 
+FieldValue to_field(const FusedOp&) { fail_saving(); }
+void from_field(const FieldValue&, FusedOp&) { FieldValue::fail_kind(); }
 uint64_t hash_field(const FusedOp& fused) {
   uint64_t h = mix(std::hash<std::string_view>()(fused.op.text()), hash_field(fused.dtype));
   h = mix(h, hash_field(fused.to));

@@ -21,6 +21,9 @@ struct FusedOp {
   friend bool operator==(const FusedOp&, const FusedOp&) = default;
 };
 uint64_t hash_field(const FusedOp& fused);
+/// Throws Internal: plans have fused ops, no graph does.
+FieldValue to_field(const FusedOp& fused);
+void from_field(const FieldValue& f, FusedOp& fused);
 std::string print_field(const FusedOp& fused);  ///< "Add:float32(0,1)", "Cast:int32>float32(2)"
 
 /// Output i is the result of op results[i]; results are distinct. Every output has the shape that all inputs

@@ -25,6 +25,9 @@ enum class ShapeCheck : uint8_t {
   einsum,         ///< axes of one letter of the equation `words` have one extent
 };
 
+template <>
+inline constexpr int kEnumerators<ShapeCheck> = 9;
+
 /// Attributes of CheckShape.
 struct ShapeCheckAttrs {
   ShapeCheck what = ShapeCheck::matches;

@@ -15,6 +15,26 @@ Padding2d::Padding2d(const char* word, std::source_location where) : same(std::s
             "Padding must be \"valid\", \"same\" or numbers, but is \"" + std::string(word) + "\"");
 }
 
+FieldValue to_field(const Pair2d& v) { return to_field(std::vector{v.h, v.w}); }
+FieldValue to_field(const Padding2d& v) {
+  return to_field(std::vector{int64_t{v.same}, v.top, v.bottom, v.left, v.right});
+}
+// The numbers of a field that has `n`.
+static std::vector<int64_t> numbers_of(const FieldValue& f, size_t n) {
+  std::vector<int64_t> numbers;
+  from_field(f, numbers);
+  if (numbers.size() != n) FieldValue::fail_kind();
+  return numbers;
+}
+void from_field(const FieldValue& f, Pair2d& v) {
+  const auto n = numbers_of(f, 2);
+  v = Pair2d(n[0], n[1]);
+}
+void from_field(const FieldValue& f, Padding2d& v) {
+  const auto n = numbers_of(f, 5);
+  v = Padding2d(n[1], n[2], n[3], n[4]);
+  v.same = n[0] != 0;
+}
 std::string print_field(const Pair2d& v) { return fmt::format("({}, {})", v.h, v.w); }
 std::string print_field(const Padding2d& v) {
   return fmt::format("{}({}, {}, {}, {})", v.same ? "same" : "", v.top, v.bottom, v.left, v.right);

@@ -13,6 +13,9 @@ namespace twofold {
 /// The order of a batch of images' axes: batch, channels, height, width, or batch, height, width, channels.
 enum class DataFormat : uint8_t { nchw, nhwc };
 
+template <>
+inline constexpr int kEnumerators<DataFormat> = 2;
+
 /// A number for the vertical axis and one for the horizontal axis; one number stands for both.
 struct Pair2d {
   /// @{
@@ -55,6 +58,10 @@ inline uint64_t hash_field(const Padding2d& v) {
 std::string print_field(const Pair2d& v);
 std::string print_field(const Padding2d& v);
 std::string print_field(DataFormat v);
+FieldValue to_field(const Pair2d& v);
+FieldValue to_field(const Padding2d& v);
+void from_field(const FieldValue& f, Pair2d& v);
+void from_field(const FieldValue& f, Padding2d& v);
 inline void perturb_field(Pair2d& v) { ++v.w; }
 inline void perturb_field(Padding2d& v) { ++v.right; }
 /// @}

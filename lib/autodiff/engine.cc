@@ -60,7 +60,9 @@ Tensor any_arrived(std::span<const Gradient> gradients) {
 
 class Engine {
  public:
-  Engine(const RecordList& records, std::span<const TensorKey> xs) : records_(records), wanted_(xs.begin(), xs.end()) {}
+  Engine(const RecordList& records, std::span<const TensorKey> xs) : records_(records), wanted_(xs.begin(), xs.end()) {
+    wanted_.erase(kNoKey);  // which inputs have that carry no gradient
+  }
 
   std::vector<GradientSum> run(std::span<const Seed> seeds, std::span<const TensorKey> xs) {
     mark();

@@ -14,11 +14,13 @@
 #include <twofold/lib/core/dtype.h>
 #include <twofold/lib/core/ref.h>
 #include <twofold/lib/core/shape.h>
+#include <twofold/lib/op/field_value.h>
 #include <twofold/lib/runtime/op_name.h>
 
 namespace twofold {
 
-/// Inside an attribute struct: names every field, once. Equality, hashing, printing and plan keys follow from it.
+/// Inside an attribute struct: names every field, once. Equality, hashing, printing, plan keys and saving follow from
+/// it.
 #define TWOFOLD_FIELDS(...)                             \
   auto fields() { return std::tie(__VA_ARGS__); }       \
   auto fields() const { return std::tie(__VA_ARGS__); } \
@@ -35,7 +37,7 @@ struct NoAttrs {
 };
 
 // How one field hashes, prints and is changed by the test that perturbs every field. Other field types (a variable, a
-// body) overload these three beside their definition.
+// body) overload these three beside their definition, and the two of field_value.h.
 /// A hash of both.
 constexpr uint64_t mix(uint64_t seed, uint64_t v) {
   uint64_t z = seed ^ (v + 0x9e3779b97f4a7c15ull + (seed << 6) + (seed >> 2));
@@ -124,10 +126,13 @@ struct AttrsType {
   std::string_view field_names;             ///< "axes, keepdims"
   bool (*equal)(const void*, const void*);  ///< whether all fields are
   uint64_t (*hash)(const void*);            ///< of all fields
-  std::string (*print)(const void*);  ///< `axes=[0], keepdims=True`
-  void* (*clone)(const void*);        ///< a copy, which `destroy` ends
-  void (*destroy)(void*) noexcept;    ///< ends what `clone` has made
-  void (*perturb)(void*, size_t field);  ///< changes one field, for the test that no hash or equality misses one
+  std::string (*print)(const void*);        ///< `axes=[0], keepdims=True`
+  void* (*clone)(const void*);              ///< a copy, which `destroy` ends
+  void (*destroy)(void*) noexcept;          ///< ends what `clone` has made
+  void (*perturb)(void*, size_t field);     ///< changes one field, for the test that no hash or equality misses one
+  FieldValue::List (*save)(const void*);    ///< the fields, in order
+  /// A struct that `destroy` ends, of fields in order; null: as a new struct has it. Throws DataLoss.
+  void* (*load)(std::span<const FieldValue* const> fields);
 };
 
 namespace internal {
@@ -173,6 +178,21 @@ inline constexpr AttrsType kAttrsType{
               },
               static_cast<A*>(a)->fields());
         },
+    .save =
+        [](const void* a) {
+          return std::apply([](const auto&... f) { return FieldValue::List{to_field(f)...}; },
+                            static_cast<const A*>(a)->fields());
+        },
+    .load = [](std::span<const FieldValue* const> fields) -> void* {
+      auto made = std::make_unique<A>();
+      std::apply(
+          [&](auto&... f) {
+            size_t i = 0;
+            ((fields[i] ? from_field(*fields[i], f) : void(), ++i), ...);
+          },
+          made->fields());
+      return made.release();
+    },
 };
 }  // namespace internal
 
@@ -214,6 +234,8 @@ class AttrsView {
 class AttrsBox final : public RefCounted {
  public:
   explicit AttrsBox(AttrsView v) : type_(v.type()), data_(type_->clone(v.data())) {}
+  /// Takes over what `type->load` has made.
+  AttrsBox(const AttrsType* type, void* data) : type_(type), data_(data) {}
   /// They are good while the box lives.
   AttrsView view() const { return {type_, data_}; }
 

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/field_value.h>
 #include <twofold/lib/core/lossless.h>
 #include <twofold/lib/op/number.h>
 #include <twofold/lib/op/value.h>
@@ -206,6 +207,10 @@ Literal Number::literal(DType dtype) const {
   return is_integer(dtype) || !is_floating_ ? Literal(as<int64_t>()) : Literal(floating_);
 }
 
+FieldValue to_field(const Number& n) { return n.is_floating_ ? FieldValue{n.floating_} : FieldValue{n.integer_}; }
+void from_field(const FieldValue& f, Number& n) {
+  n = std::holds_alternative<double>(f.value) ? Number(f.as<double>()) : Number(f.integer());
+}
 std::string print_field(const Number& n) {
   return n.is_floating_ ? fmt::format("{}", n.floating_) : fmt::format("{}", n.integer_);
 }

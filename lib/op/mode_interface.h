@@ -37,7 +37,10 @@ class Mode {
   virtual RandomOrdinals& random_ordinals() = 0;
 
   virtual Variable variable(const Tensor& initial, const VariableOptions& options, std::source_location where) = 0;
-  // Of a variable of this mode.
+  /// Whether a graph is being built that reads and writes eager variables where they are, as functions made in eager
+  /// mode do.
+  virtual bool takes_eager_variables() const { return false; }
+  // Of a variable of this mode, or of one that it takes.
   /// `value`: the eager value; undefined of a graph's variable.
   virtual Tensor read(const Variable& v, Tensor value, std::source_location where) = 0;
   /// `op` is one of the assignments of kernels/variable. The value is yet to be checked, by `assigned_value`.

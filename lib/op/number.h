@@ -15,6 +15,7 @@
 namespace twofold {
 
 class Literal;
+struct FieldValue;
 
 /// A number of any arithmetic type, whole ones to the last digit: what functions take where a `double` would round an
 /// int64 beyond 2^53. An unsigned one beyond int64, which no dtype holds, is the nearest double.
@@ -63,6 +64,8 @@ class Number {
   }
   friend std::string print_field(const Number& n);
   friend void perturb_field(Number& n) { n = n.value() + 1; }
+  friend FieldValue to_field(const Number& n);
+  friend void from_field(const FieldValue& f, Number& n);
 
  private:
   constexpr long double exact() const {

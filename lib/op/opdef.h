@@ -178,10 +178,11 @@ struct OpDef {
   Differentiability differentiable = Differentiability::missing;  ///< whether it has a gradient
   GradientFn gradient = nullptr;                                  ///< the gradient rule
   Reads reads{};                                                  ///< what the gradient rule reads
-  OpFlags flags{};                                                ///< what passes, planners and tapes ask of it
-  const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;        ///< the type of its attributes
-  RefusalFn refusal = nullptr;                                    ///< the words of its kernel's own check
-  ViewFn view = nullptr;     ///< of ops that may find their output ready within input 0
+  uint8_t version = 1;  ///< grows when its attributes or its meaning change: saved programs say which they mean
+  OpFlags flags{};      ///< what passes, planners and tapes ask of it
+  const AttrsType* attrs = &internal::kAttrsType<NoAttrs>;  ///< the type of its attributes
+  RefusalFn refusal = nullptr;                              ///< the words of its kernel's own check
+  ViewFn view = nullptr;                                    ///< of ops that may find their output ready within input 0
   uint32_t host_inputs = 0;  ///< bit i: input i is a shape operand, whose elements are read on the host by `infer`
   SpecialiseFn specialise = nullptr;  ///< of ops that have host inputs where another op has attributes; no kernel
   uint32_t shape_inputs = 0;  ///< bit i: of input i only shape and dtype are used (`like`), its pointer may be null

@@ -27,6 +27,7 @@ struct EagerRandom {
     std::weak_ptr<RandomCounters> counters;  // bodies hold them
   };
   std::vector<Older> older;
+  std::vector<Older> loaded_programs;
   // Loaded counts of what has not drawn since, by execution_id as of loaded_generation.
   std::map<uint64_t, uint64_t> loaded;
   uint32_t loaded_generation = 0;
@@ -145,20 +146,54 @@ uint64_t random_key_of(AttrsView attrs) {
   return key;
 }
 
+// Precondition: the mutex is held.
+static uint64_t take_locked(const std::shared_ptr<RandomCounters>& counters, uint32_t generation, uint64_t key) {
+  EagerRandom& eager = eager_random();
+  const auto [counter, is_new] = counters->try_emplace(key, 0);
+  if (is_new && generation <= eager.loaded_generation)
+    if (const auto known = eager.loaded.extract(execution_id(key, eager.loaded_generation - generation)))
+      counter->second = known.mapped();
+  const uint64_t before = counter->second++;
+  if (t_state.transaction) t_state.transaction->drew(counters, key, before);
+  return before;
+}
+
 uint64_t next_eager_random_counter(uint64_t key) {
   EagerRandom& eager = eager_random();
   std::lock_guard lock(eager.mutex);
   const auto& counters = current_counters();
-  const auto [counter, is_new] = counters->try_emplace(key, 0);
-  if (is_new && !eager.loaded.empty()) {
-    const uint32_t generation = (counters == eager.counters ? eager.ordinals : current_ordinals()).generation;
-    if (generation <= eager.loaded_generation)
-      if (const auto known = eager.loaded.extract(execution_id(key, eager.loaded_generation - generation)))
-        counter->second = known.mapped();
-  }
-  const uint64_t before = counter->second++;
-  if (t_state.transaction) t_state.transaction->drew(counters, key, before);
-  return before;
+  return take_locked(counters, (counters == eager.counters ? eager.ordinals : current_ordinals()).generation, key);
+}
+
+std::shared_ptr<RandomCounters> eager_counters(uint32_t generation) {
+  EagerRandom& eager = eager_random();
+  std::lock_guard lock(eager.mutex);
+  if (generation != eager.ordinals.generation)
+    for (const auto* list : {&eager.older, &eager.loaded_programs})
+      for (const auto& old : *list)
+        if (auto counters = old.counters.lock(); counters && old.generation == generation) return counters;
+  return eager.counters;
+}
+
+uint32_t new_eager_generation(const std::shared_ptr<RandomCounters>& counters) {
+  static uint32_t g_next = UINT32_MAX;  // from the top, where those of set_random_seed never come
+  EagerRandom& eager = eager_random();
+  std::lock_guard lock(eager.mutex);
+  std::erase_if(eager.loaded_programs, [](const auto& old) { return old.counters.expired(); });
+  eager.loaded_programs.push_back({g_next, counters});
+  return g_next--;
+}
+
+uint64_t eager_count(uint64_t key, uint32_t generation) {
+  const auto counters = eager_counters(generation);
+  std::lock_guard lock(eager_random().mutex);
+  const auto known = counters->find(key);
+  return known == counters->end() ? 0 : known->second;
+}
+
+uint64_t take_eager_count(const std::shared_ptr<RandomCounters>& counters, uint32_t generation, uint64_t key) {
+  std::lock_guard lock(eager_random().mutex);
+  return take_locked(counters, generation, key);
 }
 
 void give_back_eager_counts(RandomCounters& counters, uint64_t key, const TakenCounts& taken) {

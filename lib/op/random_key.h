@@ -55,6 +55,15 @@ uint64_t execution_id(uint64_t key, uint32_t age);
 uint32_t current_random_generation();
 /// The eager count of executions of `key`, before this one.
 uint64_t next_eager_random_counter(uint64_t key);
+/// @{
+/// The counts of eager ops of `generation`, and one taken of them, as next_eager_random_counter does.
+std::shared_ptr<RandomCounters> eager_counters(uint32_t generation);
+uint64_t take_eager_count(const std::shared_ptr<RandomCounters>& counters, uint32_t generation, uint64_t key);
+/// @}
+/// A generation of its own for the random ops of a program that was loaded, whose counts these are.
+uint32_t new_eager_generation(const std::shared_ptr<RandomCounters>& counters);
+/// How often an op has been done in eager mode.
+uint64_t eager_count(uint64_t key, uint32_t generation);
 /// Sets an eager count back to before `taken`, if these are the last that were taken.
 void give_back_eager_counts(RandomCounters& counters, uint64_t key, const TakenCounts& taken);
 

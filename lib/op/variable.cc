@@ -54,6 +54,9 @@ Tensor VariableState::eager_initial_value() const {
 
 namespace {
 
+// Whether code in this mode may use a variable that is eager, or one that is not.
+bool may_use(const Mode& now, bool eager) { return eager == now.is_eager() || (eager && now.takes_eager_variables()); }
+
 // A variable was used in the other mode than the one that it was made in.
 [[noreturn]] void throw_other_mode(const Variable& v, const char* use, const char* op, std::source_location where) {
   const VariableState& s = *v.state();
@@ -95,15 +98,16 @@ uint64_t internal::handle_id(const Variable& v) { return v.state() ? v.state()->
 Tensor Variable::read(std::source_location where) const {
   Tensor value = state_->eager_value();
   Mode& now = mode();
-  if (value.defined() != now.is_eager()) throw_other_mode(*this, "read", "", where);
+  if (!may_use(now, value.defined())) throw_other_mode(*this, "read", "", where);
   return now.read(*this, std::move(value), where);
 }
 
 Tensor internal::assign(const Variable& v, const Operand& value, const OpDef& op) {
   const SourceScope source_scope(value.where());
   // What waits to write it is done by this, before the lock on its updates is held.
-  if (v.state()->eager_value().defined() != executing_eagerly()) throw_other_mode(v, "assign", op.name, value.where());
-  return mode().assign(v, value, op);
+  Mode& now = mode();
+  if (!may_use(now, v.state()->eager_value().defined())) throw_other_mode(v, "assign", op.name, value.where());
+  return now.assign(v, value, op);
 }
 
 const Tensor& assigned_value(const Variable& v, const Operand& value, const OpDef& def) {

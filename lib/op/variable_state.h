@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <shared_mutex>
 #include <source_location>
 #include <string>
 #include <utility>
@@ -40,6 +41,8 @@ class internal::VariableState final : public RefCounted {
   Tensor eager_initial_value() const;
   /// Held while a new eager value is made from the old one, so that no update is lost between them.
   std::mutex& updating() { return updating_; }
+  /// Held by whatever runs of graphs read or write the eager value: exclusively where they write it.
+  std::shared_mutex& used_by_runs() { return used_by_runs_; }
   /// Throws FailedPrecondition for what a Variable refers to that is none yet.
   void check_made(std::source_location where) const;
 
@@ -51,6 +54,7 @@ class internal::VariableState final : public RefCounted {
   bool initial_ = false;  // slot_ is the first value; guarded by mutex_
   uint64_t version_ = 0;  // of slot_, for transactions to know what they have put; guarded by mutex_
   std::mutex updating_;
+  std::shared_mutex used_by_runs_;
 };
 
 struct internal::VariableParts {
@@ -71,6 +75,8 @@ Tensor assign(const Variable& v, const Operand& value, const OpDef& op);
 /// As an attribute of ops, see lib/op/attrs.h: by identity.
 inline uint64_t hash_field(const Ref<VariableState>& v) { return v ? v->id : 0; }
 inline std::string print_field(const Ref<VariableState>& v) { return v ? v->name : "none"; }
+inline FieldValue to_field(const Ref<VariableState>& v) { return {v}; }
+inline void from_field(const FieldValue& f, Ref<VariableState>& v) { v = f.as<Ref<VariableState>>(); }
 inline void perturb_field(Ref<VariableState>& v) {
   v = v ? Ref<VariableState>() : make_ref<VariableState>("", float32, Shape{}, false, std::source_location());
 }

@@ -56,9 +56,12 @@ std::string why_not_captured(const Plan& plan) {
       return fmt::format("'{}' runs on {}{}", plan.graph->node_name(i.node),
                          i.what == Do::host ? "the host, beside " : "", i.device.name());
   }
-  for (const auto& [slot, write] : plan.slots)
+  for (const auto& [slot, write] : plan.slots) {
+    if (slot->is_eager)
+      return fmt::format("eager code may put another value into the variable '{}'", slot->variable->name);
     if (slot->device.gpu() != plan.gpu.gpu)
       return fmt::format("the variable '{}' lies on {}", slot->variable->name, slot->device.name());
+  }
   return {};
 }
 

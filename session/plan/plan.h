@@ -94,7 +94,7 @@ struct HostOp {
   uint32_t node = 0;                         ///< of the graph
   std::shared_ptr<const std::vector<BodyKept>> kept;  ///< as ProgramNode's
   Slot* slot = nullptr;                      ///< of an assignment or a read
-  std::atomic<uint64_t>* counter = nullptr;  ///< of a random op
+  RandomCounter* counter = nullptr;          ///< of a random op
   std::vector<FedVariable> fed;
   std::vector<Source> inputs;
   std::vector<uint32_t> outputs;  ///< externals
@@ -143,7 +143,7 @@ struct Plan {
   std::vector<Slot*> in_place;  ///< by external: the variable whose new value it is, where it may lie over the old
   std::vector<std::pair<uint32_t, uint32_t>> feeds;  ///< (feed, external) of those that are needed
   std::vector<HostOp> host_ops;
-  std::vector<std::atomic<uint64_t>*> counters;
+  std::vector<RandomCounter*> counters;
   std::vector<CheckedKernel> checked;
   std::vector<Source> assigned;     ///< what assignments store, by Instruction::aux
   std::vector<Source> transferred;  ///< what transfers copy, by Instruction::aux

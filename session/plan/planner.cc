@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 #include <unordered_set>
 
@@ -16,6 +17,7 @@
 #include <twofold/session/plan/locations.h>
 #include <twofold/session/plan/memory_plan.h>
 #include <twofold/session/plan/planner.h>
+#include <twofold/session/program/inline_calls.h>
 #include <twofold/session/program/node_error.h>
 #include <twofold/session/program/node_kinds.h>
 #include <twofold/session/program/passes.h>
@@ -346,8 +348,11 @@ std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, cons
     for (const Pass& pass : all_passes())
       if (pass.joins) options.disabled_passes.emplace_back(pass.name);
   PhaseTimer pruning(ledger, Phase::prune);
-  const std::vector<uint32_t> nodes = prune(g, request);
-  Program program = lower(g, request, nodes);
+  std::vector<uint32_t> nodes = prune(g, request);
+  std::optional<InlinedCalls> inlined;
+  if (pass_enabled(options, kInlinePass)) inlined = inline_calls(g, request, nodes);
+  if (inlined) nodes = std::move(inlined->nodes);
+  Program program = inlined ? lower(*inlined->graph, inlined->request, nodes) : lower(g, request, nodes);
   place(program, slots.device);
   pruning.stop();
   PhaseTimer optimizing(ledger, Phase::optimize);
@@ -356,6 +361,7 @@ std::unique_ptr<const Plan> make_plan(GraphData& g, const Request& request, cons
   PhaseTimer planning(ledger, Phase::plan);
   Planner planner(std::move(program), options, slots, nodes);
   auto plan = planner.make();
+  count_pass(kInlinePass, inlined ? inlined->count : 0, options, ledger);
   count_pass(kMemoryPass, planner.shared(), options, ledger);
   count_pass(kCapturePass, plan->gpu.launches && plan->gpu.obstacle.empty(), options, ledger);
   return plan;

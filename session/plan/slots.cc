@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/op/value.h>
 #include <twofold/session/program/node_kinds.h>
 
 namespace twofold {
@@ -18,7 +19,11 @@ void Slot::throw_uninitialized() const {
 Slot& Slots::slot(const Ref<VariableState>& v) {
   std::lock_guard lock(mutex_);
   auto& slot = slots_[v->id];
-  if (!slot) slot = std::make_unique<Slot>(v, slot_device(*v, device));
+  if (!slot) {
+    const Tensor eager = v->eager_value();
+    slot =
+        std::make_unique<Slot>(v, eager.defined() ? eager.value()->device() : slot_device(*v, device), eager.defined());
+  }
   return *slot;
 }
 
@@ -34,16 +39,21 @@ void Slots::release_values() {
   }
 }
 
-std::atomic<uint64_t>& Slots::counter(uint64_t key, uint32_t generation) {
+RandomCounter& Slots::counter(uint64_t key, uint32_t generation) {
   std::lock_guard lock(mutex_);
   auto& counter = counters_[{key, generation}];
   if (!counter) {
-    counter = std::make_unique<std::atomic<uint64_t>>(0);
+    counter.reset(new RandomCounter{key, generation, is_eager ? eager_counters(generation) : nullptr});
     if (generation <= loaded_generation_)
       if (const auto known = loaded_.extract(execution_id(key, loaded_generation_ - generation)))
-        *counter = known.mapped();
+        counter->count = known.mapped();
   }
   return *counter;
+}
+
+uint64_t Slots::count(uint64_t key, uint32_t generation) {
+  const RandomCounter& c = counter(key, generation);
+  return c.eager ? eager_count(key, generation) : c.count.load(std::memory_order_relaxed);
 }
 
 std::map<uint64_t, uint64_t> Slots::executions(uint32_t generation) {
@@ -51,7 +61,8 @@ std::map<uint64_t, uint64_t> Slots::executions(uint32_t generation) {
   std::map<uint64_t, uint64_t> found;
   for (const auto& [id, count] : loaded_) found.emplace(execution_id(id, generation - loaded_generation_), count);
   for (const auto& [op, counter] : counters_)
-    if (const uint64_t count = *counter) found.insert_or_assign(execution_id(op.first, generation - op.second), count);
+    if (const uint64_t count = counter->count)
+      found.insert_or_assign(execution_id(op.first, generation - op.second), count);
   return found;
 }
 
@@ -61,7 +72,7 @@ void Slots::set_executions(const std::map<uint64_t, uint64_t>& executions, uint3
   loaded_generation_ = generation;
   for (auto& [op, counter] : counters_) {
     const auto known = loaded_.extract(execution_id(op.first, generation - op.second));
-    *counter = known ? known.mapped() : 0;
+    counter->count = known ? known.mapped() : 0;
   }
 }
 

@@ -11,7 +11,7 @@ namespace twofold {
 struct SessionOptions {
   /// Off: every op of the graph runs by itself, in the order it was made, just as in eager mode.
   bool optimize = true;
-  /// Names of passes to leave out when optimising: "fold", "cse", "dce", "batch_norm", "fuse", "late_updates",
+  /// Names of passes to leave out when optimising: "inline", "fold", "cse", "dce", "batch_norm", "fuse", "late_updates",
   /// "memory", "capture".
   std::vector<std::string> disabled_passes = {};
   /// Where ops run that no guard has placed and no input on a GPU: "/cpu:0", "/gpu:0".

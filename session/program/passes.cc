@@ -9,12 +9,14 @@
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/recording.h>
+#include <twofold/session/program/inline_calls.h>
 
 namespace twofold {
 
 namespace {
 std::vector<Pass>& passes() {
   static std::vector<Pass> all = {
+      kInlinePass,
       {"fold", "computes what depends on constants alone, once", fold_constants},
       {"cse", "computes equal subexpressions once", eliminate_common_subexpressions},
       {"dce", "drops what nobody reads", eliminate_dead_code},

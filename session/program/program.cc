@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include <twofold/graph/body.h>
 #include <twofold/graph/graph_ops.h>
@@ -62,7 +63,7 @@ class Lowering {
 
   Program run(std::span<const uint32_t> order) {
     const GraphData& g = *p_.graph;
-    kept_ = kept_for_gradients(g, order);
+    kept_ = kept_for_gradients(g, asks_for_trace(g) ? all_of(g) : std::vector(order.begin(), order.end()));
     merge(kept_, request_.kept);
     first_value_.assign(order.empty() ? 0 : order.back() + 1, Program::kNoValue);
     p_.nodes.reserve(order.size());
@@ -93,6 +94,19 @@ class Lowering {
   }
 
  private:
+  // Whether a run is to hand out what control flow has done, for gradients that other runs compute.
+  bool asks_for_trace(const GraphData& g) const {
+    return std::ranges::any_of(request_.fetches, [&](Edge e) {
+      const Node& n = g.node(e.node);
+      return n.op->flags.control_flow && e.output + 1u == n.outputs.size();
+    });
+  }
+  static std::vector<uint32_t> all_of(const GraphData& g) {
+    std::vector<uint32_t> all(g.size());
+    std::iota(all.begin(), all.end(), 0u);
+    return all;
+  }
+
   ValueId value(Edge e) const {
     for (size_t i = 0; i < request_.feeds.size(); ++i)
       if (request_.feeds[i] == e) return p_.feeds[i];

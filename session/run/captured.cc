@@ -71,7 +71,7 @@ bool Captured::run(std::span<const Tensor> feeds, std::span<Tensor> fetched, Led
     for (const auto& [feed, to] : uploads_) copy_into(feeds[feed], to);
     if (counters_.defined()) {
       SmallVector<uint64_t, 16> counts;
-      for (std::atomic<uint64_t>* c : plan_.counters) counts.push_back(RandomDraws::take(*c));
+      for (RandomCounter* c : plan_.counters) counts.push_back(RandomDraws::take(*c));
       check_gpu(
           gpu.to_device(plan_.gpu.gpu, counters_.value()->data(), counts.data(), counts.size() * sizeof(uint64_t)),
           "counters of random ops");

@@ -25,6 +25,10 @@ BodyResults run_bodies(AttrsView attrs, std::span<const Tensor> inputs, Bodies& 
     const auto& branches = attrs.as<IfAttrs>();
     return bodies.branch(truth_of(inputs[0], "If") ? branches.then_body : branches.else_body, inputs);
   }
+  if (attrs.type() == &internal::kAttrsType<CallAttrs>) {
+    const Body& body = attrs.as<CallAttrs>().body;
+    return bodies.iteration(body, inputs.first(body.parameters.size()), inputs);
+  }
   const auto& loop = attrs.as<WhileAttrs>();
   BodyResults state;
   for (const Tensor& t : inputs.first(loop.body.parameters.size())) state.push_back(t);

@@ -19,19 +19,27 @@ class Locks {
   Locks(const Plan* plan, const SessionContext& context) : plan_(plan) {
     if (!plan_) return;
     if (t_state.observer_levels) refuse_in_observer(&context, "run");
-    for (const auto& [slot, write] : plan_->slots) write ? slot->lock.lock() : slot->lock.lock_shared();
+    for (const auto& [slot, write] : plan_->slots) {
+      if (slot->is_eager) slot->variable->eager_value();  // what an eager step has left to be done is done before
+      write ? slot->lock.lock() : slot->lock.lock_shared();
+      if (write && slot->is_eager && !observed_) slot->variable->updating().lock();
+    }
   }
   ~Locks() {
     if (!plan_) return;
     for (const auto& [slot, write] : plan_->slots)
       if (write) slot->pending = Tensor();  // of a failed run; a successful one has moved it on
-    for (const auto& [slot, write] : plan_->slots) write ? slot->lock.unlock() : slot->lock.unlock_shared();
+    for (const auto& [slot, write] : plan_->slots) {
+      if (write && slot->is_eager && !observed_) slot->variable->updating().unlock();
+      write ? slot->lock.unlock() : slot->lock.unlock_shared();
+    }
   }
   Locks(const Locks&) = delete;
   Locks& operator=(const Locks&) = delete;
 
  private:
   const Plan* plan_;
+  const bool observed_ = t_state.observing;  // by whom eager variables may be assigned
 };
 
 // A variable's value as it is now.
@@ -93,7 +101,7 @@ void Executor::finish(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, b
   if (plan.first_late < plan.code.size())
     run_code(std::span(plan.code).subspan(plan.first_late), frame, calls_, nullptr, ledger);
   for (const auto& [slot, write] : plan.slots)
-    if (write && slot->pending.defined()) slot->value = std::move(slot->pending);
+    if (write) slot->commit();
 }
 
 std::shared_ptr<Executor> make_executor(GraphData& g, const Request& request, const SessionOptions& options,

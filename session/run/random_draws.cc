@@ -5,7 +5,7 @@
 
 namespace twofold {
 
-void RandomDraws::note(std::atomic<uint64_t>& counter, uint64_t count) {
+void RandomDraws::note(RandomCounter& counter, uint64_t count) {
   if (taken_.size() == most_) {  // as in a loop
     join();
     most_ = std::max(most_, 2 * taken_.size());
@@ -28,8 +28,12 @@ void RandomDraws::join() noexcept {
 void RandomDraws::give_back() noexcept {
   join();
   for (const Taken& t : taken_) {
+    if (t.counter->eager) {
+      give_back_eager_counts(*t.counter->eager, t.counter->key, t.counts);
+      continue;
+    }
     uint64_t expected = t.counts.end;
-    t.counter->compare_exchange_strong(expected, t.counts.begin, std::memory_order_relaxed);
+    t.counter->count.compare_exchange_strong(expected, t.counts.begin, std::memory_order_relaxed);
   }
 }
 

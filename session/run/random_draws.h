@@ -1,13 +1,13 @@
 // Counts that a run takes from random ops, and gives back if it fails.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/runtime/thread_state.h>
+#include <twofold/session/plan/slots.h>
 
 namespace twofold {
 
@@ -21,8 +21,9 @@ class RandomDraws {
   RandomDraws& operator=(const RandomDraws&) = delete;
 
   /// The next count, noted by the run under way on this thread.
-  static uint64_t take(std::atomic<uint64_t>& counter) {
-    const uint64_t count = counter.fetch_add(1, std::memory_order_relaxed);
+  static uint64_t take(RandomCounter& counter) {
+    const uint64_t count = counter.eager ? take_eager_count(counter.eager, counter.generation, counter.key)
+                                         : counter.count.fetch_add(1, std::memory_order_relaxed);
     if (t_state.draws) t_state.draws->note(counter, count);
     return count;
   }
@@ -32,11 +33,11 @@ class RandomDraws {
 
  private:
   struct Taken {
-    std::atomic<uint64_t>* counter = nullptr;
+    RandomCounter* counter = nullptr;
     TakenCounts counts;
   };
 
-  void note(std::atomic<uint64_t>& counter, uint64_t count);
+  void note(RandomCounter& counter, uint64_t count);
   void join() noexcept;
 
   static constexpr size_t kFirstMost = 16;

@@ -19,7 +19,7 @@ namespace {
 
 // A new value of a variable lies over the old one where the variable alone holds that.
 Tensor made(const External& e, const Slot* over) {
-  if (!over || !over->value.value()->is_writable())
+  if (!over || over->is_eager || !over->value.value()->is_writable())
     return Tensor::adopt(Value::make(e.spec.dtype, e.spec.shape, e.device).detach());
   over->value.value()->overwrite();
   return over->value;

@@ -11,8 +11,9 @@
 namespace twofold {
 
 struct SessionContext {
-  explicit SessionContext(const SessionOptions& options)
-      : slots(parse_device(options.device, options.soft_placement)),
+  /// `of_eager`: see Slots.
+  SessionContext(const SessionOptions& options, bool of_eager)
+      : slots(parse_device(options.device, options.soft_placement), of_eager),
         pools(options.gpu_memory_limit),
         plans(options.plan_memory, options.gpu_memory_limit, pools) {}
 

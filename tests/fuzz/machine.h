@@ -21,7 +21,9 @@ struct State {
   std::vector<tf::Operation> operations;  ///< by the number of the value an Operation stands for
   std::vector<tf::Variable> variables;
   tf::GradientTape* tape = nullptr;
-  int run = 0;  ///< eager: which feeds the placeholders yield
+  int run = 0;                                         ///< eager: which feeds the placeholders yield
+  const std::vector<tf::Tensor>* arguments = nullptr;  ///< as a function: what they yield instead
+  size_t next_argument = 0;
 
   /// Value number `v`; throws Unusable if it is not there.
   const tf::Tensor& value(int v) const;

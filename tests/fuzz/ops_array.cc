@@ -254,6 +254,7 @@ void add_array_entries(std::vector<OpEntry>& all) {
       {
           {"placeholder", 6, "$placeholder", propose_placeholder,
            [](State& s, const I& i) {
+             if (s.arguments) return Values{(*s.arguments)[s.next_argument++]};
              if (tf::executing_eagerly()) return Values{leaf_data(i.dtype, i.shape, feed_seed(i.data, s.run))};
              return Values{tf::placeholder(i.dtype, i.declared)};
            }},

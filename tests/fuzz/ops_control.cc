@@ -48,10 +48,21 @@ bool propose_writes(Generator& g, Instruction& i) {
 template <class F>
 Values loop(const Instruction& i, const T& start, F&& next) {
   const auto [count, state] = tf::while_loop([&](const T& n, const T&) { return n < i.integer; },
-                                             [&](const T& n, const T& s) { return std::tuple{n + 1, T(next(s))}; },
+                                             [&](const T& n, const T& s) {
+                                               return std::tuple{n + 1, T(next(s))};
+                                             },
                                              std::tuple{tf::constant(0), start});
   return {count, state};
 }
+
+/// What calls a function with a symbol, whose call is part of the program; with values alone it would be a run.
+template <bool (*propose)(Generator&, Instruction&)>
+bool with_symbol(Generator& g, Instruction& i) {
+  if (!propose(g, i)) return false;
+  return g.symbolic(i.inputs[1]) || g.symbolic(i.inputs[2]);
+}
+bool propose_numbers(Generator& g, Instruction& i) { return propose_operands(g, i, false); }
+bool propose_floats(Generator& g, Instruction& i) { return propose_operands(g, i, true) && g.symbolic(i.inputs[1]); }
 
 constexpr const char* kLoop =
     "tf::while_loop([&](tf::Tensor n, tf::Tensor) { return n < $n; }, [&](tf::Tensor n, tf::Tensor s) { ";
@@ -69,7 +80,8 @@ void add_control_entries(std::vector<OpEntry>& all) {
                  [](Generator& g, I& i) { return propose_operands(g, i, false); },
                  [](State& s, const I& i) {
                    const T &x = s.value(i.inputs[1]), &y = s.value(i.inputs[2]);
-                   return Values{tf::cond(s.value(i.inputs[0]), [&] { return x * y; }, [&] { return y - x; })};
+                   return Values{tf::cond(
+                       s.value(i.inputs[0]), [&] { return x * y; }, [&] { return y - x; })};
                  }});
   all.push_back({"cond_random", 3,
                  "tf::cond($0, [&] { return $1 + tf::random_uniform($shape, {.dtype = $dtype}); }, "
@@ -113,6 +125,29 @@ void add_control_entries(std::vector<OpEntry>& all) {
                      v.assign_sub(state);
                      return v.read() + y;
                    });
+                 }});
+  all.push_back({"function", 5,
+                 "tf::function([](tf::Tensor x, tf::Tensor y) { return x * y - tf::cond(tf::all(tf::equal(x, x)), "
+                 "[&] { return x; }, [&] { return y; }); })($1, $2)",
+                 with_symbol<propose_numbers>, [](State& s, const I& i) {
+                   auto f = tf::function([](T x, T y) {
+                     return x * y - tf::cond(
+                                        tf::all(tf::equal(x, x)), [&] { return x; }, [&] { return y; });
+                   });
+                   return Values{f(s.value(i.inputs[1]), s.value(i.inputs[2]))};
+                 }});
+  all.push_back({"function_random", 3,
+                 "tf::function([&](tf::Tensor x) { return x * tf::random_normal($shape, {.dtype = $dtype}); })($1)",
+                 propose_floats, [](State& s, const I& i) {
+                   auto f = tf::function([&](T x) { return x * tf::random_normal(i.shape, {.dtype = i.dtype}); });
+                   return Values{f(s.value(i.inputs[1]))};
+                 }});
+  all.push_back({"function_write", 5,
+                 "tf::function([&](tf::Tensor x, tf::Tensor y) { return $v.assign_add(x) * y + $v; })($1, $2)",
+                 with_symbol<propose_writes>, [](State& s, const I& i) {
+                   const tf::Variable& v = s.variable(i);
+                   auto f = tf::function([&](T x, T y) { return v.assign_add(x) * y + v; });
+                   return Values{f(s.value(i.inputs[1]), s.value(i.inputs[2]))};
                  }});
 }
 

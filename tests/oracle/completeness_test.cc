@@ -21,6 +21,10 @@ const Declared kDeclared[] = {
 /// Headers that programs include without calling what is in them, and headers of which nothing computes.
 const std::map<std::string, const char*> kHeaders = {
     {"lib/core/ref.h", "reference counts of the library's own objects"},
+    {"lib/op/field_value.h", "attributes in files: ops_test saves and loads those of every op"},
+    {"session/function.h", "calls the program's own function: function_test"},
+    {"session/function_runner.h", "calls the program's own function: function_test"},
+    {"lib/saved/saved_program.h", "programs in files and back, to the bit: saved_test"},
     {"lib/op/attrs.h", "ops' attributes as data: ops_test perturbs every field of every op"},
     {"lib/runtime/op_name.h", "names of ops: ops_test walks the registry, compile_fail gives a kernel a wrong one"},
     {"lib/op/observer.h", "what sees ops: observer_test compares both modes"},
@@ -112,6 +116,11 @@ const std::map<std::string, const char*> kNames = {
     {"repr", "prints: api_test"},
     {"nn::operator<<", "prints: train_test"},
     {"nn::to_string", "prints: train_test"},
+    {"Step::body_of", "the program's own function: saved_test"},
+    {"Step::runner", "the library's own"},
+    {"Step::traces", "words and lines: function_test"},
+    {"to_field", "an attribute in a file: ops_test"},
+    {"from_field", "an attribute from a file: ops_test"},
     {"print_field", "prints an attribute: ops_test"},
     {"hash_field", "hashes an attribute: ops_test"},
     {"perturb_field", "changes an attribute: ops_test's own tool"},

@@ -1,0 +1,54 @@
+// A function's body as a graph that needs none around it.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <twofold/graph/graph_ops.h>
+#include <twofold/lib/core/error.h>
+#include <twofold/session/function_parts.h>
+#include <twofold/session/program/inline_calls.h>
+
+namespace twofold::internal {
+
+twofold::Body FunctionRunner::State::closed_body(const Built& b) const {
+  if (b.traced.captured.empty()) return b.traced.body;
+  std::lock_guard lock(b.preparing);
+  const CallInHome& call = call_in_home(b);
+  GraphData& g = *home->data();
+  Request request{.operations = {call.trace.node()}};
+  for (const Tensor& t : call.outputs) request.fetches.push_back({t.node(), t.output()});
+  for (const Tensor& t : call.arguments) request.feeds.push_back({t.node(), t.output()});
+  auto inlined = inline_calls(g, request, prune(g, request));
+  if (!inlined) fail(Code::Internal, "a function's call was not found in its graph");
+  for (uint32_t id : inlined->nodes) {
+    const Node& n = inlined->graph->node(id);
+    if (n.op == &placeholder_op)
+      fail_at(where, "", Code::InvalidArgument,
+              fmt::format("A function that is saved uses the placeholder '{}' of the graph around, made at {}",
+                          inlined->graph->node_name(id), line_of(n.where)),
+              "pass it as an argument");
+  }
+  twofold::Body body{.graph = inlined->graph,
+                     .parameters = inlined->request.feeds,
+                     .outputs = inlined->request.fetches,
+                     .effects = inlined->request.operations};
+  body.graph->close();
+  std::ranges::sort(body.effects);
+  const auto add = [](std::vector<Ref<VariableState>>& list, const Ref<VariableState>& v) {
+    if (std::ranges::find(list, v) == list.end()) list.push_back(v);
+  };
+  for (uint32_t id : inlined->nodes) {
+    const Node& n = body.graph->node(id);
+    if (const auto* v = variable_in(n.attrs_view())) {
+      if (n.op->flags.reads_variable) add(body.reads, *v);
+      if (n.op->flags.writes_variable) add(body.writes, *v);
+    }
+    for (const twofold::Body* inner : bodies_of(*n.op, n.attrs_view())) {
+      for (const auto& v : inner->reads) add(body.reads, v);
+      for (const auto& v : inner->writes) add(body.writes, v);
+    }
+  }
+  return body;
+}
+
+}  // namespace twofold::internal
