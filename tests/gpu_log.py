@@ -15,7 +15,7 @@ import sys
 PARTS = ("ops", "gpu", "models", "memcheck", "racecheck")
 # What runs on GPUs or is there for them alone; to these come the files of kernels/ that they include.
 SOURCES = ("kernels/**/*.cu", "kernels/**/*_gpu.*", "kernels/cuda/*", "kernels/generate.py", "kernels/meson.build",
-           "kernels/pointwise/ops.def", "lib/runtime/caching_allocator.h", "lib/runtime/device.h", "lib/runtime/gpu_memory.*",
+           "kernels/pointwise/ops.def", "lib/runtime/caching_allocator.h", "lib/runtime/device.h", "lib/runtime/gpu_memory.*", "lib/runtime/gpu_runtime.h",
            "lib/runtime/kernel.h", "lib/op/late_errors.*", "lib/op/numerics.h", "session/run/access_order.*",
            "session/run/capture_order.*", "session/run/captured.*", "session/run/gpu_*", "session/plan/gpu_*",
            "session/program/place.cc")
