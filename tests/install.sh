@@ -11,7 +11,7 @@ packages_for_library=(g++ meson ninja-build pkg-config python3 libeigen3-dev lib
 packages_for_demos=("${packages_for_library[@]}" libcli11-dev)
 # What a build with all tests, and the tests, need besides.
 # shellcheck disable=SC2034
-packages_for_tests=("${packages_for_demos[@]}" catch2 ccache clang-19 cmake make python3-numpy valgrind)
+packages_for_tests=("${packages_for_demos[@]}" catch2 ccache clang-19 cmake make python3-numpy python3-venv valgrind)
 
 # A tool may come from elsewhere, as meson and ninja do from PyPI: its command is what counts. Meson says if it is too old.
 declare -A command_of=([g++]=g++ [meson]=meson [ninja-build]=ninja [pkg-config]=pkg-config [python3]=python3 [ccache]=ccache

@@ -9,7 +9,7 @@ usage: run_tests.py [--list] [--cases SPEC] [--under COMMAND] [--jobs N] BUILD[=
 
 A Catch2 program counts by the cases it ran; one that ends as this one does by what it says there; any other test counts as one
 case, by its exit status. A program that dies
-before Catch2's summary is a failure more. A case that cannot run here prints "skipped: CASE: no GPU" (or "no valgrind", "no NumPy") and
+before Catch2's summary is a failure more. A case that cannot run here prints "skipped: CASE: no GPU" (or "no valgrind", "no NumPy", "no ONNX") and
 returns, or "no second GPU", or "debian: no bare Debian: not root"; any other reason is a failure. The last line is "N passed, N failed", with ", N skipped" if any were.
 """
 import argparse
@@ -56,7 +56,7 @@ ALL_PASSED = re.compile(r"^All tests passed \(.* in (\d+) test cases?\)", re.M)
 SOME_FAILED = re.compile(r"^test cases: *(\d+) \|(.*)$", re.M)
 SKIPPED = re.compile(r"^skipped: (.*)$", re.M)
 ENDED = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\n?\Z", re.M)
-REASONS = ("no GPU", "no second GPU", "no valgrind", "no NumPy")
+REASONS = ("no GPU", "no second GPU", "no valgrind", "no NumPy", "no ONNX")
 passed, failed, skipped, culprits = 0, 0, 0, []
 
 

@@ -4,33 +4,19 @@
 
 #include <algorithm>
 #include <ostream>
-#include <set>
-#include <unordered_map>
 #include <utility>
 
-#include <twofold/graph/body_gradient.h>
-#include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/io/safetensors.h>
 #include <twofold/lib/op/mode.h>
-#include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/thread_state.h>
-#include <twofold/lib/saved/writer.h>
-#include <twofold/session/function_parts.h>
-#include <twofold/session/session_data.h>
+#include <twofold/lib/saved/collect.h>
 
 namespace twofold {
 
 using saved::FunctionRecord;
 using saved::ProgramRecord;
-
-struct SavedProgram::Data {
-  std::vector<std::pair<std::string, std::shared_ptr<internal::FunctionRunner::State>>> functions;  // in order
-  std::map<std::string, std::shared_ptr<const std::vector<SavedSignature>>> signatures;
-  std::map<std::string, Variable> variables;
-  std::shared_ptr<RandomCounters> counters;
-};
 
 std::ostream& operator<<(std::ostream& out, const SavedSignature& s) {
   const auto list = [&](const std::vector<SavedValue>& values) {
@@ -44,155 +30,11 @@ std::ostream& operator<<(std::ostream& out, const SavedSignature& s) {
 
 namespace internal {
 
-struct SavedParts {
-  static const std::string& name(const ToSave& f) { return f.name_; }
-  static FunctionRunner::State& state(const ToSave& f) { return FunctionParts::state(*f.runner_); }
-  static FunctionRunner::Body body(const ToSave& f, size_t arguments) { return f.body_ ? f.body_(arguments) : nullptr; }
-  static std::shared_ptr<SavedProgram::Data> new_data() { return std::make_shared<SavedProgram::Data>(); }
-  static const SavedProgram::Data& data(const SavedProgram& p) { return *p.data_; }
-  static SavedProgram program(std::shared_ptr<const SavedProgram::Data> data) { return SavedProgram(std::move(data)); }
-  static SavedFunction function(std::shared_ptr<FunctionRunner::State> state,
-                                std::shared_ptr<const std::vector<SavedSignature>> signatures) {
-    return {FunctionParts::runner(std::move(state)), std::move(signatures)};
-  }
-};
-
 ToSave::ToSave(std::string name, const SavedFunction& f) : name_(std::move(name)), runner_(&f.runner()) {}
 
 namespace {
 
 using State = FunctionRunner::State;
-
-// Calls `f(graph, node)` for each node that a body has, and those within it.
-template <class F>
-void for_each_node(const Body& body, std::set<const GraphData*>& seen, const F& f) {
-  if (!body.graph || !seen.insert(body.graph.get()).second) return;
-  for (uint32_t id = 0; id < body.graph->size(); ++id) {
-    const Node& n = body.graph->node(id);
-    f(n);
-    for (const Body* inner : bodies_of(*n.op, n.attrs_view())) for_each_node(*inner, seen, f);
-  }
-}
-
-// "x", or "x0", "x1" of several.
-std::string name_of_place(const char* letter, size_t i, size_t n) {
-  return n == 1 ? letter : fmt::format("{}{}", letter, i);
-}
-
-class Saving {
- public:
-  Saving(const std::string& path, std::source_location where) : path_(path), where_(where) {}
-
-  void add(const std::string& name, State& state, const std::function<FunctionRunner::Body(size_t)>& body_of) {
-    if (name.empty())
-      fail_at(where_, "", Code::InvalidArgument, "A saved function needs a name", R"({{"predict", f}})");
-    if (std::ranges::find(record_.functions, name, &FunctionRecord::name) != record_.functions.end())
-      fail_at(where_, "", Code::InvalidArgument, fmt::format("Two functions are to be saved as '{}'", name));
-    trace_called(state, body_of);
-    std::vector<std::shared_ptr<const Built>> traces;
-    {
-      std::lock_guard lock(state.mutex);
-      for (const auto& [signature, b] : state.built)
-        if (SwitchReads::hold(b->traced.settings)) traces.push_back(b);
-    }
-    std::ranges::sort(traces, {}, [](const auto& b) { return b->number; });
-    if (traces.empty())
-      fail_at(where_, "", Code::FailedPrecondition,
-              fmt::format("The {} '{}' was not called yet, so that there is no graph of it", state.word(), name),
-              "call it once with arguments of each kind that the file is to serve");
-    for (const auto& b : traces) add_trace(name, state, *b);
-  }
-
-  void write(const SaveOptions& options) {
-    std::set<const GraphData*> seen;
-    std::map<std::pair<uint64_t, uint32_t>, uint64_t> draws;
-    for (size_t i = 0; i < record_.functions.size(); ++i)
-      for_each_node(record_.functions[i].body, seen, [&](const Node& n) {
-        if (n.op->flags.random) add_draws(*states_[i], random_key_of(n.attrs_view()), n.generation);
-      });
-    read_values();
-    const auto [tensors, metadata] = saved::write_program(record_, options);
-    io::save_safetensors(path_, tensors, metadata, where_);
-  }
-
- private:
-  // An eager step has no graph until now.
-  static void trace_called(State& state, const std::function<FunctionRunner::Body(size_t)>& body_of) {
-    std::vector<Signature> called;
-    {
-      std::lock_guard lock(state.mutex);
-      called = state.called;
-    }
-    for (const Signature& s : called) {
-      const auto body = s.structure.empty() && body_of ? body_of(s.arguments.size()) : nullptr;
-      if (!body)
-        fail_at(state.where, "", Code::Unimplemented,
-                "An eager step that takes nests, or more than eight tensors, cannot be saved",
-                "tf::function(f) instead of tf::step(f), or call the step in deferred mode");
-      state.find_or_trace(s, {}, body);
-    }
-  }
-
-  void add_trace(const std::string& name, State& state, const Built& b) {
-    const TracedFunction& traced = b.traced;
-    FunctionRecord f{.name = name, .body = state.closed_body(b), .where = state.where};
-    const size_t n = f.body.parameters.size();
-    for (size_t i = 0; i < n; ++i)
-      f.arguments.push_back(i < traced.argument_names.size() ? traced.argument_names[i] : name_of_place("x", i, n));
-    for (size_t i = 0; i < traced.values.size(); ++i) {
-      const auto place = std::ranges::find(traced.places, i);
-      f.results.push_back({.name = i < traced.result_names.size() ? traced.result_names[i]
-                                                                  : name_of_place("y", i, traced.values.size()),
-                           .output = place == traced.places.end() ? -1 : place - traced.places.begin(),
-                           .constant = traced.values[i]});
-    }
-    for (const auto* list : {&f.body.reads, &f.body.writes})
-      for (const auto& v : *list) use(v, state);
-    record_.functions.push_back(std::move(f));
-    states_.push_back(&state);
-  }
-
-  void use(const Ref<VariableState>& v, State& state) {
-    const Session* const session = v->is_eager() ? nullptr : &state.session();
-    const auto [known, is_new] = sessions_.try_emplace(v->id, session);
-    if (is_new) record_.variables.emplace_back(v, Tensor());
-    if (known->second != session)
-      fail_at(where_, "", Code::FailedPrecondition,
-              fmt::format("The variable '{}' has a value in each of two sessions, whose functions are to be saved "
-                          "together",
-                          v->name),
-              "tf::function(session, f) with one session for all");
-  }
-
-  void add_draws(State& state, uint64_t key, uint32_t generation) {
-    if (!drawn_.insert({key, generation}).second) return;
-    const uint64_t count = SessionParts::data(state.session()).count(key, generation);
-    record_.draws.push_back({key, generation, count});
-  }
-
-  // All of one session at once, as one run reads them.
-  void read_values() {
-    std::map<const Session*, std::vector<size_t>> by_session;
-    for (size_t i = 0; i < record_.variables.size(); ++i)
-      by_session[sessions_.at(record_.variables[i].first->id)].push_back(i);
-    for (const auto& [session, places] : by_session) {
-      std::vector<Fetch> fetches;
-      for (size_t i : places) fetches.emplace_back(Variable::of(record_.variables[i].first));
-      const std::vector<Tensor> values = session ? session->run(fetches, {}, where_) : std::vector<Tensor>();
-      for (size_t k = 0; k < places.size(); ++k) {
-        auto& [v, value] = record_.variables[places[k]];
-        value = session ? values[k] : v->eager_value();
-      }
-    }
-  }
-
-  const std::string& path_;
-  const std::source_location where_;
-  ProgramRecord record_;
-  std::vector<State*> states_;                             // by function of the record
-  std::unordered_map<uint64_t, const Session*> sessions_;  // by variable; null: eager
-  std::set<std::pair<uint64_t, uint32_t>> drawn_;
-};
 
 // The functions of a program that was read.
 class Loading {
@@ -298,23 +140,29 @@ std::string names_in(const Map& map) {
 }  // namespace
 }  // namespace internal
 
+namespace {
+void write_file(const std::string& path, const ProgramRecord& record, const SaveOptions& options,
+                std::source_location where) {
+  const auto [tensors, metadata] = saved::write_program(record, options);
+  io::save_safetensors(path, tensors, metadata, where);
+}
+}  // namespace
+
 void save(const std::string& path, std::initializer_list<internal::ToSave> functions, SaveOptions options,
           std::source_location where) {
   const SourceScope source_scope(where);
   if (functions.size() == 0)
     fail_at(where, "", Code::InvalidArgument, "There is nothing to save", R"(tf::save(path, {{"predict", predict}}))");
-  internal::Saving saving(path, where);
-  for (const internal::ToSave& f : functions)
-    saving.add(internal::SavedParts::name(f), internal::SavedParts::state(f),
-               [&](size_t n) { return internal::SavedParts::body(f, n); });
-  saving.write(options);
+  internal::Collecting all(where);
+  for (const internal::ToSave& f : functions) all.add(f);
+  write_file(path, all.finish(), options, where);
 }
 
 void save(const std::string& path, const SavedProgram& program, SaveOptions options, std::source_location where) {
   const SourceScope source_scope(where);
-  internal::Saving saving(path, where);
-  for (const auto& [name, state] : internal::SavedParts::data(program).functions) saving.add(name, *state, nullptr);
-  saving.write(options);
+  internal::Collecting all(where);
+  for (const auto& [name, state] : internal::SavedParts::data(program).functions) all.add(name, *state, nullptr);
+  write_file(path, all.finish(), options, where);
 }
 
 SavedProgram load(const std::string& path, std::source_location where) {

@@ -26,6 +26,7 @@ const std::map<std::string, const char*> kHeaders = {
     {"session/function_runner.h", "calls the program's own function: function_test"},
     {"lib/saved/saved_program.h", "programs in files and back, to the bit: saved_test"},
     {"lib/op/attrs.h", "ops' attributes as data: ops_test perturbs every field of every op"},
+    {"lib/saved/onnx.h", "functions as ONNX models, which ONNX Runtime runs: the test onnx"},
     {"lib/runtime/op_name.h", "names of ops: ops_test walks the registry, compile_fail gives a kernel a wrong one"},
     {"lib/op/observer.h", "what sees ops: observer_test compares both modes"},
     {"lib/runtime/op_name.h", "how kernels name their ops: a wrong one does not compile"},
