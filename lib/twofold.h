@@ -38,6 +38,7 @@
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/memory_stats.h>
 #include <twofold/lib/runtime/thread_pool.h>
+#include <twofold/lib/saved/freeze.h>
 #include <twofold/lib/saved/onnx.h>
 #include <twofold/lib/saved/saved_program.h>
 #include <twofold/lib/train/adam.h>

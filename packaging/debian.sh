@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes Debian packages of this tree: the library with its CPU kernels, libtwofold0.2_0.2.0_amd64.deb, and libtwofold-dev with
-# headers and the files for pkg-config and CMake. Installs what is missing to build them, by apt-get, as root or by sudo.
+# headers and the files for pkg-config and CMake, and twofold, the command. Installs what is missing to build them, by apt-get, as root
+# or by sudo.
 #
 # usage: packaging/debian.sh [FOLDER]      FOLDER: where the packages go, build-packages if none is given
 # environment: DEBFULLNAME and DEBEMAIL, who is the packages' maintainer; TWOFOLD_BUILD_OPTIONS, for meson: "-Disas=v3"
@@ -9,7 +10,7 @@ cd "$(dirname "$0")/.."
 folder=${1-build-packages}
 
 . tests/install.sh
-install_missing "${packages_for_library[@]}" dpkg-dev debhelper >&2
+install_missing "${packages_for_demos[@]}" dpkg-dev debhelper >&2
 
 version=$(sed -n "s/^project('twofold'.* version: '\([^']*\)'.*/\1/p" meson.build)
 IFS=. read -r major minor _ <<<"$version"
@@ -30,6 +31,7 @@ sed "s/@SOVERSION@/$soversion/; s/@MAINTAINER@/$maintainer/" control.in >control
 rm control.in
 mv library.install "libtwofold$soversion.install"
 mv dev.install libtwofold-dev.install
+mv command.install twofold.install
 printf 'twofold (%s) unstable; urgency=medium\n\n  * CHANGELOG.md has the changes.\n\n -- %s  %s\n' \
   "$version" "$maintainer" "$(date -R)" >changelog
 

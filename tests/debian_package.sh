@@ -30,6 +30,10 @@ for file in $(dpkg -L "$(dpkg-query -W -f '${Package}\n' 'libtwofold[0-9]*')" | 
   ! ldd "$file" | grep 'not found' || fail "$file lacks what the package should depend on"
 done
 
+quietly apt-get install -y --no-install-recommends /tmp/packages/twofold_*.deb
+twofold devices | grep -q /cpu:0 || fail "twofold devices prints: $(twofold devices 2>&1)"
+quietly apt-get purge -y twofold
+
 quietly apt-get install -y --no-install-recommends /tmp/packages/libtwofold-dev_*.deb g++ pkg-config cmake make
 eval "$line"
 [ "$(./prog)" = "$(cat expected)" ] || fail "built by g++ it prints: $(./prog 2>&1)"

@@ -12,8 +12,9 @@ A ```cpp block is a program if it has a main(), else statements of one, to be pa
 
 The prologue is the ```cpp prologue block, which every document with such statements shows, once, before the first of them and
 alike in all. Nothing else is added, so that what compiles here compiles for the reader; an error's line is that in a file
-program.cc of just this. All share one compilation; each runs in a process and a folder of its own. The ```text block after it, before the next ```cpp
-block, is what it prints; without one it must only run. Each pair is a test case. --update writes the text blocks anew.
+program.cc of just this. All share one compilation; each runs in a process and a folder of its own. A ```sh run block is a script, which
+finds the command `twofold` and runs where the document's programs with a main() and its scripts before this one have run. The ```text
+block after a program or a script, before the next such block, is what it prints; without one it must only run. Each pair is a test case. --update writes the text blocks anew.
 
 A link to a file, or to a heading of one, must lead to it; a source that is spoken of exists; what a numbered list says to be in a
 file is there. Errors are shown whole, with op and line: a block that catches one prints its what(), not message().
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 
-BLOCK = re.compile(r"^```(cpp prologue|cpp|text)\n(.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^```(cpp prologue|cpp|sh run|text)\n(.*?)^```$", re.M | re.S)
 MAIN = re.compile(r"\bmain\(")
 failed = 0
 
@@ -57,7 +58,7 @@ def check_links(path, document):
             fail(f"{path}:{line_of(document, link.start())}", f"{file or 'the document'} has no heading {anchor}")
 
 
-SOURCE = re.compile(r"(?<![\w/.-])(?:lib|graph|eager|session|kernels|tests|demos|packaging)/[\w/.-]*\.(?:h|cc|cu|def|py|sh|build|log)\b")
+SOURCE = re.compile(r"(?<![\w/.-])(?:lib|graph|eager|session|kernels|tests|demos|packaging|tools)/[\w/.-]*\.(?:h|cc|cu|def|py|sh|build|log)\b")
 
 
 def check_sources(path, document):
@@ -92,10 +93,13 @@ def compile_program(source, folder):
     return (None, made.stderr) if made.returncode or "warning:" in made.stderr else (program, None)
 
 
-def run(program, *arguments):
-    """What it prints, or None and its complaint."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, cwd=folder)
+def run(program, *arguments, folder=None):
+    """What it prints, or None and its complaint. In a folder of its own if none is given."""
+    if not folder:
+        with tempfile.TemporaryDirectory() as own:
+            return run(program, *arguments, folder=own)
+    path = os.path.join(build, "tools") + os.pathsep + os.environ["PATH"]
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, cwd=folder, env=os.environ | {"PATH": path})
     return (done.stdout, None) if done.returncode == 0 else (None, f"exit status {done.returncode}\n{done.stdout}{done.stderr}")
 
 
@@ -143,6 +147,9 @@ class Document:
         """Of the blocks that are programs, or of those that are statements."""
         return [i for i, b in enumerate(self.blocks) if b.group(1) == "cpp" and bool(MAIN.search(b.group(2))) == programs]
 
+    def scripts(self):
+        return [i for i, b in enumerate(self.blocks) if b.group(1) == "sh run"]
+
     def check(self, results):
         """`results`: of each block's number what it printed, and a complaint. Returns how many are right."""
         passed = 0
@@ -170,10 +177,15 @@ def outputs(documents):
     results = [{} for _ in documents]
     statements = []
     for d, document in enumerate(documents):
-        for i in document.numbers(programs=True):
-            with tempfile.TemporaryDirectory() as folder:
-                program, complaint = compile_program(f'#line 1 "program.cc"\n{document.blocks[i].group(2)}', folder)
-                results[d][i] = run(program) if program else (None, complaint)
+        scripts = document.scripts()
+        with tempfile.TemporaryDirectory() as shared:
+            for i in sorted(document.numbers(programs=True) + scripts):
+                if i in scripts:
+                    results[d][i] = run("bash", "-eo", "pipefail", "-c", document.blocks[i].group(2), folder=shared)
+                    continue
+                with tempfile.TemporaryDirectory() as folder:
+                    program, complaint = compile_program(f'#line 1 "program.cc"\n{document.blocks[i].group(2)}', folder)
+                    results[d][i] = run(program, folder=shared if scripts else None) if program else (None, complaint)
         statements += [(d, i) for i in document.numbers(programs=False)]
     prologue = next((d.prologue for d in documents if d.prologue is not None), None)
     if not statements or prologue is None:

@@ -38,6 +38,16 @@ line=$(grep -m1 '^    g++ prog.cc' "$source/README.md")
 eval "$line"
 check g++ ./prog
 
+# The command finds the library in the moved prefix, and is not without its page and its completion.
+if [ -x "$prefix/bin/twofold" ]; then
+  "$prefix/bin/twofold" version | grep -q "$(pkg-config --modversion twofold)" || fail "twofold version says: $("$prefix/bin/twofold" version 2>&1)"
+  for file in man/man1/twofold.1 bash-completion/completions/twofold zsh/site-functions/_twofold; do
+    [ -s "$prefix/share/$file" ] || fail "share/$file is not installed"
+  done
+elif [ -x "$build/tools/twofold" ]; then
+  fail "the command is not installed"
+fi
+
 meson setup with_meson >meson.log && meson compile -C with_meson >>meson.log || fail "$(cat meson.log)"
 check Meson with_meson/prog
 

@@ -209,10 +209,10 @@ def check_op_names():
 def check_mentions():
     """Sources that comments and messages speak of exist."""
     seen = 0
-    for top in ("lib", "graph", "eager", "session", "kernels", "tests", "demos"):
+    for top in ("lib", "graph", "eager", "session", "kernels", "tests", "demos", "tools"):
         for folder, _, files in os.walk(top):
             for path in (os.path.join(folder, name) for name in files if name.endswith((".h", ".cc", ".cu", ".def", ".py", ".sh", ".build"))):
-                for name in re.findall(r"(?<![\w/.-])(?:lib|graph|eager|session|kernels|tests|demos|docs)/[\w/-]+\.(?:h|cc|cu|def|py|sh|md)\b",
+                for name in re.findall(r"(?<![\w/.-])(?:lib|graph|eager|session|kernels|tests|demos|docs|tools)/[\w/-]+\.(?:h|cc|cu|def|py|sh|md)\b",
                                        re.sub(r"#include [^\n]*", "", read(path))):
                     seen += 1
                     if not os.path.exists(name) and "/foo/" not in name:
@@ -294,7 +294,7 @@ def standard_headers(path, known):
 def check_standard_headers():
     header_of = {name: header for header, names in STANDARD.items() for name in names.split()}
     known, seen = {}, 0
-    for top in ("lib", "graph", "eager", "session", "kernels", "tests", "demos"):
+    for top in ("lib", "graph", "eager", "session", "kernels", "tests", "demos", "tools"):
         for folder, _, files in os.walk(top):
             for path in sorted(os.path.join(folder, name) for name in files if name.endswith((".h", ".cc", ".cu"))):
                 code = re.sub(r'//[^\n]*|R"(\w*)\(.*?\)\1"|"(\\.|[^"\\\n])*"', "", read(path), flags=re.S)

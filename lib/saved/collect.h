@@ -21,6 +21,7 @@ struct SavedProgram::Data {
   std::vector<std::pair<std::string, std::shared_ptr<internal::FunctionRunner::State>>> functions;  // in order
   std::map<std::string, std::shared_ptr<const std::vector<SavedSignature>>> signatures;
   std::map<std::string, Variable> variables;
+  SavedInfo info;
   std::shared_ptr<RandomCounters> counters;
 };
 

@@ -25,6 +25,7 @@ class Reading {
     parse();
     ProgramRecord record;
     record.counters = counters_;
+    record.info = info();
     for (const Variable& v : program_.variables()) {
       const Line& line = v.line();
       const TensorSpec spec = spec_of(v.spec());
@@ -60,6 +61,17 @@ class Reading {
     if (bytes.size() > INT32_MAX || !program_.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
       fail("its graph cannot be parsed");
     if (program_.version() != kFormatVersion) fail("its graph is of another version than it says");
+  }
+
+  SavedInfo info() const {
+    const Engines& engines = program_.engines();
+    if (engines.math_mode() > static_cast<uint32_t>(MathMode::pedantic)) fail("its math mode is none");
+    return {.format = program_.version(),
+            .producer = program_.producer(),
+            .deterministic = engines.deterministic(),
+            .math_mode = static_cast<MathMode>(engines.math_mode()),
+            .isa = engines.isa(),
+            .gpu = engines.gpu()};
   }
 
   template <class List>

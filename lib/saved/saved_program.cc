@@ -43,6 +43,7 @@ class Loading {
 
   std::shared_ptr<const SavedProgram::Data> run() {
     data_->counters = record_.counters;
+    data_->info = record_.info;
     for (const auto& d : record_.draws)
       if (d.count) (*data_->counters)[d.key] = d.count;
     for (auto& [state, value] : record_.variables) {
@@ -140,6 +141,26 @@ std::string names_in(const Map& map) {
 }  // namespace
 }  // namespace internal
 
+namespace saved {
+
+ProgramRecord record_of(std::initializer_list<internal::ToSave> functions, std::source_location where) {
+  internal::Collecting all(where);
+  for (const internal::ToSave& f : functions) all.add(f);
+  return all.finish();
+}
+
+ProgramRecord record_of(const SavedProgram& program, std::source_location where) {
+  internal::Collecting all(where);
+  for (const auto& [name, state] : internal::SavedParts::data(program).functions) all.add(name, *state, nullptr);
+  return all.finish();
+}
+
+SavedProgram program_of(ProgramRecord record, std::source_location where) {
+  return internal::SavedParts::program(internal::Loading(std::move(record), where).run());
+}
+
+}  // namespace saved
+
 namespace {
 void write_file(const std::string& path, const ProgramRecord& record, const SaveOptions& options,
                 std::source_location where) {
@@ -153,22 +174,18 @@ void save(const std::string& path, std::initializer_list<internal::ToSave> funct
   const SourceScope source_scope(where);
   if (functions.size() == 0)
     fail_at(where, "", Code::InvalidArgument, "There is nothing to save", R"(tf::save(path, {{"predict", predict}}))");
-  internal::Collecting all(where);
-  for (const internal::ToSave& f : functions) all.add(f);
-  write_file(path, all.finish(), options, where);
+  write_file(path, saved::record_of(functions, where), options, where);
 }
 
 void save(const std::string& path, const SavedProgram& program, SaveOptions options, std::source_location where) {
   const SourceScope source_scope(where);
-  internal::Collecting all(where);
-  for (const auto& [name, state] : internal::SavedParts::data(program).functions) all.add(name, *state, nullptr);
-  write_file(path, all.finish(), options, where);
+  write_file(path, saved::record_of(program, where), options, where);
 }
 
 SavedProgram load(const std::string& path, std::source_location where) {
   const SourceScope source_scope(where);
   const io::Safetensors file = io::load_safetensors(path, where);
-  return internal::SavedParts::program(internal::Loading(saved::read_program(file, path), where).run());
+  return saved::program_of(saved::read_program(file, path), where);
 }
 
 std::vector<SavedSignature> SavedProgram::signatures() const {
@@ -188,6 +205,8 @@ SavedFunction SavedProgram::function(const std::string& name, Where where) const
 }
 
 const std::map<std::string, Variable>& SavedProgram::variables() const { return data_->variables; }
+
+const SavedInfo& SavedProgram::info() const { return data_->info; }
 
 Tensor SavedFunction::one_of(std::vector<Tensor> results) const {
   if (results.size() != 1)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <initializer_list>
 #include <iosfwd>
 #include <map>
@@ -11,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <twofold/graph/graph.h>
+#include <twofold/lib/runtime/math_mode.h>
 #include <twofold/session/function.h>
 #include <twofold/session/step.h>
 
@@ -55,6 +58,24 @@ struct SavedSignature {
 /// Prints it as a function's head.
 std::ostream& operator<<(std::ostream&, const SavedSignature&);
 
+/// A saved function as a graph of its own, one call of it: for sessions with options of one's choice.
+///
+///     tf::SavedGraph call = program.function("predict").in_graph();
+///     tf::Session session(call.graph, {.optimize = false});
+///     session.run(call.results[0].second, {{call.arguments[0].second, x}});
+struct SavedGraph {
+  Graph graph;                                            ///< of placeholders and the call
+  std::vector<std::pair<std::string, Tensor>> arguments;  ///< placeholders, by name
+  std::vector<std::pair<std::string, Tensor>> results;    ///< symbols; values for constants; else undefined
+  Operation call;                                         ///< to run for what the function does
+};
+
+/// How a graph is written.
+enum class GraphFormat : uint8_t {
+  text,  ///< a line for each node, in the order in which they run; bodies are indented
+  dot,   ///< Graphviz's; bodies of control flow are clusters
+};
+
 /// A function of a saved program. It is called as tf::function's result is, with values in either mode or with symbols,
 /// and differentiated through; nests that it took or returned when it was saved are their leaves, in order.
 class SavedFunction {
@@ -84,6 +105,13 @@ class SavedFunction {
                                            Where where = Where::current());
   /// How it may be called.
   const std::vector<SavedSignature>& signatures() const { return *signatures_; }
+  /// @{
+  /// The graph of one of its signatures, by its number: to be run, or to be read. Variables are the program's, which
+  /// the function reads and writes where they are. Throws OutOfRange for a number that there is not.
+  SavedGraph in_graph(size_t signature = 0, Where where = Where::current()) const;
+  std::string graph_text(GraphFormat format = GraphFormat::text, size_t signature = 0,
+                         Where where = Where::current()) const;
+  /// @}
 
   /// For the library's own sources, which have FunctionParts. Programs cannot use it.
   const internal::FunctionRunner& runner() const { return called_.runner(); }
@@ -101,6 +129,16 @@ class SavedFunction {
   std::shared_ptr<const std::vector<SavedSignature>> signatures_;
 };
 
+/// What a file says of itself beside its program.
+struct SavedInfo {
+  uint32_t format = 0;                    ///< version of the format
+  std::string producer;                   ///< who wrote it, "twofold 0.2.0"
+  bool deterministic = true;              ///< as it was set when the file was written
+  MathMode math_mode = MathMode::strict;  ///< the same
+  std::string isa;                        ///< instruction set of the CPU kernels then; empty where the file has none
+  std::string gpu;                        ///< the GPU; empty where the file has none
+};
+
 /// A program that was loaded. Copies are handles to one program.
 class SavedProgram {
  public:
@@ -111,6 +149,8 @@ class SavedProgram {
   SavedFunction function(const std::string& name, Where where = Where::current()) const;
   /// Its variables by name: eager ones, in either mode, which its functions read and write where they are.
   const std::map<std::string, Variable>& variables() const;
+  /// Who wrote its file, and how arithmetic was set there.
+  const SavedInfo& info() const;
 
   struct Data;
 

@@ -1,6 +1,7 @@
 // A program as what a file holds of it. Not installed.
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -43,8 +44,15 @@ struct ProgramRecord {
     uint64_t count = 0;
   };
   std::vector<Draws> draws;
+  SavedInfo info;                            ///< of a program that was read
   std::shared_ptr<RandomCounters> counters;  ///< of a program that was read: where its random ops count
 };
+
+/// What `save` would write, with the values of variables now. Throws as it does.
+ProgramRecord record_of(std::initializer_list<internal::ToSave> functions, std::source_location where);
+ProgramRecord record_of(const SavedProgram& program, std::source_location where);
+/// What `load` gives for a record that was read.
+SavedProgram program_of(ProgramRecord record, std::source_location where);
 
 /// The tensors of the file and its notes.
 std::pair<io::NamedTensors, io::Metadata> write_program(const ProgramRecord& program, const SaveOptions& options);
