@@ -72,7 +72,7 @@ const Session& FunctionRunner::State::session() {
   {
     std::lock_guard lock(mutex);
     if (of_eager) {
-      if (!own) own = std::make_unique<Session>(*home);
+      if (!own) own = std::make_unique<Session>(*home, SessionOptions{.device = device});
       return *own;
     }
     if (!shared) shared = SharedSession::of(*home);

@@ -49,8 +49,17 @@ void Collecting::add(const std::string& name, State& state, const BodyOf& body_o
   std::vector<std::shared_ptr<const Built>> traces;
   {
     std::lock_guard lock(state.mutex);
-    for (const auto& [signature, b] : state.built)
-      if (SwitchReads::hold(b->traced.settings)) traces.push_back(b);
+    // Of several for one signature the one that serves now, or else the last that was made.
+    for (auto it = state.built.begin(); it != state.built.end();) {
+      const auto end = state.built.upper_bound(it->first);
+      auto best = it->second;
+      for (; it != end; ++it) {
+        const bool holds = SwitchReads::hold(it->second->traced.settings);
+        const bool best_holds = SwitchReads::hold(best->traced.settings);
+        if (holds != best_holds ? holds : it->second->number > best->number) best = it->second;
+      }
+      if (!SwitchReads::outdated(best->traced.settings)) traces.push_back(std::move(best));
+    }
   }
   std::ranges::sort(traces, {}, [](const auto& b) { return b->number; });
   if (traces.empty())
@@ -89,7 +98,7 @@ void Collecting::trace_called(State& state, const BodyOf& body_of) {
 
 void Collecting::add_trace(const std::string& name, State& state, const Built& b) {
   const TracedFunction& traced = b.traced;
-  FunctionRecord f{.name = name, .body = state.closed_body(b), .where = state.where};
+  FunctionRecord f{.name = name, .body = state.closed_body(b), .device = traced.signature.device, .where = state.where};
   const size_t n = f.body.parameters.size();
   for (size_t i = 0; i < n; ++i)
     f.arguments.push_back(i < traced.argument_names.size() ? traced.argument_names[i] : name_of_place("x", i, n));

@@ -209,7 +209,7 @@ SavedProgram frozen(ProgramRecord record, std::source_location where) {
   auto [tensors, metadata] = saved::write_program(record, {});
   const std::string source = "a frozen program";
   const io::Safetensors file(source, std::move(tensors), std::move(metadata));
-  return saved::program_of(saved::read_program(file, source), where);
+  return saved::program_of(saved::read_program(file, source), {}, where);
 }
 
 }  // namespace

@@ -39,15 +39,17 @@ using State = FunctionRunner::State;
 // The functions of a program that was read.
 class Loading {
  public:
-  Loading(ProgramRecord record, std::source_location where) : record_(std::move(record)), where_(where) {}
+  Loading(ProgramRecord record, const LoadOptions& options, std::source_location where)
+      : record_(std::move(record)), options_(options), where_(where) {}
 
   std::shared_ptr<const SavedProgram::Data> run() {
     data_->counters = record_.counters;
     data_->info = record_.info;
     for (const auto& d : record_.draws)
       if (d.count) (*data_->counters)[d.key] = d.count;
+    const Device device = parse_device(options_.device, false);
     for (auto& [state, value] : record_.variables) {
-      state->set_eager_value(renamed(value));
+      state->set_eager_value(renamed(moved_to(value, device)));
       data_->variables.emplace(state->name, Variable::of(state));
     }
     std::map<std::string, std::vector<SavedSignature>> signatures;
@@ -89,7 +91,8 @@ class Loading {
                                                   .key = {},
                                                   .home = Graph(),
                                                   .of_eager = true,
-                                                  .loaded = true});
+                                                  .loaded = true,
+                                                  .device = options_.device});
     state->home->data()->take_eager_variables();
     state->self = state;
     state->keeps = data_->counters;
@@ -127,6 +130,7 @@ class Loading {
   }
 
   ProgramRecord record_;
+  const LoadOptions& options_;
   const std::source_location where_;
   std::shared_ptr<SavedProgram::Data> data_ = SavedParts::new_data();
 };
@@ -155,8 +159,8 @@ ProgramRecord record_of(const SavedProgram& program, std::source_location where)
   return all.finish();
 }
 
-SavedProgram program_of(ProgramRecord record, std::source_location where) {
-  return internal::SavedParts::program(internal::Loading(std::move(record), where).run());
+SavedProgram program_of(ProgramRecord record, const LoadOptions& options, std::source_location where) {
+  return internal::SavedParts::program(internal::Loading(std::move(record), options, where).run());
 }
 
 }  // namespace saved
@@ -182,10 +186,10 @@ void save(const std::string& path, const SavedProgram& program, SaveOptions opti
   write_file(path, saved::record_of(program, where), options, where);
 }
 
-SavedProgram load(const std::string& path, std::source_location where) {
+SavedProgram load(const std::string& path, LoadOptions options, std::source_location where) {
   const SourceScope source_scope(where);
   const io::Safetensors file = io::load_safetensors(path, where);
-  return saved::program_of(saved::read_program(file, path), where);
+  return saved::program_of(saved::read_program(file, path), options, where);
 }
 
 std::vector<SavedSignature> SavedProgram::signatures() const {

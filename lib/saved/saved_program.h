@@ -184,11 +184,18 @@ void save(const std::string& path, std::initializer_list<internal::ToSave> funct
 void save(const std::string& path, const SavedProgram& program, SaveOptions options = {},
           std::source_location where = std::source_location::current());
 
+/// Options of `load`.
+struct LoadOptions {
+  std::string device =
+      "/cpu:0";  ///< where variables are put, and where ops run that no guard within the program placed
+};
+
 /// Reads a program that `save` has written, in this process or another, by this version of the library or an older
 /// one. It needs none of the code that built the program, in either mode.
 ///
 /// Throws NotFound if there is no file; DataLoss for one that is damaged, with the place; InvalidArgument for one that
 /// is no saved program; Unimplemented for a newer format, or an op that this library does not know.
-[[nodiscard]] SavedProgram load(const std::string& path, std::source_location where = std::source_location::current());
+[[nodiscard]] SavedProgram load(const std::string& path, LoadOptions options = {},
+                                std::source_location where = std::source_location::current());
 
 }  // namespace twofold

@@ -182,7 +182,7 @@ class Writing {
       made.add_scope(part(scopes, node.scope, [&] { return g.scope_name(node); }));
       made.add_base(part(bases, node.base, [&] { return g.base_name(node); }));
       made.add_ordinal(node.ordinal);
-      made.add_device(node.device);
+      made.add_device(node.device == device_ ? -1 : node.device);
       made.add_generation(node.op->flags.random ? generation(node.generation) : 0);
       made.add_only_names(node.only_names);
       const bool line = options_.source_lines && node.where.line();
@@ -242,6 +242,7 @@ class Writing {
       else
         to->set_nothing(true);
     }
+    device_ = f.device;
     made.set_body(body(f.body));
     set_line(made.mutable_line(), f.where);
     *program_.add_functions() = std::move(made);
@@ -250,6 +251,7 @@ class Writing {
   const SaveOptions& options_;
   Program program_;
   io::NamedTensors tensors_;
+  int8_t device_ = -1;  // of the function that is being written
   std::unordered_map<std::string, uint32_t> texts_;
   std::set<std::string> names_;  // of variables
   std::unordered_map<uint64_t, uint32_t> variables_;

@@ -31,6 +31,7 @@ struct FunctionRecord {
   };
   std::vector<Result> results;
   Body body;
+  int8_t device = -1;  ///< that a guard chose for all of it, which a file leaves open
   std::source_location where;
 };
 
@@ -52,7 +53,7 @@ struct ProgramRecord {
 ProgramRecord record_of(std::initializer_list<internal::ToSave> functions, std::source_location where);
 ProgramRecord record_of(const SavedProgram& program, std::source_location where);
 /// What `load` gives for a record that was read.
-SavedProgram program_of(ProgramRecord record, std::source_location where);
+SavedProgram program_of(ProgramRecord record, const LoadOptions& options, std::source_location where);
 
 /// The tensors of the file and its notes.
 std::pair<io::NamedTensors, io::Metadata> write_program(const ProgramRecord& program, const SaveOptions& options);

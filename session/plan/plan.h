@@ -91,10 +91,10 @@ struct HostOp {
   const OpDef* op = nullptr;
   Ref<AttrsBox> attrs;
   Device device;
-  uint32_t node = 0;                         ///< of the graph
+  uint32_t node = 0;                                  ///< of the graph
   std::shared_ptr<const std::vector<BodyKept>> kept;  ///< as ProgramNode's
-  Slot* slot = nullptr;                      ///< of an assignment or a read
-  RandomCounter* counter = nullptr;          ///< of a random op
+  Slot* slot = nullptr;                               ///< of an assignment or a read
+  RandomCounter* counter = nullptr;                   ///< of a random op
   std::vector<FedVariable> fed;
   std::vector<Source> inputs;
   std::vector<uint32_t> outputs;  ///< externals
@@ -158,6 +158,7 @@ struct Plan {
   };
   std::vector<ArenaSize> arenas;  ///< by Device::index
   bool writes = false;            ///< some variable
+  bool uses_eager = false;        ///< some variable whose value eager code has, too
   bool draws = false;             ///< it has random ops, or host ops, which may
   GpuPlan gpu;
   std::vector<ObservedOp> observed;        ///< in order; empty unless the plan is for observed runs

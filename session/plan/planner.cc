@@ -201,6 +201,7 @@ class Planner {
   void use_slot(Slot& slot, bool write) {
     plan_->slots.emplace_back(&slot, write);
     plan_->writes |= write;
+    plan_->uses_eager |= slot.is_eager;
   }
 
   void emit_read(const VariableState& v, ValueId to, uint32_t node) {

@@ -10,7 +10,8 @@
 
 namespace twofold {
 
-void Slot::throw_uninitialized() const {
+Tensor Slot::eager_value() const {
+  if (is_eager) return variable->eager_value();
   fail(Code::FailedPrecondition, fmt::format("Attempting to use uninitialized value {}", variable->name),
        "session.run(tf::global_variables_initializer()), or, to leave others as they are, "
        "session.run(tf::variables_initializer({v})); of an optimiser made later: session.run(opt.initializer())");

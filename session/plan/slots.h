@@ -32,10 +32,9 @@ struct Slot {
   /// The value as the run that holds the lock sees it. Throws FailedPrecondition where there is none: "Attempting to
   /// use uninitialized value w".
   Tensor current() const {
-    if (!pending.defined() && is_eager) [[unlikely]]
-      return variable->eager_value();
     const Tensor& t = pending.defined() ? pending : value;
-    if (!t.defined()) throw_uninitialized();
+    if (!t.defined()) [[unlikely]]
+      return eager_value();
     return t;
   }
   bool has_current() const { return pending.defined() || value.defined() || is_eager; }
@@ -49,7 +48,7 @@ struct Slot {
   }
 
  private:
-  [[noreturn]] void throw_uninitialized() const;
+  Tensor eager_value() const;  // throws where there is none
   std::shared_mutex own_lock_;
 };
 

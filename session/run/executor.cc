@@ -19,27 +19,45 @@ class Locks {
   Locks(const Plan* plan, const SessionContext& context) : plan_(plan) {
     if (!plan_) return;
     if (t_state.observer_levels) refuse_in_observer(&context, "run");
-    for (const auto& [slot, write] : plan_->slots) {
-      if (slot->is_eager) slot->variable->eager_value();  // what an eager step has left to be done is done before
-      write ? slot->lock.lock() : slot->lock.lock_shared();
-      if (write && slot->is_eager && !observed_) slot->variable->updating().lock();
+    if (plan_->uses_eager) [[unlikely]] {
+      lock_eager();
+      return;
     }
+    for (const auto& [slot, write] : plan_->slots) write ? slot->lock.lock() : slot->lock.lock_shared();
   }
   ~Locks() {
     if (!plan_) return;
     for (const auto& [slot, write] : plan_->slots)
       if (write) slot->pending = Tensor();  // of a failed run; a successful one has moved it on
-    for (const auto& [slot, write] : plan_->slots) {
-      if (write && slot->is_eager && !observed_) slot->variable->updating().unlock();
-      write ? slot->lock.unlock() : slot->lock.unlock_shared();
+    if (plan_->uses_eager) [[unlikely]] {
+      unlock_eager();
+      return;
     }
+    for (const auto& [slot, write] : plan_->slots) write ? slot->lock.unlock() : slot->lock.unlock_shared();
   }
   Locks(const Locks&) = delete;
   Locks& operator=(const Locks&) = delete;
 
  private:
+  // Eager code does not change a variable either that a run writes, unless an observer of the run does.
+  void lock_eager() {
+    updates_ = !t_state.observing;
+    for (const auto& [slot, write] : plan_->slots)  // what an eager step has left to be done is done before
+      if (slot->is_eager) slot->variable->eager_value();
+    for (const auto& [slot, write] : plan_->slots) {
+      write ? slot->lock.lock() : slot->lock.lock_shared();
+      if (write && slot->is_eager && updates_) slot->variable->updating().lock();
+    }
+  }
+  void unlock_eager() {
+    for (const auto& [slot, write] : plan_->slots) {
+      if (write && slot->is_eager && updates_) slot->variable->updating().unlock();
+      write ? slot->lock.unlock() : slot->lock.unlock_shared();
+    }
+  }
+
   const Plan* plan_;
-  const bool observed_ = t_state.observing;  // by whom eager variables may be assigned
+  bool updates_ = false;  // whether updates by eager code are locked out, too
 };
 
 // A variable's value as it is now.
