@@ -96,6 +96,14 @@ built linear
 title "Handwritten digits in three columns"
 built digits
 "$build/demos/digits"
+title "The article's net leaves its process: one trains and saves it, another, without its code, loads it and trains on"
+built elsewhere_first demos/elsewhere
+for net in article full; do
+  files=("$build/elsewhere_$net.safetensors" "$build/elsewhere_$net.expected.safetensors")
+  "$build/demos/elsewhere_first" --net "$net" --program "${files[0]}" --expected "${files[1]}"
+  "$build/demos/elsewhere" "${files[@]}"
+  rm -f "${files[@]}"
+done
 title "The article's net in three columns, on a GPU too where there is one"
 built myconv ${cuda_target[@]+"${cuda_target[@]}"}
 exec "$build/demos/myconv" --device both "$@"
