@@ -118,7 +118,8 @@ Outputs FunctionRunner::State::call_node(const TracedFunction& traced, std::vect
   std::vector<const Tensor*> pointers;
   for (const Tensor& t : inputs) pointers.push_back(&t);
   const ControlScope after(current_graph(), traced.follows, false);
-  const NextName name(node_name());
+  const std::string called = node_name();  // which NextName refers to
+  const NextName name(called);
   return apply_all(call_op, pointers, CallAttrs{traced.body}, where);
 }
 
