@@ -21,16 +21,9 @@ void find_effects(Body& b) {
     const Node& n = g.node(id);
     // Eager, a random op draws whether or not its numbers are used; the count of draws must not differ.
     if (n.op->flags.effect || n.op->flags.random) b.effects.push_back(id);
-    if (const auto* v = variable_in(n.attrs_view())) {
-      if (n.op->flags.writes_variable) add_variable(b.writes, *v);
-      if (n.op->flags.reads_variable) add_variable(b.reads, *v);
-    }
+    add_variables_of(n, b);
     bool nested_effects = false;
-    for (const Body* inner : bodies_of(*n.op, n.attrs_view())) {
-      for (const auto& v : inner->reads) add_variable(b.reads, v);
-      for (const auto& v : inner->writes) add_variable(b.writes, v);
-      nested_effects |= !inner->effects.empty();
-    }
+    for (const Body* inner : bodies_of(*n.op, n.attrs_view())) nested_effects |= !inner->effects.empty();
     if (nested_effects) b.effects.push_back(id);
   }
   std::vector<uint32_t> needed = b.effects;
@@ -43,6 +36,24 @@ void find_effects(Body& b) {
 }
 
 }  // namespace
+
+GraphData& surrounding_graph(std::span<const Tensor> given) {
+  GraphData& current = current_graph();
+  for (const Tensor& t : given)
+    if (t.is_symbolic() && !current.within(t.graph())) return *t.graph();
+  return current;
+}
+
+void add_variables_of(const Node& n, Body& b) {
+  if (const auto* v = variable_in(n.attrs_view())) {
+    if (n.op->flags.writes_variable) add_variable(b.writes, *v);
+    if (n.op->flags.reads_variable) add_variable(b.reads, *v);
+  }
+  for (const Body* inner : bodies_of(*n.op, n.attrs_view())) {
+    for (const auto& v : inner->reads) add_variable(b.reads, v);
+    for (const auto& v : inner->writes) add_variable(b.writes, v);
+  }
+}
 
 BuiltBody build_body(GraphData& outer, const char* label, const BodyKey& key, std::span<const TensorSpec> specs,
                      std::source_location where, const internal::TensorFunction& f,

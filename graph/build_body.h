@@ -14,6 +14,12 @@
 
 namespace twofold {
 
+/// The graph that new nodes with these operands belong to, or bodies that use them lie in: that of the symbols among
+/// them, unless a body inside of it is being built.
+GraphData& surrounding_graph(std::span<const Tensor> given);
+/// Adds to `reads` and `writes` of `b` the variables that `n`, one of its nodes, or a body of that uses.
+void add_variables_of(const Node& n, Body& b);
+
 /// A body, and what of the graph around it the node that holds it must be given.
 struct BuiltBody {
   Body body;

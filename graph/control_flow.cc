@@ -35,14 +35,6 @@ void check_predicate(const Tensor& p, const char* op, std::source_location where
             "reduce it to one truth first");
 }
 
-// The graph around the bodies: that of the symbols given, unless a body inside of it is being built.
-GraphData& surrounding_graph(std::span<const Tensor> given) {
-  GraphData& current = current_graph();
-  for (const Tensor& t : given)
-    if (t.is_symbolic() && !current.within(t.graph())) return *t.graph();
-  return current;
-}
-
 // The node behind these outputs, and those that are visible.
 internal::ControlFlowResult result_of(const Outputs& outputs, const OpDef& op) {
   return {{outputs.begin(), outputs.end() - op.hidden}, outputs[0].op()};

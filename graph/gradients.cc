@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include <twofold/graph/body.h>
+#include <twofold/graph/build_body.h>
 #include <twofold/graph/gradients.h>
 #include <twofold/graph/graph.h>
 #include <twofold/graph/graph_data.h>
@@ -134,14 +135,6 @@ std::vector<Tensor> differentiate_graph(const GraphRecords& records, GraphData& 
   return differentiate(records, seeds, keys, rows);
 }
 
-// The graph that gradient nodes go to: the ys', unless a body around them is being built.
-GraphData& graph_of(std::span<const Tensor> ys) {
-  GraphData& current = current_graph();
-  for (const Tensor& y : ys)
-    if (y.is_symbolic() && !current.within(y.graph())) return *y.graph();
-  return current;
-}
-
 // Behind all nodes that the current graph has now.
 GraphPosition position_now() {
   const GraphData& g = current_graph();
@@ -152,7 +145,7 @@ GraphPosition position_now() {
 std::vector<Tensor> gradients_of(std::span<const Tensor> ys, std::span<const Differentiable> xs,
                                  std::span<const Tensor> dys, const GraphWatch* watch, std::span<RowsGradient> rows) {
   for (const Tensor& y : ys) check_not_escaped(y, t_state.source);
-  GraphData& g = graph_of(ys);
+  GraphData& g = surrounding_graph(ys);
   const Ref<GraphData> keep(&g);
   const EnterGraph enter(g);
   const NameScope scope("gradients");

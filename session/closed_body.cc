@@ -34,20 +34,7 @@ twofold::Body FunctionRunner::State::closed_body(const Built& b) const {
                      .effects = inlined->request.operations};
   body.graph->close();
   std::ranges::sort(body.effects);
-  const auto add = [](std::vector<Ref<VariableState>>& list, const Ref<VariableState>& v) {
-    if (std::ranges::find(list, v) == list.end()) list.push_back(v);
-  };
-  for (uint32_t id : inlined->nodes) {
-    const Node& n = body.graph->node(id);
-    if (const auto* v = variable_in(n.attrs_view())) {
-      if (n.op->flags.reads_variable) add(body.reads, *v);
-      if (n.op->flags.writes_variable) add(body.writes, *v);
-    }
-    for (const twofold::Body* inner : bodies_of(*n.op, n.attrs_view())) {
-      for (const auto& v : inner->reads) add(body.reads, v);
-      for (const auto& v : inner->writes) add(body.writes, v);
-    }
-  }
+  for (uint32_t id : inlined->nodes) add_variables_of(body.graph->node(id), body);
   return body;
 }
 

@@ -48,10 +48,10 @@ struct FunctionRunner::State {
   FunctionOptions options;
   std::source_location where;
   BodyKey key;
-  std::optional<Graph> home;      ///< the graph around: calls with values are nodes of it. None for an eager step
-  bool of_eager = false;          ///< it is the function's own, whose variables are eager
-  bool loaded = false;            ///< from a file: there is no body to trace anew
-  std::string device = "/cpu:0";  ///< of a function from a file: where its ops run that nothing places
+  std::optional<Graph> home;                    ///< the graph around: calls with values are nodes of it
+  bool of_eager = false;                        ///< it is the function's own, whose variables are eager
+  bool loaded = false;                          ///< from a file: there is no body to trace anew
+  std::string device = "/cpu:0";                ///< of a function from a file: where its ops run that nothing places
   std::shared_ptr<const void> keeps = nullptr;  ///< what it uses of the program that was loaded
 
   std::weak_ptr<const State> self;  ///< this

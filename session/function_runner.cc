@@ -54,14 +54,6 @@ bool any_symbol(const Arguments& arguments) {
   return std::ranges::any_of(arguments.values, [](const auto& v) { return v.tensor().is_symbolic(); });
 }
 
-// The graph that a call with symbols belongs to: theirs, unless a body inside of it is being built.
-GraphData& graph_of(std::span<const Tensor> given) {
-  GraphData& current = current_graph();
-  for (const Tensor& t : given)
-    if (t.is_symbolic() && !current.within(t.graph())) return *t.graph();
-  return current;
-}
-
 }  // namespace
 
 const char* FunctionRunner::State::word() const { return kind == Kind::step ? "step" : "function"; }
@@ -249,7 +241,7 @@ FunctionRunner::Result FunctionRunner::State::add_call(const Arguments& argument
   const TracedFunction& traced = now->traced;
   std::vector<Tensor> inputs;
   for (const Feed::Value& v : arguments.values) inputs.push_back(tensor_of(v));
-  GraphData& g = graph_of(inputs);
+  GraphData& g = surrounding_graph(inputs);
   check_belongs(g, traced);
   const DeferredMode deferred;
   const EnterGraph enter(g);
