@@ -33,6 +33,8 @@ class Tape final : public RecordList {
     if (!depends(t)) active_.insert(t.id());  // of a tape apart: it is captured, if a tape around watches it
   }
   void watch(const VariableState& v) { watched_variables_.insert(v.id); }
+  /// Whether `t` is watched, or follows from what is.
+  bool watches(const Tensor& t) const { return active_.contains(t.id()); }
   /// A variable was read, as `value`. Trainable ones are watched by themselves.
   void record_read(const Ref<VariableState>& v, const Tensor& value);
   /// `variables` are those that a body read.

@@ -9,10 +9,15 @@ namespace twofold {
 
 class BodySymbols::Owner final : public GraphSymbols {
  public:
-  explicit Owner(GraphData& g) : GraphSymbols(&g), keeps_(&g) {}
+  Owner(GraphData& g, const BodySymbols& symbols) : GraphSymbols(&g), symbols_(&symbols), keeps_(&g) {}
   void close() { closed_ = true; }
+  Tensor symbol_read(uint32_t node, uint16_t output, const HostRead& read) const override {
+    const bool answers = !closed_ && symbols_->reads_ && symbols_->is_of_this_thread();
+    return answers ? symbols_->reads_->read({node, output}, read) : Tensor();
+  }
 
  private:
+  const BodySymbols* const symbols_;  // until it is closed
   const Ref<GraphData> keeps_;
 };
 
@@ -29,6 +34,18 @@ void BodySymbols::close() {
     if (owner) owner->close();
 }
 
+bool BodySymbols::is_of_this_thread() const {
+  const BodySymbols* s = t_state.symbols;
+  while (s && s != this) s = s->outer_;
+  return s == this;
+}
+
+bool BodySymbols::answers(const GraphData& g) {
+  for (const BodySymbols* s = t_state.symbols; s; s = s->outer_)
+    if (s->graph_.get() == &g) return s->reads_ != nullptr;
+  return false;
+}
+
 void BodySymbols::add(const GraphData& g, uint32_t id) {
   if (&g == graph_.get())
     nodes_.push_back(id);
@@ -40,7 +57,7 @@ SymbolOwner* BodySymbols::owner(GraphData* g, uint32_t node) {
   if (g != graph_.get() || node < begin_) return g;
   const size_t i = node - begin_;
   if (owners_.size() <= i) owners_.resize(i + 1);
-  if (!owners_[i]) owners_[i] = make_ref<Owner>(*g);
+  if (!owners_[i]) owners_[i] = make_ref<Owner>(*g, *this);
   return owners_[i].get();
 }
 

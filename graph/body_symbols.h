@@ -11,6 +11,16 @@
 
 namespace twofold {
 
+/// What gives symbols of a body their values while it is traced.
+class TracedReads {
+ public:
+  /// As SymbolOwner::symbol_read says.
+  virtual Tensor read(Edge e, const HostRead& read) = 0;
+
+ protected:
+  ~TracedReads() = default;
+};
+
 /// While a step's body is built on this thread, handles of the nodes that it makes are counted node by node. Once it is
 /// closed they must not be used: a symbol of one build says nothing in the next, nor outside.
 class BodySymbols {
@@ -30,6 +40,11 @@ class BodySymbols {
   /// A value that the body uses, as the constant that its node holds.
   Tensor constant(const Tensor& value, std::source_location where);
 
+  /// Whether a body that is being traced on this thread, of graph `g`, has values for its symbols.
+  static bool answers(const GraphData& g);
+  /// Reads of its symbols on this thread are `reads`'s to answer from now on; it must live as long.
+  void answer_by(TracedReads& reads) { reads_ = &reads; }
+
   /// The body is built: its symbols must not be used any more.
   void close();
   /// Nodes, in order, of which there are more handles than entries in `known`.
@@ -47,9 +62,11 @@ class BodySymbols {
 
  private:
   class Owner;
+  bool is_of_this_thread() const;
   const Ref<GraphData> graph_;
   const uint32_t begin_;
   BodySymbols* const outer_;
+  TracedReads* reads_ = nullptr;
   bool closed_ = false;
   std::vector<uint32_t> nodes_;
   std::vector<Ref<Owner>> owners_;  // by node, from begin_ on; null where no handle was made

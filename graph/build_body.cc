@@ -18,13 +18,8 @@ void add_variable(std::vector<Ref<VariableState>>& list, const Ref<VariableState
 void find_effects(Body& b) {
   const GraphData& g = *b.graph;
   for (uint32_t id = 0; id < g.size(); ++id) {
-    const Node& n = g.node(id);
-    // Eager, a random op draws whether or not its numbers are used; the count of draws must not differ.
-    if (n.op->flags.effect || n.op->flags.random) b.effects.push_back(id);
-    add_variables_of(n, b);
-    bool nested_effects = false;
-    for (const Body* inner : bodies_of(*n.op, n.attrs_view())) nested_effects |= !inner->effects.empty();
-    if (nested_effects) b.effects.push_back(id);
+    add_variables_of(g.node(id), b);
+    if (has_effect(g.node(id))) b.effects.push_back(id);
   }
   std::vector<uint32_t> needed = b.effects;
   for (Edge e : b.outputs) needed.push_back(e.node);
@@ -36,6 +31,12 @@ void find_effects(Body& b) {
 }
 
 }  // namespace
+
+bool has_effect(const Node& n) {
+  // Eager, a random op draws whether or not its numbers are used; the count of draws must not differ.
+  return n.op->flags.effect || n.op->flags.random ||
+         std::ranges::any_of(bodies_of(*n.op, n.attrs_view()), [](const Body* b) { return !b->effects.empty(); });
+}
 
 GraphData& surrounding_graph(std::span<const Tensor> given) {
   GraphData& current = current_graph();

@@ -17,6 +17,8 @@ namespace twofold {
 /// The graph that new nodes with these operands belong to, or bodies that use them lie in: that of the symbols among
 /// them, unless a body inside of it is being built.
 GraphData& surrounding_graph(std::span<const Tensor> given);
+/// Whether `n` runs each time that its body does, for what it or a body of it does or draws.
+bool has_effect(const Node& n);
 /// Adds to `reads` and `writes` of `b` the variables that `n`, one of its nodes, or a body of that uses.
 void add_variables_of(const Node& n, Body& b);
 

@@ -193,7 +193,7 @@ static bool building_body() { return !executing_eagerly() && (t_state.symbols ||
 Tensor print(Operand x, std::string message) {
   const Tensor& value = x.resolve();
   if (value.is_concrete() && !building_body()) {
-    write_print(message, value);
+    write_lines(print_line(message, value));
     return done_now(print_op, value, x.where());
   }
   const Tensor symbol = value.is_concrete() ? graph_constant(value, "", x.where()) : value;

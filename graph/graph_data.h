@@ -101,6 +101,7 @@ class GraphSymbols : public SymbolOwner {
   std::source_location symbol_where(uint32_t node) const final;
   std::optional<PartialValues> symbol_known_values(uint32_t node, uint16_t output) const final;
   Tensor symbol_arrived(uint32_t node) const final;
+  Tensor symbol_read(uint32_t, uint16_t, const HostRead&) const override { return {}; }
 
  protected:
   using SymbolOwner::SymbolOwner;

@@ -175,12 +175,16 @@ void check_assertion(const std::string& message, std::span<const Tensor* const> 
   fail(Code::InvalidArgument, text);
 }
 
-void write_print(const std::string& message, const Tensor& value) {
-  static std::mutex mutex;  // lines of concurrent runs stay whole
+std::string print_line(const std::string& message, const Tensor& value) {
   std::ostringstream line;
   line << message << value << '\n';
+  return line.str();
+}
+
+void write_lines(const std::string& lines) {
+  static std::mutex mutex;
   std::lock_guard lock(mutex);
-  std::cout << line.str() << std::flush;
+  std::cout << lines << std::flush;
 }
 
 }  // namespace twofold

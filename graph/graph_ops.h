@@ -64,7 +64,9 @@ Tensor done_now(const OpDef& op, const Tensor& x, std::source_location where);
 /// Throws InvalidArgument "assertion failed: [message] [data] ..." unless inputs[0] is true; the rest is data.
 void check_assertion(const std::string& message, std::span<const Tensor* const> inputs);
 
-/// Writes one line to standard output.
-void write_print(const std::string& message, const Tensor& value);
+/// What printing a tensor writes: the message and its elements, to the end of the line.
+std::string print_line(const std::string& message, const Tensor& value);
+/// Writes whole lines to standard output; those of concurrent runs do not mix.
+void write_lines(const std::string& lines);
 
 }  // namespace twofold

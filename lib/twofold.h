@@ -53,6 +53,7 @@
 #include <twofold/session/session.h>
 #include <twofold/session/state.h>
 #include <twofold/session/step.h>
+#include <twofold/session/trace.h>
 
 /// What programs use: `namespace tf = twofold;`.
 namespace twofold {}

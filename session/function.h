@@ -12,8 +12,8 @@ template <class F>
 class Function {
  public:
   using Where = std::source_location;
-  Function(const Session* session, F body, FunctionOptions options, Where where)
-      : called_(internal::FunctionRunner::Kind::function, session, std::move(body), std::move(options), where) {}
+  /// For tf::function and tf::trace, which make them.
+  explicit Function(internal::CalledBody<F> called) : called_(std::move(called)) {}
 
   /// @{
   /// Calls it with values, or with symbols: see tf::function.
@@ -82,7 +82,8 @@ template <class F>
 [[nodiscard("tf::function makes a function: auto f = tf::function(...), then f(x)")]] auto function(
     F&& body, FunctionOptions options = {}, std::source_location where = std::source_location::current()) {
   if constexpr (internal::FunctionBody<std::decay_t<F>>) {
-    return Function<std::decay_t<F>>(nullptr, std::forward<F>(body), std::move(options), where);
+    return Function(internal::CalledBody<std::decay_t<F>>(internal::FunctionRunner::Kind::function, nullptr,
+                                                          std::forward<F>(body), std::move(options), where));
   } else {
     static_assert(kNever<F>, "tf::function takes a function of tensors: tf::function([&](Tensor x) { return ...; })");
     return Tensor();
@@ -93,7 +94,8 @@ template <class F>
     const Session& session, F&& body, FunctionOptions options = {},
     std::source_location where = std::source_location::current()) {
   if constexpr (internal::FunctionBody<std::decay_t<F>>) {
-    return Function<std::decay_t<F>>(&session, std::forward<F>(body), std::move(options), where);
+    return Function(internal::CalledBody<std::decay_t<F>>(internal::FunctionRunner::Kind::function, &session,
+                                                          std::forward<F>(body), std::move(options), where));
   } else {
     static_assert(kNever<F>,
                   "tf::function takes a function of tensors: tf::function(session, [&](Tensor x) { return ...; })");

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -18,6 +19,7 @@
 
 namespace twofold {
 
+class GuardedRun;
 class StepScope;
 
 namespace internal {
@@ -25,6 +27,8 @@ namespace internal {
 /// What a value given to a call is.
 TensorSpec spec_of(const Feed::Value& v);
 Signature signature_of(const Arguments& arguments);
+/// Whether a body from a file can be called with them.
+bool takes(const Body& body, const Arguments& arguments);
 
 /// A call in the graph around a function, of placeholders.
 struct CallInHome {
@@ -35,8 +39,9 @@ struct CallInHome {
 /// A trace and the runs that serve calls with values.
 struct Built {
   TracedFunction traced;
-  uint64_t number = 0;           ///< in which order they were made
-  mutable std::mutex preparing;  ///< guards all below
+  uint64_t number = 0;                          ///< in which order they were made
+  mutable std::atomic<uint64_t> last_call = 0;  ///< of a trace with guards: greater if it was later
+  mutable std::mutex preparing;                 ///< guards all below
   mutable std::optional<CallInHome> in_home;
   mutable std::optional<PreparedRun> run;
   mutable std::shared_ptr<RecordedRun> recorded;  ///< of calls that a tape sees
@@ -51,6 +56,7 @@ struct FunctionRunner::State {
   std::optional<Graph> home;                    ///< the graph around: calls with values are nodes of it
   bool of_eager = false;                        ///< it is the function's own, whose variables are eager
   bool loaded = false;                          ///< from a file: there is no body to trace anew
+  bool guarded = false;                         ///< host code in the body reads symbols: traces hold for what it read
   std::string device = "/cpu:0";                ///< of a function from a file: where its ops run that nothing places
   std::shared_ptr<const void> keeps = nullptr;  ///< what it uses of the program that was loaded
 
@@ -79,7 +85,7 @@ struct FunctionRunner::State {
   std::shared_ptr<const Built> find_or_trace(const Arguments& arguments, const Body& body);
   std::shared_ptr<const Built> find_or_trace(const Signature& signature, std::source_location called_from,
                                              const Body& body);
-  TracedFunction trace_now(const Signature& signature, const Body& body);
+  TracedFunction trace_now(const Signature& signature, const Body& body, const Examples* examples = nullptr);
   void check_same(const TracedFunction& a, const TracedFunction& b) const;
   void drop_outdated();
   void warn_of_held(const TracedFunction& traced);
@@ -91,6 +97,7 @@ struct FunctionRunner::State {
   /// A Call node in the current graph: its outputs, the hidden one too.
   Outputs call_node(const TracedFunction& traced, std::vector<Tensor> inputs) const;
   void check_belongs(const GraphData& g, const TracedFunction& traced) const;
+  void check_unwatched(const TracedFunction& traced) const;
   void check_session(const StepScope* outer) const;
   void note_call(const Arguments& arguments);
   /// The call in the graph around. Precondition: b.preparing is held.
@@ -99,11 +106,26 @@ struct FunctionRunner::State {
   const PreparedRun& prepared(const Built& b, const Session& in) const;
   std::shared_ptr<RecordedRun> recorded(const Built& b, const Session& in) const;
 
+  /// @{
+  /// Of a guarded function: the traces whose arguments and settings fit, the latest called first; that which serves
+  /// symbols; a new one for the arguments' values; which guard of a trace fails for them, if any does.
+  std::vector<std::shared_ptr<const Built>> fitting(const Arguments& arguments) const;
+  std::shared_ptr<const Built> latest(const Arguments& arguments) const;
+  std::shared_ptr<const Built> trace_for(const Arguments& arguments, const Body& body, std::string reason);
+  std::optional<size_t> failing_guard(const Built& b, const Arguments& arguments, const GuardedRun& run);
+  TracedFunction trace_with(const Signature& signature, const Body& body, std::vector<Tensor> arguments,
+                            uint64_t number);
+  [[noreturn]] void fail_no_trace(std::span<const std::shared_ptr<const Built>> traces, const Arguments& arguments,
+                                  std::source_location line) const;
+  /// @}
+
   // The ways of a call: an eager step; a step within another body; a call with symbols; one with values.
   Result run_now(const Arguments& arguments, const Body& body);
   Result run_inline(const Arguments& arguments, const Body& body, const StepScope* outer);
   Result add_call(const Arguments& arguments, const Body& body, const StepScope* outer);
   Result run_built(const Arguments& arguments, const Body& body);
+  Result run_guarded(const Arguments& arguments, const Body& body);
+  Result run_trace(const Built& b, const Arguments& arguments);
 };
 
 struct FunctionParts {

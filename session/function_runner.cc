@@ -213,8 +213,10 @@ void FunctionRunner::State::check_session(const StepScope* outer) const {
 FunctionRunner::Result FunctionRunner::State::run_inline(const Arguments& arguments, const Body& body,
                                                          const StepScope* outer) {
   check_session(outer);
-  if (!current_graph().within(deferred_home().data()))
-    fail_at(where, "", Code::FailedPrecondition, "A step was called in the body of a step of another graph",
+  const GraphData& around = *deferred_home().data();
+  if (!of_eager && !current_graph().within(&around))
+    fail_at(where, "", Code::FailedPrecondition,
+            fmt::format("A {0} was called in the body of a {0} of another graph", word()),
             "make both while one graph is current");
   const StepScope step(*this, false);
   const NameScope name(node_name());
@@ -271,18 +273,34 @@ void FunctionRunner::State::check_belongs(const GraphData& g, const TracedFuncti
 
 FunctionRunner::Result FunctionRunner::State::run_built(const Arguments& arguments, const Body& body) {
   deferred_home();
-  const auto now = find_or_trace(arguments, body);
-  const TracedFunction& traced = now->traced;
+  return guarded ? run_guarded(arguments, body) : run_trace(*find_or_trace(arguments, body), arguments);
+}
+
+// Throws where a live tape watches what is a constant of the trace.
+void FunctionRunner::State::check_unwatched(const TracedFunction& traced) const {
+  for (const Tape* tape = t_state.tape; tape; tape = tape->next())
+    for (const auto& used : traced.used)
+      if (tape->watches(used.value))
+        fail_at(used.where, "", Code::FailedPrecondition,
+                fmt::format("A live tape watches a tensor that the body of a {}, made at {}, uses and that is no "
+                            "argument of it: the tensor is a constant of the graph, to which no gradient goes",
+                            word(), line_of(where)),
+                "pass it as an argument, f(x, w), or keep it in a tf::Variable");
+}
+
+FunctionRunner::Result FunctionRunner::State::run_trace(const Built& b, const Arguments& arguments) {
+  const TracedFunction& traced = b.traced;
   Result result{traced.nest, traced.values};
   const bool records = t_state.tape && kind == Kind::function;
   const Session& ready = session();  // with the variables that were made since
   std::vector<Tensor> values;
   if (records) {
+    check_unwatched(traced);
     std::vector<Tensor> inputs;
     for (const Feed::Value& v : arguments.values) inputs.push_back(tensor_of(v));
-    values = recorded(*now, ready)->call(inputs, self.lock());
+    values = recorded(b, ready)->call(inputs, self.lock());
   } else {
-    const PreparedRun& run = prepared(*now, ready);
+    const PreparedRun& run = prepared(b, ready);
     values.resize(run.num_fetches());
     run.call(arguments.values, values);
   }
@@ -291,14 +309,15 @@ FunctionRunner::Result FunctionRunner::State::run_built(const Arguments& argumen
 }
 
 FunctionRunner::FunctionRunner(Kind kind, const Session* session, FunctionOptions options, std::source_location where)
-    : kind_(kind),
-      state_(new State{.kind = kind,
+    : kind_(kind == Kind::trace ? Kind::function : kind),
+      state_(new State{.kind = kind_,
                        .given = session,
                        .options = std::move(options),
                        .where = where,
                        .key = new_body_key(kind == Kind::step ? "step" : "function")}) {
   State& s = *state_;
   s.self = state_;
+  s.guarded = kind == Kind::trace;
   if (!s.options.name.empty()) GraphData::check_name(s.options.name);
   if (!executing_eagerly()) {
     s.home = session ? session->graph() : get_default_graph();
@@ -329,7 +348,9 @@ FunctionRunner::Result FunctionRunner::call(const Arguments& arguments, const Bo
   const bool is_step = s.kind == Kind::step;
   s.check_arguments(arguments, within || (!is_step && !eager));
   if (is_step && eager) return s.run_now(arguments, body);
-  if (is_step && within) return s.run_inline(arguments, body, outer);
+  // What the body of a guarded function reads guards the trace that is being made.
+  const bool reads = within && s.guarded && !s.loaded && BodySymbols::answers(current_graph());
+  if (reads || (is_step && within)) return s.run_inline(arguments, body, outer);
   if (within || any_symbol(arguments)) return s.add_call(arguments, body, outer);
   return s.run_built(arguments, body);
 }

@@ -55,8 +55,10 @@ struct TraceInfo {
   /// listed.
   std::vector<Constant> constants;
   std::vector<std::string> variables;  ///< names of those that it reads or writes
+  /// Of a function that `tf::trace` made: what it holds for, such as "the bool read at net.cc:12 was true".
+  std::vector<std::string> guards;
 };
-/// "float32 (?, ?), int64 (): 12 nodes, traced at train.cc:40: the first call"
+/// "float32 (?, ?), int64 (): 12 nodes, traced at train.cc:40: the first call", and what it holds for.
 std::ostream& operator<<(std::ostream&, const TraceInfo&);
 
 namespace internal {
@@ -72,7 +74,11 @@ struct Arguments {
 
 class FunctionRunner {
  public:
-  enum class Kind : uint8_t { function, step };
+  enum class Kind : uint8_t {
+    function,
+    step,
+    trace,  ///< a function whose body may read values on the host
+  };
   /// The body, given its arguments' leaves: appends what it returns to `returned` and gives the nest it came in.
   using Body = std::function<std::any(std::span<const Tensor> arguments, std::vector<Fetch>& returned)>;
   struct Result {
@@ -86,6 +92,10 @@ class FunctionRunner {
   FunctionRunner(FunctionRunner&&) noexcept;
   FunctionRunner& operator=(FunctionRunner&&) noexcept;
   Result call(const Arguments& arguments, const Body& body);
+  /// Traces a body for these values, and does nothing of what it does.
+  void trace_examples(const Arguments& arguments, const Body& body);
+  /// Throws InvalidArgument: the body does not take as many.
+  [[noreturn]] static void fail_examples(size_t given, std::source_location where);
   Tensor evaluate(const Fetch& fetch, std::source_location where);
   std::vector<TraceInfo> traces() const;
 
@@ -156,7 +166,7 @@ class CalledBody {
                     "[&](Tensor x, Tensor y) { ... }, then step(X, Y)");
       return Tensor();
     } else {
-      return call(Arguments{values, {}, where}, [&](std::span<const Tensor> flat) {
+      return call<Doing::call>(Arguments{values, {}, where}, [&](std::span<const Tensor> flat) {
         return [&]<size_t... I>(std::index_sequence<I...>) { return std::tuple{flat[I]...}; }
         (std::make_index_sequence<N>());
       });
@@ -164,6 +174,23 @@ class CalledBody {
   }
   template <class... A>
   auto call_nests(std::source_location where, const A&... arguments) {
+    return with_nests<Doing::call>(where, arguments...);
+  }
+  /// Traces the body for these values, as tf::trace does, and does nothing of what it does.
+  template <class... A>
+  void trace_nests(std::source_location where, const A&... arguments) {
+    with_nests<Doing::trace>(where, arguments...);
+  }
+  void trace_values(std::span<const Feed::Value> values, std::source_location where) {
+    const auto body = body_of(values.size());
+    if (!body) FunctionRunner::fail_examples(values.size(), where);
+    runner_.trace_examples({values, {}, where}, body);
+  }
+
+ private:
+  enum class Doing : uint8_t { call, trace };
+  template <Doing doing, class... A>
+  auto with_nests(std::source_location where, const A&... arguments) {
     if constexpr (!(... && NestWith<A, ArgumentLeaves>)) {
       static_assert(kNever<F>,
                     "a function or step is called with numbers, lists or vectors of numbers, or a concrete Tensor, a "
@@ -188,19 +215,18 @@ class CalledBody {
       };
       if constexpr ((... && LeafOf<A, ArgumentLeaves>)) {
         const std::array<Feed::Value, sizeof...(A)> values{value_of(arguments, where)...};
-        return call(Arguments{values, {}, where}, nests);
+        return call<doing>(Arguments{values, {}, where}, nests);
       } else {
         std::vector<Feed::Value> values;
         const auto append = [&](const auto& leaf) { values.push_back(value_of(leaf, where)); };
         (for_each_leaf<ArgumentLeaves>(arguments, append), ...);
         std::string structure;
         (append_structure<ArgumentLeaves>(arguments, structure), ...);
-        return call(Arguments{values, structure, where}, nests);
+        return call<doing>(Arguments{values, structure, where}, nests);
       }
     }
   }
 
- private:
   template <class T>
   static Feed::Value value_of(const T& leaf, std::source_location where) {
     if constexpr (std::derived_from<T, Variable>) {
@@ -228,15 +254,19 @@ class CalledBody {
     }
   }
   // `nests` makes the tuple of what the body takes from the leaves.
-  template <class Nests>
+  template <Doing doing, class Nests>
   auto call(const Arguments& arguments, const Nests& nests) {
     using Given = decltype(nests(std::span<const Tensor>()));
     using Returned = std::remove_cvref_t<decltype(std::apply(std::declval<F&>(), std::declval<Given>()))>;
-    auto result = runner_.call(arguments, [&](std::span<const Tensor> tensors, std::vector<Fetch>& returned) {
+    const auto body = [&](std::span<const Tensor> tensors, std::vector<Fetch>& returned) {
       return invoke<Returned>(nests(tensors), returned);
-    });
-    if constexpr (!std::is_void_v<Returned>) {
-      return nest_like<FetchLeaves>(*std::any_cast<Returned>(result.nest.get()), std::move(result.values));
+    };
+    if constexpr (doing == Doing::trace) {
+      runner_.trace_examples(arguments, body);
+    } else {
+      auto result = runner_.call(arguments, body);
+      if constexpr (!std::is_void_v<Returned>)
+        return nest_like<FetchLeaves>(*std::any_cast<Returned>(result.nest.get()), std::move(result.values));
     }
   }
   template <class Returned>

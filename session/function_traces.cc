@@ -14,8 +14,9 @@
 namespace twofold {
 
 std::ostream& operator<<(std::ostream& out, const TraceInfo& info) {
-  return out << fmt::format("{}: {} nodes, traced {}: {}", info.signature, info.nodes,
-                            info.called_from.line() ? "at " + line_of(info.called_from) : "for a call", info.reason);
+  out << fmt::format("{}: {} nodes, traced {}: {}", info.signature, info.nodes,
+                     info.called_from.line() ? "at " + line_of(info.called_from) : "for a call", info.reason);
+  return info.guards.empty() ? out : out << fmt::format("; where {}", fmt::join(info.guards, ", "));
 }
 
 namespace internal {
@@ -32,6 +33,15 @@ Signature signature_of(const Arguments& arguments) {
     signature.arguments.emplace_back(spec.dtype, spec.shape.has_rank() ? spec.shape.rank() : -1);
   }
   return signature;
+}
+
+bool takes(const Body& body, const Arguments& arguments) {
+  bool fits = body.parameters.size() == arguments.values.size();
+  for (size_t i = 0; fits && i < arguments.values.size(); ++i) {
+    const TensorSpec given = spec_of(arguments.values[i]), &wanted = body.graph->spec(body.parameters[i]);
+    fits = given.dtype == wanted.dtype && given.shape.compatible_with(wanted.shape);
+  }
+  return fits;
 }
 
 // Precondition: mutex is held.
@@ -58,10 +68,11 @@ std::string FunctionRunner::State::why_traced(const Signature& signature) const 
   return "arguments of other dtypes or ranks";
 }
 
-TracedFunction FunctionRunner::State::trace_now(const Signature& signature, const Body& body) {
+TracedFunction FunctionRunner::State::trace_now(const Signature& signature, const Body& body,
+                                                const Examples* examples) {
   const PhaseTimer timer(t_state.ledger, Phase::build);
   const StepScope scope(*this, false);
-  const Tracing tracing{kind, *home->data(), key, options.shapes, where};
+  const Tracing tracing{kind, *home->data(), key, options.shapes, where, examples};
   TracedFunction traced = trace(tracing, signature, body);
   traced.argument_names = options.arguments;
   traced.result_names = options.results;
@@ -82,13 +93,7 @@ std::shared_ptr<const Built> FunctionRunner::State::find_loaded(const Arguments&
   std::lock_guard lock(mutex);
   std::string known;
   for (const auto& [signature, each] : built) {
-    const twofold::Body& body = each->traced.body;
-    bool fits = body.parameters.size() == arguments.values.size();
-    for (size_t i = 0; fits && i < arguments.values.size(); ++i) {
-      const TensorSpec given = spec_of(arguments.values[i]), &wanted = body.graph->spec(body.parameters[i]);
-      fits = given.dtype == wanted.dtype && given.shape.compatible_with(wanted.shape);
-    }
-    if (fits) return each;
+    if (takes(each->traced.body, arguments)) return each;
     known += (known.empty() ? "" : "; or ") + each->traced.info.signature;
   }
   std::string given;
@@ -101,6 +106,7 @@ std::shared_ptr<const Built> FunctionRunner::State::find_loaded(const Arguments&
 }
 
 std::shared_ptr<const Built> FunctionRunner::State::find_or_trace(const Arguments& arguments, const Body& body) {
+  if (guarded) return latest(arguments);
   return loaded ? find_loaded(arguments) : find_or_trace(signature_of(arguments), arguments.where, body);
 }
 
@@ -180,7 +186,9 @@ std::vector<TraceInfo> FunctionRunner::traces() const {
     std::lock_guard lock(state_->mutex);
     for (const auto& [signature, b] : state_->built) {
       found.emplace_back(b->number, b->traced.info);
-      for (const auto& used : b->traced.used) found.back().second.constants.push_back({used.value, used.where});
+      TraceInfo& info = found.back().second;
+      for (const auto& used : b->traced.used) info.constants.push_back({used.value, used.where});
+      for (const Guard& guard : b->traced.guards) info.guards.push_back(describe(guard.attrs, guard.where));
     }
   }
   std::ranges::sort(found, {}, [](const auto& entry) { return entry.first; });

@@ -14,6 +14,7 @@
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/recording.h>
 #include <twofold/session/convert_feed.h>
+#include <twofold/session/run/guarded_run.h>
 
 namespace twofold {
 
@@ -172,6 +173,22 @@ Tensor SessionData::fed(const Target& t, const Fetch& key, const Feed::Value& va
                      key_name(key)),
          "if (t.defined()) ...");
   return convert_feed(value, t.spec, key);
+}
+
+std::vector<Tensor> SessionData::try_out(GraphData& g, Request request, std::span<const Tensor> feeds) {
+  const internal::ObservedThread::Hidden unseen;
+  request.settings = RunSettings();
+  for (const Tensor& t : feeds) {
+    request.feed_specs.push_back(t.value()->spec());
+    request.feed_devices.push_back(t.value()->device());
+  }
+  SessionOptions options = options_;
+  options.disabled_passes.emplace_back("capture");
+  const auto executor = make_executor(g, request, options, context_, nullptr);
+  std::vector<Tensor> fetched(executor->num_fetches());
+  const GuardedRun trial(GuardedRun::Kind::trial);
+  executor->run(feeds, fetched, nullptr, false);
+  return fetched;
 }
 
 void SessionData::set(const std::vector<std::pair<Variable, Tensor>>& values) {

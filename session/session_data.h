@@ -41,6 +41,10 @@ class SessionData {
 
   void run(std::span<const Fetch> fetches, const internal::FeedList& feeds, std::span<Tensor> results);
 
+  /// What `request` fetches of `g`, a body that need not be whole yet, by a run with this session's variables that
+  /// leaves them, what draws and what was printed as they were. `feeds` by request.feeds.
+  std::vector<Tensor> try_out(GraphData& g, Request request, std::span<const Tensor> feeds);
+
   void set(const std::vector<std::pair<Variable, Tensor>>& values);
 
   /// The plan for these targets, fed values and settings, made if need be.

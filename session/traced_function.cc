@@ -9,6 +9,7 @@
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/session/host_reads.h>
 
 namespace twofold::internal {
 namespace {
@@ -54,15 +55,23 @@ TracedFunction trace(const Tracing& tracing, const Signature& signature, const F
   const OnDevice on({signature.device});
   std::vector<TensorSpec> specs;
   for (size_t i = 0; i < signature.arguments.size(); ++i) specs.push_back(argument_spec(signature, tracing.shapes, i));
+  std::optional<HostReads> reads;  // outlives the symbols, which ask it
   std::optional<BodySymbols> symbols;
   std::vector<Fetch> returned;
   const bool is_step = tracing.kind == FunctionRunner::Kind::step;
   BuiltBody built = build_body(
       tracing.home, is_step ? "step" : "function", tracing.key, specs, tracing.where,
       [&](std::span<const Tensor> arguments) {
-        const SwitchReads reads;
-        made.nest = std::make_shared<const std::any>(body(arguments, returned));
-        made.settings = reads.list();
+        const SwitchReads switches;
+        std::vector<Tensor> given(arguments.begin(), arguments.end());
+        if (const Examples* examples = tracing.examples) {
+          reads.emplace(examples->session, current_graph(), *symbols, examples->values, examples->trace);
+          if (examples->known_shapes)
+            for (size_t i = 0; i < given.size(); ++i) given[i] = reads->of_known_shape(i, given[i], examples->where);
+          symbols->answer_by(*reads);
+        }
+        made.nest = std::make_shared<const std::any>(body(given, returned));
+        made.settings = switches.list();
         std::vector<Tensor> outputs;
         for (size_t i = 0; i < returned.size(); ++i) {
           const Tensor t = symbol_now(returned[i], tracing.home);
@@ -95,6 +104,7 @@ TracedFunction trace(const Tracing& tracing, const Signature& signature, const F
   }
   made.follows = std::move(built.follows);
   made.body = std::move(built.body);
+  made.guards = guards_of(made.body);
   return made;
 }
 

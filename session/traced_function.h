@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <twofold/graph/build_body.h>
+#include <twofold/graph/guard.h>
 #include <twofold/lib/op/switch.h>
 #include <twofold/session/function_runner.h>
 
@@ -37,9 +38,18 @@ struct TracedFunction {
   std::vector<std::string> argument_names, result_names;  ///< in a saved program, as far as they are given
   TraceInfo info;                                         ///< without its constants, which `used` has
   std::vector<BodySymbols::Used> used;                    ///< values that the program held beside the body
+  std::vector<Guard> guards;                              ///< what it holds for, in the order of the reads
   std::vector<uint32_t> held;                             ///< nodes of whose symbols somebody has kept a handle
 };
 
+/// The values that a body is traced for, where the host may read symbols.
+struct Examples {
+  const Session& session;        ///< what sees the variables
+  std::vector<Tensor> values;    ///< of the arguments
+  int64_t trace;                 ///< tells the trace from others
+  bool known_shapes = false;     ///< arguments have the shapes of the examples
+  std::source_location where{};  ///< the line that asked for that
+};
 /// How a body is traced.
 struct Tracing {
   FunctionRunner::Kind kind;
@@ -47,6 +57,7 @@ struct Tracing {
   const BodyKey& key;
   std::span<const Shape> shapes;  ///< declared
   std::source_location where;     ///< of the function
+  const Examples* examples = nullptr;
 };
 /// Runs the body, once, in deferred mode. Throws as it does.
 TracedFunction trace(const Tracing& tracing, const Signature& signature, const FunctionRunner::Body& body);

@@ -85,6 +85,21 @@ TEST_CASE("A tape sees through the call of a function", "[function]") {
   CHECK(number(outer.gradient(dx, {x})[0]) == 36);
 }
 
+TEST_CASE("A tape that watches a constant of a function says so", "[function]") {
+  tf::EagerMode eager;
+  const Tensor w = tf::tensor(2.f), x = tf::tensor(3.f), scale = tf::tensor(4.f);
+  auto f = tf::function([&](Tensor x) { return w * x * scale; });
+  CHECK(number(f(x)) == 24);
+  tf::GradientTape tape;
+  tape.watch(x);
+  CHECK(number(f(x)) == 24);  // neither w nor scale is watched
+  tape.watch(w);
+  CHECK_ERROR(f(x), FailedPrecondition, "f(x, w)");
+  const Tensor later = w * 2.f;
+  auto g = tf::function([&](Tensor x) { return later * x; });
+  CHECK_ERROR(g(x), FailedPrecondition, "a constant of the graph");
+}
+
 TEST_CASE("A function takes and returns nests", "[function]") {
   in_each_mode([](tf::Session& session) {
     auto f = tf::function(session, [](const std::map<std::string, Tensor>& in, std::tuple<Tensor, Tensor> pair) {

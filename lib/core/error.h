@@ -55,6 +55,12 @@ class Error : public std::runtime_error {
   ErrorFacts facts_;
 };
 
+/// An extent was asked for that only a run knows: code that is traced for values can be traced for these extents.
+class UnknownExtent final : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Throws an Error whose location is that of the innermost op call or toolkit function under way on this thread, if
 /// any.
 [[noreturn]] void fail(Code code, std::string message, std::string hint = {});

@@ -35,9 +35,16 @@ namespace {
                                          .hint = std::move(hint)});
 }
 
-const Value& value_of(const Tensor& t, const char* what, std::source_location where = {}) {
+// What a trace under way knows of a symbol; undefined: nothing.
+Tensor traced_value(const Tensor& symbol, HostRead::Kind kind, std::source_location where, int64_t axis = 0) {
+  return symbol.owner()->symbol_read(symbol.node(), symbol.output(), {kind, axis, where});
+}
+
+const Value& value_of(const Tensor& t, const char* what, std::source_location where = {},
+                      HostRead::Kind kind = HostRead::Kind::elements) {
   if (!t.defined()) throw_none(what, where);
   if (t.is_symbolic()) {
+    if (const Tensor traced = traced_value(t, kind, where); traced.defined()) return *traced.value();
     fail_about(t, where, fmt::format("{} is a symbol: it has no {} until a Session has run it", to_string(t), what),
                "session.run(t), or compute in tf::EagerMode");
   }
@@ -63,11 +70,15 @@ int64_t Tensor::dim(int64_t i, Where where) const {
   const Shape& s = shape(where);
   if (s.has_rank() && (i < -s.rank() || i >= s.rank()))
     fail_at(where, "", Code::OutOfRange, fmt::format("dim({}) of a tensor of shape {}", i, s.str()));
-  if (!s.has_rank() || !s.knows(static_cast<int>(i < 0 ? i + s.rank() : i)))
-    fail_about(*this, t_state.source_scopes ? t_state.source : where,
-               fmt::format("{} has no extent {} that is known until a Session runs it", to_string(*this), i),
-               fmt::format("tf::shape(x)[{}]", i));
-  return s[i < 0 ? i + s.rank() : i];
+  const int64_t axis = i < 0 ? i + s.rank() : i;
+  if (s.has_rank() && s.knows(static_cast<int>(axis))) return s[axis];
+  if (s.has_rank()) {
+    if (const Tensor traced = traced_value(*this, HostRead::Kind::extent, where, axis); traced.defined())
+      return traced.item<int64_t>();
+  }
+  fail_about(*this, t_state.source_scopes ? t_state.source : where,
+             fmt::format("{} has no extent {} that is known until a Session runs it", to_string(*this), i),
+             fmt::format("tf::shape(x)[{}]", i));
 }
 
 std::string Tensor::name() const { return is_symbolic() ? owner()->symbol_name(node_, output_) : ""; }
@@ -123,10 +134,17 @@ TWOFOLD_ITEM(uint8_t)
 TWOFOLD_ITEM(bool)
 #undef TWOFOLD_ITEM
 
-int64_t Tensor::num_elements(Where where) const { return value_of(*this, "elements", where).num_elements(); }
+int64_t Tensor::num_elements(Where where) const {
+  if (is_symbolic()) {
+    if (const Tensor traced = traced_value(*this, HostRead::Kind::count, where); traced.defined())
+      return traced.item<int64_t>();
+  }
+  return value_of(*this, "elements", where).num_elements();
+}
 
 Tensor::operator bool() const {
-  if (is_symbolic()) {
+  const Tensor traced = is_symbolic() ? traced_value(*this, HostRead::Kind::truth, {}) : Tensor();
+  if (is_symbolic() && !traced.defined()) {
     fail_about(*this, {},
                "Using a symbolic `tf::Tensor` as a `bool` is not allowed: it has no value before a session runs. Use "
                "`if (t.defined())` to test if a tensor is defined, and ops such as tf::cond to execute subgraphs "
@@ -134,7 +152,7 @@ Tensor::operator bool() const {
                    to_string(*this) + ")",
                "tf::cond(t, [&] { ... }, [&] { ... }), or t.defined()");
   }
-  const Value& v = value_of(*this, "truth");
+  const Value& v = traced.defined() ? *traced.value() : value_of(*this, "truth");
   if (v.num_elements() != 1)
     fail(Code::InvalidArgument,
          fmt::format("The truth of a tensor of shape {} is ambiguous: it must have one element", v.shape().str()),
@@ -144,7 +162,8 @@ Tensor::operator bool() const {
 }
 
 Tensor::Iterator Tensor::end(Where where) const {
-  value_of(*this, "slices", where);
+  const bool is_traced = is_symbolic() && rank() > 0 && traced_value(*this, HostRead::Kind::extent, where).defined();
+  if (!is_traced) value_of(*this, "slices", where);
   if (rank() == 0) fail_at(where, "", Code::InvalidArgument, "A scalar has no axis to iterate over", "t.item<T>()");
   return {this, dim(0)};
 }

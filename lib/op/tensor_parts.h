@@ -13,6 +13,19 @@ namespace twofold {
 
 struct TensorSpec;
 
+/// How code on the host asks for the elements of a symbol, or for an extent that its graph does not know.
+struct HostRead {
+  enum class Kind : uint8_t {
+    truth,     ///< `if (t)`
+    elements,  ///< `item`, `data`
+    extent,    ///< `dim`
+    count,     ///< `num_elements`
+  };
+  Kind kind;
+  int64_t axis = 0;            ///< of an extent, from 0
+  std::source_location where;  ///< the user's line, if it is known
+};
+
 /// What a symbol's handles hold: its graph, or what keeps the graph on their behalf while a step's body is built.
 class SymbolOwner : public RefCounted {
  public:
@@ -32,6 +45,9 @@ class SymbolOwner : public RefCounted {
                                                                                  uint16_t output) const = 0;
   /// The bool scalar by which if_arrived guards the symbol; undefined if it is no result of that op.
   virtual Tensor symbol_arrived(uint32_t node) const = 0;
+  /// What a read gives while `tf::trace` runs a body: the elements, or the number as an int64 scalar, which the trace
+  /// keeps. Undefined: the symbol has no value yet. Throws FailedPrecondition for what a trace must not depend on.
+  virtual Tensor symbol_read(uint32_t node, uint16_t output, const HostRead& read) const = 0;
 
  protected:
   explicit SymbolOwner(GraphData* graph) : graph_(graph) {}

@@ -22,22 +22,26 @@ void fail_at(std::source_location where, std::string_view op, Code code, std::st
 }
 
 // Of shapes, which know no op: where one is under way it is its line that counts, not that of the library's code.
+static std::source_location line_of_shape(std::source_location where) {
+  return t_state.source_scopes ? t_state.source : t_state.current.line() ? t_state.current : where;
+}
 [[noreturn]] static void fail_shape(std::source_location where, Code code, std::string message, std::string hint) {
-  if (t_state.current.line()) where = t_state.current;
-  fail_at(where, t_state.current_op, code, std::move(message), std::move(hint));
+  fail_at(line_of_shape(where), t_state.current_op, code, std::move(message), std::move(hint));
 }
 
 void internal::throw_unknown_extent(const Shape& shape, int64_t axis, std::source_location where) {
-  if (!shape.has_rank())
-    fail_shape(where, Code::FailedPrecondition, "A shape of unknown rank has no extents until a run has them",
-               "tf::shape(x)");
-  if (axis < 0)
-    fail_shape(where, Code::FailedPrecondition,
-               fmt::format("The shape {} is not known in full until a run has it", shape.str()),
-               "tf::shape(x), or tf::size(x) for the number of elements");
-  fail_shape(where, Code::FailedPrecondition,
-             fmt::format("Extent {} of the shape {} is not known until a run has it", axis, shape.str()),
-             fmt::format("tf::shape(x)[{}]", axis));
+  std::string message = fmt::format("Extent {} of the shape {} is not known until a run has it", axis, shape.str()),
+              hint = fmt::format("tf::shape(x)[{}]", axis);
+  if (!shape.has_rank()) {
+    message = "A shape of unknown rank has no extents until a run has them", hint = "tf::shape(x)";
+  } else if (axis < 0) {
+    message = fmt::format("The shape {} is not known in full until a run has it", shape.str());
+    hint = "tf::shape(x), or tf::size(x) for the number of elements";
+  }
+  throw UnknownExtent(Code::FailedPrecondition, {.message = std::move(message),
+                                                 .op = t_state.current_op,
+                                                 .where = line_of_shape(where),
+                                                 .hint = std::move(hint)});
 }
 
 void internal::throw_no_axis(const Shape& shape, int64_t axis, std::source_location where) {

@@ -20,6 +20,7 @@ class Transaction;
 class StepScope;
 class BodySymbols;
 class RandomDraws;
+class GuardedRun;
 namespace internal {
 class ObservedThread;
 class SwitchReads;
@@ -49,6 +50,7 @@ struct ThreadState {
   internal::ObservedThread* observing = nullptr;  ///< the innermost, if any
   ObserverLevel* observer_levels = nullptr;       ///< the innermost of what is under way because of observers
   RandomDraws* draws = nullptr;                   ///< of the run under way, where it has bodies that draw
+  GuardedRun* guarded = nullptr;                  ///< the run under way of a trace with guards
 };
 
 // initial-exec: one instruction instead of a call for each access.

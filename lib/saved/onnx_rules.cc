@@ -137,6 +137,7 @@ constexpr OnnxRule kOther[] = {
     // Effects.
     {"Print", "", 0, nullptr, kChecks, kDrop},
     {"Assert", "", 0, nullptr, kChecks, kDrop},
+    {"Guard", "", 0, nullptr, "a trace holds only as long as it does, which ONNX cannot check", "tf::cond(c, f, g) in place of if (c)"},
     {"CheckNumerics", "", 0, nullptr, kChecks, kDrop},
     {"Assign", "", 0, nullptr, kUpdates},
     {"AssignAdd", "", 0, nullptr, kUpdates},

@@ -25,7 +25,9 @@ std::ostream& operator<<(std::ostream& out, const SavedSignature& s) {
   };
   list((out << s.name << '(', s.arguments));
   list((out << ") -> (", s.results));
-  return out << ')';
+  out << ')';
+  for (const std::string& guard : s.guards) out << (&guard == &s.guards[0] ? " where " : ", ") << guard;
+  return out;
 }
 
 namespace internal {
@@ -78,6 +80,7 @@ class Loading {
         value.dtype = r.constant.dtype(), value.shape = r.constant.shape();
       }
     }
+    for (const Guard& guard : guards_of(f.body)) s.guards.push_back(describe(guard.attrs, guard.where));
     return s;
   }
 
@@ -124,6 +127,8 @@ class Loading {
     traced.info.nodes = f.body.graph->size();
     traced.argument_names = f.arguments;
     traced.body = std::move(f.body);
+    traced.guards = guards_of(traced.body);
+    state.guarded |= !traced.guards.empty();
     built->number = state.next_number++;
     state.where = f.where;
     state.built.emplace(traced.signature, std::move(built));

@@ -54,6 +54,8 @@ struct SavedSignature {
   std::string name;                   ///< the function's; one that was traced several times has as many signatures
   std::vector<SavedValue> arguments;  ///< in order
   std::vector<SavedValue> results;    ///< in order
+  /// Of a trace by `tf::trace`: what it holds for, such as "the bool read at net.cc:12 was True".
+  std::vector<std::string> guards;
 };
 /// Prints it as a function's head.
 std::ostream& operator<<(std::ostream&, const SavedSignature&);

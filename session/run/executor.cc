@@ -7,6 +7,7 @@
 #include <twofold/lib/runtime/recording.h>
 #include <twofold/lib/runtime/thread_state.h>
 #include <twofold/session/plan/planner.h>
+#include <twofold/session/run/guarded_run.h>
 #include <twofold/session/run/random_draws.h>
 
 namespace twofold {
@@ -99,6 +100,7 @@ void Executor::run_drawing(std::span<const Tensor> feeds, std::span<Tensor> fetc
     draws.give_back();
     throw;
   }
+  if (GuardedRun::is_trial()) draws.give_back();
 }
 
 void Executor::finish(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, bool locked) const {
@@ -112,7 +114,7 @@ void Executor::finish(Frame& frame, std::span<Tensor> fetched, Ledger* ledger, b
   for (size_t i = 0; i < plan.fetched_slots.size(); ++i)
     fetched[plan.fetches.size() + i] = snapshot(plan.fetched_slots[i]->current());
   if (ledger) ledger->add(Phase::fetch, std::chrono::steady_clock::now() - fetching);
-  if (locked || !plan.writes) return;
+  if (locked || !plan.writes || GuardedRun::is_trial()) return;
   if (!plan.host_ops.empty())  // what they assign may come from an op that has failed on a GPU
     for (const auto& [slot, write] : plan.slots)
       if (write && slot->pending.defined()) check_late_errors(slot->pending);

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <twofold/graph/graph_ops.h>
+#include <twofold/graph/guard.h>
 #include <twofold/kernels/variable/assignment.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/launch.h>
 #include <twofold/lib/runtime/ledger.h>
 #include <twofold/lib/runtime/recording.h>
 #include <twofold/session/run/control_flow.h>
+#include <twofold/session/run/guarded_run.h>
 #include <twofold/session/run/random_draws.h>
 
 namespace twofold {
@@ -39,7 +41,8 @@ class PrintCall final : public HostCall {
  public:
   explicit PrintCall(const HostOp& op) : message_(op.attrs_view().as<PrintAttrs>().message) {}
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs, Ledger*) override {
-    write_print(message_, inputs[0]);
+    const std::string line = print_line(message_, inputs[0]);
+    if (!GuardedRun::hold_back(line)) write_lines(line);
     outputs[0] = retained(inputs[0]);
   }
 
@@ -58,6 +61,20 @@ class AssertCall final : public HostCall {
 
  private:
   const std::string& message_;
+};
+
+class GuardCall final : public HostCall {
+ public:
+  GuardCall(const HostOp& op, const Node& node) : guard_(op.attrs_view().as<GuardAttrs>()), where_(node.where) {}
+  void run(std::span<const Tensor> inputs, std::span<Tensor>, Ledger*) override {
+    if (holds(guard_, inputs[0])) return;
+    GuardedRun::note_failed(guard_);
+    fail_guard(guard_, inputs[0], where_);
+  }
+
+ private:
+  const GuardAttrs& guard_;
+  const std::source_location where_;
 };
 
 // An assignment whose value's shape is known only at run time.
@@ -92,6 +109,7 @@ std::unique_ptr<HostCall> make_host_call(const HostOp& op, GraphData& graph, con
   if (op.op->flags.control_flow) return make_control_flow_call(op, graph, options, settings, context);
   if (op.op == &print_op) return std::make_unique<PrintCall>(op);
   if (op.op == &assert_op) return std::make_unique<AssertCall>(op);
+  if (op.op == &guard_op) return std::make_unique<GuardCall>(op, graph.node(op.node));
   if (op.op->flags.reads_variable) return std::make_unique<ReadCall>(op);
   if (op.op->flags.writes_variable) return std::make_unique<AssignCall>(op, graph.node(op.node));
   if (op.op->flags.session) fail(Code::Internal, fmt::format("'{}' cannot be run", op.op->name));

@@ -23,6 +23,7 @@ const std::map<std::string, const char*> kHeaders = {
     {"lib/core/ref.h", "reference counts of the library's own objects"},
     {"lib/op/field_value.h", "attributes in files: ops_test saves and loads those of every op"},
     {"session/function.h", "calls the program's own function: function_test"},
+    {"session/trace.h", "calls the program's own function: trace_test"},
     {"session/function_runner.h", "calls the program's own function: function_test"},
     {"lib/saved/freeze.h", "variables as constants, to the same bits: freeze_test"},
     {"lib/saved/saved_program.h", "programs in files and back, to the bit: saved_test"},
