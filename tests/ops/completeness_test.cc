@@ -73,6 +73,7 @@ void machinery(Samples& found) {
   const tf::Tensor loops = tf::sum(tf::map_fn([](const tf::Tensor& v) { return v * v; }, x)) + array.read(0);
   tf::gradients(tf::sum(array.stack()) + loops, {x});
   tf::function([](tf::Tensor y) { return y * 2.f; })(x);
+  tf::trace([](tf::Tensor y) { return tf::sum(y) > 0.f ? y : -y; }, std::vector<float>{1, 2})(x);
   x.to("/cpu:0");
   tf::random_normal({2});
   tf::random_uniform({2});
