@@ -1,4 +1,4 @@
-// Precompiled for the tests (see library.h), all of which are built with the same arguments.
+// Precompiled for the tests (see library.h), once without optimisation and once with it (tests/meson.build).
 #include <algorithm>
 #include <array>
 #include <atomic>
