@@ -142,7 +142,9 @@ with tempfile.TemporaryDirectory() as scratch:
     printed = run("the program", [program], env=environment)
     if printed != PRINTS:
         give_up(f"the program prints\n{printed}\nnot\n{PRINTS}")
-    tests = run("the tests of ops", [os.path.join(build, "tests/ops_test"), "-s"], env=environment)
+    # Those that go through the records; the others are of ops that the lesson leaves alone.
+    by_record = "Every op*,Every pointwise op*,Pointwise ops treat*,First and second gradients*,Gradients give*"
+    tests = run("the tests of ops", [os.path.join(build, "tests/ops_test"), "-s", by_record], env=environment)
     if "softsign" not in tests.lower():
         give_up("the tests of ops did not find softsign")
 print(f"All tests passed ({added} lines of {len(files)} files in 1 test case)")

@@ -57,12 +57,14 @@ Array slice_of(const Case& c, const Array& x) {
 
 Array spread_of(const Case& c, const Array& dy, const Shape& to) {
   const auto from = taken(c, to);
+  std::vector<std::vector<int64_t>> places;  // of each axis and index, where it is taken to, or -1
+  for (size_t k = 0; k < from.size(); ++k) {
+    places.emplace_back(static_cast<size_t>(to[static_cast<int>(k)]), -1);
+    for (size_t n = 0; n < from[k].size(); ++n) places[k][static_cast<size_t>(from[k][n])] = static_cast<int64_t>(n);
+  }
   return generate(dy.dtype, to, [&](Index i) {
-    for (size_t k = 0; k < i.size(); ++k) {
-      const auto found = std::find(from[k].begin(), from[k].end(), i[k]);
-      if (found == from[k].end()) return 0.0;
-      i[k] = found - from[k].begin();
-    }
+    for (size_t k = 0; k < i.size(); ++k)
+      if (i[k] = places[k][static_cast<size_t>(i[k])]; i[k] < 0) return 0.0;
     return at(dy, i);
   });
 }
