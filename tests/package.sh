@@ -17,7 +17,8 @@ prefix=$scratch/elsewhere
 mv "$(realpath "$(pkg-config --variable=prefix twofold)")" "$prefix"
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name twofold.pc)")
 headers=$(pkg-config --variable=includedir twofold)/twofold
-[ -z "$(grep -rlE '#include <(Eigen|cuda|cudnn|cublas|unsupported|nlohmann)' "$headers")" ] || fail "a public header includes Eigen, CUDA or nlohmann-json"
+[ -z "$(grep -rlE '#include <(Eigen|cuda|cudnn|cublas|unsupported|nlohmann|google|zip|fmt|spdlog|CLI)' "$headers")" ] ||
+  fail "a public header includes what libtwofold-dev does not depend on"
 
 block() { python3 "$source/tests/readme_block.py" "$source/README.md" "$1" "$2"; }
 mkdir "$scratch/prog" && cd "$scratch/prog"

@@ -24,8 +24,8 @@ if $whole; then
 else
   install_missing "${packages_for_tests[@]}"
 fi
-# With these a compiler cache takes what is built with precompiled headers.
-export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS-pch_defines,time_macros}
+# With these a compiler cache takes what is built with precompiled headers, and preprocesses nothing beside the compiler.
+export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS-pch_defines,time_macros} CCACHE_DEPEND=${CCACHE_DEPEND-true}
 
 # configure FOLDER OPTION...
 configure() {
