@@ -21,8 +21,10 @@ class BodySymbols::Owner final : public GraphSymbols {
   const Ref<GraphData> keeps_;
 };
 
-BodySymbols::BodySymbols(GraphData& g) : graph_(&g), begin_(g.size()), outer_(t_state.symbols) {
+BodySymbols::BodySymbols(GraphData& g)
+    : graph_(&g), begin_(g.size()), outer_(t_state.symbols), outer_traces_values_(t_state.traces_values) {
   t_state.symbols = this;
+  t_state.traces_values = false;
 }
 BodySymbols::~BodySymbols() { close(); }
 
@@ -30,6 +32,7 @@ void BodySymbols::close() {
   if (closed_) return;
   closed_ = true;
   t_state.symbols = outer_;
+  t_state.traces_values = outer_traces_values_;
   for (const auto& owner : owners_)
     if (owner) owner->close();
 }
@@ -38,6 +41,11 @@ bool BodySymbols::is_of_this_thread() const {
   const BodySymbols* s = t_state.symbols;
   while (s && s != this) s = s->outer_;
   return s == this;
+}
+
+void BodySymbols::answer_by(TracedReads& reads) {
+  reads_ = &reads;
+  t_state.traces_values = true;
 }
 
 bool BodySymbols::answers(const GraphData& g) {

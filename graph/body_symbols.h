@@ -43,7 +43,7 @@ class BodySymbols {
   /// Whether a body that is being traced on this thread, of graph `g`, has values for its symbols.
   static bool answers(const GraphData& g);
   /// Reads of its symbols on this thread are `reads`'s to answer from now on; it must live as long.
-  void answer_by(TracedReads& reads) { reads_ = &reads; }
+  void answer_by(TracedReads& reads);
 
   /// The body is built: its symbols must not be used any more.
   void close();
@@ -67,6 +67,7 @@ class BodySymbols {
   const uint32_t begin_;
   BodySymbols* const outer_;
   TracedReads* reads_ = nullptr;
+  const bool outer_traces_values_;
   bool closed_ = false;
   std::vector<uint32_t> nodes_;
   std::vector<Ref<Owner>> owners_;  // by node, from begin_ on; null where no handle was made

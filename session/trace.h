@@ -37,18 +37,18 @@ auto make_traced(const Session* session, F&& body, const Examples& examples, Fun
 /// body runs for the examples, values of its arguments, and what it does is recorded:
 ///
 ///     auto f = tf::trace([&](Tensor x) { return tf::sum(x) > 0 ? net(x) : -x; }, X);
-///     f(Y);                                           // traced again where the sum is not positive
+///     f(Y);                                                // traced again where the sum is not positive
 ///     tf::trace([&](Tensor x, Tensor y) { ... }, {X, Y});  // a list of examples, or std::tuple{X, Y} of nests
 ///
 /// What the host reads and what depends on arguments, variables or random numbers is a guard of the trace: a bool, an
-/// integer, or an extent (`dim(i)`, `shape()[i]`, `num_elements()`, a loop over slices). A call for which a guard does
-/// not hold takes another trace for which all hold, or makes one; `traces` lists what each holds for, with the lines.
-/// What the body does (assign, minimize, print, draw) counts only once all guards have held. Tracing does none of it.
+/// integer, or an extent (`dim(i)`, `num_elements()`, a loop over slices; `shape()[i]` and shapes that are compared bind
+/// the trace to the shapes of all arguments). A call for which a guard does not hold takes another trace for which all
+/// hold, or makes one; `traces` lists what each holds for, with the lines. What the body does (assign, minimize, print,
+/// draw) counts only once all guards have held. Tracing does none of it.
 ///
 /// Reading a float (`item<float>()`, `data<float>()`) throws FailedPrecondition, for a graph would go on with that
 /// number: write `if (x > c)`, or tf::print(x). So does a ninth trace of arguments of one kind, which lists the lines:
-/// write tf::cond or tf::while_loop, or `tf::shape(x)[i]` for an extent, whose graphs are for all values. In the body,
-/// shapes as a whole show extents as unknown: compare extents, not shapes.
+/// write tf::cond or tf::while_loop, or `tf::shape(x)[i]` for an extent, whose graphs are for all values.
 ///
 /// The rest is as tf::function says. Called with symbols it is the trace called last: there, and in a saved program,
 /// which has all traces, a guard that does not hold is FailedPrecondition, and names its line. (PyTorch:

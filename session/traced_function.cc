@@ -66,8 +66,9 @@ TracedFunction trace(const Tracing& tracing, const Signature& signature, const F
         std::vector<Tensor> given(arguments.begin(), arguments.end());
         if (const Examples* examples = tracing.examples) {
           reads.emplace(examples->session, current_graph(), *symbols, examples->values, examples->trace);
+          const auto line = examples->where.line() ? examples->where : tracing.where;
           if (examples->known_shapes)
-            for (size_t i = 0; i < given.size(); ++i) given[i] = reads->of_known_shape(i, given[i], examples->where);
+            for (size_t i = 0; i < given.size(); ++i) given[i] = reads->of_known_shape(i, given[i], line);
           symbols->answer_by(*reads);
         }
         made.nest = std::make_shared<const std::any>(body(given, returned));

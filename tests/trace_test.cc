@@ -129,6 +129,26 @@ TEST_CASE("Numbers, extents and slices that are read guard a trace", "[trace]") 
   });
 }
 
+TEST_CASE("Shapes that are compared bind a trace", "[trace]") {
+  in_each_mode([](tf::Session& session) {
+    const Tensor two = tf::eagerly([] {
+      return tf::tensor({1.f, 2.f});
+    }),
+                 one = tf::eagerly([] { return tf::tensor({3.f}); });
+    auto f = tf::trace(session, [](Tensor x, Tensor y) { return x.shape() == y.shape() ? x + y : x - tf::sum(y); },
+                       {two, two});
+    CHECK(floats(f(two, two)) == std::vector<float>{2, 4});
+    CHECK(floats(f(two, one)) == std::vector<float>{-2, -1});
+    CHECK(floats(f(one, one)) == std::vector<float>{6});
+    CHECK(floats(f(one, two)) == std::vector<float>{0});
+    CHECK(has(f.traces()[0].guards.at(0), "the shape read at "));
+    auto g = tf::trace(
+        session, [](Tensor x) { return x.shape() != tf::Shape{2} ? -x : x; }, one);
+    CHECK(floats(g(one)) == std::vector<float>{-3});
+    CHECK(floats(g(two)) == std::vector<float>{1, 2});
+  });
+}
+
 TEST_CASE("What depends on no argument is no guard", "[trace]") {
   in_each_mode([](tf::Session& session) {
     auto f = tf::trace(

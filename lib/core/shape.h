@@ -33,6 +33,9 @@ namespace internal {
 [[noreturn]] void throw_bad_shape(int64_t rank, int64_t extent, std::source_location where);
 /// FailedPrecondition: an extent of `shape` was asked for (axis -1: all of them) that shows in a run only.
 [[noreturn]] void throw_unknown_extent(const Shape& shape, int64_t axis, std::source_location where);
+/// Shapes were compared that a run may find equal. Code that is traced for values asks for what the run has:
+/// FailedPrecondition; all other code is told that they differ.
+void compared_unknown(const Shape& a, const Shape& b);
 /// OutOfRange.
 [[noreturn]] void throw_no_axis(const Shape& shape, int64_t axis, std::source_location where);
 /// ResourceExhausted: more elements than can be counted.
@@ -194,10 +197,11 @@ class Shape {
     return s;
   }
   friend constexpr bool operator==(const Shape& a, const Shape& b) {
-    if (a.rank_ != b.rank_) return false;
-    for (size_t i = 0; i < a.raw().size(); ++i)
-      if (a.dims_[i] != b.dims_[i]) return false;
-    return true;
+    bool same = a.rank_ == b.rank_;
+    for (size_t i = 0; same && i < a.raw().size(); ++i) same = a.dims_[i] == b.dims_[i];
+    if (!same && a.compatible_with(b)) [[unlikely]]
+      internal::compared_unknown(a, b);
+    return same;
   }
   /// As programs see it: `(2, ?)`, `(3,)`, `()`, `<unknown>`.
   std::string str() const;

@@ -44,6 +44,14 @@ void internal::throw_unknown_extent(const Shape& shape, int64_t axis, std::sourc
                                                  .hint = std::move(hint)});
 }
 
+void internal::compared_unknown(const Shape& a, const Shape& b) {
+  if (!t_state.traces_values || *t_state.current_op) return;
+  throw UnknownExtent(
+      Code::FailedPrecondition,
+      {.message = fmt::format("The shapes {} and {} were compared, which only a run has in full", a.str(), b.str()),
+       .hint = "x.dim(i) for an extent, which guards the trace"});
+}
+
 void internal::throw_no_axis(const Shape& shape, int64_t axis, std::source_location where) {
   fail_shape(where, Code::OutOfRange, fmt::format("Axis {} of a shape {} of rank {}", axis, shape.str(), shape.rank()),
              "");

@@ -34,6 +34,7 @@ struct ThreadState {
   int32_t source_scopes = 0;       ///< SourceScopes
   uint32_t scope = 0;              ///< the name scope in `graph`; 0: its root
   int8_t device = -1;              ///< of the innermost device guard; -1: none
+  bool traces_values = false;      ///< the body under way is traced for values, which the host may read
   std::source_location source{};   ///< of the outermost SourceScope
   std::source_location current{};  ///< the op under way, for errors
   const char* current_op = "";     ///< its type; empty if none
