@@ -70,11 +70,12 @@ Tensor HostReads::read(Edge e, const HostRead& read) {
                         "with it, whatever it is called with",
                         twofold::to_string(Tensor::symbol(&graph_, e.node, e.output))),
             "if (x > c), whose bool guards the trace; tf::print(x) to see it; else go on with the tensor");
+  const SourceScope source_scope(where);
   const auto [at, is_new] = answers_.try_emplace({e.key(), read.kind, read.axis});
   Tensor& answer = at->second;
   if (!is_new && answer.defined()) return answer;
   if (Tensor known = known_to_graph(spec, read); known.defined()) return answer = known;
-  const Asked asked = this->asked(e, read, where);
+  const Asked asked = this->asked(e, read);
   const Edge edge{asked.symbol.node(), asked.symbol.output()};
   Tensor value = value_of(edge);
   if (depends(edge)) add_guard(edge, asked.what, value, where);
@@ -82,10 +83,9 @@ Tensor HostReads::read(Edge e, const HostRead& read) {
 }
 
 // The symbol of what is read, made where it is not there.
-HostReads::Asked HostReads::asked(Edge e, const HostRead& read, std::source_location where) {
+HostReads::Asked HostReads::asked(Edge e, const HostRead& read) {
   const DeferredMode deferred;
   const EnterGraph enter(graph_);
-  const SourceScope source_scope(where);
   const Tensor symbol = Tensor::symbol(&graph_, e.node, e.output);
   const char* const what = word_for(read, symbol.dtype());
   switch (read.kind) {

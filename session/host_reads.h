@@ -45,7 +45,7 @@ class HostReads final : public TracedReads {
     Tensor symbol;
     const char* what;
   };
-  Asked asked(Edge e, const HostRead& read, std::source_location where);
+  Asked asked(Edge e, const HostRead& read);
   Tensor value_of(Edge e);
   bool depends(Edge e);
   void add_guard(Edge e, const char* what, const Tensor& value, std::source_location where);

@@ -9,6 +9,7 @@
 #include <twofold/graph/graph_ops.h>
 #include <twofold/lib/core/error.h>
 #include <twofold/lib/op/mode.h>
+#include <twofold/lib/runtime/thread_state.h>
 #include <twofold/session/host_reads.h>
 
 namespace twofold::internal {
@@ -73,6 +74,7 @@ TracedFunction trace(const Tracing& tracing, const Signature& signature, const F
         }
         made.nest = std::make_shared<const std::any>(body(given, returned));
         made.settings = switches.list();
+        t_state.traces_values = false;  // what follows is no code of the program's
         std::vector<Tensor> outputs;
         for (size_t i = 0; i < returned.size(); ++i) {
           const Tensor t = symbol_now(returned[i], tracing.home);

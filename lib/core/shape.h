@@ -33,8 +33,8 @@ namespace internal {
 [[noreturn]] void throw_bad_shape(int64_t rank, int64_t extent, std::source_location where);
 /// FailedPrecondition: an extent of `shape` was asked for (axis -1: all of them) that shows in a run only.
 [[noreturn]] void throw_unknown_extent(const Shape& shape, int64_t axis, std::source_location where);
-/// Shapes were compared that a run may find equal. Code that is traced for values asks for what the run has:
-/// FailedPrecondition; all other code is told that they differ.
+/// Shapes were compared of which only a run tells whether they are equal. Code that is traced for values asks for what
+/// the run has, FailedPrecondition; all other code compares what is known.
 void compared_unknown(const Shape& a, const Shape& b);
 /// OutOfRange.
 [[noreturn]] void throw_no_axis(const Shape& shape, int64_t axis, std::source_location where);
@@ -197,9 +197,12 @@ class Shape {
     return s;
   }
   friend constexpr bool operator==(const Shape& a, const Shape& b) {
-    bool same = a.rank_ == b.rank_;
-    for (size_t i = 0; same && i < a.raw().size(); ++i) same = a.dims_[i] == b.dims_[i];
-    if (!same && a.compatible_with(b)) [[unlikely]]
+    bool same = a.rank_ == b.rank_, known = a.rank_ >= 0;
+    for (size_t i = 0; same && i < a.raw().size(); ++i) {
+      same = a.dims_[i] == b.dims_[i];
+      known = known && a.dims_[i] >= 0;
+    }
+    if (!(same && known) && a.compatible_with(b)) [[unlikely]]
       internal::compared_unknown(a, b);
     return same;
   }

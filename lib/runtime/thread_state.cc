@@ -45,7 +45,8 @@ void internal::throw_unknown_extent(const Shape& shape, int64_t axis, std::sourc
 }
 
 void internal::compared_unknown(const Shape& a, const Shape& b) {
-  if (!t_state.traces_values || *t_state.current_op) return;
+  // By the program itself: not within an op or a function of the library.
+  if (!t_state.traces_values || t_state.source_scopes || *t_state.current_op) return;
   throw UnknownExtent(
       Code::FailedPrecondition,
       {.message = fmt::format("The shapes {} and {} were compared, which only a run has in full", a.str(), b.str()),

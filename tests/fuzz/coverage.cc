@@ -10,8 +10,9 @@ namespace fuzz {
 namespace {
 
 // Ops that no program names: made by the optimiser, inside the bodies of control flow, or in gradients that few
-// programs take (extents_test and tensor_array_test take them).
+// programs take (extents_test and tensor_array_test take them), or where values are read (fuzz_saved reads some).
 constexpr std::string_view kInternal[] = {"Fused",
+                                          "Guard",
                                           "Capture",
                                           "Parameter",
                                           "PadAt",
