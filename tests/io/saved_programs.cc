@@ -1,5 +1,5 @@
-// Writes the saved programs of tests/data/program_corpus, which the fuzz target fuzz_program begins with and
-// program_files_test.cc damages: program_corpus FOLDER
+// Writes the saved programs that saved_versions_test.cc runs, as this version of the library saves them. When a version
+// is released: build/tests/saved_programs tests/data/saved/VERSION
 #include <iostream>
 #include <string>
 #include <tuple>
@@ -108,7 +108,7 @@ void training() {
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    std::cerr << "usage: program_corpus FOLDER\n";
+    std::cerr << "usage: saved_programs FOLDER\n";
     return 2;
   }
   g_folder = argv[1];
