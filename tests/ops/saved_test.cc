@@ -37,6 +37,7 @@ TEST_CASE("Every op in every dtype is saved, loaded, and gives the same bits") {
   const tf::EagerMode eager;
   std::set<std::pair<std::string, tf::DType>> done;
   for (const Record& r : records()) {
+    if (r.op == "Fused") continue;  // which plans have, and no function
     for (const tf::DType dtype : r.dtypes) {
       INFO(r.op << " (" << r.label << "), " << tf::name_of(dtype));
       Random random(7);
