@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <unordered_map>
 
 #include <twofold/graph/body_gradient.h>
 #include <twofold/graph/graph_ops.h>
@@ -10,6 +11,7 @@
 #include <twofold/lib/core/source_line.h>
 #include <twofold/lib/op/random_key.h>
 #include <twofold/lib/op/value.h>
+#include <twofold/lib/runtime/device.h>
 #include <twofold/lib/saved/writer.h>
 
 #include "lib/program.pb.h"
@@ -60,6 +62,9 @@ class Reading {
     const auto bytes = graph->data<uint8_t>();
     if (bytes.size() > INT32_MAX || !program_.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
       fail("its graph cannot be parsed");
+    // The last of its fields.
+    if (!program_.has_engines()) fail("its graph has no end");
+    if (program_.functions().empty()) fail("it has no function");
     if (program_.version() != kFormatVersion) fail("its graph is of another version than it says");
   }
 
@@ -168,16 +173,20 @@ class Reading {
     for (int i = 0; i < from.names_size(); ++i) given.emplace(text(from.names(i)), value_of(from.values(i)));
     std::vector<const FieldValue*> fields;
     std::string_view names = op.attrs->field_names;
-    size_t found = 0;
     while (!names.empty()) {
       const size_t end = std::min(names.find(','), names.size());
       const auto field = given.find(names.substr(0, end));
-      fields.push_back(field == given.end() ? nullptr : &field->second);
-      found += field != given.end();
+      if (field == given.end()) fail(fmt::format("'{}' lacks the attribute '{}'", op.name, names.substr(0, end)));
+      fields.push_back(&field->second);
       names.remove_prefix(std::min(end + 2, names.size()));
     }
-    if (found != given.size()) fail(fmt::format("'{}' has an attribute that this library does not know", op.name));
-    return known = make_ref<AttrsBox>(op.attrs, op.attrs->load(fields));
+    if (fields.size() != given.size())
+      fail(fmt::format("'{}' has an attribute that this library does not know", op.name));
+    try {
+      return known = make_ref<AttrsBox>(op.attrs, op.attrs->load(fields));
+    } catch (const Error& e) {
+      fail(fmt::format("'{}': {}", op.name, e.facts().message));
+    }
   }
 
   const OpDef& op_of(uint32_t i) {
@@ -208,7 +217,7 @@ class Reading {
     g.take_eager_variables();
     std::map<uint32_t, uint32_t> scopes, bases;
     std::map<std::pair<uint32_t, uint64_t>, std::source_location> lines;
-    int made_at = 0, next_input = 0, next_output = 0, next_control = 0;
+    int depth = 0, made_at = 0, next_input = 0, next_output = 0, next_control = 0;
     const auto take = [&](int& next, uint32_t count, int size) {
       if (count > static_cast<uint32_t>(size - next)) fail(fmt::format("graph {} ends within a node", number));
       const int first = next;
@@ -219,6 +228,7 @@ class Reading {
     std::vector<Edge> inputs;
     std::vector<TensorSpec> outputs;
     std::vector<uint32_t> controls;
+    std::vector<uint64_t> parameters, captures;
     for (int i = 0; i < n; ++i) {
       const auto id = static_cast<uint32_t>(i);
       place_ = fmt::format("node {} of graph {}: ", i, number);
@@ -260,13 +270,26 @@ class Reading {
         if (!line.line()) line = source_line(text(from.file(i)), from.line(i), from.column(i));
         node.where = line;
       }
-      check_node(g, node);
+      if (const std::string problem = check_node(g, node); !problem.empty()) fail(problem);
+      depth = std::max(depth, depth_of(node));
+      if (node.op == &parameter_op) parameters.push_back(Edge{id, 0}.key());
+      if (node.op == &capture_op) captures.push_back(Edge{id, 0}.key());
       g.append(node);
     }
     for (; made_at < from.made_first_size(); ++made_at) fail("a body is made behind the last node");
     place_.clear();
     g.close();
+    about_.emplace(&g, AboutGraph{depth, std::move(parameters), std::move(captures)});
     graphs_.push_back(std::move(graph));
+  }
+
+  // How deep the bodies lie in each other that a node holds.
+  int depth_of(const NodeRecord& node) const {
+    int depth = 0;
+    for (const twofold::Body* b : all_bodies_of(*node.op, node.attrs ? node.attrs->view() : AttrsView()))
+      depth = std::max(depth, about_.at(b->graph.get()).depth + 1);
+    if (depth > kMostNested) fail(fmt::format("bodies lie in each other more than {} deep", kMostNested));
+    return depth;
   }
 
   void made_in(GraphData& g, const Graph& from, int i) {
@@ -286,47 +309,17 @@ class Reading {
                                        : generations_.emplace(g, new_eager_generation(counters_)).first->second;
   }
 
-  int8_t device_of(int32_t device) const {
+  // A device of this machine, or -1.
+  int8_t device_of(int32_t device) {
     if (device < -1 || device > INT8_MAX) fail(fmt::format("there is no device {}", device));
-    return static_cast<int8_t>(device);
-  }
-
-  // What the op's own rules say of a node: a file is not trusted.
-  void check_node(GraphData& g, const NodeRecord& node) const {
-    const OpDef& op = *node.op;
-    const auto n = static_cast<int>(node.inputs.size());
-    if (n < op.min_inputs || (op.max_inputs >= 0 && n > op.max_inputs))
-      fail(fmt::format("'{}' has {} inputs", op.name, n));
-    if (op.flags.control_flow)
-      if (const std::string problem = check_bodies(g, node); !problem.empty())
-        fail(fmt::format("'{}': {}", op.name, problem));
-    if (op.flags.declared || !op.infer) {
-      if (node.outputs.size() != 1) fail(fmt::format("'{}' has {} outputs", op.name, node.outputs.size()));
-      return;
-    }
-    SmallVector<TensorSpec, 4> specs;
-    SmallVector<Tensor, 4> symbols;
-    SmallVector<const Tensor*, 4> pointers;
-    for (Edge e : node.inputs) {
-      specs.push_back(g.spec(e));
-      symbols.push_back(Tensor::symbol(&g, e.node, e.output));
-    }
-    for (const Tensor& t : symbols) pointers.push_back(&t);
-    const AttrsView attrs = node.attrs ? node.attrs->view() : AttrsView();
+    if (device <= 0) return static_cast<int8_t>(device);
+    const auto known = devices_.find(device);
+    if (known != devices_.end()) return known->second;
     try {
-      InferContext context(op, specs, attrs, pointers);
-      op.infer(context);
-      const auto inferred = context.outputs();
-      if (inferred.size() != node.outputs.size())
-        fail(fmt::format("'{}' has {} outputs, not {}", op.name, inferred.size(), node.outputs.size()));
-      for (size_t i = 0; i < inferred.size(); ++i)
-        if (inferred[i].dtype != node.outputs[i].dtype || !inferred[i].shape.compatible_with(node.outputs[i].shape))
-          fail(fmt::format("output {} of '{}' is {} of shape {}, not {} of shape {}", i, op.name,
-                           name_of(inferred[i].dtype), inferred[i].shape.str(), name_of(node.outputs[i].dtype),
-                           node.outputs[i].shape.str()));
+      const std::string name = Device{static_cast<int8_t>(device)}.name();
+      return devices_.emplace(device, parse_device(name).index).first->second;
     } catch (const Error& e) {
-      if (e.facts().message.starts_with("cannot load")) throw;
-      fail(e.facts().message);
+      fail(e.facts().message, e.code());
     }
   }
 
@@ -337,6 +330,14 @@ class Reading {
     return e;
   }
 
+  // Whether none of `given` is there twice, and all of `needed`, which are in order, are among them.
+  template <class List>
+  static bool covers(const List& given, const std::vector<uint64_t>& needed) {
+    std::vector<uint64_t> sorted(given.begin(), given.end());
+    std::ranges::sort(sorted);
+    return std::ranges::adjacent_find(sorted) == sorted.end() && std::ranges::includes(sorted, needed);
+  }
+
   twofold::Body body(uint32_t number) const {
     check(program_.bodies(), number, "body");
     const Body& from = program_.bodies(static_cast<int>(number));
@@ -345,11 +346,20 @@ class Reading {
     const GraphData& g = *b.graph;
     for (uint64_t key : from.parameters()) b.parameters.push_back(edge_of(key, g));
     for (uint64_t key : from.captures()) b.captures.push_back(edge_of(key, g));
+    const AboutGraph& about = about_.at(&g);
+    if (!covers(from.parameters(), about.parameters)) fail("a body's parameters are not those of its graph");
+    if (from.captures_size() != static_cast<int>(about.captures.size()) || !covers(from.captures(), about.captures))
+      fail("a body's captures are not those of its graph");
     for (uint32_t i : from.capture_inputs()) b.capture_inputs.push_back(i);
     if (b.captures.size() != b.capture_inputs.size()) fail("a body has more captures than inputs for them, or fewer");
-    for (uint64_t key : from.outputs()) b.outputs.push_back(edge_of(key, g));
+    for (uint64_t key : from.outputs()) {
+      const Edge e = b.outputs.emplace_back(edge_of(key, g));
+      const Node& node = g.node(e.node);
+      if (node.op->flags.control_flow && e.output + 1u == node.outputs.size()) fail("a body gives a trace");
+    }
     for (uint32_t id : from.effects()) {
       if (id >= g.size()) fail("a body runs a node that there is not");
+      if (g.node(id).op == &parameter_op || g.node(id).op == &capture_op) fail("a body runs a value that it is given");
       b.effects.push_back(id);
     }
     for (const auto& [list, into] : {std::pair{&from.reads(), &b.reads}, std::pair{&from.writes(), &b.writes}})
@@ -390,8 +400,14 @@ class Reading {
   Program program_;
   const std::shared_ptr<RandomCounters> counters_ = std::make_shared<RandomCounters>();
   std::map<uint32_t, uint32_t> generations_;
+  std::map<int32_t, int8_t> devices_;
   std::vector<Ref<VariableState>> variables_;
   std::vector<Ref<GraphData>> graphs_;
+  struct AboutGraph {
+    int depth = 0;                               // of the bodies that its nodes hold
+    std::vector<uint64_t> parameters, captures;  // keys of the edges of its nodes that are these, in order
+  };
+  std::unordered_map<const GraphData*, AboutGraph> about_;
   std::vector<Tensor> constants_;
   std::vector<const OpDef*> ops_;
   std::map<std::pair<uint32_t, const AttrsType*>, Ref<AttrsBox>> attributes_;

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <ostream>
 #include <utility>
 
 #include <twofold/lib/core/error.h>
+#include <twofold/lib/io/file.h>
 #include <twofold/lib/io/safetensors.h>
 #include <twofold/lib/op/mode.h>
 #include <twofold/lib/op/value.h>
@@ -175,6 +177,9 @@ void write_file(const std::string& path, const ProgramRecord& record, const Save
                 std::source_location where) {
   const auto [tensors, metadata] = saved::write_program(record, options);
   io::save_safetensors(path, tensors, metadata, where);
+  // Of processes that were killed while they saved.
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  io::remove_abandoned_files(folder.empty() ? "." : folder.string());
 }
 }  // namespace
 

@@ -167,11 +167,17 @@ class Writing {
     made.set_label(g.label());
     std::map<uint32_t, uint32_t> scopes, bases;
     std::map<const char*, uint32_t> files;
+    int depth = 0;
     const uint32_t n = g.size();
     for (uint32_t id = 0; id < n; ++id) {
       const Node& node = g.node(id);
       made.add_op(op(*node.op));
       made.add_attributes(attributes(node.attrs_view()));
+      for (const twofold::Body* b : all_bodies_of(*node.op, node.attrs_view()))
+        depth = std::max(depth, depths_.at(b->graph.get()) + 1);
+      if (depth > kMostNested)
+        fail_at(node.where, node.op->name, Code::InvalidArgument,
+                fmt::format("Bodies lie in each other more than {} deep, which no file holds", kMostNested));
       made.add_num_inputs(static_cast<uint32_t>(node.inputs.size()));
       made.add_num_outputs(static_cast<uint32_t>(node.outputs.size()));
       made.add_num_controls(static_cast<uint32_t>(node.controls.size()));
@@ -207,6 +213,7 @@ class Writing {
       made.add_made_execution(execution(in.execution));
       made.add_made_outermost(execution(in.outermost));
     }
+    depths_.emplace(&g, depth);
     *program_.add_graphs() = std::move(made);
     return graphs_.emplace(&g, static_cast<uint32_t>(program_.graphs_size() - 1)).first->second;
   }
@@ -260,6 +267,7 @@ class Writing {
   std::map<std::vector<int64_t>, uint32_t> specs_;
   std::unordered_map<const OpDef*, uint32_t> ops_;
   std::unordered_map<const GraphData*, uint32_t> graphs_;
+  std::unordered_map<const GraphData*, int> depths_;  // of graphs: how deep bodies lie in each other there
   std::map<uint32_t, uint32_t> generations_;
   std::unordered_map<uint64_t, uint32_t> executions_;
 };

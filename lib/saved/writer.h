@@ -60,6 +60,13 @@ std::pair<io::NamedTensors, io::Metadata> write_program(const ProgramRecord& pro
 /// From a file's. `source` is what errors call it. Throws as `load` does.
 ProgramRecord read_program(const io::Safetensors& file, const std::string& source);
 
+/// How deep bodies may lie in each other in a file.
+inline constexpr int kMostNested = 200;
+
+/// What is wrong with a node that `g` would get: the op's own rules, and check_bodies; empty: nothing.
+std::string check_node(GraphData& g, const NodeRecord& node);
+/// All bodies that a node holds, those of gradients too.
+std::vector<const Body*> all_bodies_of(const OpDef& op, AttrsView attrs);
 /// What is wrong with the bodies that a node of `g` would hold, and how they are wired; empty: nothing.
 std::string check_bodies(const GraphData& g, const NodeRecord& node);
 
