@@ -22,7 +22,7 @@ using tf::saved::Program;
 
 namespace {
 
-const std::string kCorpus = std::string(TWOFOLD_SOURCE_ROOT) + "/tests/data/saved_corpus/";
+const std::string kCorpus = std::string(TWOFOLD_SOURCE_ROOT) + "/tests/data/program_corpus/";
 
 // What loading says; empty: nothing.
 std::string said(const std::string& path, Code& code) {
@@ -99,7 +99,7 @@ void nest(Program& p, int depth) {
 
 }  // namespace
 
-// What tests/io/fuzz_saved.cc begins with: programs of saved_models.h, and files on which the library once failed.
+// What tests/io/fuzz_program.cc begins with: programs of saved_models.h, and files on which the library once failed.
 TEST_CASE("Files of the corpus are programs, or are refused", "[saved]") {
   int found = 0;
   for (const auto& entry : std::filesystem::directory_iterator(kCorpus)) {
@@ -117,7 +117,7 @@ TEST_CASE("Files of the corpus are programs, or are refused", "[saved]") {
   CHECK(found >= 4);
 }
 
-// The corpus is written anew by: TWOFOLD_WRITE_SAVED=tests/data/saved_corpus io_test "[.write_saved]"
+// The corpus is written anew by: TWOFOLD_WRITE_SAVED=tests/data/program_corpus io_test "[.write_saved]"
 TEST_CASE("The corpus of saved programs is written", "[.][write_saved]") {
   const char* folder = std::getenv("TWOFOLD_WRITE_SAVED");
   REQUIRE(folder);
