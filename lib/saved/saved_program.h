@@ -195,9 +195,8 @@ struct LoadOptions {
 /// Reads a program that `save` has written, in this process or another, by this version of the library or an older
 /// one. It needs none of the code that built the program, in either mode.
 ///
-/// Throws NotFound if there is no file, or no device that a node of it names; DataLoss for one that is damaged, with
-/// the place; InvalidArgument for one that is no saved program; Unimplemented for a newer format, or an op that this
-/// library does not know.
+/// Throws NotFound if there is no file; DataLoss for one that is damaged, with the place; InvalidArgument for one that
+/// is no saved program; Unimplemented for a newer format, or an op that this library does not know.
 [[nodiscard]] SavedProgram load(const std::string& path, LoadOptions options = {},
                                 std::source_location where = std::source_location::current());
 
