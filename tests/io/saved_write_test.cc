@@ -90,10 +90,11 @@ TEST_CASE("A program that is killed while it saves leaves the old file or the ne
       const tf::EagerMode eager;
       const auto program = tf::load(path);
       tf::save(path, program);
-      CHECK(scratch.count() == 1);
+      // One that is empty may be of a process that is about to write, for a minute.
+      for (const auto& file : std::filesystem::directory_iterator(scratch.folder()))
+        CHECK((file.path() == path || file.file_size() == 0));
       check_whole(path);
     }
-    CHECK(scratch.count() <= 5);
   }
   INFO("rounds after which a temporary file was there: " << left);
   CHECK(left > 0);
