@@ -1,23 +1,13 @@
-// Saved programs of each version of the library run on, and a file is whole whenever a save is stopped.
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
+// Saved programs of each version of the library run on.
 #include <algorithm>
 #include <cmath>
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <twofold/twofold.h>
 
 #include "../catch.h"
 #include "../training.h"
-#include "scratch.h"
 #include "source_root.h"
 
 namespace tf = twofold;
@@ -67,84 +57,4 @@ TEST_CASE("Programs that version 0.2.0 has saved run on", "[saved]") {
 
   // The third of its draws, as version 0.2.0 would have gone on.
   same(load("draws").function("f")(1.f), {-0.874022961, 0.104448617});
-}
-
-// What is killed, or has no room: run by the cases below, and by those alone.
-TEST_CASE("Saving programs until it is killed", "[.][program_child]") {
-  const char* path = std::getenv("TWOFOLD_TEST_PROGRAM");
-  REQUIRE(path);
-  tf::EagerMode eager;
-  const tf::Variable v(tf::zeros({200'000}), {.name = "v"});
-  auto f = tf::function([&](Tensor x) { return v * x; });
-  f(1.f);
-  for (int n = 1;; ++n) {
-    v.assign(tf::full({200'000}, static_cast<float>(n)));
-    tf::save(path, {{"f", f}});
-    if (write(STDOUT_FILENO, "s", 1) != 1) std::_Exit(1);
-  }
-}
-
-TEST_CASE("Whenever a save is killed, the file is whole", "[saved]") {
-  const Scratch scratch;
-  const std::string path = scratch / "program.safetensors";
-  std::mt19937 random(3);
-  tf::EagerMode eager;
-  for (int round = 0; round < 12; ++round) {
-    int ends[2];
-    REQUIRE(pipe(ends) == 0);
-    const pid_t child = fork();
-    if (child == 0) {
-      dup2(ends[1], STDOUT_FILENO);
-      setenv("TWOFOLD_TEST_PROGRAM", path.c_str(), 1);
-      execl("/proc/self/exe", "program_child", "[program_child]", static_cast<char*>(nullptr));
-      _exit(1);
-    }
-    close(ends[1]);
-    char said = 0;
-    const bool began = read(ends[0], &said, 1) == 1;
-    std::this_thread::sleep_for(std::chrono::microseconds(std::uniform_int_distribution(0, 20'000)(random)));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    close(ends[0]);
-    REQUIRE(began);
-    REQUIRE(WIFSIGNALED(status));
-    const auto values = training::floats(tf::load(path).function("f")(1.f));
-    REQUIRE(values.size() == 200'000);
-    CHECK(values[0] >= 1.f);
-    CHECK(std::ranges::count(values, values[0]) == 200'000);
-  }
-  for (const auto& left : std::filesystem::directory_iterator(scratch.folder())) {
-    const std::string name = left.path().filename();
-    CHECK((name == "program.safetensors" || name.starts_with(".twofold-")));
-  }
-}
-
-TEST_CASE("Where there is no room for a program, the old file stays", "[saved]") {
-  const Scratch scratch;
-  const std::string path = scratch / "program.safetensors";
-  tf::EagerMode eager;
-  auto f = tf::function([](Tensor x) { return x + 1.f; });
-  f(1.f);
-  tf::save(path, {{"f", f}});
-  const std::string before = contents(path);
-  const tf::Variable large(tf::zeros({100'000}), {.name = "large"});
-  auto g = tf::function([&](Tensor x) { return large * x; });
-  g(1.f);
-  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit old_limit{};
-  REQUIRE(getrlimit(RLIMIT_FSIZE, &old_limit) == 0);
-  const rlimit limit{100'000, old_limit.rlim_max};
-  REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  std::string problem;
-  try {
-    tf::save(path, {{"g", g}});
-  } catch (const tf::Error& e) {
-    problem = e.what();
-  }
-  REQUIRE(setrlimit(RLIMIT_FSIZE, &old_limit) == 0);
-  std::signal(SIGXFSZ, old_handler);
-  CHECK(problem.find(path) != std::string::npos);
-  CHECK(contents(path) == before);
-  CHECK(scratch.count() == 1);
 }
