@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <twofold/graph/backprop.h>
+#include <twofold/graph/graph_ops.h>
 #include <twofold/lib/saved/writer.h>
 
 namespace twofold::saved {
@@ -103,6 +104,16 @@ std::string check_gradient_of(const BodyGradient& gradient, const Body& traced, 
     if (r.edge.node >= gradient.forward || r.edge.output >= forward.node(r.edge.node).outputs.size() ||
         !fits(forward.spec(r.edge), g.spec(r.edge)))
       return "a gradient reads what its body does not have";
+  // Forward nodes but constants are cut off by what is read of them.
+  const auto is_given = [&](Edge e) {
+    return e.node >= gradient.forward || g.node(e.node).op == &constant_op ||
+           std::ranges::any_of(gradient.reads, [&](const ForwardRead& r) { return r.edge == e; });
+  };
+  for (uint32_t id = gradient.forward; id < g.size(); ++id)
+    if (!std::ranges::all_of(g.node(id).inputs, is_given)) return "a gradient reads more of its body than it says";
+  for (const InputGradient& of : gradient.inputs)
+    for (const GradientPart& p : of.parts)
+      if (!is_given(body.outputs[p.value])) return "a gradient is a value of its body that it does not say it reads";
   for (const InputGradient& of : gradient.inputs)
     if (of.input >= n + traced.captures.size() + variables) return "a gradient is of an input that there is not";
   return {};
