@@ -172,25 +172,9 @@ class CalledBody {
       });
     }
   }
-  template <class... A>
-  auto call_nests(std::source_location where, const A&... arguments) {
-    return with_nests<Doing::call>(where, arguments...);
-  }
-  /// Traces the body for these values, as tf::trace does, and does nothing of what it does.
-  template <class... A>
-  void trace_nests(std::source_location where, const A&... arguments) {
-    with_nests<Doing::trace>(where, arguments...);
-  }
-  void trace_values(std::span<const Feed::Value> values, std::source_location where) {
-    const auto body = body_of(values.size());
-    if (!body) FunctionRunner::fail_examples(values.size(), where);
-    runner_.trace_examples({values, {}, where}, body);
-  }
-
- private:
   enum class Doing : uint8_t { call, trace };
-  template <Doing doing, class... A>
-  auto with_nests(std::source_location where, const A&... arguments) {
+  template <Doing doing = Doing::call, class... A>
+  auto call_nests(std::source_location where, const A&... arguments) {
     if constexpr (!(... && NestWith<A, ArgumentLeaves>)) {
       static_assert(kNever<F>,
                     "a function or step is called with numbers, lists or vectors of numbers, or a concrete Tensor, a "
@@ -227,6 +211,18 @@ class CalledBody {
     }
   }
 
+  /// Traces the body for these values, as tf::trace does, and does nothing of what it does.
+  template <class... A>
+  void trace_nests(std::source_location where, const A&... arguments) {
+    call_nests<Doing::trace>(where, arguments...);
+  }
+  void trace_values(std::span<const Feed::Value> values, std::source_location where) {
+    const auto body = body_of(values.size());
+    if (!body) FunctionRunner::fail_examples(values.size(), where);
+    runner_.trace_examples({values, {}, where}, body);
+  }
+
+ private:
   template <class T>
   static Feed::Value value_of(const T& leaf, std::source_location where) {
     if constexpr (std::derived_from<T, Variable>) {
