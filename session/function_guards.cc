@@ -18,13 +18,6 @@ namespace {
 
 constexpr size_t kMostTraces = 8;
 
-std::vector<Tensor> tensors_of(const Arguments& arguments) {
-  std::vector<Tensor> tensors;
-  for (const Feed::Value& v : arguments.values)
-    tensors.push_back(v.is_tensor() ? v.tensor() : v.literal().to_tensor(v.literal().default_dtype()));
-  return tensors;
-}
-
 // A guard that a call did not meet, and the trace that it is of.
 struct Failed {
   std::shared_ptr<const Built> trace;
@@ -71,20 +64,14 @@ std::shared_ptr<const Built> FunctionRunner::State::trace_for(const Arguments& a
                                                               std::string reason) {
   std::lock_guard one(building);
   const Signature signature = signature_of(arguments);
-  auto made = std::make_shared<Built>();
+  uint64_t number = 0;
   {
     std::lock_guard lock(mutex);
-    made->number = next_number++;
+    number = next_number++;
     if (reason.empty()) reason = why_traced(signature);
   }
-  made->traced = trace_with(signature, body, tensors_of(arguments), made->number);
-  made->traced.info.reason = std::move(reason);
-  made->traced.info.called_from = arguments.where;
-  if (!made->traced.held.empty()) warn_of_held(made->traced);
-  drop_outdated();
-  std::lock_guard lock(mutex);
-  built.emplace(signature, made);
-  return made;
+  TracedFunction traced = trace_with(signature, body, tensors_of(arguments), number);
+  return keep(std::move(traced), number, std::move(reason), arguments.where);
 }
 
 // Arguments are of unknown extents, as far as the body leaves them so.

@@ -24,6 +24,8 @@ class StepScope;
 
 namespace internal {
 
+/// The arguments of a call as tensors.
+std::vector<Tensor> tensors_of(const Arguments& arguments);
 /// What a value given to a call is.
 TensorSpec spec_of(const Feed::Value& v);
 Signature signature_of(const Arguments& arguments);
@@ -87,6 +89,9 @@ struct FunctionRunner::State {
                                              const Body& body);
   TracedFunction trace_now(const Signature& signature, const Body& body, const Examples* examples = nullptr);
   void check_same(const TracedFunction& a, const TracedFunction& b) const;
+  /// Adds a trace that was made. Precondition: `building` is held, the mutex is not.
+  std::shared_ptr<const Built> keep(TracedFunction traced, uint64_t number, std::string reason,
+                                    std::source_location called_from);
   void drop_outdated();
   void warn_of_held(const TracedFunction& traced);
   void warn_of_gone(const TracedFunction& traced);

@@ -23,10 +23,6 @@ namespace twofold {
 namespace internal {
 namespace {
 
-Tensor tensor_of(const Feed::Value& v) {
-  return v.is_tensor() ? v.tensor() : v.literal().to_tensor(v.literal().default_dtype());
-}
-
 // Throws FailedPrecondition if eager code has no value for it.
 void check_has_value(const Fetch& f) {
   if (f.tensor().is_symbolic())
@@ -160,8 +156,7 @@ const CallInHome& FunctionRunner::State::call_in_home(const Built& b) const {
 FunctionRunner::Result FunctionRunner::State::run_now(const Arguments& arguments, const Body& body) {
   const StepScope* const outer = t_state.step && t_state.step->is_eager() ? t_state.step : nullptr;
   const StepScope step(*this, true);
-  std::vector<Tensor> tensors;
-  for (const Feed::Value& v : arguments.values) tensors.push_back(tensor_of(v));
+  std::vector<Tensor> tensors = tensors_of(arguments);
   if (t_state.device >= 0)  // as a deferred step's are taken to where they are read
     for (Tensor& t : tensors) t = moved_to(t, {t_state.device});
   Transaction transaction;
@@ -220,11 +215,9 @@ FunctionRunner::Result FunctionRunner::State::run_inline(const Arguments& argume
             "make both while one graph is current");
   const StepScope step(*this, false);
   const NameScope name(node_name());
-  std::vector<Tensor> tensors;
-  for (const Feed::Value& v : arguments.values) {
-    const Tensor t = tensor_of(v);
-    tensors.push_back(t.is_symbolic() ? t : graph_constant(t, "argument", where));
-  }
+  std::vector<Tensor> tensors = tensors_of(arguments);
+  for (Tensor& t : tensors)
+    if (!t.is_symbolic()) t = graph_constant(t, "argument", where);
   std::vector<Fetch> returned;
   Result result;
   {
@@ -241,8 +234,7 @@ FunctionRunner::Result FunctionRunner::State::add_call(const Arguments& argument
   check_session(outer);
   const auto now = find_or_trace(arguments, body);
   const TracedFunction& traced = now->traced;
-  std::vector<Tensor> inputs;
-  for (const Feed::Value& v : arguments.values) inputs.push_back(tensor_of(v));
+  std::vector<Tensor> inputs = tensors_of(arguments);
   GraphData& g = surrounding_graph(inputs);
   check_belongs(g, traced);
   const DeferredMode deferred;
@@ -296,9 +288,7 @@ FunctionRunner::Result FunctionRunner::State::run_trace(const Built& b, const Ar
   std::vector<Tensor> values;
   if (records) {
     check_unwatched(traced);
-    std::vector<Tensor> inputs;
-    for (const Feed::Value& v : arguments.values) inputs.push_back(tensor_of(v));
-    values = recorded(b, ready)->call(inputs, self.lock());
+    values = recorded(b, ready)->call(tensors_of(arguments), self.lock());
   } else {
     const PreparedRun& run = prepared(b, ready);
     values.resize(run.num_fetches());

@@ -21,6 +21,13 @@ std::ostream& operator<<(std::ostream& out, const TraceInfo& info) {
 
 namespace internal {
 
+std::vector<Tensor> tensors_of(const Arguments& arguments) {
+  std::vector<Tensor> tensors;
+  for (const Feed::Value& v : arguments.values)
+    tensors.push_back(v.is_tensor() ? v.tensor() : v.literal().to_tensor(v.literal().default_dtype()));
+  return tensors;
+}
+
 TensorSpec spec_of(const Feed::Value& v) {
   if (v.is_tensor()) return {v.tensor().dtype(), v.tensor().shape()};
   return {v.literal().default_dtype(), v.literal().shape()};
@@ -124,20 +131,27 @@ std::shared_ptr<const Built> FunctionRunner::State::find_or_trace(const Signatur
   }
   std::lock_guard one(building);
   std::string reason;
+  uint64_t number = 0;
   {
     std::lock_guard lock(mutex);
     if ((now = find(signature))) return now;  // by another thread
     reason = why_traced(signature);
+    number = next_number++;
   }
+  return keep(trace_now(signature, body), number, std::move(reason), called_from);
+}
+
+std::shared_ptr<const Built> FunctionRunner::State::keep(TracedFunction traced, uint64_t number, std::string reason,
+                                                         std::source_location called_from) {
   auto made = std::make_shared<Built>();
-  made->traced = trace_now(signature, body);
+  made->traced = std::move(traced);
+  made->number = number;
   made->traced.info.reason = std::move(reason);
   made->traced.info.called_from = called_from;
   if (!made->traced.held.empty()) warn_of_held(made->traced);
   drop_outdated();
   std::lock_guard lock(mutex);
-  made->number = next_number++;
-  built.emplace(signature, made);
+  built.emplace(made->traced.signature, made);
   return made;
 }
 

@@ -71,30 +71,28 @@ Tensor HostReads::read(Edge e, const HostRead& read) {
                         twofold::to_string(Tensor::symbol(&graph_, e.node, e.output))),
             "if (x > c), whose bool guards the trace; tf::print(x) to see it; else go on with the tensor");
   const SourceScope source_scope(where);
-  const auto [at, is_new] = answers_.try_emplace({e.key(), read.kind, read.axis});
-  Tensor& answer = at->second;
-  if (!is_new && answer.defined()) return answer;
+  Tensor& answer = answers_[{e.key(), read.kind, read.axis}];
+  if (answer.defined()) return answer;
   if (Tensor known = known_to_graph(spec, read); known.defined()) return answer = known;
-  const Asked asked = this->asked(e, read);
-  const Edge edge{asked.symbol.node(), asked.symbol.output()};
+  const Tensor asked = this->asked(e, read);
+  const Edge edge{asked.node(), asked.output()};
   Tensor value = value_of(edge);
-  if (depends(edge)) add_guard(edge, asked.what, value, where);
+  if (depends(edge)) add_guard(edge, word_for(read, spec.dtype), value, where);
   return answer = std::move(value);
 }
 
 // The symbol of what is read, made where it is not there.
-HostReads::Asked HostReads::asked(Edge e, const HostRead& read) {
+Tensor HostReads::asked(Edge e, const HostRead& read) {
   const DeferredMode deferred;
   const EnterGraph enter(graph_);
   const Tensor symbol = Tensor::symbol(&graph_, e.node, e.output);
-  const char* const what = word_for(read, symbol.dtype());
   switch (read.kind) {
-    case HostRead::Kind::truth: return {symbol.dtype() == bool_ ? symbol : not_equal(symbol, 0), what};
-    case HostRead::Kind::elements: return {symbol, what};
-    case HostRead::Kind::extent: return {shape(symbol)[read.axis], what};
-    case HostRead::Kind::count: return {size(symbol), what};
+    case HostRead::Kind::truth: return symbol.dtype() == bool_ ? symbol : not_equal(symbol, 0);
+    case HostRead::Kind::elements: return symbol;
+    case HostRead::Kind::extent: return shape(symbol)[read.axis];
+    case HostRead::Kind::count: return size(symbol);
   }
-  return {symbol, what};
+  return symbol;
 }
 
 // Along with what the program holds handles of, so that the next value follows from those.

@@ -41,11 +41,7 @@ class HostReads final : public TracedReads {
   Tensor of_known_shape(size_t i, const Tensor& parameter, std::source_location where);
 
  private:
-  struct Asked {
-    Tensor symbol;
-    const char* what;
-  };
-  Asked asked(Edge e, const HostRead& read);
+  Tensor asked(Edge e, const HostRead& read);
   Tensor value_of(Edge e);
   bool depends(Edge e);
   void add_guard(Edge e, const char* what, const Tensor& value, std::source_location where);

@@ -178,10 +178,7 @@ Tensor SessionData::fed(const Target& t, const Fetch& key, const Feed::Value& va
 std::vector<Tensor> SessionData::try_out(GraphData& g, Request request, std::span<const Tensor> feeds) {
   const internal::ObservedThread::Hidden unseen;
   request.settings = RunSettings();
-  for (const Tensor& t : feeds) {
-    request.feed_specs.push_back(t.value()->spec());
-    request.feed_devices.push_back(t.value()->device());
-  }
+  request.expect(feeds);
   SessionOptions options = options_;
   options.disabled_passes.emplace_back("capture");
   const auto executor = make_executor(g, request, options, context_, nullptr);

@@ -41,10 +41,10 @@ auto make_traced(const Session* session, F&& body, const Examples& examples, Fun
 ///     tf::trace([&](Tensor x, Tensor y) { ... }, {X, Y});  // a list of examples, or std::tuple{X, Y} of nests
 ///
 /// What the host reads and what depends on arguments, variables or random numbers is a guard of the trace: a bool, an
-/// integer, or an extent (`dim(i)`, `num_elements()`, a loop over slices; `shape()[i]` and shapes that are compared bind
-/// the trace to the shapes of all arguments). A call for which a guard does not hold takes another trace for which all
-/// hold, or makes one; `traces` lists what each holds for, with the lines. What the body does (assign, minimize, print,
-/// draw) counts only once all guards have held. Tracing does none of it.
+/// integer, or an extent (`dim(i)`, `num_elements()`, a loop over slices; `shape()[i]` and shapes that are compared
+/// bind the trace to the shapes of all arguments). A call for which a guard does not hold takes another trace for which
+/// all hold, or makes one; `traces` lists what each holds for, with the lines. What the body does (assign, minimize,
+/// print, draw) counts only once all guards have held. Tracing does none of it.
 ///
 /// Reading a float (`item<float>()`, `data<float>()`) throws FailedPrecondition, for a graph would go on with that
 /// number: write `if (x > c)`, or tf::print(x). So does a ninth trace of arguments of one kind, which lists the lines:

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_set>
 
 #include <twofold/graph/backprop.h>
 #include <twofold/graph/graph_ops.h>
@@ -100,22 +101,24 @@ std::string check_gradient_of(const BodyGradient& gradient, const Body& traced, 
     return other;
   for (size_t i = 0; i < dys.size(); ++i)
     if (g.spec(body.parameters[n + i]).dtype != dys[i]) return other;
-  for (const ForwardRead& r : gradient.reads)
+  std::unordered_set<uint64_t> reads;  // by Edge::key
+  for (const ForwardRead& r : gradient.reads) {
     if (r.edge.node >= gradient.forward || r.edge.output >= forward.node(r.edge.node).outputs.size() ||
         !fits(forward.spec(r.edge), g.spec(r.edge)))
       return "a gradient reads what its body does not have";
+    reads.insert(r.edge.key());
+  }
   // Forward nodes but constants are cut off by what is read of them.
   const auto is_given = [&](Edge e) {
-    return e.node >= gradient.forward || g.node(e.node).op == &constant_op ||
-           std::ranges::any_of(gradient.reads, [&](const ForwardRead& r) { return r.edge == e; });
+    return e.node >= gradient.forward || g.node(e.node).op == &constant_op || reads.contains(e.key());
   };
   for (uint32_t id = gradient.forward; id < g.size(); ++id)
     if (!std::ranges::all_of(g.node(id).inputs, is_given)) return "a gradient reads more of its body than it says";
-  for (const InputGradient& of : gradient.inputs)
+  for (const InputGradient& of : gradient.inputs) {
     for (const GradientPart& p : of.parts)
       if (!is_given(body.outputs[p.value])) return "a gradient is a value of its body that it does not say it reads";
-  for (const InputGradient& of : gradient.inputs)
     if (of.input >= n + traced.captures.size() + variables) return "a gradient is of an input that there is not";
+  }
   return {};
 }
 

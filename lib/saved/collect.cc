@@ -49,12 +49,14 @@ void Collecting::add(const std::string& name, State& state, const BodyOf& body_o
   std::vector<std::shared_ptr<const Built>> traces;
   {
     std::lock_guard lock(state.mutex);
-    // Of several for one signature the one that serves now, or else the last that was made; those with guards serve
-    // together.
-    for (auto it = state.built.begin(); state.guarded && it != state.built.end(); ++it)
-      if (SwitchReads::hold(it->second->traced.settings)) traces.push_back(it->second);
-    for (auto it = state.built.begin(); !state.guarded && it != state.built.end();) {
+    for (auto it = state.built.begin(); it != state.built.end();) {
       const auto end = state.built.upper_bound(it->first);
+      if (state.guarded) {  // those of one signature serve together
+        for (; it != end; ++it)
+          if (SwitchReads::hold(it->second->traced.settings)) traces.push_back(it->second);
+        continue;
+      }
+      // Of several for one signature the one that serves now, or else the last that was made.
       auto best = it->second;
       for (; it != end; ++it) {
         const bool holds = SwitchReads::hold(it->second->traced.settings);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <ostream>
+#include <span>
 #include <utility>
 
 #include <twofold/lib/core/error.h>
@@ -58,8 +59,9 @@ class Loading {
     }
     std::map<std::string, std::vector<SavedSignature>> signatures;
     for (FunctionRecord& f : record_.functions) {
-      signatures[f.name].push_back(signature_of(f));
-      add(f);
+      std::vector<Guard> guards = guards_of(f.body);
+      signatures[f.name].push_back(signature_of(f, guards));
+      add(f, std::move(guards));
     }
     for (auto& [name, list] : signatures)
       data_->signatures.emplace(name, std::make_shared<const std::vector<SavedSignature>>(std::move(list)));
@@ -67,7 +69,7 @@ class Loading {
   }
 
  private:
-  static SavedSignature signature_of(const FunctionRecord& f) {
+  static SavedSignature signature_of(const FunctionRecord& f, std::span<const Guard> guards) {
     SavedSignature s{.name = f.name};
     for (size_t i = 0; i < f.arguments.size(); ++i) {
       const TensorSpec& spec = f.body.graph->spec(f.body.parameters[i]);
@@ -82,7 +84,7 @@ class Loading {
         value.dtype = r.constant.dtype(), value.shape = r.constant.shape();
       }
     }
-    for (const Guard& guard : guards_of(f.body)) s.guards.push_back(describe(guard.attrs, guard.where));
+    for (const Guard& guard : guards) s.guards.push_back(describe(guard.attrs, guard.where));
     return s;
   }
 
@@ -105,7 +107,7 @@ class Loading {
     return *state;
   }
 
-  void add(FunctionRecord& f) {
+  void add(FunctionRecord& f, std::vector<Guard> guards) {
     State& state = state_of(f.name);
     auto built = std::make_shared<Built>();
     TracedFunction& traced = built->traced;
@@ -129,7 +131,7 @@ class Loading {
     traced.info.nodes = f.body.graph->size();
     traced.argument_names = f.arguments;
     traced.body = std::move(f.body);
-    traced.guards = guards_of(traced.body);
+    traced.guards = std::move(guards);
     state.guarded |= !traced.guards.empty();
     built->number = state.next_number++;
     state.where = f.where;

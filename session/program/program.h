@@ -11,6 +11,7 @@
 #include <twofold/graph/graph_data.h>
 #include <twofold/lib/core/small_vector.h>
 #include <twofold/lib/op/numerics.h>
+#include <twofold/lib/op/value.h>
 #include <twofold/lib/runtime/thread_state.h>
 #include <twofold/session/program/readers.h>
 
@@ -67,6 +68,14 @@ struct Request {
   std::vector<Device> feed_devices;               ///< of both, where their values lie
   bool nested = false;                            ///< of a body, which runs within another run
   KeptByNode kept;                                ///< of nodes whose traces gradients outside of the body read
+
+  /// `values` will be fed, in the order of `feeds` and `fed_variables`.
+  void expect(std::span<const Tensor> values) {
+    for (const Tensor& t : values) {
+      feed_specs.push_back(t.value()->spec());
+      feed_devices.push_back(t.value()->device());
+    }
+  }
 };
 
 /// What passes work on. They change who reads what by the calls below alone, which keep `readers` true; what else they

@@ -29,10 +29,7 @@ std::shared_ptr<Executor> BodyExecutors::executor_for(std::span<const Tensor> fe
     gone.swap(executors_);
   }
   Request r = request_;
-  for (const Tensor& t : feeds) {
-    r.feed_specs.push_back(t.value()->spec());
-    r.feed_devices.push_back(t.value()->device());
-  }
+  r.expect(feeds);
   auto made = make_executor(graph_, r, options_, context_, nullptr);
   last_ = &*executors_.emplace(key, std::move(made)).first;
   return last_->second;
