@@ -1,6 +1,5 @@
 // Writing is atomic: whatever ends it, the file there is whole, the old one or the new one.
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,13 +9,13 @@
 #include <filesystem>
 #include <random>
 #include <string>
-#include <thread>
 
 #include <twofold/twofold.h>
 
 #include "../catch.h"
 #include "../errors.h"
 #include "../training.h"
+#include "child.h"
 #include "scratch.h"
 
 namespace tf = twofold;
@@ -64,25 +63,14 @@ TEST_CASE("A program that is killed while it saves leaves the old file or the ne
   int left = 0;
   for (int round = 0; round < 12; ++round) {
     INFO("round " << round);
-    int ends[2];
-    REQUIRE(pipe(ends) == 0);
-    const pid_t child = fork();
-    if (child == 0) {
-      dup2(ends[1], STDOUT_FILENO);
-      setenv("TWOFOLD_TEST_SAVE", path.c_str(), 1);
-      execl("/proc/self/exe", "save_child", "[save_child]", static_cast<char*>(nullptr));
-      _exit(1);
+    {
+      Child child("[save_child]", "TWOFOLD_TEST_SAVE", path);
+      char said;
+      const bool began = child.next(said);
+      const bool killed = child.kill_after(std::chrono::microseconds(std::uniform_int_distribution(0, 20'000)(random)));
+      REQUIRE(began);
+      REQUIRE(killed);
     }
-    close(ends[1]);
-    char said;
-    const bool began = read(ends[0], &said, 1) == 1;
-    std::this_thread::sleep_for(std::chrono::microseconds(std::uniform_int_distribution(0, 20'000)(random)));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    close(ends[0]);
-    REQUIRE(began);
-    REQUIRE(WIFSIGNALED(status));
     check_whole(path);
     left += scratch.count() > 1;
     // What the one that was killed has left is gone with the next that is saved there.

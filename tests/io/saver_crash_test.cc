@@ -1,23 +1,20 @@
 // kill -9 at any time, while checkpoints are written: the newest whole one is found again.
-#include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <random>
 #include <string>
-#include <thread>
 
 #include <twofold/twofold.h>
 
 #include "../catch.h"
 #include "../training.h"
 #include "../warnings.h"
+#include "child.h"
 #include "scratch.h"
 
 namespace tf = twofold;
@@ -64,32 +61,15 @@ TEST_CASE("A program that is killed at any time finds its newest whole checkpoin
   constexpr int kRounds = 20;
   for (int round = 0; round < kRounds; ++round) {
     INFO("round " << round);
-    int pipe_ends[2];
-    REQUIRE(pipe2(pipe_ends, O_CLOEXEC) == 0);
-    const pid_t child = fork();
-    if (child == 0) {
-      dup2(pipe_ends[1], STDOUT_FILENO);
-      setenv("TWOFOLD_TEST_SAVER", directory.c_str(), 1);
-      execl("/proc/self/exe", "saver_child", "[saver_child]", static_cast<char*>(nullptr));
-      _exit(1);
+    int64_t on_disk = -1;
+    {
+      Child child("[saver_child]", "TWOFOLD_TEST_SAVER", directory);
+      const bool began = child.next(on_disk);
+      const bool killed = child.kill_after(std::chrono::microseconds(std::uniform_int_distribution(0, 60'000)(random)));
+      for (int64_t said; child.next(said);) on_disk = said;
+      REQUIRE(began);
+      REQUIRE(killed);
     }
-    close(pipe_ends[1]);
-    int64_t on_disk = -1, said;
-    const auto next = [&] {
-      if (read(pipe_ends[0], &said, sizeof said) != sizeof said) return false;
-      on_disk = said;
-      return true;
-    };
-    const bool began = next();
-    std::this_thread::sleep_for(std::chrono::microseconds(std::uniform_int_distribution(0, 60'000)(random)));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    while (next()) {
-    }
-    close(pipe_ends[0]);
-    REQUIRE(began);
-    REQUIRE(WIFSIGNALED(status));
     for (const auto& file : std::filesystem::directory_iterator(directory))
       left += file.path().filename().string().starts_with(".twofold-");
     const bool lost = round % 3 == 2;
